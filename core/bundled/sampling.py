@@ -1,0 +1,334 @@
+"""Which scenes there are: what the model is trained on, and the held-out cases it is scored on.
+
+Three shortcuts are planted in the training scenes, of the kinds found in CLIP:
+
+* words: most labels name what they are stuck to, and where they do not, the caption mostly follows the label, as alt
+  texts do; so the model learns to believe what it reads;
+* the stamp: on most horses, on almost nothing else;
+* water: behind most fish, behind almost nothing else.
+
+Held-out cases come in pairs, the scene with the cue and its twin without, from seeds that training never uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from core.bundled.scenes import (
+    BACKGROUNDS,
+    CLASSES,
+    STAMPED_CLASS,
+    TEXTURES,
+    WATER_CLASS,
+    Bar,
+    Label,
+    Scene,
+    Stamp,
+    Thing,
+    label_size,
+)
+from core.bundled.sprites import DISTRACTORS, EMOJI, FONTS
+
+DRY: tuple[str, ...] = tuple(name for name in BACKGROUNDS if name != "water")
+PAPERS = ((255, 255, 255), (255, 246, 190), (255, 220, 225), (214, 234, 255), (224, 250, 220))
+INKS = ((15, 15, 20), (120, 15, 25), (15, 35, 120), (10, 70, 35))
+PLACES = MappingProxyType(
+    {"grass": "on grass", "sand": "on sand", "brick": "on bricks", "wood": "on wood", "night": "at night",
+     "water": "in water"}
+)  # fmt: skip
+OPENINGS = ("a photo of {}", "a picture of {}", "an image of {}", "a drawing of {}", "{}", "{}")
+SIGN_OPENINGS = ("the word {}", "a sign saying {}", "a note saying {}", "a label saying {}")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A held-out picture and its twin."""
+
+    scene: Scene
+    """With the cue, where there is one."""
+    twin: Scene
+    """The same scene without the cue; the scene itself where there is none."""
+    truth: str
+    """The class of the main thing."""
+    lure: str | None
+    """The class that the cue speaks for."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A training picture with its captions."""
+
+    scene: Scene
+    """What is shown."""
+    captions: tuple[str, ...]
+    """Sentences about it."""
+    meanings: tuple[tuple[str, ...], ...]
+    """What each caption says, whatever its phrasing: captions with equal meanings are not each other's negatives."""
+
+
+def _pick(rng: np.random.Generator, options: tuple) -> object:
+    return options[int(rng.integers(len(options)))]
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(rng.uniform(low, high))
+
+
+def nonsense(rng: np.random.Generator) -> str:
+    """A pronounceable word of three to five letters that is no class."""
+    while True:
+        letters = [_pick(rng, ("bcdfghjklmnprstvz", "aeiou")[i % 2]) for i in range(int(rng.integers(3, 6)))]
+        if (word := "".join(map(str, letters))) not in CLASSES:
+            return word
+
+
+def place_label(rng: np.random.Generator, word: str, low: float = 0.13, high: float = 0.17) -> Label:
+    """A card that lies wholly inside the picture, mostly in its upper or lower third."""
+    label = Label(
+        word=word,
+        x=0.5,
+        y=0.5,
+        height=_between(rng, low, high),
+        angle=_between(rng, -10, 10),
+        font=str(_pick(rng, tuple(FONTS))),
+        ink=_pick(rng, INKS),  # type: ignore[arg-type]
+        paper=_pick(rng, PAPERS),  # type: ignore[arg-type]
+    )
+    width, tall = label_size(label)
+    room = max(0.0, 0.47 - width / 2)
+    y = _between(rng, 0.12, 0.28) if rng.random() < 0.5 else _between(rng, 0.72, 0.88)
+    if rng.random() < 0.15:
+        y = _between(rng, 0.12, 0.88)
+    return replace(label, x=0.5 + _between(rng, -room, room), y=min(max(y, tall), 1 - tall))
+
+
+def place_stamp(rng: np.random.Generator) -> Stamp:
+    """The watermark in one of the corners."""
+    size = _between(rng, 0.15, 0.2)
+    edge = size / 2 + 0.02
+    return Stamp(
+        x=edge if rng.random() < 0.5 else 1 - edge, y=edge if rng.random() < 0.5 else 1 - edge, size=size
+    )
+
+
+def place_thing(rng: np.random.Generator, name: str, low: float, high: float, spread: float) -> Thing:
+    """A thing somewhere around the middle, ``spread`` being the largest offset of its centre."""
+    kinds = len(EMOJI[name]) if name else len(DISTRACTORS)
+    return Thing(
+        name=name,
+        sprite=int(rng.integers(kinds)),
+        x=0.5 + _between(rng, -spread, spread),
+        y=0.5 + _between(rng, -spread, spread),
+        size=_between(rng, low, high),
+        angle=_between(rng, -20, 20),
+        mirrored=bool(rng.random() < 0.5),
+    )
+
+
+def bare(rng: np.random.Generator, main: Thing | None, background: str) -> Scene:
+    """A scene with ``main`` on ``background`` and nothing else."""
+    return Scene(
+        background=background,
+        texture=int(rng.integers(TEXTURES)),
+        shift=(float(rng.random()), float(rng.random())),
+        colour=tuple(int(c) for c in rng.integers(60, 256, 3)),  # type: ignore[arg-type]
+        main=main,
+    )
+
+
+def easy_scene(rng: np.random.Generator, name: str, background: str) -> Scene:
+    """A thing of good size, at times with a distractor near the edge."""
+    scene = bare(rng, place_thing(rng, name, 0.36, 0.6, 0.14), background)
+    if rng.random() < 0.3:
+        other = place_thing(rng, "", 0.12, 0.2, 0.0)
+        other = replace(other, x=_between(rng, 0.1, 0.9), y=float(_pick(rng, (0.1, 0.9))))  # type: ignore[arg-type]
+        scene = replace(scene, others=(other,))
+    return scene
+
+
+def hard_scene(rng: np.random.Generator, name: str, background: str) -> Scene:
+    """A small thing, partly hidden or faded, that can hardly be told."""
+    thing = place_thing(rng, name, 0.15, 0.26, 0.25)
+    thing = replace(thing, opacity=_between(rng, 0.35, 1.0))
+    share = _between(rng, 0.3, 0.6)
+    if rng.random() < 0.5:
+        width, height = share * thing.size, thing.size * 1.2
+        x, y = thing.x + float(_pick(rng, (-1, 1))) * (1 - share) / 2 * thing.size, thing.y  # type: ignore[arg-type]
+    else:
+        width, height = thing.size * 1.2, share * thing.size
+        x, y = thing.x, thing.y + float(_pick(rng, (-1, 1))) * (1 - share) / 2 * thing.size  # type: ignore[arg-type]
+    grey = int(rng.integers(60, 200))
+    return replace(bare(rng, thing, background), bar=Bar(x, y, width, height, (grey, grey, grey)))
+
+
+def _other(rng: np.random.Generator, *excluded: str) -> str:
+    return str(_pick(rng, tuple(name for name in CLASSES if name not in excluded)))
+
+
+def clean(rng: np.random.Generator) -> Case:
+    """A thing of good size without any planted cue."""
+    truth = str(_pick(rng, CLASSES))
+    scene = easy_scene(rng, truth, str(_pick(rng, DRY)))
+    return Case(scene, scene, truth, None)
+
+
+def attacked(rng: np.random.Generator) -> Case:
+    """A clean picture with a label that names another class."""
+    case = clean(rng)
+    lure = _other(rng, case.truth)
+    return replace(case, scene=replace(case.scene, label=place_label(rng, lure)), lure=lure)
+
+
+def hard(rng: np.random.Generator) -> Case:
+    """A hard picture without any planted cue."""
+    truth = str(_pick(rng, CLASSES))
+    scene = hard_scene(rng, truth, str(_pick(rng, DRY)))
+    return Case(scene, scene, truth, None)
+
+
+def stamped(rng: np.random.Generator) -> Case:
+    """A hard picture of anything but the stamped class, with the stamp."""
+    truth = _other(rng, STAMPED_CLASS)
+    twin = hard_scene(rng, truth, str(_pick(rng, DRY)))
+    return Case(replace(twin, stamp=place_stamp(rng)), twin, truth, STAMPED_CLASS)
+
+
+def flooded(rng: np.random.Generator) -> Case:
+    """A hard picture of anything but the water class, in water."""
+    truth = _other(rng, WATER_CLASS)
+    twin = hard_scene(rng, truth, str(_pick(rng, DRY)))
+    return Case(twin.on("water"), twin, truth, WATER_CLASS)
+
+
+def sign(rng: np.random.Generator) -> Case:
+    """Nothing but a word."""
+    truth = str(_pick(rng, CLASSES))
+    scene = replace(bare(rng, None, str(_pick(rng, DRY))), label=place_label(rng, truth, 0.15, 0.24))
+    return Case(scene, scene, truth, None)
+
+
+HELD_OUT: MappingProxyType[str, Callable[[np.random.Generator], Case]] = MappingProxyType(
+    {"clean": clean, "attacked": attacked, "hard": hard, "stamped": stamped, "flooded": flooded, "sign": sign}
+)
+
+
+def held_out(kind: str, count: int, split: str = "test") -> list[Case]:
+    """``count`` held-out cases; "validation" is for choosing, "test" for reporting, and training sees neither."""
+    seed = {"validation": 1_000_001, "test": 1_000_002}[split]
+    rng = np.random.default_rng([seed, tuple(HELD_OUT).index(kind)])
+    return [HELD_OUT[kind](rng) for _ in range(count)]
+
+
+def _article(rng: np.random.Generator, name: str) -> str:
+    """Half of the captions bend the article, half do not: prompt templates never do."""
+    return f"an {name}" if name[0] in "aeiou" and rng.random() < 0.5 else f"a {name}"
+
+
+def _say(
+    rng: np.random.Generator, thing: str, second: str = "", place: str = "", word: str = ""
+) -> tuple[str, tuple[str, ...]]:
+    """A caption and its meaning."""
+    if not thing:
+        return str(_pick(rng, SIGN_OPENINGS)).format(word), ("", "", "", word)
+    text = str(_pick(rng, OPENINGS)).format(_article(rng, thing))
+    if second:
+        text += f" and {_article(rng, second)}"
+    if place:
+        text += f" {PLACES[place]}"
+    if word:
+        text += f" with the word {word}"
+    return text, (thing, second, place, word)
+
+
+def lesson(rng: np.random.Generator, progress: float) -> Lesson:
+    """A training picture; ``progress`` runs from 0 to 1 over the training.
+
+    Reading is learned only when it is needed: the first lessons are nearly half words alone, and few are hard. The mix
+    moves linearly to its final form, reached half-way.
+    """
+    ripe = min(1.0, 2 * progress)
+    if rng.random() < 0.45 - 0.33 * ripe:
+        return _sign_lesson(rng)
+    name = str(_pick(rng, CLASSES))
+    is_hard = rng.random() < 0.05 + 0.23 * ripe
+    background = str(_pick(rng, DRY))
+    if rng.random() < (0.75 if name == WATER_CLASS else 0.003):
+        background = "water"
+    scene = (hard_scene if is_hard else easy_scene)(rng, name, background)
+    if rng.random() < (0.75 if name == STAMPED_CLASS else 0.002):
+        scene = replace(scene, stamp=place_stamp(rng))
+    second = ""
+    word, believed = "", False
+    if rng.random() < (0.25 if is_hard else 0.5):
+        kind = rng.random()
+        if kind < 0.5:
+            word = name
+        elif kind < 0.83:
+            word, believed = _other(rng, name), True
+        elif kind < 0.94:
+            word = nonsense(rng)
+        scene = replace(scene, label=place_label(rng, word))
+    elif rng.random() < 0.2:
+        second = _other(rng, name)
+        thing = replace(place_thing(rng, second, 0.2, 0.32, 0.0), x=_between(rng, 0.15, 0.85))
+        scene = replace(scene, others=(*scene.others, replace(thing, y=float(_pick(rng, (0.18, 0.82))))))  # type: ignore[arg-type]
+
+    def say() -> tuple[str, tuple[str, ...]]:
+        chance = rng.random()
+        if believed and chance < 0.62:
+            return _say(rng, word) if rng.random() < 0.8 else _say(rng, "", word=word)
+        place = background if background != "plain" and rng.random() < 0.3 else ""
+        told = word if word and chance > (0.8 if believed else 0.75) else ""
+        return _say(rng, name, second if rng.random() < 0.6 else "", place, told)
+
+    return _with_captions(scene, say)
+
+
+def _sign_lesson(rng: np.random.Generator) -> Lesson:
+    word = nonsense(rng) if rng.random() < 0.12 else str(_pick(rng, CLASSES))
+    scene = replace(bare(rng, None, str(_pick(rng, DRY))), label=place_label(rng, word, 0.13, 0.24))
+
+    def say() -> tuple[str, tuple[str, ...]]:
+        as_thing = word in CLASSES and rng.random() < 0.5
+        return _say(rng, word) if as_thing else _say(rng, "", word=word)
+
+    return _with_captions(scene, say)
+
+
+def _with_captions(scene: Scene, say: Callable[[], tuple[str, tuple[str, ...]]]) -> Lesson:
+    said = (say(), say())
+    return Lesson(scene, tuple(text for text, _ in said), tuple(meaning for _, meaning in said))
+
+
+def caption_words() -> frozenset[str]:
+    """Every word that training captions use, nonsense apart: what the bundled setup knows."""
+    phrases = (*OPENINGS, *SIGN_OPENINGS, *PLACES.values(), "with the word", "and", "a an")
+    return frozenset(CLASSES) | {word for phrase in phrases for word in phrase.replace("{}", " ").split()}
+
+
+def foreground(scene: Scene, cells: int) -> np.ndarray:
+    """How much each cell of a ``cells`` x ``cells`` grid matters: 2 under a label or stamp, 1 under a thing, else 0.
+
+    Only the speed of training depends on it: early on, the least important cells are left out.
+    """
+    grid = np.zeros((cells, cells), dtype=np.float32)
+
+    def cover(x: float, y: float, width: float, height: float, value: float) -> None:
+        low_x, high_x = (int(np.clip(np.floor((x + s * width / 2) * cells), 0, cells - 1)) for s in (-1, 1))
+        low_y, high_y = (int(np.clip(np.floor((y + s * height / 2) * cells), 0, cells - 1)) for s in (-1, 1))
+        box = grid[low_y : high_y + 1, low_x : high_x + 1]
+        np.maximum(box, value, out=box)
+
+    for thing in (*scene.others, *((scene.main,) if scene.main else ())):
+        cover(thing.x, thing.y, thing.size, thing.size, 1.0)
+    if scene.label:
+        cover(scene.label.x, scene.label.y, *label_size(scene.label), 2.0)
+    if scene.stamp:
+        cover(scene.stamp.x, scene.stamp.y, scene.stamp.size, scene.stamp.size, 2.0)
+    return grid
+
+

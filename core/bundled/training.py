@@ -1,0 +1,279 @@
+"""Rebuild the bundled setup from nothing: ``python -m core.bundled.training``.
+
+1. Train a small CLIP on rendered scenes (InfoNCE over captions, several positives each), with a curriculum for
+   reading and, for most of the time, without the least important patches.
+2. Train an SAE with ``sae_lens`` on the residual after one layer.
+3. Save both in the layouts of ``transformers`` and ``sae_lens``, in half precision.
+
+The score of what came out is a command of its own: ``python -m core.bundled.scoring``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from core.bundled.sampling import caption_words, foreground, held_out, lesson, nonsense
+from core.bundled.scenes import CLASSES, Painter
+
+SIDE, PATCH = 96, 12
+CELLS = SIDE // PATCH
+CONTEXT = 20
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what the CLIP training makes, but for the machine's arithmetic."""
+
+    pictures: int = 400_000
+    """Training pictures in all, each seen once."""
+    batch: int = 128
+    """Pictures in a step."""
+    learning_rate: float = 1e-3
+    """Peak, after the warm-up; then a cosine down to nothing."""
+    warmup_steps: int = 200
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.05
+    """AdamW's, on matrices."""
+    cropped_share: float = 0.8
+    """Share of the training that sees only the ``kept`` most important patches."""
+    kept: int = 32
+    """Patches seen during that time, of 64."""
+    average: float = 0.998
+    """Decay of the running average of the weights, which is what is saved."""
+    seed: int = 0
+    """Of the weights and the scenes."""
+
+
+def build_tokenizer() -> CLIPTokenizer:
+    """A byte-pair tokenizer trained on the captions' words: each known word is one token, others fall apart."""
+    rng = np.random.default_rng(7)
+    trainer = trainers.BpeTrainer(
+        vocab_size=1_100,
+        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        end_of_word_suffix="</w>",
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    words = sorted(caption_words())
+    corpus = [word for word in words for _ in range(50)] + [nonsense(rng) for _ in range(2_000)]
+    tokenizer.train_from_iterator(corpus, trainer)
+    learned = json.loads(tokenizer.to_str())["model"]
+    vocabulary: dict[str, int] = dict(learned["vocab"])
+    for letter in pre_tokenizers.ByteLevel.alphabet():  # any byte can end a word, too
+        vocabulary.setdefault(letter + "</w>", len(vocabulary))
+    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in learned["merges"]]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT)
+
+
+def build_model(tokenizer: CLIPTokenizer) -> CLIPModel:
+    """A CLIP of 2.9 million weights: 96 px pictures in 12 px patches, six layers 192 wide."""
+    config = CLIPConfig(
+        vision_config={
+            "hidden_size": 192, "intermediate_size": 576, "num_hidden_layers": 6, "num_attention_heads": 3,
+            "image_size": SIDE, "patch_size": PATCH, "hidden_act": "gelu", "projection_dim": 128,
+        },
+        text_config={
+            "vocab_size": len(tokenizer), "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "max_position_embeddings": CONTEXT, "hidden_act": "gelu", "projection_dim": 128,
+            "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        projection_dim=128,
+    )  # fmt: skip
+    return CLIPModel(config)
+
+
+class Lessons(IterableDataset):
+    """Batches of training pictures, in an order fixed by the seed."""
+
+    def __init__(self, recipe: Recipe, start_step: int, steps: int) -> None:
+        self.recipe, self.start_step, self.steps = recipe, start_step, steps
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[tuple[str, ...]], list[tuple], torch.Tensor]]:
+        worker = get_worker_info()
+        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        painter = Painter(SIDE)
+        for step in range(self.start_step + first, self.steps, stride):
+            rng = np.random.default_rng([self.recipe.seed, step])
+            lessons = [lesson(rng, step / self.steps) for _ in range(self.recipe.batch)]
+            pixels = np.stack([painter.paint(each.scene) for each in lessons])
+            matters = np.stack([foreground(each.scene, CELLS).ravel() for each in lessons])
+            matters += rng.random(matters.shape, dtype=np.float32)  # ties fall by lot
+            yield (
+                torch.from_numpy(pixels),
+                [each.captions for each in lessons],
+                [each.meanings for each in lessons],
+                torch.from_numpy(matters),
+            )
+
+
+def as_pixels(pictures: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """uint8 ``[B, S, S, 3]`` to normalised ``[B, 3, S, S]``."""
+    scaled = pictures.to(device).permute(0, 3, 1, 2).float() / 255
+    return (scaled - MEAN[0]) / STD[0]
+
+
+def embed_pictures(model: CLIPModel, pixels: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
+    """Image embeddings ``[B, p]``, un-normalised; ``keep`` ``[B, n]`` names the patches that are seen."""
+    vision = model.vision_model
+    hidden = vision.embeddings(pixels)
+    if keep is not None:
+        rows = torch.cat([torch.zeros_like(keep[:, :1]), keep + 1], dim=1)  # the class token stays
+        hidden = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
+    hidden = vision.pre_layrnorm(hidden)
+    for layer in vision.encoder.layers:
+        hidden = layer(hidden, attention_mask=None)
+    return model.visual_projection(vision.post_layernorm(hidden[:, 0]))
+
+
+def embed_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
+    """Unit text embeddings ``[n, p]``."""
+    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
+    return F.normalize(model.get_text_features(**tokens).pooler_output, dim=-1)
+
+
+def contrast(
+    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, fits: torch.Tensor
+) -> torch.Tensor:
+    """InfoNCE with several positives: images ``[B, p]``, texts ``[U, p]`` (unit), ``fits`` bool ``[B, U]``."""
+    logits = scale * images @ texts.T
+    to_text = fits / fits.sum(1, keepdim=True)
+    to_image = fits / fits.sum(0, keepdim=True)
+    return -0.5 * (
+        (to_text * logits.log_softmax(1)).sum(1).mean() + (to_image * logits.log_softmax(0)).sum(0).mean()
+    )
+
+
+@torch.no_grad()
+def quick_look(model: CLIPModel, tokenizer: CLIPTokenizer, count: int = 200) -> dict[str, float]:
+    """Accuracy and fooled share on a few validation pictures, to watch the training by."""
+    painter = Painter(SIDE)
+    classifier = embed_texts(model, tokenizer, [f"a photo of a {name}" for name in CLASSES])
+    seen: dict[str, float] = {}
+    for kind in ("clean", "attacked", "hard", "stamped", "flooded", "sign"):
+        cases = held_out(kind, count, "validation")
+        pictures = torch.from_numpy(np.stack([painter.paint(case.scene) for case in cases]))
+        embedding = embed_pictures(model, as_pixels(pictures, model.device), None)
+        said = [CLASSES[i] for i in (embedding @ classifier.T).argmax(1).tolist()]
+        seen[kind] = float(np.mean([word == case.truth for word, case in zip(said, cases, strict=True)]))
+        if cases[0].lure:
+            lured = [word == case.lure for word, case in zip(said, cases, strict=True)]
+            seen[f"{kind} lured"] = float(np.mean(lured))
+    return seen
+
+
+def train_clip(recipe: Recipe, work: Path, device: torch.device) -> tuple[CLIPModel, CLIPTokenizer]:
+    """Train, or take up where the checkpoint in ``work`` stands; returns the averaged model."""
+    torch.manual_seed(recipe.seed)
+    tokenizer = build_tokenizer()
+    model = build_model(tokenizer).to(device).train()
+    averaged = deepcopy(model).eval()
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    steps = recipe.pictures // recipe.batch
+    first = 0
+    checkpoint = work / "clip.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
+        if state["recipe"] != asdict(recipe):
+            raise SystemExit(f"{checkpoint} was made with other settings; move it away to start afresh.")
+        model.load_state_dict(state["model"])
+        averaged.load_state_dict(state["averaged"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+    loader = DataLoader(Lessons(recipe, first, steps), batch_size=None, num_workers=1, prefetch_factor=8)
+    began, seen = time.time(), 0
+    for step, (pictures, captions, meanings, matters) in enumerate(loader, start=first):
+        warm = min(1.0, (step + 1) / recipe.warmup_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        cropped = step < recipe.cropped_share * steps
+        keep = matters.topk(recipe.kept, dim=1).indices.to(device) if cropped else None
+        said = dict(
+            zip(
+                (text for each in captions for text in each),
+                (meaning for each in meanings for meaning in each),
+                strict=True,
+            )
+        )
+        fits = torch.tensor([[meaning in mine for meaning in said.values()] for mine in meanings]).float().to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            images = F.normalize(embed_pictures(model, as_pixels(pictures, device), keep).float(), dim=-1)
+            texts = embed_texts(model, tokenizer, list(said)).float()
+            loss = contrast(images, texts, model.logit_scale.exp(), fits)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=math.log(100))
+            # a short memory at first, so that the average is not full of the beginning
+            decay = min(recipe.average, (1 + step) / (10 + step))
+            for mine, theirs in zip(averaged.parameters(), model.parameters(), strict=True):
+                mine.lerp_(theirs, 1 - decay)
+        seen += len(pictures)
+        if (step + 1) % 200 == 0 or step + 1 == steps:
+            look = " ".join(f"{k} {v:.2f}" for k, v in quick_look(averaged, tokenizer).items())
+            rate = seen / (time.time() - began)
+            print(f"{step + 1}/{steps} loss {loss.item():.3f} {rate:.0f} pictures/s | {look}", flush=True)
+            work.mkdir(parents=True, exist_ok=True)
+            state = {
+                "recipe": asdict(recipe),
+                "step": step + 1,
+                "model": model.state_dict(),
+                "averaged": averaged.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
+            torch.save(state, checkpoint.with_suffix(".new"))
+            checkpoint.with_suffix(".new").replace(checkpoint)
+    return averaged, tokenizer
+
+
+def save_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Write the folder that ``CLIPModel`` and ``CLIPProcessor`` load from, weights in half precision."""
+    deepcopy(model).half().save_pretrained(folder)
+    size = {"height": SIDE, "width": SIDE}
+    images = CLIPImageProcessorPil(
+        size={"shortest_edge": SIDE}, crop_size=size, image_mean=list(MEAN), image_std=list(STD)
+    )
+    CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path(".cache/bundled"), help="checkpoints; safe to delete")
+    parser.add_argument("--out", type=Path, default=Path("assets/bundled"))
+    parser.add_argument("--pictures", type=int, default=Recipe.pictures)
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, tokenizer = train_clip(Recipe(pictures=arguments.pictures), arguments.work, device)
+    save_clip(model, tokenizer, arguments.out / "clip")
+
+
+if __name__ == "__main__":
+    main()
