@@ -92,9 +92,7 @@ def train_dictionary(residuals: torch.Tensor, recipe: DictionaryRecipe, folder: 
 
 
 @torch.no_grad()
-def calibrate_threshold(
-    sae: BatchTopKTrainingSAE, residuals: torch.Tensor, recipe: DictionaryRecipe
-) -> None:
+def calibrate_threshold(sae: BatchTopKTrainingSAE, residuals: torch.Tensor, recipe: DictionaryRecipe) -> None:
     """Set the threshold so that ``k`` components are active on average over many tokens.
 
     The running average that ``sae_lens`` keeps follows the smallest activation of each batch and can leave the saved

@@ -1,0 +1,262 @@
+"""How much every component contributes to the target y, a class's logit or the difference of two.
+
+1. `gradient`: A_tj = f_tj <v_j, dy/dx_t>, activation x gradient, for ALL active pairs from one forward and one backward
+   through the layers after L ("From What to How", arXiv 2505.20229; as attribution patching with a zero reference).
+   A_j = sum_t A_tj. To first order nothing is lost: the components, the dictionary's error, its bias and the tokens
+   out of its scope add up to <x, dy/dx>.
+2. `integrated`: the same with the gradient averaged along f -> 0, the error kept ("Axiomatic Attribution for Deep
+   Networks", arXiv 1703.01365), so that sum_j A_j is y(x) minus y with every component off.
+3. `measured_effects`: what the model did: y(x) - y(x - sum_t f_tj v_j), one component at a time. The ground truth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .clip import SplitClip, logits
+from .dictionary import Activations, Dictionary
+from .errors import Trouble
+from .records import Record
+from .steering import Edit, steer
+from .trace import Trace
+
+Method = Literal["gradient", "integrated"]
+"""How contributions are computed."""
+
+N_STEPS = 32
+_BATCH = 32
+_CHUNK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Target:
+    """The number being explained: the logit of a class, or that minus the logit of another."""
+
+    wanted: int
+    """Index of the class whose logit counts as positive."""
+    against: int | None = None
+    """Index of the class it is compared with, or None for the logit alone."""
+
+    def of(self, logits: Tensor) -> Tensor:
+        """logits [..., C] -> y [...], in logits. Raises Trouble for classes that are not there or are the same."""
+        n_classes = logits.shape[-1]
+        for index in (self.wanted, self.against):
+            if index is not None and not 0 <= index < n_classes:
+                raise Trouble(
+                    f"There is no class number {index}: there are {n_classes}. Choose the target again."
+                )
+        if self.wanted == self.against:
+            raise Trouble("The target compares a class with itself. Choose two different classes.")
+        y = logits[..., self.wanted]
+        return y if self.against is None else y - logits[..., self.against]
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """Where the target's value goes, in logits.
+
+    gradient: components + error + bias + rest = whole = <x, dy/dx>, exactly. (This is not y(x): the layers after L are
+    not linear.) integrated: components = whole = y(x) - y(x with every component off), up to the steps of the integral;
+    error, bias and rest have no part of that difference and are None.
+    """
+
+    components: float
+    """sum_j A_j."""
+    whole: float
+    """What the parts have to add up to."""
+    error: float | None = None
+    """<e, dy/dx>: what flows through the part of x the dictionary misses; no component explains or steers it."""
+    bias: float | None = None
+    """<b_dec, dy/dx>, over the tokens in scope."""
+    rest: float | None = None
+    """<x_t, dy/dx_t>, over the tokens out of the dictionary's scope."""
+
+    @property
+    def gap(self) -> float:
+        """whole minus the sum of the parts: rounding (gradient), or that and the steps of the integral (integrated)."""
+        return self.whole - self.components - sum(part or 0.0 for part in (self.error, self.bias, self.rest))
+
+    @property
+    def error_share(self) -> float | None:
+        """|error| / (|components| + |error| + |bias| + |rest|), 0 to 1; None when the error was not computed."""
+        if self.error is None:
+            return None
+        parts = sum(abs(part or 0.0) for part in (self.components, self.error, self.bias, self.rest))
+        return abs(self.error) / parts if parts else 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution(Record):
+    """The contribution of every active component to the target."""
+
+    target: Target
+    """What was explained."""
+    value: float
+    """y(x), in logits."""
+    method: Method
+    """gradient or integrated."""
+    component: np.ndarray
+    """int32 [k]: the active components, ascending."""
+    total: np.ndarray
+    """float32 [k]: A_j, in logits; positive speaks for the target, negative against it."""
+    pair: np.ndarray
+    """float32 [n]: A_tj for every pair of the trace's activations, in their order, in logits."""
+    peak: np.ndarray
+    """float32 [k]: the activation of largest size over tokens, with its sign, in the units of f."""
+    energy: np.ndarray
+    """float32 [k]: ||f_j|| ||v_j||, how much of the residual stream is component j, in the units of x."""
+    completeness: Completeness
+    """Where the target's value goes, and the share of it no component can explain."""
+
+    def total_of(self, component: int) -> float:
+        """A_j, in logits; 0 for a component that is not active."""
+        at = int(np.searchsorted(self.component, component))
+        return float(self.total[at]) if at < len(self.component) and self.component[at] == component else 0.0
+
+    def ranked(self) -> np.ndarray:
+        """The active components from the strongest for the target to the strongest against it, int32 [k]."""
+        return self.component[np.argsort(-self.total, kind="stable")]
+
+    def strongest_for(self, k: int) -> np.ndarray:
+        """At most k components that speak for the target (A_j > 0), the strongest first, int32."""
+        return self.ranked()[: min(k, int((self.total > 0).sum()))]
+
+    def strongest_against(self, k: int) -> np.ndarray:
+        """At most k components that speak against the target (A_j < 0), the strongest first, int32."""
+        return self.ranked()[::-1][: min(k, int((self.total < 0).sum()))]
+
+
+def target_gradients(
+    clip: SplitClip, residual: Tensor, classifier: Tensor, targets: Sequence[Target]
+) -> tuple[Tensor, Tensor]:
+    """x [B, T, d] and a target for each -> y [B] in logits and dy/dx [B, T, d], by one forward and one backward."""
+    with torch.enable_grad():
+        x = residual.detach().clone().requires_grad_()
+        values = logits(clip.finish(x), classifier, clip.logit_scale)
+        y = torch.stack([target.of(row) for target, row in zip(targets, values, strict=True)])
+        (gradient,) = torch.autograd.grad(y.sum(), x)
+    return y.detach(), gradient
+
+
+def _pairs(activations: Activations, gradient: Tensor, dictionary: Dictionary) -> np.ndarray:
+    """f_tj <v_j, g_t> for the active pairs, float64 [n], from g [T, d]."""
+    parts = [np.zeros(0)]
+    step = max(1, _CHUNK // dictionary.width)
+    for start in range(0, len(activations.token), step):
+        part = slice(start, start + step)
+        g = gradient[torch.as_tensor(activations.token[part], dtype=torch.long, device=gradient.device)]
+        slope = (g * dictionary.directions(activations.component[part])).sum(-1)
+        parts.append(slope.double().cpu().numpy() * activations.value[part])
+    return np.concatenate(parts)
+
+
+def attribute(
+    clip: SplitClip,
+    dictionary: Dictionary,
+    trace: Trace,
+    classifier: Tensor,
+    target: Target,
+    method: Method = "gradient",
+    n_steps: int = N_STEPS,
+) -> Attribution:
+    """Contributions of all components to `target`, against unit class vectors [C, p].
+
+    `n_steps` is the number of points of the integral (midpoint rule), used by "integrated" alone. Raises Trouble for a
+    target that is not among the classes.
+    """
+    x = clip.place(trace.residual)
+    f = trace.activations
+    decoded = dictionary.decode(f)  # [T, d]
+    (value,), (gradient,) = target_gradients(clip, x[None], classifier, [target])
+    if method == "gradient":
+        pair = _pairs(f, gradient, dictionary)
+        flow = (x * gradient).double().sum(-1)  # [T]
+        scope = list(dictionary.tokens(f.n_tokens))
+        bias = (gradient[scope] @ dictionary.bias).double().sum().item()
+        missed = (((x - decoded)[scope] - dictionary.bias) * gradient[scope]).double().sum().item()
+        completeness = Completeness(
+            components=float(pair.sum()),
+            whole=flow.sum().item(),
+            error=missed,
+            bias=bias,
+            rest=flow.sum().item() - flow[scope].sum().item(),
+        )
+    else:
+        mean, without = _path(clip, x, decoded, classifier, target, n_steps)
+        pair = _pairs(f, mean, dictionary)
+        completeness = Completeness(components=float(pair.sum()), whole=value.item() - without)
+    component, first = np.unique(f.component, return_index=True)
+    return Attribution(
+        target=target,
+        value=value.item(),
+        method=method,
+        component=component,
+        total=_sums(pair, first).astype(np.float32),
+        pair=pair.astype(np.float32),
+        peak=_peaks(f.value, first),
+        energy=_energy(f, component, first, dictionary),
+        completeness=completeness,
+    )
+
+
+def _path(
+    clip: SplitClip, x: Tensor, decoded: Tensor, classifier: Tensor, target: Target, n_steps: int
+) -> tuple[Tensor, float]:
+    """The mean of dy/dx [T, d] along x - (1 - a) decoded, a from 0 to 1, and y at a = 0."""
+    off = x - decoded
+    total = torch.zeros_like(x)
+    for batch in torch.split((torch.arange(n_steps) + 0.5) / n_steps, _BATCH):
+        points = off + batch.to(x)[:, None, None] * decoded
+        total += target_gradients(clip, points, classifier, [target] * len(points))[1].sum(0)
+    with torch.no_grad():
+        without = target.of(logits(clip.finish(off[None]), classifier, clip.logit_scale)).item()
+    return total / n_steps, without
+
+
+def _sums(pair: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Sums over each component's pairs, which start at `first`."""
+    return np.add.reduceat(pair, first) if len(first) else np.zeros(0)
+
+
+def _peaks(value: np.ndarray, first: np.ndarray) -> np.ndarray:
+    if not len(first):
+        return np.zeros(0, dtype=np.float32)
+    high, low = np.maximum.reduceat(value, first), np.minimum.reduceat(value, first)
+    return np.where(high >= -low, high, low)
+
+
+def _energy(f: Activations, component: np.ndarray, first: np.ndarray, dictionary: Dictionary) -> np.ndarray:
+    norms = dictionary.directions(component).norm(dim=-1).double().cpu().numpy()
+    return (np.sqrt(_sums(f.value.astype(np.float64) ** 2, first)) * norms).astype(np.float32)
+
+
+@torch.no_grad()
+def measured_effects(
+    clip: SplitClip,
+    dictionary: Dictionary,
+    trace: Trace,
+    classifier: Tensor,
+    target: Target,
+    components: Sequence[int] | np.ndarray,
+    batch: int = _BATCH,
+) -> np.ndarray:
+    """y(x) - y(x without component j on any token), float32 [k], in logits: positive means j was holding y up.
+
+    Exact ablation, one component at a time, `batch` of them in one forward. A component that is not active has exactly
+    no effect, and costs no forward.
+    """
+    x = clip.place(trace.residual)
+    effects = np.zeros(len(components), dtype=np.float32)
+    value = target.of(logits(clip.place(trace.embedding), classifier, clip.logit_scale)).item()
+    active = np.flatnonzero(np.isin(components, trace.activations.component))
+    for start in range(0, len(active), batch):
+        part = active[start : start + batch]
+        edits = [Edit.of_suppressed([int(components[i])]) for i in part]
+        steered = steer(x, trace.activations, edits, dictionary)
+        y = target.of(logits(clip.finish(steered), classifier, clip.logit_scale))
+        effects[part] = value - y.double().cpu().numpy()
+    return effects

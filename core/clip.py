@@ -1,0 +1,236 @@
+"""CLIP, split at one layer of its vision tower.
+
+1. A picture is resized and cropped to what the model sees (`crop`), then rescaled and normalised (`pixels`).
+2. `residual` runs the vision tower up to and including layer L: x in R^d for every token (token 0 is CLS, the rest are
+   the patches in reading order).
+3. `finish` runs what is left, from x to the image embedding z. Whoever changes x sees the change in z.
+4. `texts` and `text_classifier` turn class names into unit vectors t; `logits` compares: scale * cos(z, t).
+
+There are no hooks and no state: a forward hook on a shared model would leak between visitors (see "split forward" in the
+README of OSU-NLP-Group/saev), so the layers are simply called in two groups. The result equals the unsplit model's.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
+
+from .errors import Trouble
+
+TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "single": ("a photo of a {}",),
+        "ensemble": (
+            "a photo of a {}",
+            "a picture of a {}",
+            "an image of a {}",
+            "a photo of the {}",
+            "a photo of a small {}",
+            "a photo of a large {}",
+        ),
+    }
+)
+"""Named prompt templates; `{}` stands for the class."""
+
+MAX_TEMPLATES = 32
+MAX_TEMPLATE_LENGTH = 200
+_TEXT_BATCH = 128
+
+
+class SplitClip:
+    """A CLIP whose vision tower is split after layer L. Read-only, in eval mode, without gradients on its weights."""
+
+    def __init__(
+        self,
+        model: CLIPModel,
+        image_processor: CLIPImageProcessorPil,
+        tokenizer: PreTrainedTokenizerBase,
+        layer: int,
+    ) -> None:
+        """Split `model` after `encoder.layers[layer]` (0-based). Raises Trouble for a layer the model does not have."""
+        self.model = model.eval().requires_grad_(False)
+        self.image_processor = image_processor
+        self.tokenizer = tokenizer
+        self.layer = layer
+        if not 0 <= layer < self.n_layers:
+            raise Trouble(
+                f"This CLIP has {self.n_layers} vision layers, so the layer must be 0 to {self.n_layers - 1}, not {layer}."
+            )
+
+    @classmethod
+    def from_folder(cls, path: str | Path, layer: int, device: str = "cpu") -> "SplitClip":
+        """Load a Hugging Face CLIP folder (weights, image processor, tokenizer), offline, in float32.
+
+        The PIL image processor is named explicitly: another backend resizes a little differently, and numbers would
+        then depend on which packages a machine happens to have.
+        """
+        model = CLIPModel.from_pretrained(path, dtype=torch.float32, local_files_only=True).to(device)
+        image_processor = CLIPImageProcessorPil.from_pretrained(path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        return cls(model, image_processor, tokenizer, layer)
+
+    # What it is
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.logit_scale.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights (float32 unless built otherwise)."""
+        return self.model.logit_scale.dtype
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers of the vision tower."""
+        return self.model.config.vision_config.num_hidden_layers
+
+    @property
+    def width(self) -> int:
+        """d, the width of the residual stream."""
+        return self.model.config.vision_config.hidden_size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches; the residual has 1 + rows * columns tokens."""
+        vision = self.model.config.vision_config
+        side = vision.image_size // vision.patch_size
+        return side, side
+
+    @property
+    def logit_scale(self) -> float:
+        """What a cosine is multiplied by to become a logit: exp of the learned scale, 100 for most published CLIPs."""
+        return self.model.logit_scale.exp().item()
+
+    def place(self, array: np.ndarray | Tensor) -> Tensor:
+        """An array as a tensor on the model's device and in its precision (the memory may be shared: do not write)."""
+        return torch.as_tensor(array, device=self.device, dtype=self.dtype)
+
+    # Pictures
+
+    def crop(self, picture: Image.Image) -> np.ndarray:
+        """What the model sees of an RGB picture: uint8 [S, S, 3], resized and centre-cropped as its processor says."""
+        seen = self.image_processor(picture, do_rescale=False, do_normalize=False)["pixel_values"][0]
+        return np.ascontiguousarray(np.asarray(seen, dtype=np.uint8).transpose(1, 2, 0))
+
+    def pixels(self, crops: np.ndarray) -> Tensor:
+        """uint8 crops [B, S, S, 3] -> the model's input [B, 3, S, S], rescaled and normalised as its processor does."""
+        settings = self.image_processor
+        values = self.place(crops).permute(0, 3, 1, 2)
+        if settings.do_rescale:
+            values = values * settings.rescale_factor
+        if settings.do_normalize:
+            mean, std = (
+                self.place(np.array(v)).view(1, 3, 1, 1) for v in (settings.image_mean, settings.image_std)
+            )
+            values = (values - mean) / std
+        return values.contiguous()
+
+    @torch.no_grad()
+    def residual(self, pixels: Tensor) -> Tensor:
+        """pixels [B, 3, S, S] -> x [B, T, d], the residual stream after layer L."""
+        vision = self.model.vision_model
+        x = vision.pre_layrnorm(vision.embeddings(pixels))
+        for layer in vision.encoder.layers[: self.layer + 1]:
+            x = layer(x, attention_mask=None)
+        return x
+
+    def finish(self, residual: Tensor) -> Tensor:
+        """x [B, T, d] after layer L -> the image embeddings [B, p], not normalised. Differentiable.
+
+        Only CLS is read out, so in the last layer only CLS asks: every token still gives a key and a value, but the
+        query, the output projection and the MLP are computed for one token instead of T. That is exact.
+        """
+        vision = self.model.vision_model
+        x = residual
+        rest = vision.encoder.layers[self.layer + 1 :]
+        for layer in rest[:-1]:
+            x = layer(x, attention_mask=None)
+        cls = _last_layer_at_cls(rest[-1], x) if len(rest) else x[:, 0]
+        return self.model.visual_projection(vision.post_layernorm(cls))
+
+    # Texts
+
+    @torch.no_grad()
+    def texts(self, prompts: Sequence[str]) -> Tensor:
+        """n prompts -> unit text embeddings [n, p]. A prompt longer than the text context is cut at its end."""
+        context = self.model.config.text_config.max_position_embeddings
+        rows = [torch.empty(0, self.model.config.projection_dim, device=self.device, dtype=self.dtype)]
+        for start in range(0, len(prompts), _TEXT_BATCH):
+            batch = self.tokenizer(
+                list(prompts[start : start + _TEXT_BATCH]),
+                padding=True,
+                truncation=True,
+                max_length=context,
+                return_tensors="pt",
+            ).to(self.device)
+            features = self.model.get_text_features(
+                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+            )
+            rows.append(F.normalize(features.pooler_output, dim=-1))
+        return torch.cat(rows)
+
+
+def _last_layer_at_cls(layer: nn.Module, x: Tensor) -> Tensor:
+    """One encoder layer, computed for token 0 alone: x [B, T, d] -> [B, d]."""
+    attention = layer.self_attn
+
+    def heads(values: Tensor) -> Tensor:  # [B, t, d] -> [B, heads, t, d / heads]
+        return values.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+
+    normed = layer.layer_norm1(x)
+    read = F.scaled_dot_product_attention(
+        heads(attention.q_proj(normed[:, :1])),
+        heads(attention.k_proj(normed)),
+        heads(attention.v_proj(normed)),
+        scale=attention.scale,
+    )
+    cls = x[:, 0] + attention.out_proj(read.transpose(1, 2).flatten(2))[:, 0]
+    return cls + layer.mlp(layer.layer_norm2(cls))
+
+
+def logits(embedding: Tensor, classifier: Tensor, logit_scale: float) -> Tensor:
+    """Image embeddings [..., p] (any length) against unit class vectors [C, p]: scale * cosine, [..., C], in logits."""
+    return logit_scale * F.normalize(embedding, dim=-1) @ classifier.T
+
+
+def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> Tensor:
+    """Unit class vectors [C, p]: the mean over templates of the unit embeddings, made unit again.
+
+    The prompt ensembling of "Learning Transferable Visual Models From Natural Language Supervision" (arXiv 2103.00020,
+    section 3.1.4). `{}` is replaced literally, so that a class may itself hold braces.
+    """
+    prompts = [template.replace("{}", name) for name in classes for template in templates]
+    embeddings = clip.texts(prompts).view(len(classes), len(templates), -1)
+    return F.normalize(embeddings.mean(1), dim=-1)
+
+
+def parse_templates(text: str) -> tuple[str, ...]:
+    """The templates a visitor typed, one a line, without blank lines and repetitions.
+
+    Raises Trouble when there is none, when a line has no `{}`, and when there are too many or one is too long.
+    """
+    lines = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    if not lines:
+        raise Trouble(
+            "There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}"
+        )
+    for line in lines:
+        if len(line) > MAX_TEMPLATE_LENGTH:
+            raise Trouble(
+                f"The template “{line[:40]}…” has {len(line):,} characters. Keep it under {MAX_TEMPLATE_LENGTH}."
+            )
+        if "{}" not in line:
+            raise Trouble(
+                f"The template “{line}” does not say where the class goes. Put {{}} there: a photo of a {{}}"
+            )
+    if len(lines) > MAX_TEMPLATES:
+        raise Trouble(f"These are {len(lines)} templates. Keep at most {MAX_TEMPLATES}.")
+    return lines

@@ -1,0 +1,93 @@
+"""Predictions, and what an edit changed between two of them, for every class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .clip import logits as class_logits
+from .records import Record
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Record):
+    """What the model says about one picture."""
+
+    classes: tuple[str, ...]
+    """The class names, in the visitor's order."""
+    logits: np.ndarray
+    """float32 [C]: logit scale * cosine between picture and class."""
+    probabilities: np.ndarray
+    """float32 [C]: softmax of the logits; they say how the classes compare, not how sure the model is of any."""
+
+    @property
+    def order(self) -> np.ndarray:
+        """Class indices from the highest logit to the lowest, int [C]; equals keep the visitor's order."""
+        return np.argsort(-self.logits, kind="stable")
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """The place of every class, int [C]: 1 is the highest logit."""
+        return np.argsort(self.order) + 1
+
+    @property
+    def top(self) -> int:
+        """The index of the predicted class."""
+        return int(self.order[0])
+
+    @property
+    def best(self) -> str:
+        """The predicted class."""
+        return self.classes[self.top]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Record):
+    """The same picture and classes before and after an edit."""
+
+    before: Prediction
+    """Without the edit."""
+    after: Prediction
+    """With it."""
+    cosine: float
+    """Between the two image embeddings, -1 to 1: 1 means the edit did not turn the picture's embedding at all."""
+
+    @property
+    def flipped(self) -> bool:
+        """Whether the predicted class changed."""
+        return self.before.top != self.after.top
+
+    @property
+    def logit_change(self) -> np.ndarray:
+        """After minus before for every class, float32 [C], in logits."""
+        return self.after.logits - self.before.logits
+
+
+def predict(
+    embedding: Tensor | np.ndarray, classifier: Tensor, classes: tuple[str, ...], logit_scale: float
+) -> Prediction:
+    """Compare one image embedding [p] (any length) with the unit class vectors [C, p]. Softmax in float64."""
+    z = torch.as_tensor(embedding).detach().to(classifier)
+    values = class_logits(z, classifier, logit_scale).double()
+    return Prediction(
+        classes=tuple(classes),
+        logits=values.cpu().numpy().astype(np.float32),
+        probabilities=values.softmax(-1).cpu().numpy().astype(np.float32),
+    )
+
+
+def compare(
+    before: Tensor | np.ndarray,
+    after: Tensor | np.ndarray,
+    classifier: Tensor,
+    classes: tuple[str, ...],
+    logit_scale: float,
+) -> Comparison:
+    """Two image embeddings of one picture, [p] each, without and with an edit, against the classes."""
+    a, b = (torch.as_tensor(z).detach().cpu().double() for z in (before, after))
+    return Comparison(
+        before=predict(before, classifier, classes, logit_scale),
+        after=predict(after, classifier, classes, logit_scale),
+        cosine=float(torch.cosine_similarity(a, b, dim=0).clamp(-1, 1)),
+    )

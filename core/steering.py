@@ -1,0 +1,143 @@
+"""Pulling levers: x'_t = x_t + sum_j (f'_tj - f_tj) v_j for the components of the edit and the tokens in scope.
+
+Suppress: f' = 0. Scale: f' = a f. Set: f' = c, also where f was 0. What the dictionary misses stays in x untouched, so
+an empty edit is exactly the identity, bit for bit, as is every token an edit does not change. An edit lists only what
+the visitor changed: nothing that was not pulled is ever written. Only the rows of W_dec in the edit are read.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .dictionary import Activations, Dictionary
+from .errors import Trouble
+
+Operation = Literal["suppress", "scale", "set"]
+"""What a lever does to an activation f: 0, strength * f, or strength."""
+
+MAX_STRENGTH = 100.0
+
+
+@dataclass(frozen=True)
+class Lever:
+    """One component and what is done to it. Raises Trouble for a strength that is no number or beyond 100."""
+
+    component: int
+    """Index into the dictionary."""
+    operation: Operation = "suppress"
+    """suppress, scale or set."""
+    strength: float = 0.0
+    """scale: a factor, without unit. set: the new activation, in the units of f. suppress: always 0."""
+
+    def __post_init__(self) -> None:
+        """Check and normalise, so that equal levers compare equal."""
+        if self.operation not in get_args(Operation):
+            raise Trouble(f"There is no operation {self.operation!r}. Use suppress, scale or set.")
+        if self.component < 0:
+            raise Trouble(f"There is no component {self.component}. Components count from 0.")
+        strength = 0.0 if self.operation == "suppress" else float(self.strength)
+        if not math.isfinite(strength) or abs(strength) > MAX_STRENGTH:
+            raise Trouble(
+                f"A strength of {strength:g} cannot be used. Give a number from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}."
+            )
+        object.__setattr__(self, "component", int(self.component))
+        object.__setattr__(self, "strength", strength)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Levers and the tokens they act on. Raises Trouble for two levers on one component and for negative tokens."""
+
+    levers: tuple[Lever, ...] = ()
+    """In the order they were pulled; at most one for each component. The order does not change the result."""
+    tokens: tuple[int, ...] | None = None
+    """Ascending token indices (0 is CLS), or None for every token in the dictionary's scope."""
+
+    def __post_init__(self) -> None:
+        """Check and normalise, so that equal edits compare equal."""
+        object.__setattr__(self, "levers", tuple(self.levers))
+        components = [lever.component for lever in self.levers]
+        for component in components:
+            if components.count(component) > 1:
+                raise Trouble(f"Component {component} has two levers in one edit. Keep one of them.")
+        if self.tokens is not None:
+            tokens = tuple(sorted({int(token) for token in self.tokens}))
+            if tokens and tokens[0] < 0:
+                raise Trouble(f"There is no token {tokens[0]}. Tokens count from 0, which is CLS.")
+            object.__setattr__(self, "tokens", tokens)
+
+    @classmethod
+    def of_suppressed(cls, components: Iterable[int]) -> "Edit":
+        """Suppress these components on all tokens in scope."""
+        return cls(tuple(Lever(int(component)) for component in components))
+
+    def pull(self, lever: Lever) -> "Edit":
+        """With this lever: in place of the one on its component, or else at the end."""
+        if any(old.component == lever.component for old in self.levers):
+            return replace(
+                self, levers=tuple(lever if old.component == lever.component else old for old in self.levers)
+            )
+        return replace(self, levers=(*self.levers, lever))
+
+    def release(self, component: int) -> "Edit":
+        """Without the lever on this component."""
+        return replace(self, levers=tuple(lever for lever in self.levers if lever.component != component))
+
+    def among(self, tokens: Iterable[int] | None) -> "Edit":
+        """The same levers, on these tokens only (None: all tokens in the dictionary's scope)."""
+        return replace(self, tokens=None if tokens is None else tuple(tokens))
+
+
+def _changes(activations: Activations, edit: Edit, dictionary: Dictionary) -> tuple[np.ndarray, np.ndarray]:
+    """The edit's components, int [k] ascending, and f' - f for every token, float32 [T, k]."""
+    levers = sorted(edit.levers, key=lambda lever: lever.component)
+    for lever in levers:
+        if lever.component >= activations.n_components:
+            raise Trouble(
+                f"There is no component {lever.component}: this dictionary has {activations.n_components}, from 0."
+            )
+    if edit.tokens and edit.tokens[-1] >= activations.n_tokens:
+        raise Trouble(
+            f"There is no token {edit.tokens[-1]}: this picture has {activations.n_tokens}, from 0 (CLS)."
+        )
+    scope = dictionary.tokens(activations.n_tokens)
+    chosen = np.zeros(activations.n_tokens, dtype=bool)
+    chosen[[t for t in (scope if edit.tokens is None else edit.tokens) if t in scope]] = True
+    change = np.zeros((activations.n_tokens, len(levers)), dtype=np.float32)
+    for k, lever in enumerate(levers):
+        f = activations.of(lever.component)
+        wanted = lever.strength if lever.operation == "set" else lever.strength * f
+        change[:, k] = np.where(chosen, wanted - f, 0)
+    return np.array([lever.component for lever in levers], dtype=np.int64), change
+
+
+@torch.no_grad()
+def shift(activations: Activations, edit: Edit, dictionary: Dictionary) -> Tensor:
+    """What the edit adds to the residual: sum_j (f'_tj - f_tj) v_j, [T, d], 0 at tokens it does not change.
+
+    Raises Trouble for a component the dictionary, or a token the picture, does not have. Tokens outside the dictionary's
+    scope are left alone.
+    """
+    components, change = _changes(activations, edit, dictionary)
+    v = dictionary.directions(components)
+    return torch.as_tensor(change).to(v) @ v
+
+
+@torch.no_grad()
+def steer(
+    residual: Tensor, activations: Activations, edits: Sequence[Edit], dictionary: Dictionary
+) -> Tensor:
+    """x [T, d] under each edit, [len(edits), T, d]. Tokens an edit does not change keep their bits."""
+    steered = residual.expand(len(edits), *residual.shape).clone()
+    for x, edit in zip(steered, edits, strict=True):
+        components, change = _changes(activations, edit, dictionary)
+        touched = np.flatnonzero(change.any(axis=1))
+        if len(touched):
+            v = dictionary.directions(components)
+            x[torch.as_tensor(touched, device=x.device)] += torch.as_tensor(change[touched]).to(v) @ v
+    return steered

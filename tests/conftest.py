@@ -1,0 +1,163 @@
+"""A tiny random CLIP and tiny random dictionaries, saved as folders and loaded as any other setup."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sae_lens import (
+    SAE,
+    GatedSAE,
+    GatedSAEConfig,
+    JumpReLUSAE,
+    JumpReLUSAEConfig,
+    StandardSAE,
+    StandardSAEConfig,
+    TopKSAE,
+    TopKSAEConfig,
+)
+from sae_lens.saes import AbsTopKSAE, AbsTopKSAEConfig
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+from core.clip import SplitClip, text_classifier
+from core.dictionary import Dictionary
+from core.trace import Trace, trace_crops
+
+LAYERS = 4
+WIDTH = 32
+COMPONENTS = 48
+CLASSES = ("dog", "cat", "owl", "red fish", "bus")
+
+
+def tiny_tokenizer() -> CLIPTokenizer:
+    """A byte-pair tokenizer of letters, with two merges so that merging is exercised."""
+    letters = "abcdefghijklmnopqrstuvwxyz{}"
+    vocab = [
+        "<|startoftext|>",
+        "<|endoftext|>",
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        "do",
+        "dog</w>",
+    ]
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(vocab)},
+        merges=[("d", "o"), ("do", "g</w>")],
+        model_max_length=24,
+    )
+
+
+def tiny_model(seed: int = 0) -> CLIPModel:
+    """A random CLIP whose layers change the residual stream strongly (transformers' own initialisation hardly does)."""
+    torch.manual_seed(seed)
+    config = CLIPConfig(
+        vision_config={
+            "hidden_size": WIDTH,
+            "intermediate_size": 64,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": 4,
+            "image_size": 32,
+            "patch_size": 8,
+            "hidden_act": "gelu",
+        },
+        text_config={
+            "vocab_size": 60,
+            "hidden_size": 24,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 24,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+            "pad_token_id": 1,
+        },
+        projection_dim=16,
+        logit_scale_init_value=2.6592,
+    )
+    model = CLIPModel(config)
+    for name, weight in model.named_parameters():
+        if weight.ndim >= 2:
+            torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
+        elif "bias" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+        elif "norm" in name:
+            torch.nn.init.normal_(weight, mean=1.0, std=0.2)
+    return model.eval()
+
+
+def tiny_sae(architecture: str, seed: int = 0, **settings: object) -> SAE:
+    """A random dictionary that fires on some components of some tokens; its decoder rows differ in length."""
+    kinds = {
+        "standard": (StandardSAE, StandardSAEConfig),
+        "gated": (GatedSAE, GatedSAEConfig),
+        "jumprelu": (JumpReLUSAE, JumpReLUSAEConfig),
+        "topk": (TopKSAE, TopKSAEConfig),
+        "abstopk": (AbsTopKSAE, AbsTopKSAEConfig),
+    }
+    sae_class, config_class = kinds[architecture]
+    if architecture.endswith("topk"):
+        settings = {"k": 5, **settings}
+    torch.manual_seed(seed)
+    sae = sae_class(config_class(d_in=WIDTH, d_sae=COMPONENTS, **settings))
+    for name, weight in sae.named_parameters():
+        std = {"W_enc": 0.3, "W_dec": 0.25, "b_dec": 0.3}.get(name, 0.5)
+        mean = -1.5 if name in ("b_enc", "b_gate") and "topk" not in architecture else 0.0
+        torch.nn.init.normal_(weight, mean=mean, std=std)
+        if name == "threshold":
+            weight.data.abs_()
+    return sae
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP on disk: weights, image processor, tokenizer."""
+    folder = tmp_path_factory.mktemp("clip")
+    tiny_model().save_pretrained(folder)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(image_processor=processor, tokenizer=tiny_tokenizer()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dictionary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A top-k dictionary on disk."""
+    folder = tmp_path_factory.mktemp("dictionary")
+    tiny_sae("topk").save_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip(clip_folder: Path) -> SplitClip:
+    """The tiny CLIP, split after layer 1 of 0 to 3."""
+    return SplitClip.from_folder(clip_folder, layer=1)
+
+
+@pytest.fixture(scope="session")
+def dictionary(dictionary_folder: Path) -> Dictionary:
+    """The tiny top-k dictionary on all tokens."""
+    return Dictionary.from_folder(dictionary_folder, "all")
+
+
+@pytest.fixture(scope="session")
+def picture() -> Image.Image:
+    """A wide picture with smooth structure and noise."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:48, 0:80]
+    base = np.stack([columns * 3, rows * 5, (rows + columns) * 2], axis=-1)
+    return Image.fromarray(np.clip(base + rng.normal(0, 20, base.shape), 0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def trace(clip: SplitClip, dictionary: Dictionary, picture: Image.Image) -> Trace:
+    """The picture, read once."""
+    return trace_crops(clip, dictionary, [clip.crop(picture)])[0]
+
+
+@pytest.fixture(scope="session")
+def classifier(clip: SplitClip) -> torch.Tensor:
+    """Class vectors of CLASSES."""
+    return text_classifier(clip, CLASSES, ("a photo of a {}",))
