@@ -1,12 +1,12 @@
 """How much every component contributes to the target y, a class's logit or the difference of two.
 
-1. `gradient`: A_tj = f_tj <v_j, dy/dx_t>, activation x gradient, for ALL active pairs from one forward and one backward
-   through the layers after L ("From What to How", arXiv 2505.20229; as attribution patching with a zero reference).
-   A_j = sum_t A_tj. To first order nothing is lost: the components, the dictionary's error, its bias and the tokens
-   out of its scope add up to <x, dy/dx>.
-2. `integrated`: the same with the gradient averaged along f -> 0, the error kept ("Axiomatic Attribution for Deep
-   Networks", arXiv 1703.01365), so that sum_j A_j is y(x) minus y with every component off.
-3. `measured_effects`: what the model did: y(x) - y(x - sum_t f_tj v_j), one component at a time. The ground truth.
+1. `gradient`: A_tj = f_tj <v_j, dy/dx_t>, activation x gradient, for ALL active pairs from one forward and
+   one backward through the layers after L ("From What to How", arXiv 2505.20229; as attribution patching with
+   a zero reference). A_j = sum_t A_tj. To first order nothing is lost: the components, the dictionary's
+   error, its bias and the tokens out of its scope add up to <x, dy/dx>.
+2. `integrated`: the same with the gradient averaged along f -> 0, the error kept ("Axiomatic Attribution for
+   Deep Networks", arXiv 1703.01365), so that sum_j A_j is y(x) minus y with every component off.
+3. `measured_effects`: what the model did, the ground truth: y(x) - y(x - sum_t f_tj v_j), one j at a time.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from .clip import SplitClip, logits
 from .dictionary import Activations, Dictionary
-from .errors import Trouble
 from .records import Record
 from .steering import Edit, steer
+from .target import Target, target_gradients, target_values
 from .trace import Trace
 
 Method = Literal["gradient", "integrated"]
@@ -33,35 +33,12 @@ _CHUNK = 1 << 24
 
 
 @dataclass(frozen=True)
-class Target:
-    """The number being explained: the logit of a class, or that minus the logit of another."""
-
-    wanted: int
-    """Index of the class whose logit counts as positive."""
-    against: int | None = None
-    """Index of the class it is compared with, or None for the logit alone."""
-
-    def of(self, logits: Tensor) -> Tensor:
-        """logits [..., C] -> y [...], in logits. Raises Trouble for classes that are not there or are the same."""
-        n_classes = logits.shape[-1]
-        for index in (self.wanted, self.against):
-            if index is not None and not 0 <= index < n_classes:
-                raise Trouble(
-                    f"There is no class number {index}: there are {n_classes}. Choose the target again."
-                )
-        if self.wanted == self.against:
-            raise Trouble("The target compares a class with itself. Choose two different classes.")
-        y = logits[..., self.wanted]
-        return y if self.against is None else y - logits[..., self.against]
-
-
-@dataclass(frozen=True)
 class Completeness:
     """Where the target's value goes, in logits.
 
-    gradient: components + error + bias + rest = whole = <x, dy/dx>, exactly. (This is not y(x): the layers after L are
-    not linear.) integrated: components = whole = y(x) - y(x with every component off), up to the steps of the integral;
-    error, bias and rest have no part of that difference and are None.
+    gradient: components + error + bias + rest = whole = <x, dy/dx>, exactly. (This is not y(x): the layers
+    after L are not linear.) integrated: components = whole = y(x) - y(x with every component off), up to the
+    steps of the integral; error, bias and rest have no part of that difference and are None.
     """
 
     components: float
@@ -69,7 +46,7 @@ class Completeness:
     whole: float
     """What the parts have to add up to."""
     error: float | None = None
-    """<e, dy/dx>: what flows through the part of x the dictionary misses; no component explains or steers it."""
+    """<e, dy/dx>: what flows through the part of x the dictionary misses. No component explains it."""
     bias: float | None = None
     """<b_dec, dy/dx>, over the tokens in scope."""
     rest: float | None = None
@@ -77,12 +54,12 @@ class Completeness:
 
     @property
     def gap(self) -> float:
-        """whole minus the sum of the parts: rounding (gradient), or that and the steps of the integral (integrated)."""
+        """whole minus the sum of the parts: rounding, and for "integrated" the steps of the integral."""
         return self.whole - self.components - sum(part or 0.0 for part in (self.error, self.bias, self.rest))
 
     @property
     def error_share(self) -> float | None:
-        """|error| / (|components| + |error| + |bias| + |rest|), 0 to 1; None when the error was not computed."""
+        """|error| / (|components| + |error| + |bias| + |rest|), 0 to 1; None for "integrated"."""
         if self.error is None:
             return None
         parts = sum(abs(part or 0.0) for part in (self.components, self.error, self.bias, self.rest))
@@ -130,18 +107,6 @@ class Attribution(Record):
         return self.ranked()[::-1][: min(k, int((self.total < 0).sum()))]
 
 
-def target_gradients(
-    clip: SplitClip, residual: Tensor, classifier: Tensor, targets: Sequence[Target]
-) -> tuple[Tensor, Tensor]:
-    """x [B, T, d] and a target for each -> y [B] in logits and dy/dx [B, T, d], by one forward and one backward."""
-    with torch.enable_grad():
-        x = residual.detach().clone().requires_grad_()
-        values = logits(clip.finish(x), classifier, clip.logit_scale)
-        y = torch.stack([target.of(row) for target, row in zip(targets, values, strict=True)])
-        (gradient,) = torch.autograd.grad(y.sum(), x)
-    return y.detach(), gradient
-
-
 def _pairs(activations: Activations, gradient: Tensor, dictionary: Dictionary) -> np.ndarray:
     """f_tj <v_j, g_t> for the active pairs, float64 [n], from g [T, d]."""
     parts = [np.zeros(0)]
@@ -165,8 +130,8 @@ def attribute(
 ) -> Attribution:
     """Contributions of all components to `target`, against unit class vectors [C, p].
 
-    `n_steps` is the number of points of the integral (midpoint rule), used by "integrated" alone. Raises Trouble for a
-    target that is not among the classes.
+    `n_steps` is the number of points of the integral (midpoint rule), used by "integrated" alone. Raises
+    Trouble for a target that is not among the classes.
     """
     x = clip.place(trace.residual)
     f = trace.activations
@@ -213,7 +178,7 @@ def _path(
         points = off + batch.to(x)[:, None, None] * decoded
         total += target_gradients(clip, points, classifier, [target] * len(points))[1].sum(0)
     with torch.no_grad():
-        without = target.of(logits(clip.finish(off[None]), classifier, clip.logit_scale)).item()
+        without = target_values(clip, off[None], classifier, target).item()
     return total / n_steps, without
 
 
@@ -244,10 +209,10 @@ def measured_effects(
     components: Sequence[int] | np.ndarray,
     batch: int = _BATCH,
 ) -> np.ndarray:
-    """y(x) - y(x without component j on any token), float32 [k], in logits: positive means j was holding y up.
+    """y(x) - y(x without component j on any token), float32 [k], in logits: positive if j held y up.
 
-    Exact ablation, one component at a time, `batch` of them in one forward. A component that is not active has exactly
-    no effect, and costs no forward.
+    Exact ablation, one component at a time, `batch` of them in one forward. A component that is not active
+    has exactly no effect, and costs no forward.
     """
     x = clip.place(trace.residual)
     effects = np.zeros(len(components), dtype=np.float32)
@@ -257,6 +222,6 @@ def measured_effects(
         part = active[start : start + batch]
         edits = [Edit.of_suppressed([int(components[i])]) for i in part]
         steered = steer(x, trace.activations, edits, dictionary)
-        y = target.of(logits(clip.finish(steered), classifier, clip.logit_scale))
+        y = target_values(clip, steered, classifier, target)
         effects[part] = value - y.double().cpu().numpy()
     return effects

@@ -1,13 +1,14 @@
 """CLIP, split at one layer of its vision tower.
 
 1. A picture is resized and cropped to what the model sees (`crop`), then rescaled and normalised (`pixels`).
-2. `residual` runs the vision tower up to and including layer L: x in R^d for every token (token 0 is CLS, the rest are
-   the patches in reading order).
+2. `residual` runs the vision tower up to and including layer L: x in R^d for every token (token 0 is CLS, the
+   rest are the patches in reading order).
 3. `finish` runs what is left, from x to the image embedding z. Whoever changes x sees the change in z.
 4. `texts` and `text_classifier` turn class names into unit vectors t; `logits` compares: scale * cos(z, t).
 
-There are no hooks and no state: a forward hook on a shared model would leak between visitors (see "split forward" in the
-README of OSU-NLP-Group/saev), so the layers are simply called in two groups. The result equals the unsplit model's.
+There are no hooks and no state: a forward hook on a shared model would leak between visitors (see "split
+forward" in the README of OSU-NLP-Group/saev), so the layers are simply called in two groups. The result
+equals the unsplit model's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
+from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from .errors import Trouble
 
@@ -44,7 +46,7 @@ _TEXT_BATCH = 128
 
 
 class SplitClip:
-    """A CLIP whose vision tower is split after layer L. Read-only, in eval mode, without gradients on its weights."""
+    """A CLIP, its vision tower split after layer L. Read-only: eval mode, weights without gradients."""
 
     def __init__(
         self,
@@ -53,26 +55,28 @@ class SplitClip:
         tokenizer: PreTrainedTokenizerBase,
         layer: int,
     ) -> None:
-        """Split `model` after `encoder.layers[layer]` (0-based). Raises Trouble for a layer the model does not have."""
+        """Split `model` after `encoder.layers[layer]`, counted from 0. Raises Trouble without such a layer."""
         self.model = model.eval().requires_grad_(False)
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.layer = layer
         if not 0 <= layer < self.n_layers:
             raise Trouble(
-                f"This CLIP has {self.n_layers} vision layers, so the layer must be 0 to {self.n_layers - 1}, not {layer}."
+                f"This CLIP has {self.n_layers} vision layers. "
+                f"Choose a layer from 0 to {self.n_layers - 1}, not {layer}."
             )
 
     @classmethod
     def from_folder(cls, path: str | Path, layer: int, device: str = "cpu") -> "SplitClip":
         """Load a Hugging Face CLIP folder (weights, image processor, tokenizer), offline, in float32.
 
-        The PIL image processor is named explicitly: another backend resizes a little differently, and numbers would
-        then depend on which packages a machine happens to have.
+        The PIL image processor is named explicitly: another backend resizes a little differently, and numbers
+        would then depend on which packages a machine happens to have.
         """
-        model = CLIPModel.from_pretrained(path, dtype=torch.float32, local_files_only=True).to(device)
+        model = CLIPModel.from_pretrained(path, dtype=torch.float32, local_files_only=True)
         image_processor = CLIPImageProcessorPil.from_pretrained(path, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        torch.nn.Module.to(model, device)  # moves it in place; transformers' own `to` has no usable type
         return cls(model, image_processor, tokenizer, layer)
 
     # What it is
@@ -106,22 +110,22 @@ class SplitClip:
 
     @property
     def logit_scale(self) -> float:
-        """What a cosine is multiplied by to become a logit: exp of the learned scale, 100 for most published CLIPs."""
+        """A logit is this times a cosine: exp of the learned scale, 100 for most published CLIPs."""
         return self.model.logit_scale.exp().item()
 
     def place(self, array: np.ndarray | Tensor) -> Tensor:
-        """An array as a tensor on the model's device and in its precision (the memory may be shared: do not write)."""
+        """An array as a tensor on the model's device, in its precision. It may share memory: do not write."""
         return torch.as_tensor(array, device=self.device, dtype=self.dtype)
 
     # Pictures
 
     def crop(self, picture: Image.Image) -> np.ndarray:
-        """What the model sees of an RGB picture: uint8 [S, S, 3], resized and centre-cropped as its processor says."""
+        """What the model sees of an RGB picture, uint8 [S, S, 3]: its processor's own resize and crop."""
         seen = self.image_processor(picture, do_rescale=False, do_normalize=False)["pixel_values"][0]
         return np.ascontiguousarray(np.asarray(seen, dtype=np.uint8).transpose(1, 2, 0))
 
     def pixels(self, crops: np.ndarray) -> Tensor:
-        """uint8 crops [B, S, S, 3] -> the model's input [B, 3, S, S], rescaled and normalised as its processor does."""
+        """uint8 crops [B, S, S, 3] -> the model's input [B, 3, S, S]: its processor's own normalisation."""
         settings = self.image_processor
         values = self.place(crops).permute(0, 3, 1, 2)
         if settings.do_rescale:
@@ -145,8 +149,8 @@ class SplitClip:
     def finish(self, residual: Tensor) -> Tensor:
         """x [B, T, d] after layer L -> the image embeddings [B, p], not normalised. Differentiable.
 
-        Only CLS is read out, so in the last layer only CLS asks: every token still gives a key and a value, but the
-        query, the output projection and the MLP are computed for one token instead of T. That is exact.
+        Only CLS is read out, so in the last layer only CLS asks: every token still gives a key and a value,
+        but the query, the output projection and the MLP are computed for one token instead of T. It is exact.
         """
         vision = self.model.vision_model
         x = residual
@@ -160,7 +164,7 @@ class SplitClip:
 
     @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Tensor:
-        """n prompts -> unit text embeddings [n, p]. A prompt longer than the text context is cut at its end."""
+        """n prompts -> unit text embeddings [n, p]. Longer prompts than the context lose their end."""
         context = self.model.config.text_config.max_position_embeddings
         rows = [torch.empty(0, self.model.config.projection_dim, device=self.device, dtype=self.dtype)]
         for start in range(0, len(prompts), _TEXT_BATCH):
@@ -178,7 +182,7 @@ class SplitClip:
         return torch.cat(rows)
 
 
-def _last_layer_at_cls(layer: nn.Module, x: Tensor) -> Tensor:
+def _last_layer_at_cls(layer: CLIPEncoderLayer, x: Tensor) -> Tensor:
     """One encoder layer, computed for token 0 alone: x [B, T, d] -> [B, d]."""
     attention = layer.self_attn
 
@@ -197,15 +201,15 @@ def _last_layer_at_cls(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def logits(embedding: Tensor, classifier: Tensor, logit_scale: float) -> Tensor:
-    """Image embeddings [..., p] (any length) against unit class vectors [C, p]: scale * cosine, [..., C], in logits."""
+    """Image embeddings [..., p] against unit class vectors [C, p]: scale * cosine, in logits, [..., C]."""
     return logit_scale * F.normalize(embedding, dim=-1) @ classifier.T
 
 
 def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> Tensor:
     """Unit class vectors [C, p]: the mean over templates of the unit embeddings, made unit again.
 
-    The prompt ensembling of "Learning Transferable Visual Models From Natural Language Supervision" (arXiv 2103.00020,
-    section 3.1.4). `{}` is replaced literally, so that a class may itself hold braces.
+    The prompt ensembling of "Learning Transferable Visual Models From Natural Language Supervision" (arXiv
+    2103.00020, section 3.1.4). `{}` is replaced literally, so that a class may itself hold braces.
     """
     prompts = [template.replace("{}", name) for name in classes for template in templates]
     embeddings = clip.texts(prompts).view(len(classes), len(templates), -1)
@@ -215,7 +219,7 @@ def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence
 def parse_templates(text: str) -> tuple[str, ...]:
     """The templates a visitor typed, one a line, without blank lines and repetitions.
 
-    Raises Trouble when there is none, when a line has no `{}`, and when there are too many or one is too long.
+    Raises Trouble when there is none or too many, and for a line that is too long or has no `{}`.
     """
     lines = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if not lines:
@@ -225,7 +229,7 @@ def parse_templates(text: str) -> tuple[str, ...]:
     for line in lines:
         if len(line) > MAX_TEMPLATE_LENGTH:
             raise Trouble(
-                f"The template “{line[:40]}…” has {len(line):,} characters. Keep it under {MAX_TEMPLATE_LENGTH}."
+                f"The template “{line[:40]}…” has {len(line):,} characters. Keep it to {MAX_TEMPLATE_LENGTH}."
             )
         if "{}" not in line:
             raise Trouble(

@@ -19,7 +19,7 @@ class Prediction(Record):
     logits: np.ndarray
     """float32 [C]: logit scale * cosine between picture and class."""
     probabilities: np.ndarray
-    """float32 [C]: softmax of the logits; they say how the classes compare, not how sure the model is of any."""
+    """float32 [C]: softmax of the logits. It compares these classes, no more."""
 
     @property
     def order(self) -> np.ndarray:
@@ -51,7 +51,7 @@ class Comparison(Record):
     after: Prediction
     """With it."""
     cosine: float
-    """Between the two image embeddings, -1 to 1: 1 means the edit did not turn the picture's embedding at all."""
+    """Between the two image embeddings, -1 to 1: 1 when the edit did not turn the embedding at all."""
 
     @property
     def flipped(self) -> bool:

@@ -1,8 +1,9 @@
 """The sparse autoencoder (SAE) as this project holds it: a dictionary of components.
 
-Each token's residual x_t is written as x_t = sum_j f_tj v_j + b_dec + e_t: the activations f_t = encode(x_t) are few and
-mostly zero, the directions v_j = W_dec[j] are in the units of x, and e_t is what the dictionary misses. Nothing here
-throws e_t away: steering adds differences to x instead of replacing x by its reconstruction.
+Each token's residual x_t is written as x_t = sum_j f_tj v_j + b_dec + e_t: the activations f_t = encode(x_t)
+are few and mostly zero, the directions v_j = W_dec[j] are in the units of x, and e_t is what the dictionary
+misses. Nothing here throws e_t away: steering adds differences to x instead of replacing x by its
+reconstruction.
 """
 
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Activations(Record):
         return slice(int(first), int(last))
 
     def spread(self, pairs: np.ndarray, component: int) -> np.ndarray:
-        """Numbers given for every pair, float [n] -> those of one component for every token, [T], 0 where inactive."""
+        """Numbers for every pair, float [n] -> one component's at every token, [T], 0 where inactive."""
         where = self.span(component)
         tokens = np.zeros(self.n_tokens, dtype=pairs.dtype)
         tokens[self.token[where]] = pairs[where]
@@ -64,7 +65,7 @@ class Activations(Record):
 
 
 class Dictionary:
-    """A sae_lens SAE, frozen, with the tokens it was trained on. Other tokens never activate and are never edited."""
+    """A sae_lens SAE, frozen, and its scope: tokens outside it never activate and are never edited."""
 
     def __init__(self, sae: SAE, scope: Scope) -> None:
         """Hold `sae`. Raises Trouble for one whose activations could not be decoded, or edited, linearly."""
@@ -138,7 +139,7 @@ class Dictionary:
         )
 
     def directions(self, components: np.ndarray | Tensor) -> Tensor:
-        """v_j for k components, [k, d], in the units of x: adding c * v_j to x_t adds c to f_tj's share of x_t."""
+        """v_j for k components, [k, d], in the units of x."""
         rows = self.sae.W_dec[torch.as_tensor(components, dtype=torch.long, device=self.sae.W_dec.device)]
         if getattr(self.sae.cfg, "rescale_acts_by_decoder_norm", False):
             # Such an SAE decodes with unit rows, whatever the norms of the stored ones.
@@ -159,7 +160,7 @@ class Dictionary:
 
     @torch.no_grad()
     def reconstruct(self, residual: Tensor) -> Tensor:
-        """x [..., T, d] -> x_hat [..., T, d]: tokens in scope through encode and decode, the others as they are."""
+        """x [..., T, d] -> x_hat [..., T, d]: tokens in scope encoded and decoded, the others as they are."""
         scope = self.tokens(residual.shape[-2])
         seen = residual[..., scope.start : scope.stop, :]
         x_hat = residual.clone()

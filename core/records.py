@@ -1,4 +1,4 @@
-"""The base of this project's results: frozen dataclasses that hold numpy arrays, and still compare and print well."""
+"""The base of this project's results: frozen dataclasses of numpy arrays that compare and print well."""
 
 from dataclasses import fields
 from typing import Any
@@ -9,8 +9,9 @@ import numpy as np
 class Record:
     """Base of a `@dataclass(frozen=True, eq=False, repr=False)` that holds arrays.
 
-    A generated `==` would compare arrays elementwise and fail on the result, a generated `repr` would print thousands
-    of numbers. Here records are equal when all their fields hold the same values, and an array prints as its shape.
+    A generated `==` would compare arrays elementwise and fail on the result, a generated `repr` would print
+    thousands of numbers. Here records are equal when all their fields hold the same values, and an array
+    prints as its shape.
     """
 
     def __eq__(self, other: object) -> bool:

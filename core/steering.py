@@ -1,8 +1,9 @@
-"""Pulling levers: x'_t = x_t + sum_j (f'_tj - f_tj) v_j for the components of the edit and the tokens in scope.
+"""Pulling levers: x'_t = x_t + sum_j (f'_tj - f_tj) v_j over the edit's components, for the tokens in scope.
 
-Suppress: f' = 0. Scale: f' = a f. Set: f' = c, also where f was 0. What the dictionary misses stays in x untouched, so
-an empty edit is exactly the identity, bit for bit, as is every token an edit does not change. An edit lists only what
-the visitor changed: nothing that was not pulled is ever written. Only the rows of W_dec in the edit are read.
+Suppress: f' = 0. Scale: f' = a f. Set: f' = c, also where f was 0. What the dictionary misses stays in x
+untouched, so an empty edit is exactly the identity, bit for bit, as is every token an edit does not change.
+An edit lists only what the visitor changed: nothing that was not pulled is ever written. Only the rows of
+W_dec in the edit are read.
 """
 
 import math
@@ -43,7 +44,8 @@ class Lever:
         strength = 0.0 if self.operation == "suppress" else float(self.strength)
         if not math.isfinite(strength) or abs(strength) > MAX_STRENGTH:
             raise Trouble(
-                f"A strength of {strength:g} cannot be used. Give a number from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}."
+                f"A strength of {strength:g} cannot be used. "
+                f"Give a number from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}."
             )
         object.__setattr__(self, "component", int(self.component))
         object.__setattr__(self, "strength", strength)
@@ -51,7 +53,7 @@ class Lever:
 
 @dataclass(frozen=True)
 class Edit:
-    """Levers and the tokens they act on. Raises Trouble for two levers on one component and for negative tokens."""
+    """Levers and the tokens they act on. Raises Trouble for two levers on a component or negative tokens."""
 
     levers: tuple[Lever, ...] = ()
     """In the order they were pulled; at most one for each component. The order does not change the result."""
@@ -99,7 +101,8 @@ def _changes(activations: Activations, edit: Edit, dictionary: Dictionary) -> tu
     for lever in levers:
         if lever.component >= activations.n_components:
             raise Trouble(
-                f"There is no component {lever.component}: this dictionary has {activations.n_components}, from 0."
+                f"There is no component {lever.component}: "
+                f"this dictionary has {activations.n_components}, counted from 0."
             )
     if edit.tokens and edit.tokens[-1] >= activations.n_tokens:
         raise Trouble(
@@ -120,8 +123,8 @@ def _changes(activations: Activations, edit: Edit, dictionary: Dictionary) -> tu
 def shift(activations: Activations, edit: Edit, dictionary: Dictionary) -> Tensor:
     """What the edit adds to the residual: sum_j (f'_tj - f_tj) v_j, [T, d], 0 at tokens it does not change.
 
-    Raises Trouble for a component the dictionary, or a token the picture, does not have. Tokens outside the dictionary's
-    scope are left alone.
+    Raises Trouble for a component the dictionary, or a token the picture, does not have. Tokens outside the
+    dictionary's scope are left alone.
     """
     components, change = _changes(activations, edit, dictionary)
     v = dictionary.directions(components)

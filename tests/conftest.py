@@ -52,7 +52,7 @@ def tiny_tokenizer() -> CLIPTokenizer:
 
 
 def tiny_model(seed: int = 0) -> CLIPModel:
-    """A random CLIP whose layers change the residual stream strongly (transformers' own initialisation hardly does)."""
+    """A random CLIP whose layers change the residual stream much; started as usual, they hardly do."""
     torch.manual_seed(seed)
     config = CLIPConfig(
         vision_config={

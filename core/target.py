@@ -1,0 +1,50 @@
+"""The target: the number y(x) that an attribution explains and an ablation measures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .clip import SplitClip, logits
+from .errors import Trouble
+
+
+@dataclass(frozen=True)
+class Target:
+    """The logit of a class, or that minus the logit of another."""
+
+    wanted: int
+    """Index of the class whose logit counts as positive."""
+    against: int | None = None
+    """Index of the class it is compared with, or None for the logit alone."""
+
+    def of(self, logits: Tensor) -> Tensor:
+        """logits [..., C] -> y [...], in logits. Raises Trouble for classes that are missing or the same."""
+        n_classes = logits.shape[-1]
+        for index in (self.wanted, self.against):
+            if index is not None and not 0 <= index < n_classes:
+                raise Trouble(
+                    f"There is no class number {index}: there are {n_classes}. Choose the target again."
+                )
+        if self.wanted == self.against:
+            raise Trouble("The target compares a class with itself. Choose two different classes.")
+        y = logits[..., self.wanted]
+        return y if self.against is None else y - logits[..., self.against]
+
+
+def target_values(clip: SplitClip, residual: Tensor, classifier: Tensor, target: Target) -> Tensor:
+    """x [B, T, d] -> y [B], in logits, through the layers after L. Differentiable."""
+    return target.of(logits(clip.finish(residual), classifier, clip.logit_scale))
+
+
+def target_gradients(
+    clip: SplitClip, residual: Tensor, classifier: Tensor, targets: Sequence[Target]
+) -> tuple[Tensor, Tensor]:
+    """x [B, T, d], a target each -> y [B] in logits and dy/dx [B, T, d]: one forward, one backward."""
+    with torch.enable_grad():
+        x = residual.detach().clone().requires_grad_()
+        values = logits(clip.finish(x), classifier, clip.logit_scale)
+        y = torch.stack([target.of(row) for target, row in zip(targets, values, strict=True)])
+        (gradient,) = torch.autograd.grad(y.sum(), x)
+    return y.detach(), gradient
