@@ -29,11 +29,16 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from core.bundled.sampling import caption_words, foreground, held_out, lesson, nonsense
 from core.bundled.scenes import CLASSES, Painter
+from core.clip import SplitClip
+from core.dictionary_training import DictionaryRecipe, train_dictionary
 
 SIDE, PATCH = 96, 12
 CELLS = SIDE // PATCH
 CONTEXT = 20
 MEAN = STD = (0.5, 0.5, 0.5)
+LAYER = 3
+"""The dictionary reads the residual after this layer, of 0 to 5."""
+DICTIONARY_PICTURES = 40_000
 
 
 @dataclass(frozen=True)
@@ -263,6 +268,17 @@ def save_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
 
 
+@torch.no_grad()
+def collect_residuals(clip: SplitClip, count: int, seed: int) -> torch.Tensor:
+    """Residuals ``[count, T, d]``, half precision, of scenes of the training's final mix."""
+    painter, rng = Painter(SIDE), np.random.default_rng([seed, 1])
+    parts = []
+    for start in range(0, count, 128):
+        crops = [painter.paint(lesson(rng, 1.0).scene) for _ in range(min(128, count - start))]
+        parts.append(clip.residual(clip.pixels(np.stack(crops))).half().cpu())
+    return torch.cat(parts)
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -273,6 +289,9 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = train_clip(Recipe(pictures=arguments.pictures), arguments.work, device)
     save_clip(model, tokenizer, arguments.out / "clip")
+    clip = SplitClip.from_folder(arguments.out / "clip", LAYER, device.type)
+    residuals = collect_residuals(clip, DICTIONARY_PICTURES, Recipe.seed)
+    train_dictionary(residuals, DictionaryRecipe(), arguments.out / "dictionary", device.type)
 
 
 if __name__ == "__main__":
