@@ -55,7 +55,7 @@ class SplitClip:
         tokenizer: PreTrainedTokenizerBase,
         layer: int,
     ) -> None:
-        """Split `model` after `encoder.layers[layer]`, counted from 0. Raises Trouble without such a layer."""
+        """Split `model` after `encoder.layers[layer]`, from 0. Raises Trouble when there is no such layer."""
         self.model = model.eval().requires_grad_(False)
         self.image_processor = image_processor
         self.tokenizer = tokenizer

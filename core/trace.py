@@ -32,6 +32,8 @@ def trace_crops(
     clip: SplitClip, dictionary: Dictionary, crops: Sequence[np.ndarray] | np.ndarray
 ) -> tuple[Trace, ...]:
     """Read uint8 crops, each [S, S, 3] as `SplitClip.crop` makes them, in one batch."""
+    if not len(crops):
+        return ()
     residual = clip.residual(clip.pixels(np.stack(list(crops))))
     embedding = clip.finish(residual)
     return tuple(

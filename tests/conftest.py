@@ -8,6 +8,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from sae_lens import (
     SAE,
@@ -26,6 +27,10 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProce
 from core.clip import SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.trace import Trace, trace_crops
+
+# Times vary on a shared machine, and failures should be the same on every machine.
+settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+settings.load_profile("steady")
 
 LAYERS = 4
 WIDTH = 32
@@ -89,7 +94,7 @@ def tiny_model(seed: int = 0) -> CLIPModel:
     return model.eval()
 
 
-def tiny_sae(architecture: str, seed: int = 0, **settings: object) -> SAE:
+def tiny_sae(architecture: str, seed: int = 0, **config: object) -> SAE:
     """A random dictionary that fires on some components of some tokens; its decoder rows differ in length."""
     kinds = {
         "standard": (StandardSAE, StandardSAEConfig),
@@ -100,9 +105,9 @@ def tiny_sae(architecture: str, seed: int = 0, **settings: object) -> SAE:
     }
     sae_class, config_class = kinds[architecture]
     if architecture.endswith("topk"):
-        settings = {"k": 5, **settings}
+        config = {"k": 5, **config}
     torch.manual_seed(seed)
-    sae = sae_class(config_class(d_in=WIDTH, d_sae=COMPONENTS, **settings))
+    sae = sae_class(config_class(d_in=WIDTH, d_sae=COMPONENTS, **config))
     for name, weight in sae.named_parameters():
         std = {"W_enc": 0.3, "W_dec": 0.25, "b_dec": 0.3}.get(name, 0.5)
         mean = -1.5 if name in ("b_enc", "b_gate") and "topk" not in architecture else 0.0

@@ -1,0 +1,262 @@
+"""Edits: their algebra, and what they do to the residual against a dense decode, token by token."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from conftest import COMPONENTS, WIDTH, tiny_sae
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from core.dictionary import Dictionary, Scope
+from core.errors import Trouble
+from core.steering import MAX_STRENGTH, Edit, Lever, Operation, shift, steer
+
+TOKENS = 9
+X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))
+X[3, 4] = -0.0  # x + 0 would lose the sign of this zero
+DICTIONARIES = {
+    (kind, scope): Dictionary(tiny_sae(kind, **settings), scope)
+    for kind, settings in (
+        ("topk", {"rescale_acts_by_decoder_norm": True}),
+        ("abstopk", {}),
+        ("jumprelu", {}),
+    )
+    for scope in ("all", "cls", "patches")
+}
+FOUND = {key: dictionary.activations(X) for key, dictionary in DICTIONARIES.items()}
+
+levers = st.builds(
+    Lever,
+    component=st.integers(0, COMPONENTS - 1),
+    operation=st.sampled_from(["suppress", "scale", "set"]),
+    strength=st.floats(-MAX_STRENGTH, MAX_STRENGTH, width=32),
+)
+lever_sets = st.lists(levers, max_size=6, unique_by=lambda lever: lever.component).map(tuple)
+token_sets = st.none() | st.lists(st.integers(0, TOKENS - 1), max_size=TOKENS).map(tuple)
+edits = st.builds(Edit, lever_sets, token_sets)
+keys = st.sampled_from(sorted(DICTIONARIES))
+Key = tuple[str, Scope]
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def steered(key: Key, *several: Edit) -> torch.Tensor:
+    return steer(X, FOUND[key], several, DICTIONARIES[key])
+
+
+def shifted(key: Key, edit: Edit) -> torch.Tensor:
+    return shift(FOUND[key], edit, DICTIONARIES[key])
+
+
+def slow_steer(key: Key, edit: Edit) -> torch.Tensor:
+    """x + decode(f') - decode(f) with all components dense, in float64, one token and one lever at a time."""
+    dictionary = DICTIONARIES[key]
+    sae = tiny_sae(key[0], **({"rescale_acts_by_decoder_norm": True} if key[0] == "topk" else {}))
+    sae = sae.to(dtype=torch.float64)
+    f = dictionary.encode(X).double()
+    changed = f.clone()
+    for t in range(TOKENS):
+        allowed = {"all": True, "cls": t == 0, "patches": t > 0}[dictionary.scope]
+        if allowed and (edit.tokens is None or t in edit.tokens):
+            for lever in edit.levers:
+                j = lever.component
+                if lever.operation == "suppress":
+                    changed[t, j] = 0
+                elif lever.operation == "scale":
+                    changed[t, j] = f[t, j] * lever.strength
+                else:
+                    changed[t, j] = lever.strength
+    with torch.no_grad():
+        return (X.double() + sae.decode(changed) - sae.decode(f)).float()
+
+
+@given(keys, st.lists(edits, max_size=3))
+def test_steer_equals_the_dense_decode(key: Key, several: list[Edit]) -> None:
+    found = steered(key, *several)
+    assert found.shape == (len(several), TOKENS, WIDTH)
+    for x, edit in zip(found, several, strict=True):
+        torch.testing.assert_close(x, slow_steer(key, edit), atol=1e-4, rtol=1e-5)
+
+
+@given(keys, edits)
+def test_shift_is_the_difference(key: Key, edit: Edit) -> None:
+    torch.testing.assert_close(X + shifted(key, edit), steered(key, edit)[0], atol=1e-5, rtol=1e-5)
+
+
+@given(keys, token_sets)
+def test_an_empty_edit_is_the_identity_bit_for_bit(key: Key, tokens: tuple[int, ...] | None) -> None:
+    assert same_bits(steered(key, Edit(tokens=tokens))[0], X)
+
+
+@given(keys, st.lists(st.integers(0, COMPONENTS - 1), unique=True, max_size=6), token_sets)
+def test_scale_by_one_is_the_identity_bit_for_bit(
+    key: Key, components: list[int], tokens: tuple[int, ...] | None
+) -> None:
+    edit = Edit(tuple(Lever(component, "scale", 1.0) for component in components), tokens)
+    assert same_bits(steered(key, edit)[0], X)
+
+
+@given(keys, lever_sets)
+def test_no_tokens_is_the_identity_bit_for_bit(key: Key, some: tuple[Lever, ...]) -> None:
+    assert same_bits(steered(key, Edit(some, ()))[0], X)
+
+
+@given(keys, st.integers(0, COMPONENTS - 1), token_sets)
+def test_suppress_is_scale_by_zero_is_set_to_zero(
+    key: Key, component: int, tokens: tuple[int, ...] | None
+) -> None:
+    ways: list[Operation] = ["suppress", "scale", "set"]
+    a, b, c = steered(key, *(Edit((Lever(component, way, 0.0),), tokens) for way in ways))
+    assert same_bits(a, b) and same_bits(a, c)
+
+
+@given(keys, st.integers(0, COMPONENTS - 1), st.floats(-MAX_STRENGTH, MAX_STRENGTH, width=32))
+def test_suppress_and_scale_act_only_where_the_component_is_active(
+    key: Key, component: int, strength: float
+) -> None:
+    active = FOUND[key].of(component) != 0
+    edited = steered(key, Edit((Lever(component),)), Edit((Lever(component, "scale", strength),)))
+    for x in edited:
+        assert same_bits(x[torch.as_tensor(~active)], X[torch.as_tensor(~active)])
+    moved = (edited[0] != X).any(-1)
+    assert moved.tolist() == active.tolist(), (
+        "suppressing has to move every token where the component was active"
+    )
+
+
+@given(keys, st.integers(0, COMPONENTS - 1), st.floats(-MAX_STRENGTH, MAX_STRENGTH, width=32))
+def test_set_leaves_the_component_at_that_activation_everywhere(
+    key: Key, component: int, strength: float
+) -> None:
+    dictionary = DICTIONARIES[key]
+    v = dictionary.directions(np.array([component]))[0]
+    without = steered(key, Edit((Lever(component),)))[0]
+    having = steered(key, Edit((Lever(component, "set", strength),)))[0]
+    for t in range(TOKENS):
+        expected = without[t] + strength * v if t in dictionary.tokens(TOKENS) else X[t]
+        torch.testing.assert_close(having[t], expected, atol=1e-4, rtol=1e-4)
+
+
+@given(keys, edits)
+def test_the_order_of_levers_does_not_matter(key: Key, edit: Edit) -> None:
+    other = Edit(tuple(reversed(edit.levers)), edit.tokens)
+    assert same_bits(steered(key, edit)[0], steered(key, other)[0])
+
+
+@given(keys, lever_sets, token_sets, st.integers(0, 6))
+def test_edits_on_disjoint_components_add_up(
+    key: Key, some: tuple[Lever, ...], tokens: tuple[int, ...] | None, cut: int
+) -> None:
+    a, b, both = Edit(some[:cut], tokens), Edit(some[cut:], tokens), Edit(some, tokens)
+    torch.testing.assert_close(shifted(key, a) + shifted(key, b), shifted(key, both), atol=1e-4, rtol=1e-4)
+    one_way = steer(steered(key, a)[0], FOUND[key], [b], DICTIONARIES[key])[0]
+    other_way = steer(steered(key, b)[0], FOUND[key], [a], DICTIONARIES[key])[0]
+    torch.testing.assert_close(one_way, other_way, atol=1e-4, rtol=1e-4)
+
+
+@given(keys, lever_sets, st.sets(st.integers(0, TOKENS - 1)))
+def test_chosen_tokens_change_as_in_the_whole_edit_and_no_others(
+    key: Key, some: tuple[Lever, ...], chosen: set[int]
+) -> None:
+    part, whole = steered(key, Edit(some).among(chosen), Edit(some))
+    for t in range(TOKENS):
+        if t in chosen:
+            torch.testing.assert_close(part[t], whole[t], atol=1e-5, rtol=1e-5)
+        else:
+            assert same_bits(part[t], X[t])
+
+
+@given(keys, lever_sets)
+def test_tokens_out_of_scope_are_never_edited(key: Key, some: tuple[Lever, ...]) -> None:
+    dictionary = DICTIONARIES[key]
+    every = Edit(some, tuple(range(TOKENS)))
+    outside = [t for t in range(TOKENS) if t not in dictionary.tokens(TOKENS)]
+    assert same_bits(steered(key, every)[0][outside], X[outside])
+    assert same_bits(steered(key, every), steered(key, Edit(some)))
+
+
+@given(keys)
+def test_suppressing_everything_leaves_the_bias_and_the_error(key: Key) -> None:
+    dictionary = DICTIONARIES[key]
+    nothing = steered(key, Edit.of_suppressed(range(COMPONENTS)))[0]
+    scope = list(dictionary.tokens(TOKENS))
+    error = X - dictionary.reconstruct(X)
+    assert error[scope].abs().max() > 0.1
+    torch.testing.assert_close(nothing[scope], (error + dictionary.bias)[scope], atol=1e-4, rtol=1e-4)
+
+
+def test_the_residual_given_is_not_written_to() -> None:
+    x = X.clone()
+    steer(x, FOUND["topk", "all"], [Edit.of_suppressed(range(COMPONENTS))] * 2, DICTIONARIES["topk", "all"])
+    assert same_bits(x, X)
+
+
+# The algebra of edits
+
+
+@given(edits, levers)
+def test_pull_replaces_in_place_or_adds_at_the_end(edit: Edit, lever: Lever) -> None:
+    pulled = edit.pull(lever)
+    before = [old.component for old in edit.levers]
+    known = lever.component in before
+    assert [new.component for new in pulled.levers] == before + ([] if known else [lever.component])
+    assert lever in pulled.levers
+    assert [new for new in pulled.levers if new.component != lever.component] == [
+        old for old in edit.levers if old.component != lever.component
+    ]
+    assert pulled.pull(lever) == pulled and pulled.tokens == edit.tokens
+
+
+@given(edits, levers)
+def test_release_undoes_a_new_pull(edit: Edit, lever: Lever) -> None:
+    assume(lever.component not in [old.component for old in edit.levers])
+    assert edit.pull(lever).release(lever.component) == edit
+    assert edit.release(lever.component) == edit
+
+
+@given(edits)
+def test_edits_pickle_hash_and_keep_ascending_tokens(edit: Edit) -> None:
+    assert pickle.loads(pickle.dumps(edit)) == edit and hash(edit) == hash(Edit(edit.levers, edit.tokens))
+    assert edit.tokens is None or list(edit.tokens) == sorted(set(edit.tokens))
+    assert edit.among(None).tokens is None
+
+
+@given(st.integers(0, 9), st.floats() | st.just(math.nan))
+def test_the_strength_of_suppress_is_ignored(component: int, strength: float) -> None:
+    assert Lever(component, "suppress", strength) == Lever(component) == Lever(component, "suppress", 5.0)
+
+
+def test_suppressed_components_become_levers_in_order() -> None:
+    assert Edit.of_suppressed(np.array([5, 2], dtype=np.int32)) == Edit((Lever(5), Lever(2)))
+
+
+@pytest.mark.parametrize("strength", [math.nan, math.inf, -math.inf, 100.5, -101])
+@pytest.mark.parametrize("operation", ["scale", "set"])
+def test_a_strength_out_of_reach_is_trouble(operation: Operation, strength: float) -> None:
+    with pytest.raises(Trouble, match="-100 to 100"):
+        Lever(0, operation, strength)
+
+
+def test_edits_that_make_no_sense_are_trouble() -> None:
+    with pytest.raises(Trouble, match="suppress, scale or set"):
+        Lever(0, "amplify")  # type: ignore[arg-type]
+    with pytest.raises(Trouble, match="component -1"):
+        Lever(-1)
+    with pytest.raises(Trouble, match="Component 3 has two levers"):
+        Edit((Lever(3), Lever(4), Lever(3, "scale", 2)))
+    with pytest.raises(Trouble, match="token -2"):
+        Edit((), (4, -2))
+
+
+@pytest.mark.parametrize("way", [lambda *a: shift(*a), lambda f, edit, d: steer(X, f, [edit], d)])
+def test_what_the_picture_does_not_have_is_trouble(way) -> None:  # type: ignore[no-untyped-def]
+    key: Key = ("topk", "all")
+    with pytest.raises(Trouble, match="no component 48"):
+        way(FOUND[key], Edit((Lever(COMPONENTS),)), DICTIONARIES[key])
+    with pytest.raises(Trouble, match="no token 9"):
+        way(FOUND[key], Edit((Lever(0),), (0, TOKENS)), DICTIONARIES[key])
