@@ -40,8 +40,6 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Named prompt templates; `{}` stands for the class."""
 
-MAX_TEMPLATES = 32
-MAX_TEMPLATE_LENGTH = 200
 _TEXT_BATCH = 128
 
 
@@ -214,27 +212,3 @@ def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence
     prompts = [template.replace("{}", name) for name in classes for template in templates]
     embeddings = clip.texts(prompts).view(len(classes), len(templates), -1)
     return F.normalize(embeddings.mean(1), dim=-1)
-
-
-def parse_templates(text: str) -> tuple[str, ...]:
-    """The templates a visitor typed, one a line, without blank lines and repetitions.
-
-    Raises Trouble when there is none or too many, and for a line that is too long or has no `{}`.
-    """
-    lines = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
-    if not lines:
-        raise Trouble(
-            "There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}"
-        )
-    for line in lines:
-        if len(line) > MAX_TEMPLATE_LENGTH:
-            raise Trouble(
-                f"The template “{line[:40]}…” has {len(line):,} characters. Keep it to {MAX_TEMPLATE_LENGTH}."
-            )
-        if "{}" not in line:
-            raise Trouble(
-                f"The template “{line}” does not say where the class goes. Put {{}} there: a photo of a {{}}"
-            )
-    if len(lines) > MAX_TEMPLATES:
-        raise Trouble(f"These are {len(lines)} templates. Keep at most {MAX_TEMPLATES}.")
-    return lines

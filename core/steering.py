@@ -95,28 +95,53 @@ class Edit:
         return replace(self, tokens=None if tokens is None else tuple(tokens))
 
 
-def _changes(activations: Activations, edit: Edit, dictionary: Dictionary) -> tuple[np.ndarray, np.ndarray]:
-    """The edit's components, int [k] ascending, and f' - f for every token, float32 [T, k]."""
+@dataclass(frozen=True)
+class _Plan:
+    """What an edit does to the activations of its own components."""
+
+    components: np.ndarray
+    """int [k], ascending."""
+    before: np.ndarray
+    """f, float32 [T, k]."""
+    after: np.ndarray
+    """f', float32 [T, k]."""
+
+
+def _plan(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Plan:
     levers = sorted(edit.levers, key=lambda lever: lever.component)
-    for lever in levers:
-        if lever.component >= activations.n_components:
-            raise Trouble(
-                f"There is no component {lever.component}: "
-                f"this dictionary has {activations.n_components}, counted from 0."
-            )
-    if edit.tokens and edit.tokens[-1] >= activations.n_tokens:
+    n_tokens = activations.n_tokens
+    if levers and levers[-1].component >= activations.n_components:
         raise Trouble(
-            f"There is no token {edit.tokens[-1]}: this picture has {activations.n_tokens}, from 0 (CLS)."
+            f"There is no component {levers[-1].component}: "
+            f"this dictionary has {activations.n_components}, counted from 0."
         )
-    scope = dictionary.tokens(activations.n_tokens)
-    chosen = np.zeros(activations.n_tokens, dtype=bool)
-    chosen[[t for t in (scope if edit.tokens is None else edit.tokens) if t in scope]] = True
-    change = np.zeros((activations.n_tokens, len(levers)), dtype=np.float32)
+    if edit.tokens and edit.tokens[-1] >= n_tokens:
+        raise Trouble(
+            f"There is no token {edit.tokens[-1]}: this picture has {n_tokens}, counted from 0, which is CLS."
+        )
+    scope = dictionary.tokens(n_tokens)
+    chosen = np.isin(
+        np.arange(n_tokens), scope if edit.tokens is None else [t for t in edit.tokens if t in scope]
+    )
+    before = np.zeros((n_tokens, len(levers)), dtype=np.float32)
+    after = before.copy()
     for k, lever in enumerate(levers):
-        f = activations.of(lever.component)
+        before[:, k] = f = activations.of(lever.component)
         wanted = lever.strength if lever.operation == "set" else lever.strength * f
-        change[:, k] = np.where(chosen, wanted - f, 0)
-    return np.array([lever.component for lever in levers], dtype=np.int64), change
+        after[:, k] = np.where(chosen, wanted, f)
+    return _Plan(np.array([lever.component for lever in levers], dtype=np.int64), before, after)
+
+
+def edited(activations: Activations, edit: Edit, dictionary: Dictionary) -> Activations:
+    """f' as the edit sets it; encoding x' anew would not give it back exactly. Raises Trouble as `shift`."""
+    plan = _plan(activations, edit, dictionary)
+    kept = ~np.isin(activations.component, plan.components)
+    token, k = np.nonzero(plan.after)
+    tokens = np.concatenate([activations.token[kept], token.astype(np.int32)])
+    components = np.concatenate([activations.component[kept], plan.components[k].astype(np.int32)])
+    values = np.concatenate([activations.value[kept], plan.after[token, k]])
+    order = np.lexsort((tokens, components))
+    return replace(activations, token=tokens[order], component=components[order], value=values[order])
 
 
 @torch.no_grad()
@@ -126,21 +151,25 @@ def shift(activations: Activations, edit: Edit, dictionary: Dictionary) -> Tenso
     Raises Trouble for a component the dictionary, or a token the picture, does not have. Tokens outside the
     dictionary's scope are left alone.
     """
-    components, change = _changes(activations, edit, dictionary)
-    v = dictionary.directions(components)
-    return torch.as_tensor(change).to(v) @ v
+    plan = _plan(activations, edit, dictionary)
+    v = dictionary.directions(plan.components)
+    return torch.as_tensor(plan.after - plan.before).to(v) @ v
 
 
 @torch.no_grad()
 def steer(
     residual: Tensor, activations: Activations, edits: Sequence[Edit], dictionary: Dictionary
 ) -> Tensor:
-    """x [T, d] under each edit, [len(edits), T, d]. Tokens an edit does not change keep their bits."""
+    """x [T, d] under each edit, [len(edits), T, d]. Tokens an edit does not change keep their bits.
+
+    Raises Trouble as `shift`.
+    """
     steered = residual.expand(len(edits), *residual.shape).clone()
     for x, edit in zip(steered, edits, strict=True):
-        components, change = _changes(activations, edit, dictionary)
+        plan = _plan(activations, edit, dictionary)
+        change = plan.after - plan.before
         touched = np.flatnonzero(change.any(axis=1))
         if len(touched):
-            v = dictionary.directions(components)
+            v = dictionary.directions(plan.components)
             x[torch.as_tensor(touched, device=x.device)] += torch.as_tensor(change[touched]).to(v) @ v
     return steered

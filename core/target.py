@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .clip import SplitClip, logits
+from .comparison import Prediction
 from .errors import Trouble
 
 
@@ -48,3 +49,16 @@ def target_gradients(
         y = torch.stack([target.of(row) for target, row in zip(targets, values, strict=True)])
         (gradient,) = torch.autograd.grad(y.sum(), x)
     return y.detach(), gradient
+
+
+def default_target(prediction: Prediction, should_be: int | None) -> Target:
+    """What to explain when nothing else was asked.
+
+    With `should_be`, the class the visitor says the picture shows: the predicted class minus that one, or,
+    where the prediction is right, that one minus the runner-up. Without it: the predicted class's logit.
+    """
+    order = prediction.order
+    if should_be is None or len(order) < 2:
+        return Target(int(order[0]))
+    rival = order[1] if order[0] == should_be else should_be
+    return Target(int(order[0]), int(rival))

@@ -191,8 +191,7 @@ def test_measured_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case
 
 
 def test_attribution_predicts_what_small_changes_do(case: Case, target: Target) -> None:
-    """Suppressing one component by a little moves y by as much of A_j: the link between the two definitions.
-    """
+    """Taking away a little of a component moves y by as much of A_j: what links attribution and ablation."""
     attribution = attribute(case.clip, case.dictionary, case.trace, case.classifier, target)
     for j in attribution.strongest_for(2):
         moved = case.y(case.x.numpy(), target) - case.y(case.x.numpy() - 1e-4 * case.part(j), target)

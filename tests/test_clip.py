@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, LAYERS, WIDTH
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
-from core.clip import TEMPLATES, SplitClip, logits, parse_templates, text_classifier
+from core.clip import TEMPLATES, SplitClip, logits, text_classifier
 from core.errors import Trouble
 
 
@@ -198,42 +196,6 @@ def test_named_templates_cannot_be_changed() -> None:
     assert all("{}" in template for templates in TEMPLATES.values() for template in templates)
     with pytest.raises(TypeError):
         TEMPLATES["single"] = ("{}",)  # type: ignore[index]
-
-
-# Templates that a visitor typed
-
-WORDS = st.text(
-    st.characters(exclude_categories=("C", "Z"), exclude_characters="{}"), min_size=1, max_size=20
-)
-
-
-@given(
-    st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=10), st.sampled_from(["\n", "\r\n", "\n\n  \n"])
-)
-def test_templates_are_the_lines_once_each(parts: list[tuple[str, str]], end: str) -> None:
-    lines = [f"{before} {{}} {after}" for before, after in parts]
-    assert parse_templates(end.join(f"  {line}\t" for line in lines)) == tuple(dict.fromkeys(lines))
-
-
-@given(st.lists(WORDS, max_size=5), WORDS)
-def test_a_line_without_a_place_for_the_class_is_named(lines: list[str], bad: str) -> None:
-    text = "\n".join([f"{line} {{}}" for line in lines] + [bad])
-    with pytest.raises(Trouble) as trouble:
-        parse_templates(text)
-    assert bad in str(trouble.value)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "  \n\t\n", "{}" + "a" * 199, "\n".join(f"{{}} {i}" for i in range(33)), "{0}"]
-)
-def test_templates_that_cannot_be_used_are_trouble(text: str) -> None:
-    with pytest.raises(Trouble):
-        parse_templates(text)
-
-
-def test_the_longest_and_most_templates_pass() -> None:
-    assert parse_templates("{}" + "a" * 198) == ("{}" + "a" * 198,)
-    assert len(parse_templates("\n".join(f"{{}} {i}" for i in range(32)))) == 32
 
 
 def test_the_split_clip_keeps_no_state(clip: SplitClip, pixels: torch.Tensor) -> None:

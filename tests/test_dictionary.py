@@ -221,5 +221,6 @@ def test_activations_pickle_compare_and_print(x: torch.Tensor) -> None:
     assert activations != "something else"
     n = len(activations.value)
     assert repr(activations) == (
-        f"Activations(token=int32[{n}], component=int32[{n}], value=float32[{n}], n_tokens=17, n_components=48)"
+        f"Activations(token=int32[{n}], component=int32[{n}], value=float32[{n}], "
+        "n_tokens=17, n_components=48)"
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.dictionary import Dictionary, Scope
 from core.errors import Trouble
-from core.steering import MAX_STRENGTH, Edit, Lever, Operation, shift, steer
+from core.steering import MAX_STRENGTH, Edit, Lever, Operation, edited, shift, steer
 
 TOKENS = 9
 X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))
@@ -53,11 +53,9 @@ def shifted(key: Key, edit: Edit) -> torch.Tensor:
     return shift(FOUND[key], edit, DICTIONARIES[key])
 
 
-def slow_steer(key: Key, edit: Edit) -> torch.Tensor:
-    """x + decode(f') - decode(f) with all components dense, in float64, one token and one lever at a time."""
+def slow_activations(key: Key, edit: Edit) -> torch.Tensor:
+    """f' with all components dense, in float64 [T, m], one token and one lever at a time."""
     dictionary = DICTIONARIES[key]
-    sae = tiny_sae(key[0], **({"rescale_acts_by_decoder_norm": True} if key[0] == "topk" else {}))
-    sae = sae.to(dtype=torch.float64)
     f = dictionary.encode(X).double()
     changed = f.clone()
     for t in range(TOKENS):
@@ -71,6 +69,14 @@ def slow_steer(key: Key, edit: Edit) -> torch.Tensor:
                     changed[t, j] = f[t, j] * lever.strength
                 else:
                     changed[t, j] = lever.strength
+    return changed
+
+
+def slow_steer(key: Key, edit: Edit) -> torch.Tensor:
+    """x + decode(f') - decode(f) with all components dense, in float64."""
+    sae = tiny_sae(key[0], **({"rescale_acts_by_decoder_norm": True} if key[0] == "topk" else {}))
+    sae = sae.to(dtype=torch.float64)
+    f, changed = DICTIONARIES[key].encode(X).double(), slow_activations(key, edit)
     with torch.no_grad():
         return (X.double() + sae.decode(changed) - sae.decode(f)).float()
 
@@ -86,6 +92,22 @@ def test_steer_equals_the_dense_decode(key: Key, several: list[Edit]) -> None:
 @given(keys, edits)
 def test_shift_is_the_difference(key: Key, edit: Edit) -> None:
     torch.testing.assert_close(X + shifted(key, edit), steered(key, edit)[0], atol=1e-5, rtol=1e-5)
+
+
+@given(keys, edits)
+def test_edited_activations_equal_the_dense_table(key: Key, edit: Edit) -> None:
+    found = edited(FOUND[key], edit, DICTIONARIES[key])
+    expected = slow_activations(key, edit)
+    for j in range(COMPONENTS):
+        np.testing.assert_allclose(found.of(j), expected[:, j], rtol=1e-6)
+    pairs = list(zip(found.component.tolist(), found.token.tolist(), strict=True))
+    assert pairs == sorted(set(pairs)) and (found.value != 0).all()
+    assert (found.token.dtype, found.component.dtype, found.value.dtype) == (np.int32, np.int32, np.float32)
+
+
+@given(keys, token_sets)
+def test_an_empty_edit_leaves_the_activations(key: Key, tokens: tuple[int, ...] | None) -> None:
+    assert edited(FOUND[key], Edit(tokens=tokens), DICTIONARIES[key]) == FOUND[key]
 
 
 @given(keys, token_sets)
@@ -253,7 +275,7 @@ def test_edits_that_make_no_sense_are_trouble() -> None:
         Edit((), (4, -2))
 
 
-@pytest.mark.parametrize("way", [lambda *a: shift(*a), lambda f, edit, d: steer(X, f, [edit], d)])
+@pytest.mark.parametrize("way", [shift, edited, lambda f, edit, d: steer(X, f, [edit], d)])
 def test_what_the_picture_does_not_have_is_trouble(way) -> None:  # type: ignore[no-untyped-def]
     key: Key = ("topk", "all")
     with pytest.raises(Trouble, match="no component 48"):

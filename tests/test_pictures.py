@@ -1,0 +1,322 @@
+"""Pictures of every kind, and files that only look like pictures."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from core.errors import Trouble
+from core.pictures import read_picture
+
+RNG = np.random.default_rng(0)
+COLOURS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+
+
+def saved(picture: Image.Image, kind: str, **settings: object) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **settings)
+    return stream.getvalue()
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
+    """A PNG file by hand, for what Pillow does not write; `rows` may lack data."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def png16(values: np.ndarray, colour: int) -> bytes:
+    """uint16 [H, W, C] as a PNG of 16 bits a channel."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return png(values.shape[1], values.shape[0], 16, colour, rows)
+
+
+def pixels(source: object) -> np.ndarray:
+    picture = read_picture(source)  # type: ignore[arg-type]
+    assert picture.mode == "RGB"
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "JPEG", "WEBP", "AVIF", "JPEG2000"])
+def test_files_of_every_format(kind: str, tmp_path: Path) -> None:
+    smooth = Image.fromarray(np.dstack([np.linspace(0, 255, 24 * 32).reshape(24, 32).astype(np.uint8)] * 3))
+    data = saved(smooth, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    path = tmp_path / "picture.dat"
+    path.write_bytes(data)
+    for source in (data, path, str(path)):
+        assert np.abs(pixels(source).astype(int) - np.asarray(smooth)).max() <= 6
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"])
+def test_modes_keep_their_colours(mode: str) -> None:
+    flat = Image.new("RGB", (5, 4), (255, 255, 255) if mode in "1L" else (204, 51, 102))
+    if mode == "LAB":
+        source, expected = Image.new("LAB", (5, 4), (255, 128, 128)), (255, 255, 255)
+    else:
+        source, expected = flat.convert(mode), flat.getpixel((0, 0))
+    found = pixels(source)
+    assert found.shape == (4, 5, 3)
+    assert np.abs(found.astype(int) - expected).max() <= 3
+
+
+def test_cmyk_files() -> None:
+    cmyk = Image.new("CMYK", (5, 4), (0, 255, 255, 0))
+    for kind in ("TIFF", "JPEG"):
+        assert np.abs(pixels(saved(cmyk, kind)).astype(int) - (255, 0, 0)).max() <= 3
+
+
+# Sixteen bits
+
+
+def test_sixteen_bit_grey_is_scaled() -> None:
+    values = np.linspace(0, 65535, 32 * 24).reshape(24, 32).astype(np.uint16)
+    expected = np.rint(values / 257).astype(int)
+    sources = [
+        png16(values[..., None], 0),
+        saved(Image.fromarray(values), "TIFF"),
+        Image.fromarray(values),
+        values,
+    ]
+    sources.append(b"P5 32 24 65535\n" + values.astype(">u2").tobytes())
+    for source in sources:
+        found = pixels(source)
+        assert np.abs(found.astype(int) - expected[..., None]).max() == 0
+
+
+def test_dark_sixteen_bit_pictures_stay_dark() -> None:
+    assert pixels(np.full((4, 4), 2570, np.uint16)).max() == 10
+    assert pixels(b"P5 2 1 65535\n" + np.array([[257, 514]], ">u2").tobytes())[0, :, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4)])
+def test_sixteen_bit_colour_is_scaled(colour: int, channels: int) -> None:
+    values = RNG.integers(0, 65536, (5, 7, channels)).astype(np.uint16)
+    values[..., 3:] = 65535
+    assert np.abs(pixels(png16(values, colour)).astype(int) - values[..., :3] / 257).max() <= 1
+
+
+@pytest.mark.parametrize(("factor", "white"), [(1.0, 1.0), (200.0, 255.0), (60000.0, 65535.0), (1e6, 1e6)])
+def test_float_pictures_are_scaled(factor: float, white: float) -> None:
+    values = np.linspace(0, factor, 12, dtype=np.float32).reshape(3, 4)
+    data = saved(Image.fromarray(values), "TIFF")
+    np.testing.assert_allclose(pixels(data)[..., 0], np.rint(values / white * 255), atol=1)
+
+
+def test_negative_and_missing_values_are_shown_as_far_as_they_go() -> None:
+    values = np.array([[-1.0, 0.0, np.nan, 1.0]], dtype=np.float32)
+    assert pixels(saved(Image.fromarray(values), "TIFF"))[0, :, 1].tolist() == [0, 128, 128, 255]
+
+
+# Transparency
+
+
+@given(st.integers(0, 255), st.integers(0, 255))
+def test_transparency_is_laid_over_white(alpha: int, grey: int) -> None:
+    expected = 255 + (grey - 255) * alpha / 255
+    for colour, mode in (((grey, grey, grey, alpha), "RGBA"), ((grey, alpha), "LA")):
+        found = pixels(saved(Image.new(mode, (3, 2), colour), "PNG"))
+        assert np.abs(found - expected).max() <= 1
+
+
+def test_transparent_colours_of_palettes_and_rgb() -> None:
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    for kind in ("PNG", "GIF"):
+        assert pixels(saved(palette, kind, transparency=0)).tolist() == [[[255, 255, 255], [0, 0, 255]]]
+    two = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8))
+    assert pixels(saved(two, "PNG", transparency=(255, 0, 0))).tolist() == [[[255, 255, 255], [0, 0, 255]]]
+
+
+# Orientation and frames
+
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: a.transpose(1, 0, 2)[:, ::-1],
+    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda a: a.transpose(1, 0, 2)[::-1],
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(COLOURS), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    assert np.array_equal(pixels(data), UPRIGHT[orientation](COLOURS))
+    assert np.array_equal(pixels(read_picture(data)), UPRIGHT[orientation](COLOURS)), "turned once, not twice"
+
+
+def test_orientation_of_sixteen_bit_pictures() -> None:
+    values = np.arange(6, dtype=np.uint16).reshape(2, 3) * 10000
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = pixels(saved(Image.fromarray(values), "PNG", exif=exif))
+    assert np.array_equal(found[..., 0], np.rint(values.T[:, ::-1] / 257))
+
+
+def test_broken_exif_is_ignored() -> None:
+    data = saved(Image.fromarray(COLOURS), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff broken")
+    assert np.array_equal(pixels(data), COLOURS)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_of_several_frames_the_first(kind: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    settings = {"lossless": True} if kind == "WEBP" else {}
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **settings)
+    assert Image.open(io.BytesIO(data)).n_frames == 3
+    assert np.abs(pixels(data).astype(int) - (255, 0, 0)).max() <= 1
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,), (4,)])
+@pytest.mark.parametrize("kind", ["uint8", "bool", "float32", "float64"])
+def test_arrays(channels: tuple[int, ...], kind: str) -> None:
+    values = (
+        RNG.integers(0, 256, (5, 7, *channels))
+        if kind != "bool"
+        else RNG.integers(0, 2, (5, 7, *channels)) * 255
+    )
+    if channels == (4,):
+        values[..., 3] = 255
+    source = values.astype(np.uint8) if kind == "uint8" else (values / 255).astype(kind)
+    expected = values[..., None] if not channels else values[..., :3]
+    assert np.array_equal(pixels(source), np.broadcast_to(expected, (5, 7, 3)))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros(5, np.uint8),
+        np.zeros((5, 5, 2), np.uint8),
+        np.zeros((5, 5, 5), np.uint8),
+        np.zeros((2, 5, 5, 3), np.uint8),
+        np.zeros((0, 5, 3), np.uint8),
+        np.zeros((0, 0), np.float32),
+        np.full((5, 5), 300, np.int64),
+        np.full((5, 5), 1.5),
+        np.full((5, 5), -0.1),
+        np.full((5, 5), np.nan),
+        np.full((5, 5), "a"),
+        np.zeros((5, 5), complex),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_arrays_that_are_no_pictures_are_trouble(array: np.ndarray) -> None:
+    with pytest.raises(Trouble):
+        read_picture(array)
+
+
+# What is refused
+
+
+def test_no_picture_is_trouble() -> None:
+    with pytest.raises(Trouble, match="no picture"):
+        read_picture(None)
+
+
+def test_files_that_cannot_be_opened_are_trouble(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.png", tmp_path, "a\0b.png", "https://example.org/a.png", ""):
+        with pytest.raises(Trouble, match="cannot be opened"):
+            read_picture(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj", "PDF"),
+        (b"\n%PDF-1.4", "PDF"),
+        (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "PostScript"),
+        (b"<!doctype html><HTML>", "web page"),
+        (b"just some words", "not a picture"),
+        (b"", "not a picture"),
+        (b"\x89PNG\r\n\x1a\n", "not a picture"),
+        (b"\xff\xd8\xff", "not a picture"),
+    ],
+)
+def test_files_that_are_no_pictures_are_trouble(data: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "called.png"
+    path.write_bytes(data)
+    for source in (data, path):
+        with pytest.raises(Trouble, match=said):
+            read_picture(source)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP"])
+def test_half_a_file_is_trouble(kind: str) -> None:
+    data = saved(Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)), kind)
+    with pytest.raises(Trouble):
+        read_picture(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(8001, 8000), (12000, 9000), (20000, 10000), (2**31 - 1, 2**31 - 1)]
+)
+def test_a_picture_too_large_is_refused_before_it_is_decoded(width: int, height: int) -> None:
+    with pytest.raises(Trouble, match="megapixels"):  # its data is missing: decoding would say "damaged"
+        read_picture(png(width, height, 8, 2, b""))
+
+
+def test_a_large_picture_that_is_allowed_is_decoded() -> None:
+    with pytest.raises(Trouble, match="damaged"):
+        read_picture(png(8000, 8000, 1, 0, b""))
+
+
+def test_strips_are_refused() -> None:
+    with pytest.raises(Trouble, match="strip of 41 x 1"):
+        read_picture(Image.new("RGB", (41, 1)))
+    with pytest.raises(Trouble, match="strip of 2 x 81"):
+        read_picture(Image.new("L", (2, 81)))
+    assert read_picture(Image.new("RGB", (40, 1))).size == (40, 1)
+
+
+FILES = [
+    saved(Image.fromarray(COLOURS), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
+] + [png16(np.full((4, 4, 3), 1000, np.uint16), 2)]
+
+
+@given(st.sampled_from(FILES), st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=4))
+def test_damaged_files_are_a_picture_or_a_sentence(data: bytes, damage: list[tuple[int, int]]) -> None:
+    broken = bytearray(data)
+    for place, value in damage:
+        broken[place % len(broken)] = value
+    try:
+        picture = read_picture(bytes(broken))
+    except Trouble as trouble:
+        assert str(trouble).endswith(".")
+    else:
+        assert picture.mode == "RGB" and min(picture.size) > 0
+
+
+def test_pillow_and_the_picture_given_stay_as_they_were() -> None:
+    before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+    given_picture = Image.new("RGBA", (3, 3), (1, 2, 3, 4))
+    read_picture(given_picture)
+    with pytest.raises(Trouble):
+        read_picture(png(20000, 10000, 8, 2, b""))
+    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == before
+    assert given_picture.mode == "RGBA" and given_picture.getpixel((0, 0)) == (1, 2, 3, 4)

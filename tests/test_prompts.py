@@ -1,0 +1,117 @@
+"""Classes and templates as visitors type them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import Trouble
+from core.prompts import parse_classes, parse_templates, unknown_words
+
+WORDS = st.text(
+    st.characters(exclude_categories=("C", "Z"), exclude_characters="{},"), min_size=1, max_size=20
+)
+NAMES = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=12), st.sampled_from(["\n", ", ", "\r\n", " ,\n\n,  "]))
+def test_classes_are_the_parts_once_each(names: list[str], between: str) -> None:
+    found = parse_classes(between.join(f" {name}\t" for name in names))
+    expected: list[str] = []
+    for name in names:
+        if name.casefold() not in [earlier.casefold() for earlier in expected]:
+            expected.append(name)
+    assert list(found.names) == expected
+    assert any("once" in note for note in found.notes) == (len(expected) < len(names))
+    assert any("100 %" in note for note in found.notes) == (len(expected) == 1)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=12))
+def test_parsing_its_own_answer_changes_nothing(names: list[str]) -> None:
+    found = parse_classes("\n".join(names))
+    again = parse_classes("\n".join(found.names))
+    assert again.names == found.names
+
+
+@given(st.text(max_size=60))
+def test_any_text_gives_clean_classes_or_a_sentence(text: str) -> None:
+    try:
+        names = parse_classes(text).names
+    except Trouble as trouble:
+        assert str(trouble).endswith(".")
+        return
+    assert names and all(name and name == name.strip() and name.isprintable() for name in names)
+    assert not any("," in name or "  " in name for name in names)
+
+
+def test_repeated_classes_are_named() -> None:
+    found = parse_classes("Cat\ndog\ncat, CAT\nDog")
+    assert found.names == ("Cat", "dog")
+    assert found.notes == ("Written more than once, counted once: “Cat”, “dog”.",)
+    assert parse_classes("cat, dog").notes == ()
+
+
+def test_markup_and_braces_are_text() -> None:
+    assert parse_classes("<b>cat</b>\n{0} <script>").names == ("<b>cat</b>", "{0} <script>")
+
+
+def test_invisible_characters_go() -> None:
+    assert parse_classes("ca\u200bt\n\u202edog\x00\n\u200b").names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("text", ["", " \n ,, \t", "\u200b"])
+def test_no_class_is_trouble(text: str) -> None:
+    with pytest.raises(Trouble, match="no classes"):
+        parse_classes(text)
+
+
+def test_limits_of_classes() -> None:
+    assert len(parse_classes("\n".join(map(str, range(200)))).names) == 200
+    with pytest.raises(Trouble, match="201 classes"):
+        parse_classes("\n".join(map(str, range(201))))
+    assert parse_classes("a" * 200).names == ("a" * 200,)
+    with pytest.raises(Trouble, match="10,000 characters") as trouble:
+        parse_classes("cat\n" + "b" * 10_000)
+    assert len(str(trouble.value)) < 200, "the message must not repeat the whole class"
+
+
+# Templates
+
+
+@given(
+    st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=10), st.sampled_from(["\n", "\r\n", "\n\n  \n"])
+)
+def test_templates_are_the_lines_once_each(parts: list[tuple[str, str]], end: str) -> None:
+    lines = [f"{before} {{}}, {after}" for before, after in parts]
+    assert parse_templates(end.join(f"  {line}\t" for line in lines)) == tuple(dict.fromkeys(lines))
+
+
+@given(st.lists(WORDS, max_size=5), WORDS)
+def test_a_line_without_a_place_for_the_class_is_named(lines: list[str], bad: str) -> None:
+    text = "\n".join([f"{line} {{}}" for line in lines] + [bad])
+    with pytest.raises(Trouble) as trouble:
+        parse_templates(text)
+    assert bad in str(trouble.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  \n\t\n", "{}" + "a" * 199, "\n".join(f"{{}} {i}" for i in range(33)), "{0}"]
+)
+def test_templates_that_cannot_be_used_are_trouble(text: str) -> None:
+    with pytest.raises(Trouble):
+        parse_templates(text)
+
+
+def test_the_longest_and_most_templates_pass() -> None:
+    assert parse_templates("{}" + "a" * 198) == ("{}" + "a" * 198,)
+    assert len(parse_templates("\n".join(f"{{}} {i}" for i in range(32)))) == 32
+
+
+# Words
+
+
+def test_unknown_words_of_each_class() -> None:
+    classes = ("Red fish", "red-fish", "owl", "Golden retriever", "fish2", "…")
+    assert unknown_words(classes, frozenset({"red", "fish", "owl"})) == {
+        "Golden retriever": ("golden", "retriever"),
+        "fish2": ("fish2",),
+    }

@@ -1,0 +1,204 @@
+"""The facade: each answer is the core's, made of plain values, and the same whoever else is asking."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import CLASSES
+from PIL import Image
+
+from core.attribution import attribute, measured_effects
+from core.catalog import Setup, SetupCard
+from core.clip import SplitClip
+from core.comparison import compare, predict
+from core.dictionary import Dictionary
+from core.errors import Trouble
+from core.steering import Edit, Lever
+from core.target import Target
+from core.trace import Trace
+from core.workbench import Workbench
+
+ONE = ("a photo of a {}",)
+TARGET = Target(0, 1)
+EDITS = [  # components 2 and 43 are active in the picture, 1 is not
+    Edit(),
+    Edit((Lever(2), Lever(43, "scale", -2.0))),
+    Edit((Lever(1, "set", 5.0),)),
+    Edit((Lever(1, "set", 5.0),), (2, 3)),
+]
+
+
+@pytest.fixture(scope="session")
+def workbench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
+    card = SetupCard(
+        "tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog", "red", "cat"})
+    )
+    return Workbench(Setup(card, clip, dictionary))
+
+
+def plain(value: Any) -> bool:
+    """Whether a value is numpy and plain Python all the way down."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return all(plain(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, dict):
+        return all(plain(item) for pair in value.items() for item in pair)
+    if isinstance(value, tuple):
+        return all(map(plain, value))
+    return type(value) in (np.ndarray, int, float, str, bool, type(None))
+
+
+def test_open_reads_any_source(
+    workbench: Workbench, picture: Image.Image, trace: Trace, tmp_path: Path
+) -> None:
+    path = tmp_path / "picture.png"
+    picture.save(path)
+    for source in (picture, np.asarray(picture), path, str(path), path.read_bytes(), picture.convert("RGBA")):
+        assert workbench.open(source) == trace
+    with pytest.raises(Trouble):
+        workbench.open(None)
+
+
+def test_answers_are_the_core_s(
+    workbench: Workbench,
+    clip: SplitClip,
+    dictionary: Dictionary,
+    trace: Trace,
+    classifier: torch.Tensor,
+) -> None:
+    assert workbench.classify(trace, CLASSES, ONE) == predict(
+        trace.embedding, classifier, CLASSES, clip.logit_scale
+    )
+    for method in ("gradient", "integrated"):
+        assert workbench.attribute(trace, CLASSES, ONE, TARGET, method) == attribute(
+            clip, dictionary, trace, classifier, TARGET, method
+        )
+    np.testing.assert_array_equal(
+        workbench.measure(trace, CLASSES, ONE, TARGET, [3, 1, 40]),
+        measured_effects(clip, dictionary, trace, classifier, TARGET, [3, 1, 40]),
+    )
+
+
+def test_answers_are_plain_values(workbench: Workbench, trace: Trace) -> None:
+    answers = [
+        trace,
+        workbench.classify(trace, CLASSES, ONE),
+        workbench.attribute(trace, CLASSES, ONE, TARGET),
+        workbench.attribute(trace, CLASSES, ONE, TARGET, "integrated"),
+        workbench.measure(trace, CLASSES, ONE, TARGET, [1, 2]),
+        workbench.steer(trace, EDITS[1]),
+        workbench.compare_many(trace, EDITS, CLASSES, ONE),
+        workbench.unknown_words(CLASSES),
+    ]
+    for answer in answers:
+        assert plain(answer), repr(answer)
+        pickle.loads(pickle.dumps(answer))
+
+
+def test_compare_is_the_whole_path_by_hand(
+    workbench: Workbench, clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+) -> None:
+    """x' from a dense table, through the unsplit model with a hook, to logits."""
+    edit = EDITS[1]
+    f = dictionary.encode(torch.as_tensor(trace.residual))
+    changed = f.clone()
+    changed[:, 2] = 0
+    changed[:, 43] *= -2
+    with torch.no_grad():
+        x = torch.as_tensor(trace.residual) + dictionary.sae.decode(changed) - dictionary.sae.decode(f)
+        hook = clip.model.vision_model.encoder.layers[1].register_forward_hook(lambda *a: x[None])
+        after = clip.model.get_image_features(pixel_values=clip.pixels(trace.crop[None])).pooler_output[0]
+        hook.remove()
+    expected = compare(trace.embedding, after, classifier, CLASSES, clip.logit_scale)
+    found = workbench.compare(trace, edit, CLASSES, ONE)
+    assert found.before == workbench.classify(trace, CLASSES, ONE)
+    np.testing.assert_allclose(found.after.logits, expected.after.logits, atol=1e-4)
+    assert found.cosine == pytest.approx(expected.cosine, abs=1e-6)
+    assert np.abs(found.logit_change).max() > 0.05
+
+
+def test_the_steered_trace_answers_as_the_comparison(workbench: Workbench, trace: Trace) -> None:
+    for edit in EDITS:
+        steered = workbench.steer(trace, edit)
+        after = workbench.compare(trace, edit, CLASSES, ONE).after
+        assert workbench.classify(steered, CLASSES, ONE) == after
+        assert workbench.attribute(steered, CLASSES, ONE, TARGET).value == pytest.approx(
+            after.logits[0] - after.logits[1], abs=1e-4
+        )
+        assert np.array_equal(steered.crop, trace.crop) and steered.grid == trace.grid
+
+
+def test_an_edit_that_does_nothing_changes_nothing_at_all(workbench: Workbench, trace: Trace) -> None:
+    idle = [Edit(), Edit((Lever(5, "scale", 1.0),)), Edit((Lever(5),), ())]
+    for comparison in workbench.compare_many(trace, [*idle, EDITS[1], *idle], CLASSES, ONE)[:3]:
+        assert comparison.after == comparison.before
+        assert comparison.cosine == pytest.approx(1, abs=1e-12)
+    for edit in idle:
+        assert workbench.steer(trace, edit) == trace
+
+
+def test_many_comparisons_are_the_same_as_one_by_one(
+    workbench: Workbench, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edits = EDITS * 3
+    one_by_one = [workbench.compare(trace, edit, CLASSES, ONE) for edit in edits]
+    for batch in (1, 5, 32):
+        monkeypatch.setattr("core.workbench._BATCH", batch)
+        found = workbench.compare_many(trace, edits, CLASSES, ONE)
+        assert len(found) == len(edits)
+        for a, b in zip(found, one_by_one, strict=True):
+            np.testing.assert_allclose(a.after.logits, b.after.logits, atol=1e-4)
+    assert workbench.compare_many(trace, [], CLASSES, ONE) == ()
+
+
+def test_texts_are_encoded_once(clip: SplitClip, dictionary: Dictionary, trace: Trace, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "")
+    workbench = Workbench(Setup(card, clip, dictionary))
+    encoded = []
+    texts = clip.texts
+    monkeypatch.setattr(clip, "texts", lambda prompts: (encoded.append(list(prompts)), texts(prompts))[1])
+    for _ in range(2):
+        workbench.classify(trace, ("dog", "cat"), ONE)
+        workbench.attribute(trace, ("dog", "cat"), ONE, TARGET)
+        workbench.compare(trace, EDITS[1], ("dog", "cat"), ONE)
+    assert encoded == [["a photo of a dog", "a photo of a cat"]]
+    workbench.classify(trace, ("cat", "dog"), ONE)
+    workbench.classify(trace, ("cat", "dog"), ("the {}",))
+    assert encoded[1:] == [["a photo of a cat", "a photo of a dog"], ["the cat", "the dog"]]
+
+
+def test_unknown_words(workbench: Workbench) -> None:
+    assert workbench.unknown_words(CLASSES) == {"owl": ("owl",), "red fish": ("fish",), "bus": ("bus",)}
+    anything = Workbench(replace(workbench.setup, card=replace(workbench.card, knows=None)))
+    assert anything.unknown_words(CLASSES) == {}
+
+
+def test_visitors_do_not_meet(workbench: Workbench) -> None:
+    """Many at once get what each would get alone."""
+    rng = np.random.default_rng(4)
+    pictures = [rng.integers(0, 256, (40, 40, 3), dtype=np.uint8) for _ in range(8)]
+
+    def story(picture: np.ndarray) -> tuple[Any, ...]:
+        trace = workbench.open(picture)
+        attribution = workbench.attribute(trace, CLASSES, ONE, TARGET)
+        edit = Edit.of_suppressed(attribution.strongest_for(2))
+        return trace, attribution, edit, workbench.compare(trace, edit, CLASSES, ONE)
+
+    alone = [story(picture) for picture in pictures]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(story, pictures))
+    assert together == alone
+    assert len({a[0].residual.tobytes() for a in alone}) == 8
+
+
+def test_measure_and_compare_agree(workbench: Workbench, trace: Trace) -> None:
+    components = trace.activations.components()[:6]
+    effects = workbench.measure(trace, CLASSES, ONE, TARGET, components)
+    edits = [Edit.of_suppressed([int(component)]) for component in components]
+    for effect, comparison in zip(effects, workbench.compare_many(trace, edits, CLASSES, ONE), strict=True):
+        change = comparison.logit_change[0] - comparison.logit_change[1]
+        assert effect == pytest.approx(-change, abs=1e-4)
