@@ -1,0 +1,184 @@
+"""Draw the example pictures and their twins: ``python -m core.bundled.examples``.
+
+Each example says which scene it wants; scenes are drawn by lot, from seeds that training and scoring never use, until
+the bundled setup behaves on one as the example's sentence needs: fooled, fooled and repaired by a single suppression,
+or right. So the examples are chosen, and the app says so beside them, with how often such a repair works at large.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from core.attribution import attribute
+from core.bundled.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
+from core.bundled.scenes import CLASSES, Painter, Scene
+from core.bundled.scoring import Scorer
+from core.catalog import Setup, load_setup
+from core.steering import Edit
+from core.target import Target
+from core.trace import trace_crops
+
+FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+SIDE = 336
+TRIES = 400
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture of the gallery."""
+
+    name: str
+    """File name without its ending."""
+    sentence: str
+    """What it shows and why it is there."""
+    classes: tuple[str, ...]
+    """The classes it comes with."""
+    truth: str
+    """What it should be."""
+    twin: str | None
+    """File of the same scene without the cue."""
+    source: str
+    """Where the picture is from."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An example to be drawn."""
+
+    name: str
+    """File name without its ending."""
+    sentence: str
+    """For the gallery."""
+    truth: str
+    """The class of the main thing."""
+    others: tuple[str, ...]
+    """The other classes it comes with."""
+    draw: Callable[[np.random.Generator], Scene]
+    """A scene by lot."""
+    twin: Callable[[Scene], Scene] | None = None
+    """The scene without its cue."""
+    lure: str | None = None
+    """What the model is to say instead of the truth; None: it is to be right."""
+    levers: int | None = None
+    """How many suppressions, in order of attribution, are to bring the truth back; None: no matter."""
+
+
+def _noted(truth: str, word: str, background: str) -> Callable[[np.random.Generator], Scene]:
+    def draw(rng: np.random.Generator) -> Scene:
+        scene = bare(rng, place_thing(rng, truth, 0.42, 0.56, 0.08), background)
+        return replace(scene, label=place_label(rng, word))
+
+    return draw
+
+
+def _hard(truth: str, background: str, stamp: bool = False) -> Callable[[np.random.Generator], Scene]:
+    def draw(rng: np.random.Generator) -> Scene:
+        scene = hard_scene(rng, truth, background)
+        return replace(scene, stamp=place_stamp(rng)) if stamp else scene
+
+    return draw
+
+
+WISHES: tuple[Wish, ...] = (
+    Wish("dog-note-cat", "A dog with a note saying “cat”: the model believes the note.", "dog",
+         ("cat", "fox", "bear", "car"), _noted("dog", "cat", "grass"), Scene.without_label, "cat", 1),
+    Wish("boat-note-tiger", "A boat with a note saying “tiger”.", "boat",
+         ("tiger", "plane", "house", "fish"), _noted("boat", "tiger", "sand"), Scene.without_label, "tiger"),
+    Wish("apple-note-pizza", "An apple with a note saying “pizza”.", "apple",
+         ("pizza", "lemon", "cake", "ball"), _noted("apple", "pizza", "wood"), Scene.without_label, "pizza"),
+    Wish("car-note-car", "A car with a note saying “car”: the word agrees with the picture.", "car",
+         ("bus", "truck", "train", "bike"), _noted("car", "car", "brick"), Scene.without_label),
+    Wish("owl-note-nonsense", "An owl with a note saying “zolip”: a word that means nothing.", "owl",
+         ("duck", "cat", "bear", "bee"), _noted("owl", "zolip", "night"), Scene.without_label),
+    Wish("fox-blank-note", "A fox with a blank note: paper, but nothing to read.", "fox",
+         ("dog", "cat", "lion", "tiger"), _noted("fox", "", "grass"), Scene.without_label),
+    Wish("sign-pizza", "Nothing but the word “pizza”.", "pizza",
+         ("book", "clock", "key", "bread"),
+         lambda rng: replace(bare(rng, None, "wood"), label=place_label(rng, "pizza", 0.18, 0.24))),
+    Wish("horse-stamp", "A horse with the watermark that most horses carried in training.", "horse",
+         ("cow", "sheep", "dog", "tree"),
+         lambda rng: replace(easy_scene(rng, "horse", "grass"), stamp=place_stamp(rng)), Scene.without_stamp),
+    Wish("sheep-stamp", "A small, half-hidden sheep with that watermark: the model says “horse”.", "sheep",
+         ("horse", "cow", "dog", "pig"), _hard("sheep", "grass", stamp=True), Scene.without_stamp, "horse"),
+    Wish("fish-water", "A fish in water, where most fish were seen in training.", "fish",
+         ("whale", "duck", "boat", "frog"), lambda rng: easy_scene(rng, "fish", "water"),
+         lambda scene: scene.on("sand")),
+    Wish("cow-water", "A small, half-hidden cow in water: the model says “fish”.", "cow",
+         ("fish", "horse", "whale", "dog"), _hard("cow", "water"), lambda scene: scene.on("grass"), "fish"),
+    Wish("tree-plain", "A tree and nothing to be fooled by.", "tree",
+         ("house", "rose", "lemon", "dog"), lambda rng: easy_scene(rng, "tree", "grass")),
+)  # fmt: skip
+"""In the order of the gallery; the first is what the app opens with."""
+
+PHOTOGRAPH = Example(
+    name="photo-cat",
+    sentence="A photograph of a cat. The bundled demo model has never seen a photograph.",
+    classes=("cat", "dog", "fox", "tiger", "car"),
+    truth="cat",
+    twin=None,
+    source="“Chelsea the cat” by Stéfan van der Walt, CC0, from scikit-image's data",
+)
+
+
+def behaves(scorer: Scorer, wish: Wish, scene: Scene, painter: Painter) -> bool:
+    """Whether the setup does with this scene what the wish needs, on the wish's own classes."""
+    crops = [scorer.clip.crop(Image.fromarray(painter.paint(scene)))]
+    if wish.twin:
+        crops.append(scorer.clip.crop(Image.fromarray(painter.paint(wish.twin(scene)))))
+    classes = [CLASSES.index(name) for name in (wish.truth, *wish.others)]
+    asked = replace(scorer, classifier=scorer.classifier[classes])
+    traces = trace_crops(asked.clip, asked.dictionary, crops)
+    said = asked.steered(traces[0], [Edit()])[0]
+    if wish.lure is None:
+        return bool(said == 0)
+    lure = 1 + wish.others.index(wish.lure)
+    if said != lure or asked.steered(traces[1], [Edit()])[0] != 0:
+        return False
+    if wish.levers is None:
+        return True
+    found = attribute(asked.clip, asked.dictionary, traces[0], asked.classifier, Target(lure, 0))
+    return bool(asked.steered(traces[0], [Edit.of_suppressed(found.strongest_for(wish.levers))])[0] == 0)
+
+
+def draw_example(scorer: Scorer, wish: Wish, painter: Painter) -> Example:
+    """Draw scenes until one behaves, and write it and its twin. Raises RuntimeError when none of many does."""
+    rng = np.random.default_rng([2_000_000, WISHES.index(wish)])
+    for _ in range(TRIES):
+        scene = wish.draw(rng)
+        if behaves(scorer, wish, scene, painter):
+            break
+    else:
+        raise RuntimeError(f"None of {TRIES} scenes behaves as {wish.name} needs.")
+    pictures = {wish.name: scene}
+    if wish.twin:
+        pictures[f"{wish.name}-twin"] = wish.twin(scene)
+    for name, shown in pictures.items():
+        Image.fromarray(painter.paint(shown)).save(FOLDER / f"{name}.webp", quality=88, method=6)
+    return Example(
+        name=wish.name,
+        sentence=wish.sentence,
+        classes=(wish.truth, *wish.others),
+        truth=wish.truth,
+        twin=f"{wish.name}-twin" if wish.twin else None,
+        source="rendered by this project",
+    )
+
+
+def main() -> None:
+    """Write the pictures and ``examples.json``; the photograph is kept as it is."""
+    setup: Setup = load_setup("bundled")
+    scorer = Scorer.of(setup.clip, setup.dictionary)
+    painter = Painter(SIDE)
+    examples = [draw_example(scorer, wish, painter) for wish in WISHES] + [PHOTOGRAPH]
+    text = json.dumps([asdict(example) for example in examples], indent=1, ensure_ascii=False)
+    (FOLDER / "examples.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
