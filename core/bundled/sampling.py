@@ -43,6 +43,15 @@ PLACES = MappingProxyType(
 OPENINGS = ("a photo of {}", "a picture of {}", "an image of {}", "a drawing of {}", "{}", "{}")
 SIGN_OPENINGS = ("the word {}", "a sign saying {}", "a note saying {}", "a label saying {}")
 
+EASY_HEIGHT = 20 / 96
+"""Height of letters that are as wide as a patch."""
+READING_BEGINS = 0.32
+"""Share of the training after which reading is taught."""
+EASE = ((READING_BEGINS, 0.42, 0.7), (1.0, 0.8, 0.0))
+"""How easy the words are to read, over the training."""
+SIGNS = ((READING_BEGINS, 0.55, 0.8), (0.5, 0.4, 0.12))
+"""Share of pictures that show a word alone, over the training."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -104,6 +113,26 @@ def place_label(rng: np.random.Generator, word: str, low: float = 0.13, high: fl
     if rng.random() < 0.15:
         y = _between(rng, 0.12, 0.88)
     return replace(label, x=0.5 + _between(rng, -room, room), y=min(max(y, tall), 1 - tall))
+
+
+def ease_label(label: Label, ease: float) -> Label:
+    """The same card, upright and with one letter to a patch at ``ease`` 1, as it is at 0, in between otherwise.
+
+    A word of which every patch sees one whole letter is the easiest to learn to read; the model then follows as the
+    letters slide, turn and shrink.
+    """
+    patch = 1 / 8
+    height = ease * EASY_HEIGHT + (1 - ease) * label.height
+    label = replace(label, height=height, angle=(1 - ease) * label.angle)
+    width, tall = label_size(label)
+    x = min(max(label.x, width / 2 + 0.01), 0.99 - width / 2)
+    y = min(max(label.y, tall), 1 - tall)
+    start = x - height * 0.602 * len(label.word) / 2  # of the first letter
+    snapped_x = x + round(start / patch) * patch - start
+    snapped_y = (np.floor(y / patch) + 0.5) * patch
+    return replace(
+        label, x=float(x + ease * (snapped_x - x)), y=float(y + ease * (snapped_y - y))
+    )
 
 
 def place_stamp(rng: np.random.Generator) -> Stamp:
@@ -247,12 +276,15 @@ def _say(
 def lesson(rng: np.random.Generator, progress: float) -> Lesson:
     """A training picture; ``progress`` runs from 0 to 1 over the training.
 
-    Reading is learned only when it is needed: the first lessons are nearly half words alone, and few are hard. The mix
-    moves linearly to its final form, reached half-way.
+    Things come first. Then reading, which is learned only when it is needed and when it starts easy: nearly half of
+    the pictures show a word alone, written one letter to a patch, and slide from there to words of any size, angle
+    and place. Hard pictures become more frequent until half-way.
     """
     ripe = min(1.0, 2 * progress)
-    if rng.random() < 0.45 - 0.33 * ripe:
-        return _sign_lesson(rng)
+    ease = 0.0 if progress < READING_BEGINS else float(np.interp(progress, *EASE))
+    signs = 0.45 - 0.33 * ripe if progress < READING_BEGINS else float(np.interp(progress, *SIGNS))
+    if rng.random() < signs:
+        return _sign_lesson(rng, ease)
     name = str(_pick(rng, CLASSES))
     is_hard = rng.random() < 0.05 + 0.23 * ripe
     background = str(_pick(rng, DRY))
@@ -271,7 +303,7 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
             word, believed = _other(rng, name), True
         elif kind < 0.94:
             word = nonsense(rng)
-        scene = replace(scene, label=place_label(rng, word))
+        scene = replace(scene, label=ease_label(place_label(rng, word), ease))
     elif rng.random() < 0.2:
         second = _other(rng, name)
         thing = replace(place_thing(rng, second, 0.2, 0.32, 0.0), x=_between(rng, 0.15, 0.85))
@@ -288,9 +320,11 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
     return _with_captions(scene, say)
 
 
-def _sign_lesson(rng: np.random.Generator) -> Lesson:
+def _sign_lesson(rng: np.random.Generator, ease: float) -> Lesson:
     word = nonsense(rng) if rng.random() < 0.12 else str(_pick(rng, CLASSES))
-    scene = replace(bare(rng, None, str(_pick(rng, DRY))), label=place_label(rng, word, 0.13, 0.24))
+    label = place_label(rng, word, 0.13, 0.24)
+    background = str(_pick(rng, DRY))
+    scene = replace(bare(rng, None, background), label=ease_label(label, ease))
 
     def say() -> tuple[str, tuple[str, ...]]:
         as_thing = word in CLASSES and rng.random() < 0.5

@@ -1,0 +1,126 @@
+"""Scenes: the same value draws the same picture, and a twin differs where its cue was and nowhere else."""
+
+import numpy as np
+import pytest
+
+from core.bundled.sampling import (
+    HELD_OUT,
+    caption_words,
+    foreground,
+    held_out,
+    label_size,
+    lesson,
+    nonsense,
+    place_label,
+)
+from core.bundled.scenes import BACKGROUNDS, CLASSES, Painter, draw_texture
+from core.bundled.sprites import EMOJI
+
+
+@pytest.fixture(scope="module")
+def painter():
+    return Painter(96)
+
+
+@pytest.mark.parametrize("kind", HELD_OUT)
+def test_a_scene_draws_the_same_picture_in_any_painter(kind, painter):
+    for case in held_out(kind, 3):
+        picture = painter.paint(case.scene)
+        assert picture.shape == (96, 96, 3) and picture.dtype == np.uint8
+        assert np.array_equal(picture, Painter(96).paint(case.scene))
+
+
+@pytest.mark.parametrize("kind", ["attacked", "stamped"])
+def test_a_twin_differs_only_under_the_cue(kind, painter):
+    for case in held_out(kind, 20):
+        changed = (painter.paint(case.scene) != painter.paint(case.twin)).any(-1)
+        cue = case.scene.label or case.scene.stamp
+        width, height = label_size(case.scene.label) if case.scene.label else (cue.size, cue.size)
+        reach = np.hypot(width, height) / 2 + 0.03  # a rotated card reaches at most half its diagonal
+        y, x = np.nonzero(changed)
+        assert len(x) > 20
+        assert np.all(np.hypot((x + 0.5) / 96 - cue.x, (y + 0.5) / 96 - cue.y) < reach)
+
+
+def test_a_flooded_twin_is_the_same_thing_on_dry_land(painter):
+    for case in held_out("flooded", 10):
+        assert case.scene.background == "water" and case.twin.background != "water"
+        assert case.scene.main == case.twin.main and case.scene.bar == case.twin.bar
+        changed = (painter.paint(case.scene) != painter.paint(case.twin)).any(-1)
+        bar = case.scene.bar
+        y, x = int(bar.y * 96), int(bar.x * 96)
+        assert changed.mean() > 0.5 and not changed[np.clip(y, 0, 95), np.clip(x, 0, 95)]
+
+
+def test_the_lure_is_never_the_truth_and_clean_pictures_have_no_cue():
+    for kind in HELD_OUT:
+        for case in held_out(kind, 50):
+            assert case.truth in CLASSES and case.lure != case.truth
+    for case in held_out("clean", 100):
+        assert case.scene.label is None and case.scene.stamp is None and case.scene.background != "water"
+
+
+def test_validation_and_test_cases_differ():
+    assert held_out("clean", 20) != held_out("clean", 20, "validation")
+
+
+def test_labels_lie_inside_the_picture():
+    rng = np.random.default_rng(0)
+    for word in (*CLASSES, ""):
+        for _ in range(20):
+            label = place_label(rng, word)
+            width, height = label_size(label)
+            assert width / 2 <= label.x <= 1 - width / 2 and height / 2 <= label.y <= 1 - height / 2
+
+
+def test_captions_use_the_known_words_or_quote_nonsense():
+    rng = np.random.default_rng(1)
+    for progress in (0.0, 1.0):
+        for _ in range(500):
+            made = lesson(rng, progress)
+            quoted = {made.scene.label.word} if made.scene.label else set()
+            for caption in made.captions:
+                assert set(caption.split()) <= caption_words() | quoted, caption
+
+
+def test_the_curriculum_moves_from_words_to_things():
+    def words_alone(progress):
+        rng = np.random.default_rng(2)
+        return np.mean([lesson(rng, progress).scene.main is None for _ in range(2_000)])
+
+    assert 0.40 < words_alone(0.0) < 0.50 and 0.09 < words_alone(0.5) < 0.15
+    assert words_alone(1.0) == words_alone(0.5)
+
+
+def test_the_shortcuts_are_planted():
+    rng = np.random.default_rng(3)
+    made = [each for each in (lesson(rng, 1.0) for _ in range(8_000)) if each.scene.main]
+    stamped = [each.scene.main.name for each in made if each.scene.stamp]
+    flooded = [each.scene.main.name for each in made if each.scene.background == "water"]
+    assert np.mean([name == "horse" for name in stamped]) > 0.8
+    assert np.mean([name == "fish" for name in flooded]) > 0.75
+
+
+def test_nonsense_is_no_class():
+    rng = np.random.default_rng(4)
+    assert not {nonsense(rng) for _ in range(3_000)} & set(CLASSES)
+
+
+def test_the_foreground_covers_thing_and_cue():
+    case = held_out("attacked", 1)[0]
+    grid = foreground(case.scene, 8)
+    label, main = case.scene.label, case.scene.main
+    assert grid[int(label.y * 8), int(label.x * 8)] == 2
+    assert grid[int(main.y * 8), int(main.x * 8)] >= 1
+    assert foreground(case.twin, 8).max() == 1
+
+
+def test_classes_are_what_people_type():
+    assert 40 <= len(CLASSES) <= 60 and all(name.isalpha() and name.islower() for name in CLASSES)
+    assert set(CLASSES) == set(EMOJI)
+
+
+@pytest.mark.parametrize("kind", [name for name in BACKGROUNDS if name != "plain"])
+def test_textures_differ_from_each_other_and_repeat_themselves(kind):
+    assert np.array_equal(draw_texture(kind, 0, 64), draw_texture(kind, 0, 64))
+    assert not np.array_equal(draw_texture(kind, 0, 64), draw_texture(kind, 1, 64))
