@@ -1,0 +1,72 @@
+"""The answers as plain JSON, for programs, and edits from it."""
+
+from typing import Any
+
+from .attribution import Attribution
+from .comparison import Comparison, Prediction
+from .errors import Trouble
+from .steering import Edit
+from .visit import lever
+
+Plain = dict[str, Any]
+"""What `json.dumps` takes."""
+
+
+def prediction(p: Prediction) -> Plain:
+    """Logits (logit scale x cosine), probabilities (0 to 1) and ranks (1 is best) by class."""
+    return {
+        "best": p.best,
+        "classes": list(p.classes),
+        "logits": [float(x) for x in p.logits],
+        "probabilities": [float(x) for x in p.probabilities],
+        "ranks": [int(x) for x in p.ranks],
+    }
+
+
+def comparison(c: Comparison) -> Plain:
+    """Before and after an edit; `cosine` is between the two image embeddings."""
+    return {
+        "before": prediction(c.before),
+        "after": prediction(c.after),
+        "flipped": c.flipped,
+        "cosine": c.cosine,
+    }
+
+
+def attribution(a: Attribution, classes: tuple[str, ...], shown: int) -> Plain:
+    """The target's value in logits and the `shown` strongest components for it and against it, in logits."""
+    t = a.target
+    return {
+        "wanted": classes[t.wanted],
+        "against": None if t.against is None else classes[t.against],
+        "value": a.value,
+        "method": a.method,
+        "error_share": a.completeness.error_share,
+        "for": [_component(a, int(j)) for j in a.strongest_for(shown)],
+        "against_it": [_component(a, int(j)) for j in a.strongest_against(shown)],
+    }
+
+
+def _component(a: Attribution, component: int) -> Plain:
+    return {"component": component, "contribution": a.total_of(component)}
+
+
+def edit(levers: Any, tokens: Any = None) -> Edit:
+    """An edit from [{"component": 3, "operation": "scale", "strength": 2.0}, ...] and token indices or None.
+
+    `operation` is suppress (the default), scale or set. Raises Trouble for anything else.
+    """
+    if not isinstance(levers, list) or not all(isinstance(one, dict) and "component" in one for one in levers):
+        raise Trouble('Give the levers as a list: [{"component": 3, "operation": "suppress"}].')
+    try:
+        return Edit(
+            tuple(
+                lever(int(one["component"]), one.get("operation", "suppress"), one.get("strength", 0.0))
+                for one in levers
+            ),
+            None if tokens is None else tuple(int(token) for token in tokens),
+        )
+    except Trouble:
+        raise
+    except (TypeError, ValueError) as error:
+        raise Trouble("Components and tokens are whole numbers, from 0. Write them so.") from error

@@ -1,0 +1,436 @@
+"""What the visitor sees: plain values in, HTML out. Every text that someone typed passes `_text`."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .comparison import Comparison
+from .figures import heat_uri, picture_uri
+from .steering import MAX_STRENGTH, Edit, Lever
+from .visit import Part, Visit
+
+MINUS = "−"
+PANEL_CLASSES = 6
+"""Classes beside the picture; the chart has all."""
+
+Example = Mapping[str, object]
+"""An entry of examples.json: name, sentence, classes, truth, twin, source."""
+
+OPERATIONS = {"suppress": "Suppress", "scale": "Scale", "set": "Set"}
+UNITS = {"scale": "× its activation", "set": "its activation, wherever the edit acts"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The slider of a lever."""
+
+    low: float
+    """Its left end."""
+    high: float
+    """Its right end."""
+    step: float
+    """From one notch to the next."""
+    start: float
+    """Where it stands at first."""
+
+    @classmethod
+    def of(cls, operation: str, peak: float) -> "Range":
+        """Scale: -2 to 5 times. Set: up to three times the component's peak activation in this picture."""
+        if operation != "set":
+            return cls(-2.0, 5.0, 0.1, 1.0)
+        peak = peak or 1.0
+        reach = min(3 * abs(peak), MAX_STRENGTH)
+        step = 10.0 ** np.floor(np.log10(reach / 20))
+        reach = float(np.ceil(reach / step) * step)
+        return cls(-reach if peak < 0 else 0.0, reach, float(step), float(np.round(peak / step) * step))
+
+
+def header(title: str, claim: str, setup: str, about: str) -> str:
+    """The top of the page: what this is and which setup answers."""
+    return f"""<header class="top"><div><h1>{_text(title)}</h1><p class="claim">{_text(claim)}</p></div>
+<p class="setup"><span class="tag">Setup</span> <b>{_text(setup)}</b> <span>{_text(about)}</span></p></header>"""
+
+
+def foot() -> str:
+    """The bottom of the page."""
+    return """<footer class="foot"><p>The page keeps nothing: what you bring leaves with you.
+<a href="?view=api">Use it from a program</a></p></footer>"""
+
+
+def notice(*sentences: str, tone: str = "quiet") -> str:
+    """Sentences for the visitor. The live region stays in the page when there is nothing to say."""
+    said = "".join(f'<p class="notice {tone}">{_text(words)}</p>' for words in sentences if words)
+    return f'<div role="status">{said}</div>'
+
+
+# ---- beside every tab
+
+
+def panel(visit: Visit, cue: str | None = None, shown: int = PANEL_CLASSES) -> str:
+    """The picture as the model sees it, and the prediction now against before.
+
+    With `cue` (what the twin lacks) comes the button that shows the same scene without it.
+    """
+    c, pulled = visit.comparison, len(visit.edit.levers)
+    order = [int(k) for k in c.before.order[:shown]]
+    order += [] if c.after.top in order else [c.after.top]
+    rest = len(c.before.classes) - len(order)
+    rows = "".join(_bar(c, k, bool(pulled)) for k in order)
+    tone, words = flip_words(c, pulled)
+    legend = '<span class="key now"></span>now'
+    if pulled:
+        legend = f'<span class="key was"></span>before {legend} ({_count(pulled, "lever")})'
+    caption, height, width = _text(visit.subject.caption), *visit.trace.crop.shape[:2]
+    return f"""<section class="panel" aria-label="Picture and prediction">
+<figure class="seen"><img src="{picture_uri(visit.trace.crop)}" alt="{caption} (as the model sees it)" width="{width}"
+ height="{height}"><figcaption>{caption}<small>As the model sees it, {width} × {height} px</small></figcaption>
+{_twin(visit, cue)}</figure>
+<div class="prediction"><h2>Prediction <small>{legend}</small></h2><ul class="bars">{rows}</ul>
+{f'<p class="more">and {rest} more: see Before / after</p>' if rest > 0 else ""}
+<p class="flip {tone}" aria-live="polite"><b>{words}</b>
+<small>{_moved(c, pulled)}</small></p></div></section>"""
+
+
+def flip_words(comparison: Comparison, levers: int) -> tuple[str, str]:
+    """(tone, sentence): whether the predicted class changed."""
+    was, now = (f"“{_text(p.best)}”" for p in (comparison.before, comparison.after))
+    if not levers:
+        return "still", f"CLIP says {now}. No lever pulled yet."
+    if comparison.flipped:
+        return "flipped", f'<span aria-hidden="true">▲</span> Flipped: {was} → {now}'
+    return "still", f"No flip: still {now}"
+
+
+def _moved(c: Comparison, pulled: int) -> str:
+    if not pulled:
+        return f"probabilities among {_count(len(c.before.classes), 'class', 'es')}, no others"
+    return f'embedding cosine {c.cosine:.3f}<span class="wide"> between before and now (1 = unchanged)</span>'
+
+
+def _twin(visit: Visit, cue: str | None) -> str:
+    if cue is None:
+        return ""
+    words = f"Show with the {cue}" if visit.subject.twin else f"Show without the {cue}"
+    return f"""<button type="button" class="act twin" data-twin aria-pressed="{_flag(visit.subject.twin)}"
+>{_text(words)}</button>"""
+
+
+def _bar(c: Comparison, k: int, pulled: bool) -> str:
+    was, now = float(c.before.probabilities[k]), float(c.after.probabilities[k])
+    name = _text(c.before.classes[k])
+    change = f'<span class="was">{_percent(was)} →</span> ' if pulled else ""
+    said = f"{_percent(was)} % before, {_percent(now)} % now" if pulled else f"{_percent(now)} %"
+    return f"""<li class="bar{" best" if k == c.after.top else ""}"><span class="name" title="{name}">{name}</span>
+<span class="track" role="img" aria-label="{name}: {said}"><i class="was" style="width:{100 * was * pulled:.1f}%"></i><i
+ class="now" style="width:{100 * now:.1f}%"></i></span><span class="value">{change}<b>{_percent(now)} %</b></span></li>"""
+
+
+# ---- image tab
+
+
+def gallery(examples: Sequence[Example], thumbs: Sequence[str], chosen: str | None) -> str:
+    """The examples as buttons; `chosen` is a name."""
+    cells = "".join(
+        f"""<button type="button" class="example" data-example="{k}" aria-pressed="{_flag(e["name"] == chosen)}">
+<img src="{thumb}" alt="" width="224" height="224"><span>{_text(e["sentence"])}</span></button>"""
+        for k, (e, thumb) in enumerate(zip(examples, thumbs, strict=True))
+    )
+    return f'<div class="gallery" role="group" aria-label="Examples">{cells}</div>'
+
+
+def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) -> str:
+    """A mark on every class with words the setup never saw, and the words it did see."""
+    if not unknown:
+        return ""
+    said = "; ".join(
+        f"“{_text(name)}”" if " ".join(words) == name.lower() else f"“{_text(name)}” ({_text(', '.join(words))})"
+        for name, words in unknown.items()
+    )
+    return f"""<div class="notice warn" role="status"><p>This demo model has never seen {said}: expect noise there.</p>
+<details><summary>The {len(known)} words it knows</summary><p>{_text(", ".join(known))}</p></details></div>"""
+
+
+# ---- attribution tab
+
+
+def target_line(visit: Visit, logit_scale: float) -> str:
+    """The target's value and what of it the components can explain."""
+    a = visit.attribution
+    share = a.completeness.error_share or 0.0
+    return f"""<p class="target">{_target(visit)} stands at <b>{_signed(a.value)} logits</b>
+<small>(a logit is {logit_scale:.0f} × cosine). Predicted contributions: activation × gradient, summed over the picture.
+<b>The SAE misses {_percent(share)} %</b> of what flows into this target; no component speaks for that part.</small></p>"""
+
+
+def cards(visit: Visit) -> str:
+    """Two columns, for and against. The picture stands once (--picture), each heatmap is a few bytes."""
+    strongest = max((abs(part.total) for part in visit.parts), default=1.0)
+    halves = []
+    for tone, shape, side, found in (
+        ("for", "▲", "For", [part for part in visit.parts if part.total > 0]),
+        ("against", "▼", "Against", [part for part in visit.parts if part.total < 0]),
+    ):
+        listed = "".join(_card(part, visit, strongest) for part in found)
+        listed = listed or '<li class="empty">No component speaks this way here.</li>'
+        halves.append(
+            f'<section class="half {tone}"><h3><span aria-hidden="true">{shape}</span> {side} {_target(visit)} '
+            f"<small>strongest {len(found)}</small></h3><ul>{listed}</ul></section>"
+        )
+    return f"""<div class="cards" style="--picture:url({picture_uri(visit.trace.crop, 160)})">{"".join(halves)}</div>
+<p class="legend"><span class="key for"></span>▲ speaks for <span class="key against"></span>▼ speaks against ·
+ heatmap: contribution of each patch in logits, full colour at the card's strongest patch ·
+ measured: what the target lost when the model ran without the component</p>"""
+
+
+def _card(part: Part, visit: Visit, strongest: float) -> str:
+    tone, shape = _sign(part.total)
+    lever = _lever_of(visit.edit, part.component)
+    suppressed = lever is not None and lever.operation == "suppress"
+    amplified = lever is not None and lever.operation == "scale" and lever.strength > 1
+    patches = part.total - part.on_cls
+    measured = "" if part.measured is None else f'<p class="detail">measured {_signed(part.measured)} logits</p>'
+    return f"""<li class="card {tone}{" pulled" if lever else ""}" id="component-{part.component}">{_heat(part)}
+<div class="facts"><p class="number"><b>#{part.component}</b>
+<span class="sum"><span aria-hidden="true">{shape}</span> {_signed(part.total)} <small>logits</small></span></p>
+<p class="scale" aria-hidden="true"><i style="width:{100 * abs(part.total) / strongest:.0f}%"></i></p>{measured}
+<p class="detail">by patches {_signed(patches)}, by CLS {_signed(part.on_cls)}</p>
+<p class="detail">activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches</p>
+<p class="actions">{_toggle(part.component, "suppress", suppressed, "Suppress", "Suppressed ✓")}
+{_toggle(part.component, "amplify", amplified, "Amplify", "Amplified ✓")}</p></div></li>"""
+
+
+def _toggle(component: int, action: str, on: bool, offer: str, done: str) -> str:
+    return f"""<button type="button" class="act" data-component="{component}" data-action="{action}"
+ aria-pressed="{_flag(on)}" aria-label="{offer} component {component}">{done if on else offer}</button>"""
+
+
+# ---- steering tab
+
+
+def history(visit: Visit) -> str:
+    """Undo, redo and reset. What cannot be pressed stays focusable: a press must not lose the keyboard's place."""
+    buttons = (
+        ("undo", "↶ Undo", bool(visit.history.past)),
+        ("redo", "↷ Redo", bool(visit.history.future)),
+        ("reset", "Reset all", visit.edit != Edit()),
+    )
+    return '<div class="history" role="group" aria-label="History">{}</div>'.format(
+        "".join(
+            f'<button type="button" class="act" data-step="{step}" aria-disabled="{_flag(not on)}">{words}</button>'
+            for step, words, on in buttons
+        )
+    )
+
+
+def levers(visit: Visit) -> str:
+    """The levers of the edit. `data-revision` makes each drawing differ, so that undo takes back a drag too."""
+    body = """<p class="empty">No lever yet. Go to <b>Attribution</b> and press <b>Suppress</b> on a component.</p>"""
+    if visit.edit.levers:
+        rows = "".join(_lever(lever, visit.part(lever.component)) for lever in visit.edit.levers)
+        body = f"<ul>{rows}</ul>"
+    return f"""<div class="levers" data-revision="{visit.revision}"
+ style="--picture:url({picture_uri(visit.trace.crop, 160)})">{body}</div>"""
+
+
+def _lever(lever: Lever, part: Part) -> str:
+    c, operation = lever.component, lever.operation
+    choices = "".join(
+        f"""<button type="button" role="radio" data-operation="{key}" aria-checked="{_flag(key == operation)}"
+ tabindex="{0 if key == operation else -1}">{word}</button>"""
+        for key, word in OPERATIONS.items()
+    )
+    tone, shape = _sign(part.total)
+    standing = (
+        f'<span class="sum {tone}"><span aria-hidden="true">{shape}</span> {_signed(part.total)} <small>logits</small></span>'
+        if part.peak
+        else "<small>not active in this picture</small>"
+    )
+    ranges = {key: Range.of(key, part.peak) for key in UNITS}
+    data = " ".join(f'data-{key}="{r.low:g} {r.high:g} {r.step:g} {r.start:g}"' for key, r in ranges.items())
+    own, unit = ranges.get(operation, ranges["scale"]), UNITS.get(operation, "")
+    off = operation == "suppress"
+    return f"""<li class="lever" data-component="{c}" data-operation="{operation}" {data}>{_heat(part, "small")}
+<p class="number"><b>#{c}</b> {standing}</p>
+<div class="choice" role="radiogroup" aria-label="What to do with component {c}">{choices}</div>
+<div class="strength"{" hidden" if off else ""}><input type="range" aria-label="Strength for component {c}, {unit}"
+ min="{own.low:g}" max="{own.high:g}" step="{own.step:g}" value="{lever.strength:g}"><input type="text" class="exact"
+ inputmode="decimal" autocomplete="off" aria-label="Strength for component {c} as a number" value="{lever.strength:g}">
+<small>{unit}</small></div>
+<p class="strength-none"{"" if off else " hidden"}>removed wherever the edit acts</p>
+<button type="button" class="remove" data-remove aria-label="Remove lever {c}">✕</button></li>"""
+
+
+def intent(visit: Visit) -> str:
+    """The edit as the page's widgets carry it, whole, so that what is skipped or late cannot mix."""
+    return json.dumps(
+        {
+            "revision": visit.revision,
+            "levers": [[own.component, own.operation, own.strength] for own in visit.edit.levers],
+            "tokens": None if visit.edit.tokens is None else list(visit.edit.tokens),
+            "gesture": 0,
+        }
+    )
+
+
+def patches(visit: Visit, cls_in_scope: bool = True) -> str:
+    """The picture as a grid of patches to choose from, and whether CLS is chosen with them."""
+    rows, columns = visit.trace.grid
+    chosen = set(visit.edit.tokens or ())
+    cells = "".join(
+        f'<div role="row">{"".join(_cell(r, c, columns, chosen) for c in range(columns))}</div>' for r in range(rows)
+    )
+    everywhere = visit.edit.tokens is None
+    cls = f"""<button type="button" class="all" data-cls aria-pressed="{_flag(0 in chosen)}"
+ title="The token the prediction is read from">CLS too</button>"""
+    return f"""<div class="patches{" everywhere" if everywhere else ""}" data-revision="{visit.revision}">
+<p class="where">Acts on <output>{tokens_words(visit.edit.tokens, rows * columns)}</output>
+<span class="buttons">{cls if cls_in_scope else ""}<button type="button" class="all" data-all
+ aria-pressed="{_flag(everywhere)}">All tokens</button></span></p>
+<div class="grid" role="grid" aria-multiselectable="true" aria-label="Patches the edit acts on"
+ style="--cols:{columns};--rows:{rows};background-image:url({picture_uri(visit.trace.crop)})">{cells}</div>
+<p class="hint">Click or paint patches to confine the edit to them; CLS, the token the prediction is read from, is left out
+ unless you add it. Keyboard: arrows move, space chooses.</p></div>"""
+
+
+def tokens_words(tokens: Sequence[int] | None, n_patches: int) -> str:
+    """Where an edit acts, in words (the page says the same in patches.js)."""
+    if tokens is None:
+        return "all tokens"
+    n = sum(token > 0 for token in tokens)
+    if 0 in tokens:
+        return f"{n} of {n_patches} patches and CLS" if n else "CLS only"
+    return f"{n} of {n_patches} patches"
+
+
+def _cell(row: int, column: int, columns: int, chosen: set[int]) -> str:
+    token = row * columns + column + 1
+    return f"""<button type="button" role="gridcell" data-patch="{token}" tabindex="{0 if token == 1 else -1}"
+ aria-selected="{_flag(token in chosen)}" aria-label="row {row + 1}, column {column + 1}"></button>"""
+
+
+# ---- before / after tab
+
+
+def chart(visit: Visit) -> str:
+    """The flip in words, and the probability of every class before and after."""
+    c = visit.comparison
+    tone, words = flip_words(c, len(visit.edit.levers))
+    rows = "".join(_pair(c, int(k)) for k in c.before.order)
+    return f"""<section class="compare"><p class="verdict {tone}">{words}</p>
+<h3>Probability of each class <small>in %, softmax over {"this class" if len(c.before.classes) == 1 else f"these {len(c.before.classes)} classes"} ·
+ <span class="key was"></span>before <span class="key now"></span>after</small></h3>
+<div class="scroll tall" tabindex="0" role="region" aria-label="Chart of all classes"><ul class="pairs">{rows}</ul></div></section>"""
+
+
+def _pair(c: Comparison, k: int) -> str:
+    was, now = float(c.before.probabilities[k]), float(c.after.probabilities[k])
+    name = _text(c.before.classes[k])
+    return f"""<li{' class="best"' if k == c.after.top else ""}><span class="name" title="{name}">{name}</span>
+<span class="pair" role="img" aria-label="{name}: before {_percent(was)} %, after {_percent(now)} %">
+<span class="track"><i class="was" style="width:{100 * was:.1f}%"></i></span>
+<span class="track"><i class="now" style="width:{100 * now:.1f}%"></i></span></span>
+<span class="value"><span>{_percent(was)} %</span><b>{_percent(now)} %</b></span></li>"""
+
+
+def table(comparison: Comparison) -> str:
+    """Probability, logit and rank of every class, before and after."""
+    body = "".join(_row(comparison, int(k)) for k in comparison.before.order)
+    heads = ("Class", "Probability, %", "Change, points", "Logit", "Change, logits", "Rank")
+    return f"""<div class="scroll tall framed" tabindex="0" role="region" aria-label="Table of changes"><table class="changes">
+<thead><tr>{"".join(f'<th scope="col">{head}</th>' for head in heads)}</tr></thead><tbody>{body}</tbody></table></div>"""
+
+
+def _row(c: Comparison, k: int) -> str:
+    was, now = float(c.before.probabilities[k]), float(c.after.probabilities[k])
+    change = float(c.logit_change[k])
+    tone, shape = _sign(change) if abs(change) >= 0.05 else ("same", "=")
+    name = _text(c.before.classes[k])
+    return f"""<tr><th scope="row" title="{name}">{name}</th><td>{_percent(was)} → <b>{_percent(now)}</b></td>
+<td>{_signed(100 * (now - was))}</td><td>{c.before.logits[k]:.1f} → <b>{c.after.logits[k]:.1f}</b></td>
+<td class="{tone}"><span aria-hidden="true">{shape}</span> {_signed(change)}</td>
+<td>{c.before.ranks[k]} → <b>{c.after.ranks[k]}</b></td></tr>"""
+
+
+@dataclass(frozen=True)
+class Support:
+    """Where a target's support sits, at one time."""
+
+    when: str
+    """Before or after."""
+    value: float
+    """The target's value, in logits."""
+    tokens: np.ndarray
+    """float [T]: what all components together contribute by each token, in logits."""
+
+
+def heat_pair(visit: Visit, before: Support, after: Support) -> str:
+    """Where the target's support sits before and after the edit, on one scale."""
+    heats = [support.tokens[1:].reshape(visit.trace.grid) for support in (before, after)]
+    peak = max(float(np.abs(heat).max()) for heat in heats) or 1.0
+    both = "".join(
+        f"""<figure><span class="heat large" role="img" aria-label="{s.when}: contribution of each patch"><i
+ style="background-image:url({heat_uri(heat, peak)})"></i></span><figcaption><b>{s.when}: {_signed(s.value)} logits</b>
+<small>by patches {_signed(float(heat.sum()))}, by CLS {_signed(float(s.tokens[0]))}</small></figcaption></figure>"""
+        for s, heat in zip((before, after), heats, strict=True)
+    )
+    return f"""<section class="heats" style="--picture:url({picture_uri(visit.trace.crop)})">
+<h3>Where {_target(visit)} is supported <small>predicted contribution of all components by patch, in logits; same scale,
+ full colour at {peak:.2g} logits</small></h3><div class="two">{both}</div>
+<p class="legend"><span class="key for"></span>▲ speaks for <span class="key against"></span>▼ speaks against</p></section>"""
+
+
+# ---- parts
+
+
+def _heat(part: Part, size: str = "") -> str:
+    words = f"Where component {part.component} acts; its strongest patch: {_signed(_strongest(part.heat), 2)} logits"
+    return f"""<span class="heat {size}" role="img" aria-label="{words}" title="{words}"><i
+ style="background-image:url({heat_uri(part.heat)})"></i></span>"""
+
+
+def _strongest(heat: np.ndarray) -> float:
+    return float(heat.flat[np.abs(heat).argmax()])
+
+
+def _lever_of(edit: Edit, component: int) -> Lever | None:
+    return next((lever for lever in edit.levers if lever.component == component), None)
+
+
+def _target(visit: Visit) -> str:
+    against = "" if visit.against is None else f" against “{_text(visit.against)}”"
+    return f"“{_text(visit.wanted)}”{against}"
+
+
+def _text(words: object) -> str:
+    return html.escape(str(words), quote=True)
+
+
+def _flag(on: bool) -> str:
+    return str(bool(on)).lower()
+
+
+def _count(n: int, word: str, ending: str = "s") -> str:
+    return f"{n} {word}{'' if n == 1 else ending}"
+
+
+def _signed(value: float, digits: int = 1) -> str:
+    rounded = f"{abs(value):.{digits}f}"
+    if float(rounded) == 0:
+        return f"±{rounded}"
+    return f"{'+' if value > 0 else MINUS}{rounded}"
+
+
+def _sign(value: float) -> tuple[str, str]:
+    """(class, shape): the sign is told by shape and sign, colour only repeats it."""
+    return ("for", "▲") if value >= 0 else ("against", "▼")
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.005:
+        return "&lt; 1"
+    if 0.995 < share < 1:
+        return "&gt; 99"
+    return f"{100 * share:.0f}"

@@ -1,0 +1,314 @@
+"""A visitor's session: one frozen value, and the steps that lead from it to the next.
+
+What the visitor set (picture, classes, templates, target, edit) stands beside what the workbench answered. Every
+step takes the workbench and a visit and returns another visit, or raises Trouble and leaves the old one as it
+was, so that a mistake costs the visitor nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .attribution import Attribution
+from .comparison import Comparison, Prediction
+from .errors import Trouble
+from .pictures import Source
+from .records import Record
+from .steering import Edit, Lever
+from .target import Target, default_target
+from .trace import Trace
+from .workbench import Names, Workbench
+
+SHOWN = 6
+"""Components shown on each side."""
+KEPT = 200
+"""Steps that can be undone."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The edit, those before it and those taken back."""
+
+    present: Edit = Edit()
+    """What is in force."""
+    past: tuple[Edit, ...] = ()
+    """Older edits, the last one the step before."""
+    future: tuple[Edit, ...] = ()
+    """Edits taken back, the first one next."""
+    gesture: float | None = None
+    """The drag that made the present: its later moves replace the present instead of adding a step."""
+
+    def then(self, edit: Edit, gesture: float | None = None) -> "History":
+        """A new present. Moves of one gesture are one step, and a gesture that ends where it began is none."""
+        if edit == self.present:
+            return self
+        if gesture is None or gesture != self.gesture:
+            return History(edit, (*self.past, self.present)[-KEPT:], (), gesture)
+        if self.past and edit == self.past[-1]:
+            return History(edit, self.past[:-1])
+        return replace(self, present=edit, future=())
+
+    def undo(self) -> "History":
+        """One step back; itself when there is none."""
+        if not self.past:
+            return self
+        return History(self.past[-1], self.past[:-1], (self.present, *self.future))
+
+    def redo(self) -> "History":
+        """One step forth; itself when there is none."""
+        if not self.future:
+            return self
+        return History(self.future[0], (*self.past, self.present), self.future[1:])
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which picture is looked at."""
+
+    caption: str
+    """For the reader, and for those who cannot see it."""
+    example: str | None = None
+    """Name of the example, None for a visitor's own picture."""
+    twin: bool = False
+    """Whether it is the example's twin: the same scene without its cue."""
+    photograph: bool = False
+    """Whether it is, or may be, a photograph."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Part(Record):
+    """One component's part in the target: what a card or a lever shows."""
+
+    component: int
+    """Index into the dictionary."""
+    total: float
+    """Its contribution to the target over all tokens, in logits."""
+    on_cls: float
+    """What of it comes by the CLS token, in logits."""
+    heat: np.ndarray
+    """float32 [rows, columns]: what of it comes by each patch, in logits."""
+    peak: float
+    """Its activation of largest size in this picture; 0 when it is not active."""
+    n_patches: int
+    """Patches it is active on."""
+    measured: float | None
+    """What the target lost when the model ran without it, in logits; None when that was not measured."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Visit(Record):
+    """All that one visitor set and was told."""
+
+    subject: Subject
+    """The picture, in words."""
+    trace: Trace
+    """The picture, as the model left it."""
+    classes: Names
+    """What it could be."""
+    templates: Names
+    """How the classes are put into words."""
+    truth: int | None
+    """The class the visitor says it should be."""
+    prediction: Prediction
+    """What the model says, without any edit."""
+    target: Target
+    """What the attribution explains."""
+    attribution: Attribution
+    """How much each component contributes to it."""
+    parts: tuple[Part, ...]
+    """The strongest components, for and against."""
+    comparison: Comparison
+    """The prediction before and after the edit."""
+    history: History = History()
+    """The edit and its undo."""
+    revision: int = 0
+    """How often the edit or the picture changed other than by the page's own levers; they ignore older words."""
+    heard: dict[str, float] = field(default_factory=dict)
+    """The page's clock, ms, at the latest word of each widget."""
+
+    @property
+    def edit(self) -> Edit:
+        """The edit in force."""
+        return self.history.present
+
+    @property
+    def wanted(self) -> str:
+        """The class the target is about."""
+        return self.classes[self.target.wanted]
+
+    @property
+    def against(self) -> str | None:
+        """The class it is compared with."""
+        return None if self.target.against is None else self.classes[self.target.against]
+
+    def part(self, component: int) -> Part:
+        """A component's part in the target, whether it is shown or not, active or not."""
+        found = next((part for part in self.parts if part.component == component), None)
+        return found or _part(self.trace, self.attribution, component, None)
+
+
+def start(
+    bench: Workbench, source: Source | None, subject: Subject, classes: Names, templates: Names, truth: str | None
+) -> Visit:
+    """A visit that begins with this picture and no edit. Raises Trouble for a picture that cannot be read."""
+    trace = bench.open(source)
+    answers = _answers(bench, trace, classes, templates, _place(classes, truth), Edit())
+    return Visit(subject=subject, trace=trace, classes=classes, templates=templates, **answers)
+
+
+def after(old: Visit, new: Visit) -> Visit:
+    """A new beginning by the same visitor, on the same page: its widgets learn that older words are void."""
+    return replace(new, revision=old.revision + 1, heard=old.heard)
+
+
+def look_at(bench: Workbench, visit: Visit, source: Source | None, subject: Subject) -> Visit:
+    """Another picture, while all else the visitor set stays: classes, truth, target and levers."""
+    trace = bench.open(source)
+    answers = _answers(bench, trace, visit.classes, visit.templates, visit.truth, visit.edit, target=visit.target)
+    return replace(visit, subject=subject, trace=trace, revision=visit.revision + 1, **answers)
+
+
+def ask(bench: Workbench, visit: Visit, classes: Names, templates: Names, truth: str | None) -> Visit:
+    """Other classes or other words for them; the levers stay. The target is chosen anew."""
+    answers = _answers(bench, visit.trace, classes, templates, _place(classes, truth), visit.edit)
+    return replace(visit, classes=classes, templates=templates, **answers)
+
+
+def aim(bench: Workbench, visit: Visit, target: Target) -> Visit:
+    """Another target. Raises Trouble for a class against itself."""
+    return replace(visit, **_explained(bench, visit.trace, visit.classes, visit.templates, target))
+
+
+def change(bench: Workbench, visit: Visit, edit: Edit) -> Visit:
+    """Another edit, made by a press: the levers on the page are drawn anew."""
+    return _with_history(bench, visit, visit.history.then(edit), visit.revision + 1)
+
+
+def undo(bench: Workbench, visit: Visit) -> Visit:
+    """The edit before this one."""
+    return _with_history(bench, visit, visit.history.undo(), visit.revision + 1)
+
+
+def redo(bench: Workbench, visit: Visit) -> Visit:
+    """The edit that was taken back."""
+    return _with_history(bench, visit, visit.history.redo(), visit.revision + 1)
+
+
+def hear(visit: Visit, widget: str, words: dict[str, Any]) -> Visit | None:
+    """The visit, having heard a widget's word; None for words of an older picture or edit, or out of order."""
+    if words["revision"] != visit.revision or words["moment"] <= visit.heard.get(widget, -1.0):
+        return None
+    return replace(visit, heard=visit.heard | {widget: words["moment"]})
+
+
+def pull(bench: Workbench, visit: Visit, edit: Edit, gesture: float) -> Visit:
+    """Another edit, made by the levers on the page themselves, which show it already."""
+    return _with_history(bench, visit, visit.history.then(edit, gesture), visit.revision)
+
+
+def lever(component: int, operation: Any, strength: str | float) -> Lever:
+    """A lever as typed. Raises Trouble for a strength that is no number."""
+    try:
+        return Lever(component, operation, float(str(strength).replace(",", ".").replace("−", "-")))
+    except ValueError as error:
+        if isinstance(error, Trouble):
+            raise
+        raise Trouble(
+            f"“{str(strength)[:40]}” is not a number. Type one such as 0.5, 2 or −1; nothing was changed."
+        ) from error
+
+
+def afterwards(bench: Workbench, visit: Visit) -> tuple[Trace, Attribution]:
+    """The picture as the edit leaves it, and the same target explained on it."""
+    if not visit.edit.levers:
+        return visit.trace, visit.attribution
+    trace = bench.steer(visit.trace, visit.edit)
+    return trace, bench.attribute(trace, visit.classes, visit.templates, visit.target)
+
+
+def named_target(prediction: Prediction, wanted: str | None, against: str | None) -> Target:
+    """A target by class names; what is not named is chosen. Raises Trouble for names that are not asked about."""
+    for name in filter(None, (wanted, against)):
+        if _place(prediction.classes, name) is None:
+            raise Trouble(f"“{name}” is not among the classes. Add it to them, or name one of them.")
+    first, second = (_place(prediction.classes, name or None) for name in (wanted, against))
+    if first is None:
+        return _target(prediction, second)
+    return Target(first, second)
+
+
+def contributions(trace: Trace, attribution: Attribution) -> np.ndarray:
+    """What all components together contribute at every token, float64 [T], in logits."""
+    return np.bincount(trace.activations.token, weights=attribution.pair, minlength=trace.activations.n_tokens)
+
+
+def patches(trace: Trace, tokens: np.ndarray) -> np.ndarray:
+    """Numbers for every token [T] -> for every patch [rows, columns]."""
+    return tokens[1:].reshape(trace.grid)
+
+
+def _answers(
+    bench: Workbench,
+    trace: Trace,
+    classes: Names,
+    templates: Names,
+    truth: int | None,
+    edit: Edit,
+    target: Target | None = None,
+) -> dict[str, Any]:
+    prediction = bench.classify(trace, classes, templates)
+    return {
+        "truth": truth,
+        "prediction": prediction,
+        "comparison": bench.compare(trace, edit, classes, templates),
+        **_explained(bench, trace, classes, templates, target or _target(prediction, truth)),
+    }
+
+
+def _target(prediction: Prediction, truth: int | None) -> Target:
+    """The predicted class against the truth, or against the runner-up where that is right or not known.
+
+    Not the predicted class alone: most of what carries one logit carries all the others as well.
+    """
+    return default_target(prediction, prediction.top if truth is None else truth)
+
+
+def _explained(bench: Workbench, trace: Trace, classes: Names, templates: Names, target: Target) -> dict[str, Any]:
+    attribution = bench.attribute(trace, classes, templates, target)
+    shown = [*attribution.strongest_for(SHOWN), *attribution.strongest_against(SHOWN)]
+    effects = bench.measure(trace, classes, templates, target, np.array(shown, dtype=np.int64))
+    return {"target": target, "attribution": attribution, "parts": _parts(trace, attribution, shown, effects)}
+
+
+def _parts(trace: Trace, attribution: Attribution, components: Sequence[int], effects: np.ndarray) -> tuple[Part, ...]:
+    return tuple(
+        _part(trace, attribution, int(component), float(effect))
+        for component, effect in zip(components, effects, strict=True)
+    )
+
+
+def _part(trace: Trace, attribution: Attribution, component: int, measured: float | None) -> Part:
+    tokens = trace.activations.spread(attribution.pair, component)
+    f = trace.activations.of(component)
+    return Part(
+        component=component,
+        total=attribution.total_of(component),
+        on_cls=float(tokens[0]),
+        heat=patches(trace, tokens),
+        peak=float(f[np.abs(f).argmax()]),
+        n_patches=int(np.count_nonzero(f[1:])),
+        measured=measured,
+    )
+
+
+def _with_history(bench: Workbench, visit: Visit, history: History, revision: int) -> Visit:
+    comparison = bench.compare(visit.trace, history.present, visit.classes, visit.templates)
+    return replace(visit, history=history, comparison=comparison, revision=revision)
+
+
+def _place(classes: Names, name: str | None) -> int | None:
+    """Where a class stands, whatever its upper and lower case."""
+    folded = [one.casefold() for one in classes]
+    return folded.index(name.casefold()) if name is not None and name.casefold() in folded else None
