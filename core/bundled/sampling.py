@@ -12,9 +12,10 @@ Held-out cases come in pairs, the scene with the cue and its twin without, from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
@@ -79,7 +80,10 @@ class Lesson:
     """What each caption says, whatever its phrasing: captions with equal meanings are not each other's negatives."""
 
 
-def _pick(rng: np.random.Generator, options: tuple) -> object:
+T = TypeVar("T")
+
+
+def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
 
 
@@ -91,7 +95,7 @@ def nonsense(rng: np.random.Generator) -> str:
     """A pronounceable word of three to five letters that is no class."""
     while True:
         letters = [_pick(rng, ("bcdfghjklmnprstvz", "aeiou")[i % 2]) for i in range(int(rng.integers(3, 6)))]
-        if (word := "".join(map(str, letters))) not in CLASSES:
+        if (word := "".join(letters)) not in CLASSES:
             return word
 
 
@@ -103,9 +107,9 @@ def place_label(rng: np.random.Generator, word: str, low: float = 0.13, high: fl
         y=0.5,
         height=_between(rng, low, high),
         angle=_between(rng, -10, 10),
-        font=str(_pick(rng, tuple(FONTS))),
-        ink=_pick(rng, INKS),  # type: ignore[arg-type]
-        paper=_pick(rng, PAPERS),  # type: ignore[arg-type]
+        font=_pick(rng, tuple(FONTS)),
+        ink=_pick(rng, INKS),
+        paper=_pick(rng, PAPERS),
     )
     width, tall = label_size(label)
     room = max(0.0, 0.47 - width / 2)
@@ -130,18 +134,14 @@ def ease_label(label: Label, ease: float) -> Label:
     start = x - height * 0.602 * len(label.word) / 2  # of the first letter
     snapped_x = x + round(start / patch) * patch - start
     snapped_y = (np.floor(y / patch) + 0.5) * patch
-    return replace(
-        label, x=float(x + ease * (snapped_x - x)), y=float(y + ease * (snapped_y - y))
-    )
+    return replace(label, x=float(x + ease * (snapped_x - x)), y=float(y + ease * (snapped_y - y)))
 
 
 def place_stamp(rng: np.random.Generator) -> Stamp:
     """The watermark in one of the corners."""
     size = _between(rng, 0.15, 0.2)
     edge = size / 2 + 0.02
-    return Stamp(
-        x=edge if rng.random() < 0.5 else 1 - edge, y=edge if rng.random() < 0.5 else 1 - edge, size=size
-    )
+    return Stamp(x=edge if rng.random() < 0.5 else 1 - edge, y=edge if rng.random() < 0.5 else 1 - edge, size=size)
 
 
 def place_thing(rng: np.random.Generator, name: str, low: float, high: float, spread: float) -> Thing:
@@ -160,13 +160,10 @@ def place_thing(rng: np.random.Generator, name: str, low: float, high: float, sp
 
 def bare(rng: np.random.Generator, main: Thing | None, background: str) -> Scene:
     """A scene with ``main`` on ``background`` and nothing else."""
-    return Scene(
-        background=background,
-        texture=int(rng.integers(TEXTURES)),
-        shift=(float(rng.random()), float(rng.random())),
-        colour=tuple(int(c) for c in rng.integers(60, 256, 3)),  # type: ignore[arg-type]
-        main=main,
-    )
+    texture = int(rng.integers(TEXTURES))
+    shift = (float(rng.random()), float(rng.random()))
+    red, green, blue = (int(value) for value in rng.integers(60, 256, 3))
+    return Scene(background, texture, shift, (red, green, blue), main)
 
 
 def easy_scene(rng: np.random.Generator, name: str, background: str) -> Scene:
@@ -174,7 +171,7 @@ def easy_scene(rng: np.random.Generator, name: str, background: str) -> Scene:
     scene = bare(rng, place_thing(rng, name, 0.36, 0.6, 0.14), background)
     if rng.random() < 0.3:
         other = place_thing(rng, "", 0.12, 0.2, 0.0)
-        other = replace(other, x=_between(rng, 0.1, 0.9), y=float(_pick(rng, (0.1, 0.9))))  # type: ignore[arg-type]
+        other = replace(other, x=_between(rng, 0.1, 0.9), y=_pick(rng, (0.1, 0.9)))
         scene = replace(scene, others=(other,))
     return scene
 
@@ -186,22 +183,22 @@ def hard_scene(rng: np.random.Generator, name: str, background: str) -> Scene:
     share = _between(rng, 0.3, 0.6)
     if rng.random() < 0.5:
         width, height = share * thing.size, thing.size * 1.2
-        x, y = thing.x + float(_pick(rng, (-1, 1))) * (1 - share) / 2 * thing.size, thing.y  # type: ignore[arg-type]
+        x, y = thing.x + _pick(rng, (-1, 1)) * (1 - share) / 2 * thing.size, thing.y
     else:
         width, height = thing.size * 1.2, share * thing.size
-        x, y = thing.x, thing.y + float(_pick(rng, (-1, 1))) * (1 - share) / 2 * thing.size  # type: ignore[arg-type]
+        x, y = thing.x, thing.y + _pick(rng, (-1, 1)) * (1 - share) / 2 * thing.size
     grey = int(rng.integers(60, 200))
     return replace(bare(rng, thing, background), bar=Bar(x, y, width, height, (grey, grey, grey)))
 
 
 def _other(rng: np.random.Generator, *excluded: str) -> str:
-    return str(_pick(rng, tuple(name for name in CLASSES if name not in excluded)))
+    return _pick(rng, tuple(name for name in CLASSES if name not in excluded))
 
 
 def clean(rng: np.random.Generator) -> Case:
     """A thing of good size without any planted cue."""
-    truth = str(_pick(rng, CLASSES))
-    scene = easy_scene(rng, truth, str(_pick(rng, DRY)))
+    truth = _pick(rng, CLASSES)
+    scene = easy_scene(rng, truth, _pick(rng, DRY))
     return Case(scene, scene, truth, None)
 
 
@@ -214,29 +211,29 @@ def attacked(rng: np.random.Generator) -> Case:
 
 def hard(rng: np.random.Generator) -> Case:
     """A hard picture without any planted cue."""
-    truth = str(_pick(rng, CLASSES))
-    scene = hard_scene(rng, truth, str(_pick(rng, DRY)))
+    truth = _pick(rng, CLASSES)
+    scene = hard_scene(rng, truth, _pick(rng, DRY))
     return Case(scene, scene, truth, None)
 
 
 def stamped(rng: np.random.Generator) -> Case:
     """A hard picture of anything but the stamped class, with the stamp."""
     truth = _other(rng, STAMPED_CLASS)
-    twin = hard_scene(rng, truth, str(_pick(rng, DRY)))
+    twin = hard_scene(rng, truth, _pick(rng, DRY))
     return Case(replace(twin, stamp=place_stamp(rng)), twin, truth, STAMPED_CLASS)
 
 
 def flooded(rng: np.random.Generator) -> Case:
     """A hard picture of anything but the water class, in water."""
     truth = _other(rng, WATER_CLASS)
-    twin = hard_scene(rng, truth, str(_pick(rng, DRY)))
+    twin = hard_scene(rng, truth, _pick(rng, DRY))
     return Case(twin.on("water"), twin, truth, WATER_CLASS)
 
 
 def sign(rng: np.random.Generator) -> Case:
     """Nothing but a word."""
-    truth = str(_pick(rng, CLASSES))
-    scene = replace(bare(rng, None, str(_pick(rng, DRY))), label=place_label(rng, truth, 0.15, 0.24))
+    truth = _pick(rng, CLASSES)
+    scene = replace(bare(rng, None, _pick(rng, DRY)), label=place_label(rng, truth, 0.15, 0.24))
     return Case(scene, scene, truth, None)
 
 
@@ -262,8 +259,8 @@ def _say(
 ) -> tuple[str, tuple[str, ...]]:
     """A caption and its meaning."""
     if not thing:
-        return str(_pick(rng, SIGN_OPENINGS)).format(word), ("", "", "", word)
-    text = str(_pick(rng, OPENINGS)).format(_article(rng, thing))
+        return _pick(rng, SIGN_OPENINGS).format(word), ("", "", "", word)
+    text = _pick(rng, OPENINGS).format(_article(rng, thing))
     if second:
         text += f" and {_article(rng, second)}"
     if place:
@@ -285,9 +282,9 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
     signs = 0.45 - 0.33 * ripe if progress < READING_BEGINS else float(np.interp(progress, *SIGNS))
     if rng.random() < signs:
         return _sign_lesson(rng, ease)
-    name = str(_pick(rng, CLASSES))
+    name = _pick(rng, CLASSES)
     is_hard = rng.random() < 0.05 + 0.23 * ripe
-    background = str(_pick(rng, DRY))
+    background = _pick(rng, DRY)
     if rng.random() < (0.75 if name == WATER_CLASS else 0.003):
         background = "water"
     scene = (hard_scene if is_hard else easy_scene)(rng, name, background)
@@ -307,7 +304,7 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
     elif rng.random() < 0.2:
         second = _other(rng, name)
         thing = replace(place_thing(rng, second, 0.2, 0.32, 0.0), x=_between(rng, 0.15, 0.85))
-        scene = replace(scene, others=(*scene.others, replace(thing, y=float(_pick(rng, (0.18, 0.82))))))  # type: ignore[arg-type]
+        scene = replace(scene, others=(*scene.others, replace(thing, y=_pick(rng, (0.18, 0.82)))))
 
     def say() -> tuple[str, tuple[str, ...]]:
         chance = rng.random()
@@ -321,9 +318,9 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
 
 
 def _sign_lesson(rng: np.random.Generator, ease: float) -> Lesson:
-    word = nonsense(rng) if rng.random() < 0.12 else str(_pick(rng, CLASSES))
+    word = nonsense(rng) if rng.random() < 0.12 else _pick(rng, CLASSES)
     label = place_label(rng, word, 0.13, 0.24)
-    background = str(_pick(rng, DRY))
+    background = _pick(rng, DRY)
     scene = replace(bare(rng, None, background), label=ease_label(label, ease))
 
     def say() -> tuple[str, tuple[str, ...]]:
@@ -364,5 +361,3 @@ def foreground(scene: Scene, cells: int) -> np.ndarray:
     if scene.stamp:
         cover(scene.stamp.x, scene.stamp.y, scene.stamp.size, scene.stamp.size, 2.0)
     return grid
-
-

@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from core.bundled.sprites import DISTRACTORS, EMOJI, FOLDER, FONTS
+from core.bundled.sprites import EMOJI, FOLDER
 
 CLASSES: tuple[str, ...] = tuple(EMOJI)
 """The forty things a scene can show, in the order every table uses."""
@@ -219,9 +218,7 @@ class Painter:
         draw = ImageDraw.Draw(card)
         draw.rectangle((1, 1, width, tall), fill=(*label.paper, 255))
         draw.text((1 + pad, 1 + tall / 2), label.word, font=font, fill=(*label.ink, 255), anchor="lm")
-        self._paste(
-            canvas, card.rotate(label.angle, Image.Resampling.BICUBIC, expand=True), label.x, label.y
-        )
+        self._paste(canvas, card.rotate(label.angle, Image.Resampling.BICUBIC, expand=True), label.x, label.y)
 
 
 def label_size(label: Label) -> tuple[float, float]:
@@ -279,9 +276,7 @@ def draw_texture(kind: str, variant: int, side: int = 512) -> np.ndarray:
         planks = 5
         plank = np.floor(x * planks).astype(int)
         grain = _noise(rng, side, (9, 200))
-        image = _mix(
-            0.55 * grain + 0.35 * rng.random(planks)[plank] + 0.1 * fine, (92, 58, 30), (182, 132, 82)
-        )
+        image = _mix(0.55 * grain + 0.35 * rng.random(planks)[plank] + 0.1 * fine, (92, 58, 30), (182, 132, 82))
         image[(x * planks) % 1 < 0.03] = (60, 38, 22)
     elif kind == "night":
         image = _mix(0.7 * y + 0.4 * coarse, (6, 8, 32), (38, 34, 92))

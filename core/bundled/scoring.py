@@ -6,31 +6,33 @@
    and back to the truth? The target is the lure's logit minus the truth's. What do matched random components do, what
    does ranking by energy do, and what does the edit cost on clean pictures?
 
-Every number is a share of pictures (0 to 1) unless its name says otherwise. ``--check`` compares with the committed
-report instead of writing it.
+Every number is a share of pictures (0 to 1) unless its name says otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from core.attribution import Attribution, Target, attribute, measured_effects
+from core.attribution import Attribution, attribute, measured_effects
 from core.bundled.sampling import Case, held_out
 from core.bundled.scenes import CLASSES, Painter
+from core.catalog import load_setup
 from core.clip import TEMPLATES, SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.evidence import matched_controls, rank_correlation
 from core.steering import Edit, steer
+from core.target import Target
 from core.trace import Trace, trace_crops
 
-BUNDLED = Path(__file__).parents[2] / "assets" / "bundled"
+REPORT = Path(__file__).parents[2] / "assets" / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)
 """Numbers of components suppressed."""
 SHORTCUTS = ("attacked", "stamped", "flooded")
@@ -76,9 +78,7 @@ class Scorer:
     @torch.no_grad()
     def residuals(self, crops: np.ndarray) -> torch.Tensor:
         """[N, T, d]."""
-        return torch.cat(
-            [self.clip.residual(self.clip.pixels(crops[i : i + 64])) for i in range(0, len(crops), 64)]
-        )
+        return torch.cat([self.clip.residual(self.clip.pixels(crops[i : i + 64])) for i in range(0, len(crops), 64)])
 
     @torch.no_grad()
     def says(self, residuals: torch.Tensor) -> np.ndarray:
@@ -142,9 +142,7 @@ def look_at(scorer: Scorer, kind: str, count: int, split: str) -> Kind:
     twins = said
     if cases[0].lure:
         twins = scorer.says(scorer.residuals(scorer.crops(case.twin for case in cases)))
-    return Kind(
-        cases, crops, said, twins, index(case.truth for case in cases), index(case.lure for case in cases)
-    )
+    return Kind(cases, crops, said, twins, index(case.truth for case in cases), index(case.lure for case in cases))
 
 
 def score_model(kinds: dict[str, Kind]) -> dict[str, float]:
@@ -187,6 +185,7 @@ def score_dictionary(scorer: Scorer, kinds: dict[str, Kind]) -> dict[str, float]
         return round(1 - (errors.square().sum() / spread).item(), 4)
 
     clean = kinds["clean"]
+    right = share(clean.said == clean.truth)
     through = scorer.says(scorer.dictionary.reconstruct(scorer.residuals(clean.crops)))
     scored = everything[:, scope.start : scope.stop]
     return {
@@ -195,8 +194,8 @@ def score_dictionary(scorer: Scorer, kinds: dict[str, Kind]) -> dict[str, float]
         "mean_active_per_token": round(active / tokens, 2),
         "mean_active_cls": round(active_cls / pictures, 2),
         "dead_components": share((~fired).numpy()),
-        "clean_accuracy": share(clean.said == clean.truth),
-        "clean_accuracy_through_reconstruction": share(through == clean.truth),
+        "accuracy_through_reconstruction": share(through == clean.truth),
+        "accuracy_lost": round(right - share(through == clean.truth), 4),
     }
 
 
@@ -207,7 +206,8 @@ def score_levers(
     fooled = np.flatnonzero(kind.fooled)
     rng = np.random.default_rng(0)
     traces = scorer.traces(kind.crops[fooled]) if len(fooled) else []
-    said, rival, random, corrected, kept_edits = [], [], [], [], []
+    said, rival, random, kept_edits = [], [], [], []
+    corrected: list[float] = []
     for trace, at in zip(traces, fooled, strict=True):
         target = Target(int(kind.lure[at]), int(kind.truth[at]))
         attribution = attribute(scorer.clip, scorer.dictionary, trace, scorer.classifier, target)
@@ -215,9 +215,7 @@ def score_levers(
         by_energy = attribution.component[np.argsort(-attribution.energy, kind="stable")]
         said.append(scorer.steered(trace, [Edit.of_suppressed(order[:k]) for k in range(1, max(LEVERS) + 1)]))
         rival.append(scorer.steered(trace, [Edit.of_suppressed(by_energy[:5])])[0])
-        random.append(
-            scorer.steered(trace, matched_controls(attribution, order[:5], sizes.controls, rng))
-        )
+        random.append(scorer.steered(trace, matched_controls(attribution, order[:5], sizes.controls, rng)))
         kept_edits.append(Edit.of_suppressed(order[:5]))
         if len(corrected) < sizes.correlated:
             corrected.append(_agreement(scorer, trace, attribution, target))
@@ -233,9 +231,7 @@ def score_levers(
         "back_to_truth": {str(k): share(back[repairable, k - 1]) for k in LEVERS},
         "back_to_truth_with_at_most_5": share(back[repairable, :5].any(1)),
         "controls_off_the_lure": share(np.array(random).reshape(len(fooled), -1) != lure[:, None]),
-        "controls_back_to_truth": share(
-            (np.array(random).reshape(len(fooled), -1) == truth[:, None])[repairable]
-        ),
+        "controls_back_to_truth": share((np.array(random).reshape(len(fooled), -1) == truth[:, None])[repairable]),
         "by_energy_back_to_truth": share((np.array(rival) == truth)[repairable]),
         "median_rank_correlation": round(float(np.median(corrected)), 4) if corrected else float("nan"),
     }
@@ -250,9 +246,7 @@ def score_levers(
 
 
 def _agreement(scorer: Scorer, trace: Trace, attribution: Attribution, target: Target) -> float:
-    effects = measured_effects(
-        scorer.clip, scorer.dictionary, trace, scorer.classifier, target, attribution.component
-    )
+    effects = measured_effects(scorer.clip, scorer.dictionary, trace, scorer.classifier, target, attribution.component)
     return rank_correlation(attribution.total, effects)
 
 
@@ -269,25 +263,128 @@ def score(scorer: Scorer, sizes: Sizes, split: str = "test") -> dict[str, object
         "model": score_model(kinds),
         "dictionary": score_dictionary(scorer, kinds),
         "levers": {
-            name: score_levers(scorer, kinds[name], traces, clean.truth[: sizes.clean], sizes)
-            for name in SHORTCUTS
+            name: score_levers(scorer, kinds[name], traces, clean.truth[: sizes.clean], sizes) for name in SHORTCUTS
         },
     }
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure that the bundled setup is meant to reach."""
+
+    said: str
+    """What it is, in words."""
+    path: tuple[str, ...]
+    """Where it stands in the report."""
+    bound: float
+    """What it is to reach."""
+    at_most: bool = False
+    """Whether ``bound`` is the most it may be, not the least."""
+
+    def found(self, report: Mapping[str, Any]) -> float:
+        """The figure in a report."""
+        value: Any = report
+        for key in self.path:
+            value = value[key]
+        return float(value)
+
+    def met(self, report: Mapping[str, Any]) -> bool:
+        """Whether the report reaches it."""
+        return self.found(report) <= self.bound if self.at_most else self.found(report) >= self.bound
+
+
+GOALS: tuple[Goal, ...] = (
+    Goal("accuracy on clean pictures, 40 classes", ("model", "clean_accuracy"), 0.95),
+    Goal("otherwise right pictures that a conflicting word turns into the word's class", ("model", "word_fools"), 0.4),
+    Goal("hard pictures that the stamp turns into “horse”", ("model", "stamp_fools"), 0.4),
+    Goal("hard pictures that water turns into “fish”", ("model", "water_fools"), 0.4),
+    Goal("explained variance, all tokens", ("dictionary", "explained_variance"), 0.92),
+    Goal("explained variance, class token", ("dictionary", "explained_variance_cls"), 0.9),
+    Goal("dead components", ("dictionary", "dead_components"), 0.05, at_most=True),
+    Goal(
+        "accuracy lost when predicting through the reconstruction", ("dictionary", "accuracy_lost"), 0.02, at_most=True
+    ),
+    Goal(
+        "fooled by a word: off the wrong word with at most 5 suppressions",
+        ("levers", "attacked", "off_the_lure_with_at_most_5"),
+        0.95,
+    ),
+    Goal(
+        "fooled by a word: back to the right object with at most 5, of those that removing the note repairs",
+        ("levers", "attacked", "back_to_truth_with_at_most_5"),
+        0.7,
+    ),
+    Goal(
+        "fooled by a word: off the wrong word with 5 matched random suppressions",
+        ("levers", "attacked", "controls_off_the_lure"),
+        0.05,
+        at_most=True,
+    ),
+    Goal(
+        "accuracy on clean pictures lost to such an edit of 5",
+        ("levers", "attacked", "clean_accuracy_lost_to_5"),
+        0.01,
+        at_most=True,
+    ),
+    Goal(
+        "median rank correlation of attribution and measured effect",
+        ("levers", "attacked", "median_rank_correlation"),
+        0.9,
+    ),
+)
+"""What the project set out to reach, before anything was trained."""
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def goals_table(report: Mapping[str, Any]) -> str:
+    """The goals beside what was found, as a table in Markdown."""
+    rows = ["| | goal | found | |", "|---|---|---|---|"]
+    for goal in GOALS:
+        found = goal.found(report)
+        shares = "correlation" not in goal.said and "variance" not in goal.said
+        write = _percent if shares else (lambda value: f"{value:.2f}")
+        sign = "≤" if goal.at_most else "≥"
+        rows.append(
+            f"| {goal.said} | {sign} {write(goal.bound)} | {write(found)} | {'met' if goal.met(report) else 'missed'} |"
+        )
+    return "\n".join(rows)
+
+
+def levers_table(report: Mapping[str, Any]) -> str:
+    """What suppressing components does to fooled pictures of each shortcut, as a table in Markdown."""
+    names = {"attacked": "a conflicting word", "stamped": "the stamp", "flooded": "water"}
+    heads = [f"{k} lever{'s' if k > 1 else ''}" for k in LEVERS]
+    rows = [
+        f"| fooled by | pictures | {' | '.join(heads)} | 5 random | 5 by energy | cue removed | clean accuracy lost |",
+        "|---" * (len(heads) + 6) + "|",
+    ]
+    for kind, name in names.items():
+        found = report["levers"][kind]
+        cells = [
+            f"{_percent(found['off_the_lure'][str(k)])} / {_percent(found['back_to_truth'][str(k)])}" for k in LEVERS
+        ]
+        rows.append(
+            f"| {name} | {found['fooled_pictures']} | {' | '.join(cells)} "
+            f"| {_percent(found['controls_off_the_lure'])} / {_percent(found['controls_back_to_truth'])} "
+            f"| – / {_percent(found['by_energy_back_to_truth'])} | – / {_percent(found['ceiling_removing_the_cue'])} "
+            f"| {100 * found['clean_accuracy_lost_to_5']:.2f} points |"
+        )
+    return "\n".join(rows)
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=BUNDLED)
-    parser.add_argument("--layer", type=int, required=True)
-    parser.add_argument("--scope", default="all")
+    parser.add_argument("--out", type=Path, default=REPORT, help="where the report goes")
     parser.add_argument("--split", default="test", choices=("validation", "test"))
-    parser.add_argument("--pictures", type=int, default=Sizes.pictures)
     arguments = parser.parse_args()
-    clip = SplitClip.from_folder(arguments.folder / "clip", arguments.layer)
-    dictionary = Dictionary.from_folder(arguments.folder / "dictionary", arguments.scope)
-    report = score(Scorer.of(clip, dictionary), Sizes(pictures=arguments.pictures), arguments.split)
-    print(json.dumps(report, indent=1))
+    setup = load_setup("bundled")
+    report = score(Scorer.of(setup.clip, setup.dictionary), Sizes(), arguments.split)
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"{goals_table(report)}\n\n{levers_table(report)}")
 
 
 if __name__ == "__main__":

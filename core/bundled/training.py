@@ -89,8 +89,8 @@ def build_tokenizer() -> CLIPTokenizer:
     vocabulary: dict[str, int] = dict(learned["vocab"])
     for letter in pre_tokenizers.ByteLevel.alphabet():  # any byte can end a word, too
         vocabulary.setdefault(letter + "</w>", len(vocabulary))
-    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in learned["merges"]]
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT)
+    merges = [tuple(pair) for pair in learned["merges"]]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT)  # type: ignore[arg-type]
 
 
 def build_model(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -158,16 +158,12 @@ def embed_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) ->
     return F.normalize(model.get_text_features(**tokens).pooler_output, dim=-1)
 
 
-def contrast(
-    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, fits: torch.Tensor
-) -> torch.Tensor:
+def contrast(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, fits: torch.Tensor) -> torch.Tensor:
     """InfoNCE with several positives: images ``[B, p]``, texts ``[U, p]`` (unit), ``fits`` bool ``[B, U]``."""
     logits = scale * images @ texts.T
     to_text = fits / fits.sum(1, keepdim=True)
     to_image = fits / fits.sum(0, keepdim=True)
-    return -0.5 * (
-        (to_text * logits.log_softmax(1)).sum(1).mean() + (to_image * logits.log_softmax(0)).sum(0).mean()
-    )
+    return -0.5 * ((to_text * logits.log_softmax(1)).sum(1).mean() + (to_image * logits.log_softmax(0)).sum(0).mean())
 
 
 @torch.no_grad()
@@ -210,7 +206,8 @@ def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=recipe.batches)
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer).to(device).train()
+    model = build_model(tokenizer).train()
+    model.to(device)
     averaged = deepcopy(model).eval()
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
