@@ -129,9 +129,7 @@ class SplitClip:
         if settings.do_rescale:
             values = values * settings.rescale_factor
         if settings.do_normalize:
-            mean, std = (
-                self.place(np.array(v)).view(1, 3, 1, 1) for v in (settings.image_mean, settings.image_std)
-            )
+            mean, std = (self.place(np.array(v)).view(1, 3, 1, 1) for v in (settings.image_mean, settings.image_std))
             values = (values - mean) / std
         return values.contiguous()
 

@@ -72,9 +72,7 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
     if width * height > MAX_PIXELS:
         raise _too_large(f"{width * height / 1e6:.0f}, more than")
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise Trouble(
-            f"The picture is a strip of {width} x {height} pixels. Crop it to less than {MAX_ASPECT} to 1."
-        )
+        raise Trouble(f"The picture is a strip of {width} x {height} pixels. Crop it to less than {MAX_ASPECT} to 1.")
     try:
         picture.load()
         return _rgb(_upright(picture))
@@ -122,25 +120,16 @@ def _from_array(array: np.ndarray) -> Image.Image:
         array = np.rint(array / 257)
     elif array.dtype == np.bool_:
         array = array * 255
-    elif (
-        array.dtype.kind == "f"
-        and array.size
-        and np.isfinite(array).all()
-        and 0 <= array.min() <= array.max() <= 1
-    ):
+    elif array.dtype.kind == "f" and array.size and np.isfinite(array).all() and 0 <= array.min() <= array.max() <= 1:
         array = np.rint(array * 255)
     elif array.dtype != np.uint8 and array.size:
-        raise Trouble(
-            f"The array holds {array.dtype} beyond what is known. Give uint8, or floats from 0 to 1."
-        )
+        raise Trouble(f"The array holds {array.dtype} beyond what is known. Give uint8, or floats from 0 to 1.")
     pixels = array.astype(np.uint8).reshape(*shape, *[n for n in array.shape[2:] if n > 1])
     return Image.fromarray(pixels) if pixels.size else Image.new("RGB", (shape[1], shape[0]))
 
 
 def _too_large(pixels: str) -> Trouble:
-    return Trouble(
-        f"The picture has too many megapixels: {pixels} {MAX_PIXELS // 1_000_000}. Make it smaller."
-    )
+    return Trouble(f"The picture has too many megapixels: {pixels} {MAX_PIXELS // 1_000_000}. Make it smaller.")
 
 
 def _no_picture(stream: BinaryIO) -> Trouble:

@@ -45,9 +45,7 @@ def parse_classes(text: str) -> ClassList:
         listed = ", ".join(f"“{name}”" for name in repeated)
         notes.append(f"Written more than once, counted once: {listed}.")
     if len(names) == 1:
-        notes.append(
-            "With a single class its probability is always 100 %. Add what it could be mistaken for."
-        )
+        notes.append("With a single class its probability is always 100 %. Add what it could be mistaken for.")
     return ClassList(names, tuple(notes))
 
 
@@ -58,25 +56,19 @@ def parse_templates(text: str) -> tuple[str, ...]:
     """
     lines = tuple(dict.fromkeys(filter(None, map(_visible, re.split(r"[\n\r]", text)))))
     if not lines:
-        raise Trouble(
-            "There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}"
-        )
+        raise Trouble("There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}")
     if len(lines) > MAX_TEMPLATES:
         raise Trouble(f"These are {len(lines):,} templates. Keep at most {MAX_TEMPLATES}.")
     for line in lines:
         _check_length("template", line)
         if "{}" not in line:
-            raise Trouble(
-                f"The template “{line}” does not say where the class goes. Put {{}} there: a photo of a {{}}"
-            )
+            raise Trouble(f"The template “{line}” does not say where the class goes. Put {{}} there: a photo of a {{}}")
     return lines
 
 
 def unknown_words(classes: Sequence[str], known: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """The words of each class that are not among `known` (lower case); classes without any are left out."""
-    found = {
-        name: tuple(w for w in re.findall(r"[^\W_]+", name.lower()) if w not in known) for name in classes
-    }
+    found = {name: tuple(w for w in re.findall(r"[^\W_]+", name.lower()) if w not in known) for name in classes}
     return {name: words for name, words in found.items() if words}
 
 
@@ -87,6 +79,4 @@ def _visible(text: str) -> str:
 
 def _check_length(kind: str, text: str) -> None:
     if len(text) > MAX_LENGTH:
-        raise Trouble(
-            f"The {kind} “{text[:40]}…” has {len(text):,} characters. Shorten it to {MAX_LENGTH} or fewer."
-        )
+        raise Trouble(f"The {kind} “{text[:40]}…” has {len(text):,} characters. Shorten it to {MAX_LENGTH} or fewer.")

@@ -44,8 +44,7 @@ class Lever:
         strength = 0.0 if self.operation == "suppress" else float(self.strength)
         if not math.isfinite(strength) or abs(strength) > MAX_STRENGTH:
             raise Trouble(
-                f"A strength of {strength:g} cannot be used. "
-                f"Give a number from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}."
+                f"A strength of {strength:g} cannot be used. Give a number from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}."
             )
         object.__setattr__(self, "component", int(self.component))
         object.__setattr__(self, "strength", strength)
@@ -120,9 +119,7 @@ def _plan(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Plan
             f"There is no token {edit.tokens[-1]}: this picture has {n_tokens}, counted from 0, which is CLS."
         )
     scope = dictionary.tokens(n_tokens)
-    chosen = np.isin(
-        np.arange(n_tokens), scope if edit.tokens is None else [t for t in edit.tokens if t in scope]
-    )
+    chosen = np.isin(np.arange(n_tokens), scope if edit.tokens is None else [t for t in edit.tokens if t in scope])
     before = np.zeros((n_tokens, len(levers)), dtype=np.float32)
     after = before.copy()
     for k, lever in enumerate(levers):
@@ -157,9 +154,7 @@ def shift(activations: Activations, edit: Edit, dictionary: Dictionary) -> Tenso
 
 
 @torch.no_grad()
-def steer(
-    residual: Tensor, activations: Activations, edits: Sequence[Edit], dictionary: Dictionary
-) -> Tensor:
+def steer(residual: Tensor, activations: Activations, edits: Sequence[Edit], dictionary: Dictionary) -> Tensor:
     """x [T, d] under each edit, [len(edits), T, d]. Tokens an edit does not change keep their bits.
 
     Raises Trouble as `shift`.

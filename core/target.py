@@ -25,9 +25,7 @@ class Target:
         n_classes = logits.shape[-1]
         for index in (self.wanted, self.against):
             if index is not None and not 0 <= index < n_classes:
-                raise Trouble(
-                    f"There is no class number {index}: there are {n_classes}. Choose the target again."
-                )
+                raise Trouble(f"There is no class number {index}: there are {n_classes}. Choose the target again.")
         if self.wanted == self.against:
             raise Trouble("The target compares a class with itself. Choose two different classes.")
         y = logits[..., self.wanted]

@@ -28,9 +28,7 @@ class Trace(Record):
 
 
 @torch.no_grad()
-def trace_crops(
-    clip: SplitClip, dictionary: Dictionary, crops: Sequence[np.ndarray] | np.ndarray
-) -> tuple[Trace, ...]:
+def trace_crops(clip: SplitClip, dictionary: Dictionary, crops: Sequence[np.ndarray] | np.ndarray) -> tuple[Trace, ...]:
     """Read uint8 crops, each [S, S, 3] as `SplitClip.crop` makes them, in one batch."""
     if not len(crops):
         return ()
@@ -38,7 +36,7 @@ def trace_crops(
     embedding = clip.finish(residual)
     return tuple(
         Trace(
-            crop=crop,
+            crop=np.array(crop),
             residual=x.cpu().numpy().copy(),
             activations=dictionary.activations(x),
             embedding=z.cpu().numpy().copy(),

@@ -35,9 +35,7 @@ class Case:
     def __init__(self, layer: int, architecture: str, scope: Scope, picture: Image.Image) -> None:
         processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
         self.clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), layer)
-        sae = tiny_sae(
-            architecture, **({"rescale_acts_by_decoder_norm": True} if architecture == "topk" else {})
-        )
+        sae = tiny_sae(architecture, **({"rescale_acts_by_decoder_norm": True} if architecture == "topk" else {}))
         self.dictionary = Dictionary(sae.to(dtype=torch.float64), scope)
         self.classifier = text_classifier(self.clip, CLASSES, ("a photo of a {}",))
         self.trace: Trace = trace_crops(self.clip, self.dictionary, [self.clip.crop(picture)])[0]
@@ -46,9 +44,7 @@ class Case:
         self.f = np.zeros((17, COMPONENTS))
         for j in range(COMPONENTS):
             self.f[:, j] = self.trace.activations.of(j)
-        self.v = (
-            sae.decode(torch.eye(COMPONENTS).double()) - sae.decode(torch.zeros(1, COMPONENTS).double())
-        ).numpy()
+        self.v = (sae.decode(torch.eye(COMPONENTS).double()) - sae.decode(torch.zeros(1, COMPONENTS).double())).numpy()
         self.inside = {"all": slice(0, 17), "cls": slice(0, 1), "patches": slice(1, 17)}[scope]
 
     def y(self, x: np.ndarray, target: Target) -> float:
@@ -56,9 +52,7 @@ class Case:
         layer = self.clip.model.vision_model.encoder.layers[self.clip.layer]
         hook = layer.register_forward_hook(lambda module, inputs, output: torch.as_tensor(x)[None])
         with torch.no_grad():
-            z = self.clip.model.get_image_features(
-                pixel_values=self.clip.pixels(self.trace.crop[None])
-            ).pooler_output
+            z = self.clip.model.get_image_features(pixel_values=self.clip.pixels(self.trace.crop[None])).pooler_output
         hook.remove()
         cosines = (z[0] / z[0].norm()) @ self.classifier.T
         y = cosines[target.wanted] - (0 if target.against is None else cosines[target.against])
@@ -99,9 +93,7 @@ def test_gradient_pairs_equal_finite_differences(case: Case) -> None:
         t, j = found.token[n], found.component[n]
         direction = np.zeros_like(case.x.numpy())
         direction[t] = case.f[t, j] * case.v[j]
-        assert attribution.pair[n] == pytest.approx(
-            case.slope(case.x.numpy(), direction, target), abs=1e-5, rel=1e-4
-        )
+        assert attribution.pair[n] == pytest.approx(case.slope(case.x.numpy(), direction, target), abs=1e-5, rel=1e-4)
     assert np.abs(attribution.pair).max() > 0.01
 
 
@@ -143,16 +135,12 @@ def test_peak_and_energy(case: Case) -> None:
 
 def test_integrated_equals_an_integral_of_finite_differences(case: Case) -> None:
     target = Target(0, 1)
-    attribution = attribute(
-        case.clip, case.dictionary, case.trace, case.classifier, target, "integrated", n_steps=200
-    )
+    attribution = attribute(case.clip, case.dictionary, case.trace, case.classifier, target, "integrated", n_steps=200)
     assert attribution.method == "integrated"
     decoded = case.f @ case.v
     points, weights = np.polynomial.legendre.leggauss(16)
     for j in attribution.ranked()[[0, 1, -1]]:
-        slopes = [
-            case.slope(case.x.numpy() - (1 - a) * decoded, case.part(j), target) for a in (points + 1) / 2
-        ]
+        slopes = [case.slope(case.x.numpy() - (1 - a) * decoded, case.part(j), target) for a in (points + 1) / 2]
         assert attribution.total_of(j) == pytest.approx(weights @ slopes / 2, abs=2e-3, rel=2e-3)
 
 
@@ -179,9 +167,7 @@ def test_integral_does_not_depend_on_its_batches(case: Case, monkeypatch: pytest
 def test_measured_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case: Case, batch: int) -> None:
     target = Target(0, 1)
     components = list(range(COMPONENTS))[::-1] + [3]
-    found = measured_effects(
-        case.clip, case.dictionary, case.trace, case.classifier, target, components, batch=batch
-    )
+    found = measured_effects(case.clip, case.dictionary, case.trace, case.classifier, target, components, batch=batch)
     whole = case.y(case.x.numpy(), target)
     expected = [whole - case.y(case.x.numpy() - case.part(j), target) for j in components]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -254,6 +240,7 @@ def test_gradients_of_several_pictures_are_their_own(clip, trace, classifier) ->
         torch.testing.assert_close(values[n], value[0], atol=1e-4, rtol=1e-5)
         torch.testing.assert_close(gradients[n], gradient[0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(values[n], target_values(clip, residuals, classifier, target)[n])
+    assert not residuals.requires_grad and not gradients.requires_grad and not values.requires_grad
 
 
 def test_pairs_do_not_depend_on_their_chunks(  # type: ignore[no-untyped-def]
@@ -261,9 +248,7 @@ def test_pairs_do_not_depend_on_their_chunks(  # type: ignore[no-untyped-def]
 ) -> None:
     at_once = attribute(clip, dictionary, trace, classifier, Target(0))
     monkeypatch.setattr("core.attribution._CHUNK", 1)
-    np.testing.assert_allclose(
-        attribute(clip, dictionary, trace, classifier, Target(0)).pair, at_once.pair, atol=1e-6
-    )
+    np.testing.assert_allclose(attribute(clip, dictionary, trace, classifier, Target(0)).pair, at_once.pair, atol=1e-6)
 
 
 def test_a_picture_on_which_nothing_is_active(clip, trace, classifier) -> None:  # type: ignore[no-untyped-def]
@@ -280,9 +265,7 @@ def test_a_picture_on_which_nothing_is_active(clip, trace, classifier) -> None: 
     assert measured_effects(clip, dictionary, empty, classifier, Target(0), []).shape == (0,)
 
 
-@pytest.mark.parametrize(
-    "target", [Target(5), Target(-1), Target(0, 5), Target(2, -1), Target(2, 2)], ids=str
-)
+@pytest.mark.parametrize("target", [Target(5), Target(-1), Target(0, 5), Target(2, -1), Target(2, 2)], ids=str)
 def test_targets_that_make_no_sense_are_trouble(target, clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
     for method in ("gradient", "integrated"):
         with pytest.raises(Trouble):

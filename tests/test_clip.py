@@ -38,9 +38,7 @@ def whole_embedding(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
         return model.get_image_features(pixel_values=pixels).pooler_output
 
 
-def test_split_forward_equals_the_unsplit_model(
-    split: SplitClip, whole: CLIPModel, pixels: torch.Tensor
-) -> None:
+def test_split_forward_equals_the_unsplit_model(split: SplitClip, whole: CLIPModel, pixels: torch.Tensor) -> None:
     embedding = split.finish(split.residual(pixels))
     torch.testing.assert_close(embedding, whole_embedding(whole, pixels), atol=1e-5, rtol=1e-5)
 
@@ -84,9 +82,7 @@ def test_gradient_of_finish_equals_the_gradient_through_all_layers(
     torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_picture_gets_the_same_embedding_alone_and_in_a_batch(
-    clip: SplitClip, pixels: torch.Tensor
-) -> None:
+def test_a_picture_gets_the_same_embedding_alone_and_in_a_batch(clip: SplitClip, pixels: torch.Tensor) -> None:
     together = clip.finish(clip.residual(pixels))
     alone = torch.cat([clip.finish(clip.residual(one[None])) for one in pixels])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
@@ -116,9 +112,7 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(32, 32), (80, 48), (48, 81), (7, 5), (1, 1), (33, 3), (300, 200)]
-)
+@pytest.mark.parametrize(("width", "height"), [(32, 32), (80, 48), (48, 81), (7, 5), (1, 1), (33, 3), (300, 200)])
 def test_pixels_equal_the_processor_s(clip: SplitClip, clip_folder: Path, width: int, height: int) -> None:
     picture = noise(width, height)
     expected = CLIPProcessor.from_pretrained(clip_folder)(images=picture, return_tensors="pt")["pixel_values"]
@@ -158,6 +152,8 @@ def test_a_prompt_longer_than_the_context_loses_its_end(clip: SplitClip) -> None
     long, longer = clip.texts(["b" + " a" * 30, "b" + " a" * 30 + " dog"])
     assert torch.isfinite(long).all()
     torch.testing.assert_close(long, longer)
+    just, other = clip.texts(["b" + " a" * 20 + " dog", "b" + " a" * 20 + " c"])  # 22 tokens and two marks: 24
+    assert (just - other).abs().max() > 1e-3, "up to the context every word counts"
 
 
 def test_no_prompts_give_no_rows(clip: SplitClip) -> None:
@@ -190,6 +186,8 @@ def test_classifier_is_the_unit_mean_over_templates(clip: SplitClip, templates: 
 def test_braces_in_a_class_stay_as_typed(clip: SplitClip) -> None:
     classifier = text_classifier(clip, ["{0}", "{a}"], ["a {} b"])
     torch.testing.assert_close(classifier, clip.texts(["a {0} b", "a {a} b"]), atol=1e-5, rtol=1e-5)
+    classifier = text_classifier(clip, ["{}", "c"], ["{} {0} {"])
+    torch.testing.assert_close(classifier, clip.texts(["{} {0} {", "c {0} {"]), atol=1e-5, rtol=1e-5)
 
 
 def test_named_templates_cannot_be_changed() -> None:

@@ -71,9 +71,7 @@ def encoded_by_hand(sae: SAE, x: torch.Tensor) -> np.ndarray:
 def dense(activations: Activations) -> np.ndarray:
     """[T, m], one pair at a time."""
     f = np.zeros((activations.n_tokens, activations.n_components), dtype=np.float32)
-    for token, component, value in zip(
-        activations.token, activations.component, activations.value, strict=True
-    ):
+    for token, component, value in zip(activations.token, activations.component, activations.value, strict=True):
         assert f[token, component] == 0, "a pair must not occur twice"
         f[token, component] = value
     return f
@@ -94,9 +92,7 @@ def test_only_tokens_in_scope_activate(sae: SAE, x: torch.Tensor, scope: Scope) 
     assert set(dictionary.tokens(TOKENS)) == inside
     assert set(activations.token.tolist()) == inside
     everywhere = sae.encode(x)
-    expected = torch.stack(
-        [row if t in inside else torch.zeros_like(row) for t, row in enumerate(everywhere)]
-    )
+    expected = torch.stack([row if t in inside else torch.zeros_like(row) for t, row in enumerate(everywhere)])
     torch.testing.assert_close(torch.as_tensor(dense(activations)), expected, atol=1e-6, rtol=1e-6)
     batch = dictionary.encode(torch.stack([x, 2 * x]))
     assert batch.shape == (2, TOKENS, COMPONENTS)
@@ -116,9 +112,7 @@ def test_pairs_are_sorted_by_component_then_token(sae: SAE, x: torch.Tensor) -> 
     ]
 
 
-def test_a_large_picture_is_encoded_in_parts(
-    sae: SAE, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_picture_is_encoded_in_parts(sae: SAE, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     dictionary = Dictionary(sae, "patches")
     at_once = dictionary.activations(x)
     decoded = dictionary.decode(at_once)
@@ -144,7 +138,9 @@ def test_decode_and_reconstruct_equal_the_dense_decoder(sae: SAE, x: torch.Tenso
     dictionary = Dictionary(sae, scope)
     x_hat = sae.decode(sae.encode(x))
     decoded = dictionary.decode(dictionary.activations(x))
-    reconstructed = dictionary.reconstruct(torch.stack([x, x]))
+    pair = torch.stack([x, x])
+    reconstructed = dictionary.reconstruct(pair)
+    assert torch.equal(pair, torch.stack([x, x])), "what is reconstructed is not written to"
     for t in range(TOKENS):
         if t in dictionary.tokens(TOKENS):
             torch.testing.assert_close(decoded[t], x_hat[t] - sae.b_dec, atol=1e-5, rtol=1e-5)
@@ -221,6 +217,5 @@ def test_activations_pickle_compare_and_print(x: torch.Tensor) -> None:
     assert activations != "something else"
     n = len(activations.value)
     assert repr(activations) == (
-        f"Activations(token=int32[{n}], component=int32[{n}], value=float32[{n}], "
-        "n_tokens=17, n_components=48)"
+        f"Activations(token=int32[{n}], component=int32[{n}], value=float32[{n}], n_tokens=17, n_components=48)"
     )

@@ -32,12 +32,7 @@ def png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def png16(values: np.ndarray, colour: int) -> bytes:
@@ -194,11 +189,7 @@ def test_of_several_frames_the_first(kind: str) -> None:
 @pytest.mark.parametrize("channels", [(), (1,), (3,), (4,)])
 @pytest.mark.parametrize("kind", ["uint8", "bool", "float32", "float64"])
 def test_arrays(channels: tuple[int, ...], kind: str) -> None:
-    values = (
-        RNG.integers(0, 256, (5, 7, *channels))
-        if kind != "bool"
-        else RNG.integers(0, 2, (5, 7, *channels)) * 255
-    )
+    values = RNG.integers(0, 256, (5, 7, *channels)) if kind != "bool" else RNG.integers(0, 2, (5, 7, *channels)) * 255
     if channels == (4,):
         values[..., 3] = 255
     source = values.astype(np.uint8) if kind == "uint8" else (values / 255).astype(kind)
@@ -273,9 +264,7 @@ def test_half_a_file_is_trouble(kind: str) -> None:
         read_picture(data[: len(data) // 2])
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(8001, 8000), (12000, 9000), (20000, 10000), (2**31 - 1, 2**31 - 1)]
-)
+@pytest.mark.parametrize(("width", "height"), [(8001, 8000), (12000, 9000), (20000, 10000), (2**31 - 1, 2**31 - 1)])
 def test_a_picture_too_large_is_refused_before_it_is_decoded(width: int, height: int) -> None:
     with pytest.raises(Trouble, match="megapixels"):  # its data is missing: decoding would say "damaged"
         read_picture(png(width, height, 8, 2, b""))
@@ -294,9 +283,9 @@ def test_strips_are_refused() -> None:
     assert read_picture(Image.new("RGB", (40, 1))).size == (40, 1)
 
 
-FILES = [
-    saved(Image.fromarray(COLOURS), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
-] + [png16(np.full((4, 4, 3), 1000, np.uint16), 2)]
+FILES = [saved(Image.fromarray(COLOURS), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")] + [
+    png16(np.full((4, 4, 3), 1000, np.uint16), 2)
+]
 
 
 @given(st.sampled_from(FILES), st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=4))

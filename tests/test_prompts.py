@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 from core.errors import Trouble
 from core.prompts import parse_classes, parse_templates, unknown_words
 
-WORDS = st.text(
-    st.characters(exclude_categories=("C", "Z"), exclude_characters="{},"), min_size=1, max_size=20
-)
+WORDS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="{},"), min_size=1, max_size=20)
 NAMES = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
 
 
@@ -77,9 +75,7 @@ def test_limits_of_classes() -> None:
 # Templates
 
 
-@given(
-    st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=10), st.sampled_from(["\n", "\r\n", "\n\n  \n"])
-)
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=10), st.sampled_from(["\n", "\r\n", "\n\n  \n"]))
 def test_templates_are_the_lines_once_each(parts: list[tuple[str, str]], end: str) -> None:
     lines = [f"{before} {{}}, {after}" for before, after in parts]
     assert parse_templates(end.join(f"  {line}\t" for line in lines)) == tuple(dict.fromkeys(lines))
@@ -93,9 +89,7 @@ def test_a_line_without_a_place_for_the_class_is_named(lines: list[str], bad: st
     assert bad in str(trouble.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "  \n\t\n", "{}" + "a" * 199, "\n".join(f"{{}} {i}" for i in range(33)), "{0}"]
-)
+@pytest.mark.parametrize("text", ["", "  \n\t\n", "{}" + "a" * 199, "\n".join(f"{{}} {i}" for i in range(33)), "{0}"])
 def test_templates_that_cannot_be_used_are_trouble(text: str) -> None:
     with pytest.raises(Trouble):
         parse_templates(text)

@@ -129,32 +129,24 @@ def test_no_tokens_is_the_identity_bit_for_bit(key: Key, some: tuple[Lever, ...]
 
 
 @given(keys, st.integers(0, COMPONENTS - 1), token_sets)
-def test_suppress_is_scale_by_zero_is_set_to_zero(
-    key: Key, component: int, tokens: tuple[int, ...] | None
-) -> None:
+def test_suppress_is_scale_by_zero_is_set_to_zero(key: Key, component: int, tokens: tuple[int, ...] | None) -> None:
     ways: list[Operation] = ["suppress", "scale", "set"]
     a, b, c = steered(key, *(Edit((Lever(component, way, 0.0),), tokens) for way in ways))
     assert same_bits(a, b) and same_bits(a, c)
 
 
 @given(keys, st.integers(0, COMPONENTS - 1), st.floats(-MAX_STRENGTH, MAX_STRENGTH, width=32))
-def test_suppress_and_scale_act_only_where_the_component_is_active(
-    key: Key, component: int, strength: float
-) -> None:
+def test_suppress_and_scale_act_only_where_the_component_is_active(key: Key, component: int, strength: float) -> None:
     active = FOUND[key].of(component) != 0
     edited = steered(key, Edit((Lever(component),)), Edit((Lever(component, "scale", strength),)))
     for x in edited:
         assert same_bits(x[torch.as_tensor(~active)], X[torch.as_tensor(~active)])
     moved = (edited[0] != X).any(-1)
-    assert moved.tolist() == active.tolist(), (
-        "suppressing has to move every token where the component was active"
-    )
+    assert moved.tolist() == active.tolist(), "suppressing has to move every token where the component was active"
 
 
 @given(keys, st.integers(0, COMPONENTS - 1), st.floats(-MAX_STRENGTH, MAX_STRENGTH, width=32))
-def test_set_leaves_the_component_at_that_activation_everywhere(
-    key: Key, component: int, strength: float
-) -> None:
+def test_set_leaves_the_component_at_that_activation_everywhere(key: Key, component: int, strength: float) -> None:
     dictionary = DICTIONARIES[key]
     v = dictionary.directions(np.array([component]))[0]
     without = steered(key, Edit((Lever(component),)))[0]

@@ -39,6 +39,6 @@ def test_no_pictures_give_no_traces(clip: SplitClip, dictionary: Dictionary) -> 
 
 def test_a_trace_owns_its_numbers(trace: Trace) -> None:
     """A trace of one picture out of a batch must not keep, or pickle, the whole batch."""
-    assert trace.residual.base is None and trace.embedding.base is None
+    assert trace.residual.base is None and trace.embedding.base is None and trace.crop.base is None
     with pytest.raises(AttributeError):
         trace.grid = (1, 1)  # type: ignore[misc]

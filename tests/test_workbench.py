@@ -18,7 +18,7 @@ from core.clip import SplitClip
 from core.comparison import compare, predict
 from core.dictionary import Dictionary
 from core.errors import Trouble
-from core.steering import Edit, Lever
+from core.steering import Edit, Lever, edited
 from core.target import Target
 from core.trace import Trace
 from core.workbench import Workbench
@@ -35,9 +35,7 @@ EDITS = [  # components 2 and 43 are active in the picture, 1 is not
 
 @pytest.fixture(scope="session")
 def workbench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
-    card = SetupCard(
-        "tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog", "red", "cat"})
-    )
+    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog", "red", "cat"}))
     return Workbench(Setup(card, clip, dictionary))
 
 
@@ -52,9 +50,7 @@ def plain(value: Any) -> bool:
     return type(value) in (np.ndarray, int, float, str, bool, type(None))
 
 
-def test_open_reads_any_source(
-    workbench: Workbench, picture: Image.Image, trace: Trace, tmp_path: Path
-) -> None:
+def test_open_reads_any_source(workbench: Workbench, picture: Image.Image, trace: Trace, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     picture.save(path)
     for source in (picture, np.asarray(picture), path, str(path), path.read_bytes(), picture.convert("RGBA")):
@@ -70,9 +66,7 @@ def test_answers_are_the_core_s(
     trace: Trace,
     classifier: torch.Tensor,
 ) -> None:
-    assert workbench.classify(trace, CLASSES, ONE) == predict(
-        trace.embedding, classifier, CLASSES, clip.logit_scale
-    )
+    assert workbench.classify(trace, CLASSES, ONE) == predict(trace.embedding, classifier, CLASSES, clip.logit_scale)
     for method in ("gradient", "integrated"):
         assert workbench.attribute(trace, CLASSES, ONE, TARGET, method) == attribute(
             clip, dictionary, trace, classifier, TARGET, method
@@ -130,6 +124,18 @@ def test_the_steered_trace_answers_as_the_comparison(workbench: Workbench, trace
             after.logits[0] - after.logits[1], abs=1e-4
         )
         assert np.array_equal(steered.crop, trace.crop) and steered.grid == trace.grid
+        assert steered.activations == edited(trace.activations, edit, workbench.setup.dictionary)
+    assert workbench.steer(trace, EDITS[3]).activations.of(1)[[0, 2, 3]].tolist() == [0.0, 5.0, 5.0]
+
+
+def test_the_error_s_part_outlives_an_edit(workbench: Workbench, trace: Trace) -> None:
+    """x' minus what its activations decode to is what the dictionary missed of x: an edit keeps it."""
+
+    def missed(of: Trace) -> torch.Tensor:
+        return torch.as_tensor(of.residual) - workbench.setup.dictionary.decode(of.activations)
+
+    for edit in EDITS:
+        torch.testing.assert_close(missed(workbench.steer(trace, edit)), missed(trace), atol=1e-4, rtol=1e-4)
 
 
 def test_an_edit_that_does_nothing_changes_nothing_at_all(workbench: Workbench, trace: Trace) -> None:
