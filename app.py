@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from core import plain, views
+from api import endpoints
+from core import views
 from core import visit as session
 from core.catalog import load_setup, read_catalog
 from core.clip import TEMPLATES
@@ -128,7 +127,7 @@ def build(bench: Workbench) -> gr.Blocks:
         """Where a sentence for the visitor appears, next to what it is about."""
         return gr.HTML(views.notice(), elem_id=elem_id, elem_classes="said", **part)
 
-    with gr.Blocks(title="CLIP Levers", fill_width=True) as demo:
+    with gr.Blocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
         visit = gr.State(first)
         gr.HTML(
             views.header(
@@ -367,55 +366,6 @@ def build(bench: Workbench) -> gr.Blocks:
 
         endpoints(bench)
     return demo
-
-
-def endpoints(bench: Workbench) -> None:
-    """The same questions for programs; see /?view=api. Classes are separated by commas or lines.
-
-    The inputs are components nobody sees, and not `gr.api`, which would hand over any path a caller names:
-    `gr.File` accepts only what was uploaded.
-    """
-    file = gr.File(visible=False, label="picture")
-    text, wanted, against = (gr.Textbox(visible=False, label=name) for name in ("classes", "wanted", "against"))
-    number = gr.Number(10, visible=False, label="shown", precision=0)
-    levers, tokens, found = (gr.JSON(visible=False, label=name) for name in ("levers", "tokens", "answer"))
-
-    def predict(picture: str | None, classes: str) -> dict:
-        """Zero-shot prediction among the classes."""
-        with told():
-            names = parse_classes(classes or "").names
-            return plain.prediction(bench.classify(bench.open(picture), names, TEMPLATES["single"]))
-
-    def attribute(
-        picture: str | None, classes: str, wanted: str | None, against: str | None, shown: int | None
-    ) -> dict:
-        """The strongest components for `wanted` against `against`, by default the predicted class and the next."""
-        with told():
-            names = parse_classes(classes or "").names
-            trace, templates = bench.open(picture), TEMPLATES["single"]
-            target = session.named_target(bench.classify(trace, names, templates), wanted, against)
-            return plain.attribution(bench.attribute(trace, names, templates, target), names, shown or 10)
-
-    def steer(picture: str | None, classes: str, levers: list, tokens: list | None) -> dict:
-        """The prediction before and after an edit."""
-        with told():
-            names = parse_classes(classes or "").names
-            edit = plain.edit(levers, tokens)
-            return plain.comparison(bench.compare(bench.open(picture), edit, names, TEMPLATES["single"]))
-
-    limits: dict[str, Any] = {"concurrency_id": "programs", "concurrency_limit": 1}
-    gr.on([], predict, [file, text], found, api_name="predict", **limits)
-    gr.on([], attribute, [file, text, wanted, against, number], found, api_name="attribute", **limits)
-    gr.on([], steer, [file, text, levers, tokens], found, api_name="steer", **limits)
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Trouble reaches a program as the error's message."""
-    try:
-        yield
-    except Trouble as trouble:
-        raise gr.Error(str(trouble), print_exception=False) from trouble
 
 
 def repair_words(report: Path) -> str:

@@ -32,5 +32,5 @@ def heat_uri(heat: np.ndarray, peak: float | None = None) -> str:
 
 def _uri(picture: Image.Image, kind: str, **options: object) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)  # type: ignore[arg-type]
+    picture.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

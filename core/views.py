@@ -45,7 +45,9 @@ class Range:
         reach = min(3 * abs(peak), MAX_STRENGTH)
         step = 10.0 ** np.floor(np.log10(reach / 20))
         reach = float(np.ceil(reach / step) * step)
-        return cls(-reach if peak < 0 else 0.0, reach, float(step), float(np.round(peak / step) * step))
+        return cls(
+            -reach if peak < 0 else 0.0, reach, float(step), float(np.clip(np.round(peak / step) * step, -reach, reach))
+        )
 
 
 def header(title: str, claim: str, setup: str, about: str) -> str:
@@ -56,7 +58,7 @@ def header(title: str, claim: str, setup: str, about: str) -> str:
 
 def foot() -> str:
     """The bottom of the page."""
-    return """<footer class="foot"><p>The page keeps nothing: what you bring leaves with you.
+    return """<footer class="foot"><p>Pictures you bring are deleted from the server after about an hour.
 <a href="?view=api">Use it from a program</a></p></footer>"""
 
 
@@ -106,7 +108,9 @@ def flip_words(comparison: Comparison, levers: int) -> tuple[str, str]:
 
 def _moved(c: Comparison, pulled: int) -> str:
     if not pulled:
-        return f"probabilities among {_count(len(c.before.classes), 'class', 'es')}, no others"
+        return (
+            f'<span class="wide">probabilities among {_count(len(c.before.classes), "class", "es")}, no others</span>'
+        )
     return f'embedding cosine {c.cosine:.3f}<span class="wide"> between before and now (1 = unchanged)</span>'
 
 
@@ -125,7 +129,8 @@ def _bar(c: Comparison, k: int, pulled: bool) -> str:
     said = f"{_percent(was)} % before, {_percent(now)} % now" if pulled else f"{_percent(now)} %"
     return f"""<li class="bar{" best" if k == c.after.top else ""}"><span class="name" title="{name}">{name}</span>
 <span class="track" role="img" aria-label="{name}: {said}"><i class="was" style="width:{100 * was * pulled:.1f}%"></i><i
- class="now" style="width:{100 * now:.1f}%"></i></span><span class="value">{change}<b>{_percent(now)} %</b></span></li>"""
+ class="now" style="width:{100 * now:.1f}%"></i></span>
+<span class="value">{change}<b>{_percent(now)} %</b></span></li>"""
 
 
 # ---- image tab
@@ -161,22 +166,30 @@ def target_line(visit: Visit, logit_scale: float) -> str:
     a = visit.attribution
     share = a.completeness.error_share or 0.0
     return f"""<p class="target">{_target(visit)} stands at <b>{_signed(a.value)} logits</b>
-<small>(a logit is {logit_scale:.0f} × cosine). Predicted contributions: activation × gradient, summed over the picture.
-<b>The SAE misses {_percent(share)} %</b> of what flows into this target; no component speaks for that part.</small></p>"""
+<small>(a logit is {logit_scale:.0f} × cosine). Predicted contributions: activation × gradient, summed over tokens.
+<b>The SAE misses {_percent(share)} %</b> of what flows into this target; no component
+ speaks for that part.</small></p>"""
 
 
 def cards(visit: Visit) -> str:
     """Two columns, for and against. The picture stands once (--picture), each heatmap is a few bytes."""
     strongest = max((abs(part.total) for part in visit.parts), default=1.0)
     halves = []
-    for tone, shape, side, found in (
-        ("for", "▲", "For", [part for part in visit.parts if part.total > 0]),
-        ("against", "▼", "Against", [part for part in visit.parts if part.total < 0]),
+    wanted, other = f"“{_text(visit.wanted)}”", f"“{_text(visit.against)}”"
+    alone = visit.against is None
+    for tone, shape, title, found in (
+        ("for", "▲", f"For {wanted}{'' if alone else f', against {other}'}", [p for p in visit.parts if p.total > 0]),
+        (
+            "against",
+            "▼",
+            f"Against {wanted}{'' if alone else f', for {other}'}",
+            [p for p in visit.parts if p.total < 0],
+        ),
     ):
         listed = "".join(_card(part, visit, strongest) for part in found)
         listed = listed or '<li class="empty">No component speaks this way here.</li>'
         halves.append(
-            f'<section class="half {tone}"><h3><span aria-hidden="true">{shape}</span> {side} {_target(visit)} '
+            f'<section class="half {tone}"><h3><span aria-hidden="true">{shape}</span> {title} '
             f"<small>strongest {len(found)}</small></h3><ul>{listed}</ul></section>"
         )
     return f"""<div class="cards" style="--picture:url({picture_uri(visit.trace.crop, 160)})">{"".join(halves)}</div>
@@ -191,7 +204,7 @@ def _card(part: Part, visit: Visit, strongest: float) -> str:
     suppressed = lever is not None and lever.operation == "suppress"
     amplified = lever is not None and lever.operation == "scale" and lever.strength > 1
     patches = part.total - part.on_cls
-    measured = "" if part.measured is None else f'<p class="detail">measured {_signed(part.measured)} logits</p>'
+    measured = "" if part.measured is None else f'<p class="detail">{_measured(part.total, part.measured)}</p>'
     return f"""<li class="card {tone}{" pulled" if lever else ""}" id="component-{part.component}">{_heat(part)}
 <div class="facts"><p class="number"><b>#{part.component}</b>
 <span class="sum"><span aria-hidden="true">{shape}</span> {_signed(part.total)} <small>logits</small></span></p>
@@ -200,6 +213,11 @@ def _card(part: Part, visit: Visit, strongest: float) -> str:
 <p class="detail">activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches</p>
 <p class="actions">{_toggle(part.component, "suppress", suppressed, "Suppress", "Suppressed ✓")}
 {_toggle(part.component, "amplify", amplified, "Amplify", "Amplified ✓")}</p></div></li>"""
+
+
+def _measured(predicted: float, measured: float) -> str:
+    turned = predicted * measured < 0 and min(abs(predicted), abs(measured)) >= 0.01
+    return f"measured {_signed(measured)} logits" + (": <b>the other way, trust this one</b>" if turned else "")
 
 
 def _toggle(component: int, action: str, on: bool, offer: str, done: str) -> str:
@@ -243,11 +261,10 @@ def _lever(lever: Lever, part: Part) -> str:
         for key, word in OPERATIONS.items()
     )
     tone, shape = _sign(part.total)
-    standing = (
-        f'<span class="sum {tone}"><span aria-hidden="true">{shape}</span> {_signed(part.total)} <small>logits</small></span>'
-        if part.peak
-        else "<small>not active in this picture</small>"
-    )
+    standing = "<small>not active in this picture</small>"
+    if part.peak:
+        standing = f"""<span class="sum {tone}"><span aria-hidden="true">{shape}</span> {_signed(part.total)}
+ <small>logits</small></span>"""
     ranges = {key: Range.of(key, part.peak) for key in UNITS}
     data = " ".join(f'data-{key}="{r.low:g} {r.high:g} {r.step:g} {r.start:g}"' for key, r in ranges.items())
     own, unit = ranges.get(operation, ranges["scale"]), UNITS.get(operation, "")
@@ -291,8 +308,8 @@ def patches(visit: Visit, cls_in_scope: bool = True) -> str:
  aria-pressed="{_flag(everywhere)}">All tokens</button></span></p>
 <div class="grid" role="grid" aria-multiselectable="true" aria-label="Patches the edit acts on"
  style="--cols:{columns};--rows:{rows};background-image:url({picture_uri(visit.trace.crop)})">{cells}</div>
-<p class="hint">Click or paint patches to confine the edit to them; CLS, the token the prediction is read from, is left out
- unless you add it. Keyboard: arrows move, space chooses.</p></div>"""
+<p class="hint">Click or paint patches to confine the edit to them; CLS, the token the prediction is read from, is
+ left out unless you add it. Keyboard: arrows move, space chooses.</p></div>"""
 
 
 def tokens_words(tokens: Sequence[int] | None, n_patches: int) -> str:
@@ -319,10 +336,12 @@ def chart(visit: Visit) -> str:
     c = visit.comparison
     tone, words = flip_words(c, len(visit.edit.levers))
     rows = "".join(_pair(c, int(k)) for k in c.before.order)
+    n = len(c.before.classes)
     return f"""<section class="compare"><p class="verdict {tone}">{words}</p>
-<h3>Probability of each class <small>in %, softmax over {"this class" if len(c.before.classes) == 1 else f"these {len(c.before.classes)} classes"} ·
+<h3>Probability of each class <small>in %, softmax over {"this class" if n == 1 else f"these {n} classes"} ·
  <span class="key was"></span>before <span class="key now"></span>after</small></h3>
-<div class="scroll tall" tabindex="0" role="region" aria-label="Chart of all classes"><ul class="pairs">{rows}</ul></div></section>"""
+<div class="tall" tabindex="0" role="region" aria-label="Chart of all classes"><ul class="pairs">{rows}</ul></div>
+</section>"""
 
 
 def _pair(c: Comparison, k: int) -> str:
@@ -339,17 +358,18 @@ def table(comparison: Comparison) -> str:
     """Probability, logit and rank of every class, before and after."""
     body = "".join(_row(comparison, int(k)) for k in comparison.before.order)
     heads = ("Class", "Probability, %", "Change, points", "Logit", "Change, logits", "Rank")
-    return f"""<div class="scroll tall framed" tabindex="0" role="region" aria-label="Table of changes"><table class="changes">
-<thead><tr>{"".join(f'<th scope="col">{head}</th>' for head in heads)}</tr></thead><tbody>{body}</tbody></table></div>"""
+    return f"""<div class="scroll tall framed" tabindex="0" role="region" aria-label="Table of changes">
+<table class="changes"><thead><tr>{"".join(f'<th scope="col">{head}</th>' for head in heads)}</tr></thead>
+<tbody>{body}</tbody></table></div>"""
 
 
 def _row(c: Comparison, k: int) -> str:
     was, now = float(c.before.probabilities[k]), float(c.after.probabilities[k])
     change = float(c.logit_change[k])
-    tone, shape = _sign(change) if abs(change) >= 0.05 else ("same", "=")
+    tone, shape = _sign(change) if abs(change) >= 0.005 else ("same", "=")
     name = _text(c.before.classes[k])
     return f"""<tr><th scope="row" title="{name}">{name}</th><td>{_percent(was)} → <b>{_percent(now)}</b></td>
-<td>{_signed(100 * (now - was))}</td><td>{c.before.logits[k]:.1f} → <b>{c.after.logits[k]:.1f}</b></td>
+<td>{_signed(100 * (now - was), 1)}</td><td>{_plain(c.before.logits[k])} → <b>{_plain(c.after.logits[k])}</b></td>
 <td class="{tone}"><span aria-hidden="true">{shape}</span> {_signed(change)}</td>
 <td>{c.before.ranks[k]} → <b>{c.after.ranks[k]}</b></td></tr>"""
 
@@ -379,16 +399,23 @@ def heat_pair(visit: Visit, before: Support, after: Support) -> str:
     return f"""<section class="heats" style="--picture:url({picture_uri(visit.trace.crop)})">
 <h3>Where {_target(visit)} is supported <small>predicted contribution of all components by patch, in logits; same scale,
  full colour at {peak:.2g} logits</small></h3><div class="two">{both}</div>
-<p class="legend"><span class="key for"></span>▲ speaks for <span class="key against"></span>▼ speaks against</p></section>"""
+<p class="legend"><span class="key for"></span>▲ speaks for <span class="key against"></span>▼ speaks against</p>
+</section>"""
 
 
 # ---- parts
 
 
 def _heat(part: Part, size: str = "") -> str:
-    words = f"Where component {part.component} acts; its strongest patch: {_signed(_strongest(part.heat), 2)} logits"
+    words = f"Where component {part.component} acts; its strongest patch: {_signed(_strongest(part.heat))} logits"
     return f"""<span class="heat {size}" role="img" aria-label="{words}" title="{words}"><i
- style="background-image:url({heat_uri(part.heat)})"></i></span>"""
+ style="background-image:url({heat_uri(part.heat)})"></i>{_nowhere(part)}</span>"""
+
+
+def _nowhere(part: Part) -> str:
+    if part.n_patches:
+        return ""
+    return f"<em>{'only CLS' if part.peak else 'not active'}</em>"
 
 
 def _strongest(heat: np.ndarray) -> float:
@@ -416,11 +443,15 @@ def _count(n: int, word: str, ending: str = "s") -> str:
     return f"{n} {word}{'' if n == 1 else ending}"
 
 
-def _signed(value: float, digits: int = 1) -> str:
+def _signed(value: float, digits: int = 2) -> str:
     rounded = f"{abs(value):.{digits}f}"
     if float(rounded) == 0:
         return f"±{rounded}"
     return f"{'+' if value > 0 else MINUS}{rounded}"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.2f}".replace("-", MINUS)
 
 
 def _sign(value: float) -> tuple[str, str]:

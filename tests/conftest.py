@@ -1,6 +1,7 @@
 """A tiny random CLIP and tiny random dictionaries, saved as folders and loaded as any other setup."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -166,3 +167,13 @@ def trace(clip: SplitClip, dictionary: Dictionary, picture: Image.Image) -> Trac
 def classifier(clip: SplitClip) -> torch.Tensor:
     """Class vectors of CLASSES."""
     return text_classifier(clip, CLASSES, ("a photo of a {}",))
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """The page on the bundled setup, served; its address."""
+    import app
+
+    _, url, _ = app.demo.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
+    yield url.rstrip("/")
+    app.demo.close()

@@ -1,0 +1,160 @@
+"""The app through its endpoints: right answers, and a sentence for every bad input."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from core.catalog import load_setup
+from core.clip import TEMPLATES
+from core.steering import Edit
+from core.workbench import Workbench
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+DOG = EXAMPLES / "dog-note-cat.webp"
+CLASSES = ("dog", "cat", "fox")
+SINGLE = TEMPLATES["single"]
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def ask(address: str) -> Ask:
+    client = Client(address, verbose=False)
+
+    def ask(name: str, picture: Path | None, *more: Any) -> Any:
+        return client.predict(None if picture is None else handle_file(picture), *more, api_name=f"/{name}")
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def bench() -> Workbench:
+    return Workbench(load_setup("bundled"))
+
+
+def complaint(ask: Ask, *question: Any) -> str:
+    with pytest.raises(AppError) as caught:
+        ask(*question)
+    return str(caught.value)
+
+
+def test_predict(ask: Ask, bench: Workbench) -> None:
+    said = ask("predict", DOG, "dog, cat\nfox")
+    expected = bench.classify(bench.open(DOG), CLASSES, SINGLE)
+    assert said["classes"] == list(CLASSES) and said["best"] == expected.best
+    np.testing.assert_allclose(said["logits"], expected.logits, atol=1e-4)
+    assert sum(said["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_attribute(ask: Ask, bench: Workbench) -> None:
+    said = ask("attribute", DOG, "dog, cat, fox", "cat", "dog", 4)
+    assert (said["wanted"], said["against"]) == ("cat", "dog")
+    assert 0 < len(said["for"]) <= 4 and 0 <= said["error_share"] <= 1
+    strength = [c["contribution"] for c in said["for"]]
+    assert strength == sorted(strength, reverse=True) and strength[-1] > 0
+    assert all(c["contribution"] < 0 for c in said["against_it"])
+
+
+def test_steer(ask: Ask, bench: Workbench) -> None:
+    trace = bench.open(DOG)
+    component = int(trace.activations.components()[0])
+    said = ask("steer", DOG, "dog, cat, fox", [{"component": component}], None)
+    expected = bench.compare(trace, Edit.of_suppressed([component]), CLASSES, SINGLE)
+    np.testing.assert_allclose(said["after"]["logits"], expected.after.logits, atol=1e-4)
+    nothing = ask("steer", DOG, "dog, cat, fox", [], None)
+    assert nothing["before"] == nothing["after"] and not nothing["flipped"]
+
+
+def test_only_three_endpoints_are_public(address: str) -> None:
+    named = Client(address, verbose=False).view_api(return_format="dict")["named_endpoints"]
+    assert set(named) == {"/predict", "/attribute", "/steer"}
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ("", "no classes"),
+        (" ,\n, ", "no classes"),
+        (",".join(f"thing {k}" for k in range(500)), "500"),
+        ("x" * 10_000, "10,000"),
+    ],
+)
+def test_bad_classes_get_a_sentence(ask: Ask, classes: str, words: str) -> None:
+    assert words in complaint(ask, "predict", DOG, classes)
+
+
+@pytest.mark.parametrize("classes", ["dog", "dog, Dog, DOG"])
+def test_one_class_and_duplicates_are_answered(ask: Ask, classes: str) -> None:
+    assert ask("predict", DOG, classes)["probabilities"] == [1.0]
+
+
+def test_markup_in_a_class_is_text(ask: Ask) -> None:
+    assert ask("predict", DOG, "<b>dog</b>\n{}{0}\ncat")["classes"] == ["<b>dog</b>", "{}{0}", "cat"]
+
+
+def test_no_picture(ask: Ask) -> None:
+    assert "no picture" in complaint(ask, "predict", None, "dog, cat")
+
+
+def huge_png(path: Path) -> Path:
+    """A PNG of 200 megapixels in a few hundred bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return path
+
+
+def test_bad_pictures_get_a_sentence(ask: Ask, tmp_path: Path) -> None:
+    pdf, broken = tmp_path / "pdf.png", tmp_path / "broken.webp"
+    pdf.write_bytes(b"%PDF-1.7\n" + b"x" * 500)
+    broken.write_bytes(DOG.read_bytes()[:3000])
+    assert "PDF" in complaint(ask, "predict", pdf, "dog, cat")
+    assert "damaged" in complaint(ask, "predict", broken, "dog, cat")
+    assert "megapixels" in complaint(ask, "predict", huge_png(tmp_path / "huge.png"), "dog, cat")
+
+
+def test_unusual_pictures_are_read(ask: Ask, tmp_path: Path) -> None:
+    picture = Image.open(DOG).convert("RGB")
+    frames = [picture.convert("P"), picture.rotate(90).convert("P")]
+    frames[0].save(tmp_path / "animated.gif", save_all=True, append_images=frames[1:])
+    picture.convert("RGBA").save(tmp_path / "transparent.png")
+    picture.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    grey = np.asarray(picture.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(tmp_path / "sixteen.png")
+    for name in ("animated.gif", "transparent.png", "cmyk.jpg", "sixteen.png"):
+        assert len(ask("predict", tmp_path / name, "dog, cat")["logits"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("levers", "tokens"),
+    [
+        ([{"component": 1, "operation": "scale", "strength": "nan"}], None),
+        ([{"component": 1, "operation": "set", "strength": 1e9}], None),
+        ([{"component": 10**6}], None),
+        ([{"component": 1}, {"component": 1}], None),
+        ([{"component": 1, "operation": "explode"}], None),
+        ("suppress 1", None),
+        ([{"component": 1}], [100_000]),
+        ([{"component": 1}], ["x"]),
+    ],
+)
+def test_bad_edits_get_a_sentence(ask: Ask, levers: Any, tokens: Any) -> None:
+    words = complaint(ask, "steer", DOG, "dog, cat", levers, tokens)
+    assert words.endswith((".", "]")) and "Traceback" not in words and "upstream" not in words
+
+
+def test_targets_that_are_not_there(ask: Ask) -> None:
+    assert "not among the classes" in complaint(ask, "attribute", DOG, "dog, cat", "horse", "", 5)
+    assert "itself" in complaint(ask, "attribute", DOG, "dog, cat", "cat", "cat", 5)

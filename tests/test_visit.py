@@ -1,0 +1,200 @@
+"""A visitor's session: undo and redo by properties, and steps that keep what they should."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from core import visit as session
+from core.catalog import Setup, SetupCard
+from core.clip import TEMPLATES, SplitClip
+from core.dictionary import Dictionary
+from core.errors import Trouble
+from core.steering import Edit, Lever
+from core.target import Target
+from core.visit import History, Subject, Visit
+from core.workbench import Workbench
+
+CLASSES = ("dog", "cat", "owl")
+SINGLE = TEMPLATES["single"]
+
+edits = st.builds(Edit.of_suppressed, st.lists(st.integers(0, 4), unique=True, max_size=3)) | st.builds(
+    lambda tokens: Edit((Lever(1),), tokens), st.sets(st.integers(0, 4)).map(tuple)
+)
+steps = st.lists(st.tuples(edits, st.none() | st.integers(0, 2).map(float)), max_size=12)
+
+
+def walked(path: list) -> History:
+    history = History()
+    for edit, gesture in path:
+        history = history.then(edit, gesture)
+    return history
+
+
+@given(steps)
+def test_undoing_all_and_redoing_all_returns(path: list) -> None:
+    end = walked(path)
+    history = end
+    for _ in end.past:
+        history = history.undo()
+    assert history.present == Edit() and not history.past
+    for _ in end.past:
+        history = history.redo()
+    assert (history.present, history.past, history.future) == (end.present, end.past, ())
+
+
+@given(steps, edits)
+def test_a_press_is_one_step_and_forgets_the_future(path: list, edit: Edit) -> None:
+    history = walked(path).undo()
+    after = history.then(edit)
+    if edit == history.present:
+        assert after == history
+    else:
+        assert after.present == edit and after.undo().present == history.present and not after.future
+
+
+@given(steps, st.lists(edits, min_size=1, max_size=8))
+def test_a_gesture_is_at_most_one_step(path: list, moves: list) -> None:
+    start = walked(path)
+    history = start
+    for edit in moves:
+        history = history.then(edit, 99.0)
+    assert history.present == moves[-1]
+    assert len(history.past) <= len(start.past) + 1
+    if history.present != start.present:
+        assert history.undo().present == start.present
+    else:
+        assert len(history.past) == len(start.past)
+
+
+def test_undo_and_redo_at_the_ends_do_nothing() -> None:
+    assert History().undo() == History() == History().redo()
+
+
+def test_history_is_bounded() -> None:
+    history = History()
+    for k in range(session.KEPT + 50):
+        history = history.then(Edit((Lever(1, "scale", k / 10),)))
+    assert len(history.past) == session.KEPT
+
+
+@pytest.fixture(scope="module")
+def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
+    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog"}))
+    return Workbench(Setup(card, clip, dictionary))
+
+
+@pytest.fixture(scope="module")
+def visit(bench: Workbench, picture: Image.Image) -> Visit:
+    return session.start(bench, picture, Subject("a picture"), CLASSES, SINGLE, None)
+
+
+def test_start_answers_everything(bench: Workbench, visit: Visit) -> None:
+    assert visit.edit == Edit() and not visit.comparison.flipped
+    order = visit.prediction.order
+    assert visit.target == Target(int(order[0]), int(order[1]))
+    assert visit.parts and all(part.measured is not None for part in visit.parts)
+    for part in visit.parts:
+        assert part.total == pytest.approx(part.on_cls + part.heat.sum(), abs=1e-4)
+    removed = bench.measure(visit.trace, CLASSES, SINGLE, visit.target, [visit.parts[0].component])
+    assert visit.parts[0].measured == pytest.approx(float(removed[0]), abs=1e-5)
+
+
+def test_the_target_follows_the_truth(bench: Workbench, picture: Image.Image, visit: Visit) -> None:
+    first, second, third = (int(k) for k in visit.prediction.order)
+    said = {k: session.ask(bench, visit, CLASSES, SINGLE, CLASSES[k].upper()) for k in (first, third)}
+    assert said[first].target == Target(first, second) and said[first].truth == first
+    assert said[third].target == Target(first, third)
+    alone = session.ask(bench, visit, ("dog",), SINGLE, "dog")
+    assert alone.target == Target(0, None) and alone.against is None
+
+
+def test_other_classes_keep_the_levers(bench: Workbench, visit: Visit) -> None:
+    pulled = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
+    asked = session.ask(bench, pulled, ("owl", "bus"), TEMPLATES["ensemble"], None)
+    assert asked.edit == pulled.edit and asked.history == pulled.history
+    assert asked.comparison == bench.compare(visit.trace, pulled.edit, ("owl", "bus"), TEMPLATES["ensemble"])
+
+
+def test_another_picture_keeps_what_was_set(bench: Workbench, visit: Visit) -> None:
+    pulled = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
+    grey = session.look_at(bench, pulled, np.full((40, 40, 3), 128, np.uint8), Subject("grey"))
+    assert (grey.edit, grey.target, grey.classes) == (pulled.edit, pulled.target, pulled.classes)
+    assert grey.revision > pulled.revision and grey.trace != pulled.trace
+    new = session.after(pulled, session.start(bench, np.zeros((9, 9), np.uint8), Subject("x"), CLASSES, SINGLE, None))
+    assert new.edit == Edit() and new.revision > pulled.revision
+
+
+def test_undo_and_redo_measure_again(bench: Workbench, visit: Visit) -> None:
+    pulled = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
+    back = session.undo(bench, pulled)
+    assert back.edit == Edit() and back.comparison == visit.comparison
+    assert session.redo(bench, back).comparison == pulled.comparison
+    assert back.revision > pulled.revision > visit.revision
+
+
+def test_late_and_outdated_words_are_not_heard(visit: Visit) -> None:
+    heard = session.hear(visit, "levers", {"revision": visit.revision, "moment": 5.0})
+    assert heard is not None
+    assert session.hear(heard, "levers", {"revision": visit.revision, "moment": 5.0}) is None
+    assert session.hear(heard, "levers", {"revision": visit.revision + 1, "moment": 9.0}) is None
+    assert session.hear(heard, "patches", {"revision": visit.revision, "moment": 1.0}) is not None
+
+
+def test_moving_levers_does_not_void_their_words(bench: Workbench, visit: Visit) -> None:
+    moved = session.pull(bench, visit, Edit((Lever(3, "scale", 2.0),)), gesture=1.0)
+    assert moved.revision == visit.revision
+
+
+def test_a_component_that_is_not_shown_has_a_part(visit: Visit) -> None:
+    active = set(visit.trace.activations.components().tolist())
+    silent = next(j for j in range(visit.trace.activations.n_components) if j not in active)
+    part = visit.part(silent)
+    assert part.total == 0 and part.peak == 0 and not part.heat.any() and part.measured is None
+    hidden = active - {part.component for part in visit.parts}
+    for component in hidden:
+        assert visit.part(component).total == visit.attribution.total_of(component)
+
+
+def test_afterwards_explains_the_steered_picture(bench: Workbench, visit: Visit) -> None:
+    assert session.afterwards(bench, visit) == (visit.trace, visit.attribution)
+    component = visit.parts[0].component
+    pulled = session.change(bench, visit, Edit.of_suppressed([component]))
+    trace, attribution = session.afterwards(bench, pulled)
+    assert attribution.total_of(component) == 0
+    logits = pulled.comparison.after.logits
+    assert attribution.value == pytest.approx(
+        float(logits[visit.target.wanted] - logits[visit.target.against]), abs=1e-3
+    )
+    assert session.contributions(trace, attribution).sum() == pytest.approx(attribution.total.sum(), abs=1e-3)
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", "1e9", "abc", "", "101"])
+def test_strengths_that_cannot_be_used(typed: str) -> None:
+    with pytest.raises(Trouble):
+        session.lever(1, "scale", typed)
+
+
+@pytest.mark.parametrize(("typed", "strength"), [("1,5", 1.5), ("−2", -2.0), (" 3 ", 3.0), (0.5, 0.5)])
+def test_strengths_as_people_type_them(typed: str | float, strength: float) -> None:
+    assert session.lever(1, "scale", typed).strength == strength
+
+
+def test_trouble_leaves_the_visit_as_it_was(bench: Workbench, visit: Visit) -> None:
+    before = visit.edit, visit.revision, visit.comparison
+    with pytest.raises(Trouble):
+        session.aim(bench, visit, Target(0, 0))
+    with pytest.raises(Trouble):
+        session.change(bench, visit, Edit.of_suppressed([10_000]))
+    assert (visit.edit, visit.revision, visit.comparison) == before
+
+
+def test_targets_by_name(visit: Visit) -> None:
+    assert session.named_target(visit.prediction, "CAT", "dog") == Target(1, 0)
+    assert session.named_target(visit.prediction, "cat", None) == Target(1, None)
+    assert session.named_target(visit.prediction, "", "") == visit.target
+    with pytest.raises(Trouble, match="not among the classes"):
+        session.named_target(visit.prediction, "horse", None)
