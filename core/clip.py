@@ -6,9 +6,8 @@
 3. `finish` runs what is left, from x to the image embedding z. Whoever changes x sees the change in z.
 4. `texts` and `text_classifier` turn class names into unit vectors t; `logits` compares: scale * cos(z, t).
 
-There are no hooks and no state: a forward hook on a shared model would leak between visitors (see "split
-forward" in the README of OSU-NLP-Group/saev), so the layers are simply called in two groups. The result
-equals the unsplit model's.
+There are no hooks and no state: a forward hook on a shared model would leak between visitors, so the layers are simply
+called in two groups. The result equals the unsplit model's.
 """
 
 from collections.abc import Mapping, Sequence
