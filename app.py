@@ -386,8 +386,10 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs to show the page as designed."""
     # In the head: Gradio rewrites what it is given as css=, prefixing selectors and breaking some.
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
+    script = (ASSETS / "widgets" / "tabs.js").read_text(encoding="utf-8")
     return {
-        "theme": theme(), "head": f"<style>{style}</style>", "footer_links": [], "max_file_size": "40mb",
+        "theme": theme(), "head": f"<style>{style}</style><script>{script}</script>",
+        "footer_links": [], "max_file_size": "40mb",
         "run_history": False, "ssr_mode": False, "show_error": True,
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from app import repair_words
 from core.catalog import load_setup
 from core.clip import TEMPLATES
 from core.steering import Edit
@@ -117,9 +118,10 @@ def huge_png(path: Path) -> Path:
 
 
 def test_bad_pictures_get_a_sentence(ask: Ask, tmp_path: Path) -> None:
-    pdf, broken = tmp_path / "pdf.png", tmp_path / "broken.webp"
+    pdf, broken = tmp_path / "pdf.png", tmp_path / "broken.png"
     pdf.write_bytes(b"%PDF-1.7\n" + b"x" * 500)
-    broken.write_bytes(DOG.read_bytes()[:3000])
+    Image.open(DOG).save(broken)
+    broken.write_bytes(broken.read_bytes()[:3000])
     assert "PDF" in complaint(ask, "predict", pdf, "dog, cat")
     assert "damaged" in complaint(ask, "predict", broken, "dog, cat")
     assert "megapixels" in complaint(ask, "predict", huge_png(tmp_path / "huge.png"), "dog, cat")
@@ -158,3 +160,12 @@ def test_bad_edits_get_a_sentence(ask: Ask, levers: Any, tokens: Any) -> None:
 def test_targets_that_are_not_there(ask: Ask) -> None:
     assert "not among the classes" in complaint(ask, "attribute", DOG, "dog, cat", "horse", "", 5)
     assert "itself" in complaint(ask, "attribute", DOG, "dog, cat", "cat", "cat", 5)
+
+
+def test_the_chosen_example_says_how_often_it_works(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    assert repair_words(report) == ""
+    report.write_text('{"levers": {"attacked": {"off_the_lure": {"1": 0.714}, "back_to_truth": {"1": 0.5}}}}')
+    assert "71 %" in repair_words(report) and "50 %" in repair_words(report)
+    report.write_text('{"levers": {}}')
+    assert repair_words(report) == ""

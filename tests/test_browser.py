@@ -1,0 +1,308 @@
+"""The page in a real browser, at desktop and phone width: the story it is made for, and how it behaves in the hand.
+
+Without Chromium these tests skip; with REQUIRE_BROWSER=1 they fail.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+SIZES = {1400: 900, 390: 844}
+PATIENCE = 20_000
+"""Milliseconds; a shared machine may be slow."""
+TABS = ("Image", "Attribution", "Steering", "Before / after")
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        words = "Chromium is not installed. Install it, or set CHROMIUM to its path."
+        pytest.fail(words) if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip(words)
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Open]:
+    """Opens the page; at the end, whatever the test did, nothing may have gone wrong or left the machine."""
+    errors: list[str] = []
+    requests: list[str] = []
+    contexts = []
+
+    def open_page(width: int = 1400, theme: str = "light") -> Page:
+        size = {"width": width, "height": SIZES[width]}
+        context = browser.new_context(viewport=size, color_scheme=theme, has_touch=width < 500)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address)
+        page.locator("#panel .bar.best").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def press_strongest(page: Page, side: str = "for") -> Locator:
+    tab(page, "Attribution")
+    button = page.locator(f".half.{side} .act[data-action=suppress]").first
+    button.click()
+    expect(button).to_have_text("Suppressed ✓")
+    return button
+
+
+def step(page: Page, name: str) -> Locator:
+    return page.locator(f"#history [data-step={name}]")
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_the_story(open_page: Open, width: int) -> None:
+    """Fooled at first sight; the strongest component suppressed; the prediction comes back."""
+    page = open_page(width)
+    expect(page.locator("#panel .flip")).to_contain_text("CLIP says “cat”")
+    expect(page.locator("#gallery [aria-pressed=true]")).to_contain_text("A dog with a note")
+    tab(page, "Attribution")
+    expect(page.locator("#target")).to_contain_text("“cat” against “dog” stands at")
+    expect(page.locator(".half.for .card").first).to_contain_text("logits")
+    expect(page.locator(".half.for .card .heat i").first).to_have_attribute("style", re.compile("data:image/png"))
+    press_strongest(page)
+    expect(page.locator("#panel .flip")).to_contain_text("Flipped: “cat” → “dog”")
+    expect(page.locator("#panel .bar.best .name")).to_have_text("dog")
+    tab(page, "Before / after")
+    expect(page.locator("#chart .verdict")).to_contain_text("Flipped: “cat” → “dog”")
+    expect(page.locator("#table tbody tr")).to_have_count(5)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", SIZES)
+def test_nothing_sticks_out(open_page: Open, width: int, theme: str) -> None:
+    page = open_page(width, theme)
+    press_strongest(page)
+    for name in TABS:
+        tab(page, name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+    dark = page.evaluate("document.body.classList.contains('dark')")
+    assert dark == (theme == "dark")
+
+
+def test_undo_redo_reset_keep_the_focus(open_page: Open) -> None:
+    page = open_page()
+    press_strongest(page)
+    tab(page, "Steering")
+    expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
+    expect(page.locator("#levers .lever")).to_have_count(1)
+    step(page, "undo").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#levers .lever")).to_have_count(0)
+    expect(step(page, "undo")).to_have_attribute("aria-disabled", "true")
+    expect(step(page, "undo")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#levers .lever")).to_have_count(1)
+    step(page, "reset").click()
+    expect(page.locator("#levers .lever")).to_have_count(0)
+    step(page, "undo").click()
+    expect(page.locator("#levers .lever")).to_have_count(1)
+
+
+def test_by_keyboard(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Image").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Attribution")).to_be_focused()
+    button = page.locator(".half.for .act[data-action=suppress]").nth(1)
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_text("Suppressed ✓")
+    expect(button).to_be_focused()
+
+
+def test_quick_presses_all_count(open_page: Open) -> None:
+    page = open_page()
+    tab(page, "Attribution")
+    buttons = page.locator(".half.for .act[data-action=suppress]")
+    n = buttons.count()
+    for k in range(n):
+        buttons.nth(k).click()
+    expect(page.locator("#cards .card.pulled")).to_have_count(n)
+    expect(page.get_by_role("tab", name=f"Steering · {n}")).to_be_visible()
+
+
+def test_a_drag_is_one_step(open_page: Open) -> None:
+    page = open_page()
+    press_strongest(page)
+    tab(page, "Steering")
+    row = page.locator("#levers .lever").first
+    row.get_by_role("radio", name="Scale").click()
+    slider = row.locator("[type=range]")
+    expect(row).to_have_attribute("data-operation", "scale")
+    expect(slider).to_be_visible()
+    box = slider.bounding_box()
+    assert box
+    at = [box["x"] + box["width"] * share for share in (0.43, 0.9)]
+    page.mouse.move(at[0], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(at[1], box["y"] + box["height"] / 2, steps=30)
+    last = slider.input_value()
+    page.mouse.up()
+    assert float(last) > 3
+    page.wait_for_timeout(1000)  # late replies must not move the slider back
+    assert slider.input_value() == last == row.locator(".exact").input_value()
+    step(page, "undo").click()
+    expect(slider).to_have_value("1")
+    step(page, "redo").click()
+    expect(slider).to_have_value(last)
+
+
+def test_a_strength_that_is_no_number(open_page: Open) -> None:
+    page = open_page()
+    press_strongest(page)
+    tab(page, "Steering")
+    page.locator("#levers").get_by_role("radio", name="Scale").click()
+    exact = page.locator("#levers .exact")
+    for typed in ("nan", "a lot", "1e9"):
+        exact.fill(typed)
+        exact.press("Enter")
+        expect(page.locator("#said-levers")).to_contain_text("number")
+        expect(exact).to_have_value(typed)
+    exact.fill("1,5")
+    exact.press("Enter")
+    expect(page.locator("#said-levers .notice")).to_have_count(0)
+    expect(page.locator("#levers [type=range]")).to_have_value("1.5")
+
+
+def test_patches_by_mouse_and_keyboard(open_page: Open) -> None:
+    page = open_page()
+    press_strongest(page)
+    tab(page, "Steering")
+    where = page.locator("#patches output")
+    for patch in (1, 2):
+        page.locator(f"[data-patch='{patch}']").click()
+    expect(where).to_have_text("2 of 64 patches")
+    page.locator("[data-patch='2']").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    expect(where).to_have_text("3 of 64 patches")
+    page.locator("[data-cls]").click()
+    expect(where).to_have_text("3 of 64 patches and CLS")
+    page.wait_for_timeout(500)  # the last choice reaches the session before it is taken back
+    step(page, "undo").click()
+    expect(page.locator("[data-cls]")).to_have_attribute("aria-pressed", "false")
+    page.locator("[data-all]").click()
+    expect(where).to_have_text("all tokens")
+
+
+def test_markup_in_a_class_is_shown_and_never_run(open_page: Open) -> None:
+    page = open_page()
+    evil = "<img src=x onerror=window.pwned=1>\n`${window.pwned=2}`\n{{constructor}}\n\"'><b>dog</b>"
+    page.locator("#classes textarea").fill(evil)
+    page.locator("button#classify").click()
+    expect(page.locator("#panel")).to_contain_text("onerror=window.pwned=1")
+    for name in TABS:
+        tab(page, name)
+    for words in evil.split("\n"):
+        expect(page.locator("#table")).to_contain_text(words)
+    assert page.evaluate("window.pwned") is None
+
+
+def test_bad_input_costs_nothing(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    text = page.locator("#classes textarea")
+    for typed, words in (
+        ("  ", "no classes"),
+        (",".join(map(str, range(500))), "500 classes"),
+        ("x" * 10_000, "10,000"),
+    ):
+        text.fill(typed)
+        page.locator("button#classify").click()
+        expect(page.locator("#said-classes")).to_contain_text(words)
+        expect(text).to_have_value(typed)
+        expect(page.locator("#panel .bar")).to_have_count(5)
+    text.fill("dog\nzebra\nDog")
+    page.locator("button#classify").click()
+    expect(page.locator("#said-classes")).to_contain_text("counted once")
+    expect(page.locator("#words")).to_contain_text("never seen “zebra”")
+    pdf = tmp_path / "picture.png"
+    pdf.write_bytes(b"%PDF-1.7\n" + b"x" * 100)
+    page.locator("#upload input[type=file]").set_input_files(pdf)
+    expect(page.locator("#said-picture")).to_contain_text("PDF")
+    expect(page.locator("#panel")).to_contain_text("A dog with a note")
+    expect(text).to_have_value("dog\nzebra\nDog")
+
+
+def test_own_picture_and_own_wording(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#upload input[type=file]").set_input_files(EXAMPLES / "photo-cat.webp")
+    expect(page.locator("#panel")).to_contain_text("Your picture")
+    expect(page.locator("#about")).to_contain_text("never seen photographs")
+    page.locator("#wording input").click()
+    page.get_by_role("option", name="my own").click()
+    own = page.locator("#own textarea")
+    own.fill("a drawing")
+    page.locator("button#classify").click()
+    expect(page.locator("#said-classes")).to_contain_text("where the class goes")
+    expect(own).to_have_value("a drawing")
+    own.fill("a drawing of a {}")
+    page.locator("button#classify").click()
+    expect(page.locator("#said-classes .notice")).to_have_count(0)
+
+
+def test_the_same_scene_without_its_cue(open_page: Open) -> None:
+    page = open_page()
+    press_strongest(page)
+    page.locator("[data-twin]").click()
+    expect(page.locator("[data-twin]")).to_have_text("Show with the note")
+    expect(page.locator("[data-twin]")).to_be_focused()
+    expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
+    page.locator("[data-twin]").click()
+    expect(page.locator("[data-twin]")).to_have_text("Show without the note")
+
+
+def test_the_photograph_says_what_it_is_and_visitors_do_not_meet(open_page: Open) -> None:
+    page, other = open_page(), open_page()
+    page.locator("#gallery .example").last.click()
+    expect(page.locator("#panel")).to_contain_text("A photograph of a cat")
+    expect(page.locator("#about")).to_contain_text("choose a published setup")
+    expect(other.locator("#panel")).to_contain_text("A dog with a note")
+    other.reload()
+    expect(other.locator("#panel")).to_contain_text("A dog with a note")
+
+
+def test_a_target_of_ones_own(open_page: Open) -> None:
+    page = open_page()
+    tab(page, "Attribution")
+    page.locator("#wanted input").click()
+    page.get_by_role("option", name="car", exact=True).click()
+    expect(page.locator("#target")).to_contain_text("“car”")
+    page.locator("#against input").click()
+    page.get_by_role("option", name="car", exact=True).click()
+    expect(page.locator("#said-target")).to_contain_text("itself")
+    page.locator("#against input").click()
+    page.get_by_role("option", name="(nothing)").click()
+    expect(page.locator("#target")).to_contain_text("“car” stands at")
