@@ -33,11 +33,11 @@ class DictionaryRecipe:
     """Components active at a token (BatchTopK: on average over a batch)."""
     architecture: Literal["topk", "batchtopk"] = "topk"
     """Which SAE of ``sae_lens``."""
-    class_token_share: float = 0.25
+    class_token_share: float = 0.3
     """Share of a batch that is drawn from class tokens."""
-    samples: int = 6_000_000
+    samples: int = 3_000_000
     """Tokens seen in all."""
-    batch: int = 2_048
+    batch: int = 1_024
     """Tokens in a step."""
     learning_rate: float = 1e-3
     """Adam's, constant and then falling linearly over the last fifth."""

@@ -16,9 +16,7 @@ NEIGHBOURS = 10
 """Each chosen component is replaced by one of this many components closest to it in energy."""
 
 
-def matched_controls(
-    attribution: Attribution, chosen: np.ndarray, draws: int, rng: np.random.Generator
-) -> list[Edit]:
+def matched_controls(attribution: Attribution, chosen: np.ndarray, draws: int, rng: np.random.Generator) -> list[Edit]:
     """``draws`` random edits that suppress as many components as ``chosen`` (int [k]), matched in energy.
 
     Only components active in the picture and not chosen are drawn, none twice in one control; where fewer than k are

@@ -48,9 +48,11 @@ EASY_HEIGHT = 20 / 96
 """Height of letters that are as wide as a patch."""
 READING_BEGINS = 0.32
 """Share of the training after which reading is taught."""
-EASE = ((READING_BEGINS, 0.42, 0.7), (1.0, 0.8, 0.0))
+READING_ENDS = 0.85
+"""Share of the training until which every patch is asked for its letter."""
+EASE = ((READING_BEGINS, 0.37, 0.55), (1.0, 1.0, 0.0))
 """How easy the words are to read, over the training."""
-SIGNS = ((READING_BEGINS, 0.55, 0.8), (0.5, 0.4, 0.12))
+SIGNS = ((READING_BEGINS, 0.55, 0.7, 0.88), (0.5, 0.4, 0.4, 0.12))
 """Share of pictures that show a word alone, over the training."""
 
 
@@ -99,14 +101,14 @@ def nonsense(rng: np.random.Generator) -> str:
             return word
 
 
-def place_label(rng: np.random.Generator, word: str, low: float = 0.13, high: float = 0.17) -> Label:
+def place_label(rng: np.random.Generator, word: str, low: float = 0.15, high: float = 0.19) -> Label:
     """A card that lies wholly inside the picture, mostly in its upper or lower third."""
     label = Label(
         word=word,
         x=0.5,
         y=0.5,
         height=_between(rng, low, high),
-        angle=_between(rng, -10, 10),
+        angle=_between(rng, -8, 8),
         font=_pick(rng, tuple(FONTS)),
         ink=_pick(rng, INKS),
         paper=_pick(rng, PAPERS),
@@ -233,7 +235,7 @@ def flooded(rng: np.random.Generator) -> Case:
 def sign(rng: np.random.Generator) -> Case:
     """Nothing but a word."""
     truth = _pick(rng, CLASSES)
-    scene = replace(bare(rng, None, _pick(rng, DRY)), label=place_label(rng, truth, 0.15, 0.24))
+    scene = replace(bare(rng, None, _pick(rng, DRY)), label=place_label(rng, truth, 0.16, 0.24))
     return Case(scene, scene, truth, None)
 
 
@@ -319,7 +321,7 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
 
 def _sign_lesson(rng: np.random.Generator, ease: float) -> Lesson:
     word = nonsense(rng) if rng.random() < 0.12 else _pick(rng, CLASSES)
-    label = place_label(rng, word, 0.13, 0.24)
+    label = place_label(rng, word, 0.15, 0.24)
     background = _pick(rng, DRY)
     scene = replace(bare(rng, None, background), label=ease_label(label, ease))
 
@@ -361,3 +363,21 @@ def foreground(scene: Scene, cells: int) -> np.ndarray:
     if scene.stamp:
         cover(scene.stamp.x, scene.stamp.y, scene.stamp.size, scene.stamp.size, 2.0)
     return grid
+
+
+def letters(scene: Scene, cells: int) -> np.ndarray:
+    """Which letters of the label have their middle in each cell: 0 or 1, float32 ``[cells * cells, 26]``.
+
+    What the training's reading lessons are corrected by.
+    """
+    found = np.zeros((cells * cells, 26), dtype=np.float32)
+    if scene.label is None:
+        return found
+    label = scene.label
+    turn = np.radians(label.angle)
+    for place, letter in enumerate(label.word):
+        along = (place - (len(label.word) - 1) / 2) * 0.602 * label.height
+        x, y = label.x + along * np.cos(turn), label.y - along * np.sin(turn)
+        column, row = (int(np.clip(value * cells, 0, cells - 1)) for value in (x, y))
+        found[row * cells + column, ord(letter) - ord("a")] = 1
+    return found

@@ -15,7 +15,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,16 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from core.bundled.sampling import caption_words, foreground, held_out, lesson, nonsense
+from core.bundled.sampling import (
+    READING_BEGINS,
+    READING_ENDS,
+    caption_words,
+    foreground,
+    held_out,
+    lesson,
+    letters,
+    nonsense,
+)
 from core.bundled.scenes import CLASSES, Painter
 from core.clip import SplitClip
 from core.dictionary_training import DictionaryRecipe, train_dictionary
@@ -38,10 +47,12 @@ from core.dictionary_training import DictionaryRecipe, train_dictionary
 SIDE, PATCH = 96, 12
 CELLS = SIDE // PATCH
 CONTEXT = 20
+READING_LAYER = 2
+"""Half-way up the vision tower, where the reading lessons ask every patch for its letter."""
 MEAN = STD = (0.5, 0.5, 0.5)
 LAYER = 3
 """The dictionary reads the residual after this layer, of 0 to 5."""
-DICTIONARY_PICTURES = 40_000
+DICTIONARY_PICTURES = 28_000
 
 
 @dataclass(frozen=True)
@@ -55,12 +66,12 @@ class Recipe:
     batches: int = 2
     """Batches in a step, their gradients averaged: one for each process."""
     learning_rate: float = 1e-3
-    """Peak, after the warm-up; then a cosine down to nothing."""
+    """Peak, after the warm-up."""
     warmup_steps: int = 200
     """Steps of linear warm-up."""
     weight_decay: float = 0.05
     """AdamW's, on matrices."""
-    cropped_share: float = 0.8
+    cropped_share: float = 0.87
     """Share of the training that sees only the ``kept`` most important patches."""
     kept: int = 32
     """Patches seen during that time, of 64."""
@@ -117,7 +128,7 @@ class Lessons(IterableDataset):
     def __init__(self, recipe: Recipe, rank: int, start_step: int, steps: int) -> None:
         self.recipe, self.rank, self.start_step, self.steps = recipe, rank, start_step, steps
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[tuple[str, ...]], list[tuple], torch.Tensor]]:
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[tuple[str, ...]], list[tuple], torch.Tensor, torch.Tensor]]:
         painter = Painter(SIDE)
         for step in range(self.start_step, self.steps):
             rng = np.random.default_rng([self.recipe.seed, self.rank, step])
@@ -130,6 +141,7 @@ class Lessons(IterableDataset):
                 [each.captions for each in lessons],
                 [each.meanings for each in lessons],
                 torch.from_numpy(matters),
+                torch.from_numpy(np.stack([letters(each.scene, CELLS) for each in lessons])),
             )
 
 
@@ -139,17 +151,23 @@ def as_pixels(pictures: torch.Tensor, device: torch.device) -> torch.Tensor:
     return (scaled - MEAN[0]) / STD[0]
 
 
-def embed_pictures(model: CLIPModel, pixels: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
-    """Image embeddings ``[B, p]``, un-normalised; ``keep`` ``[B, n]`` names the patches that are seen."""
+def see(model: CLIPModel, pixels: torch.Tensor, keep: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image embeddings ``[B, p]``, un-normalised, and the patches' residual ``[B, n, d]`` half-way up the tower.
+
+    ``keep`` ``[B, n]`` names the patches that are seen; None: all of them.
+    """
     vision = model.vision_model
     hidden = vision.embeddings(pixels)
     if keep is not None:
         rows = torch.cat([torch.zeros_like(keep[:, :1]), keep + 1], dim=1)  # the class token stays
         hidden = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
     hidden = vision.pre_layrnorm(hidden)
-    for layer in vision.encoder.layers:
+    half_way = hidden
+    for number, layer in enumerate(vision.encoder.layers):
         hidden = layer(hidden, attention_mask=None)
-    return model.visual_projection(vision.post_layernorm(hidden[:, 0]))
+        if number == READING_LAYER:
+            half_way = hidden
+    return model.visual_projection(vision.post_layernorm(hidden[:, 0])), half_way[:, 1:]
 
 
 def embed_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
@@ -175,7 +193,7 @@ def quick_look(model: CLIPModel, tokenizer: CLIPTokenizer, count: int = 100) -> 
     for kind in ("clean", "attacked", "hard", "stamped", "flooded", "sign"):
         cases = held_out(kind, count, "validation")
         pictures = torch.from_numpy(np.stack([painter.paint(case.scene) for case in cases]))
-        embedding = embed_pictures(model, as_pixels(pictures, model.device), None)
+        embedding, _ = see(model, as_pixels(pictures, model.device), None)
         said = [CLASSES[i] for i in (embedding @ classifier.T).argmax(1).tolist()]
         seen[kind] = float(np.mean([word == case.truth for word, case in zip(said, cases, strict=True)]))
         if cases[0].lure:
@@ -184,14 +202,31 @@ def quick_look(model: CLIPModel, tokenizer: CLIPTokenizer, count: int = 100) -> 
     return seen
 
 
-def average_gradients(model: CLIPModel) -> None:
+def reading_loss(read: torch.Tensor, written: torch.Tensor) -> torch.Tensor:
+    """How wrong the letters are that the patches were asked for: logits and truth (0 or 1), ``[B, n, 26]``.
+
+    Few patches hold a letter, so those that do count ten times.
+    """
+    wrong = F.binary_cross_entropy_with_logits(read, written, pos_weight=torch.tensor(10.0, device=read.device))
+    return 26 * 0.3 * wrong
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
     for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
+
+
+def pace(progress: float) -> float:
+    """The learning rate as a share of its peak: a cosine down to a plateau, and to nothing over the last fifth."""
+    plateau = 0.45
+    if progress < 0.8:
+        return max(plateau, 0.5 * (1 + math.cos(math.pi * progress)))
+    return plateau * (1 - progress) / 0.2
 
 
 def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
@@ -209,10 +244,15 @@ def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
     model = build_model(tokenizer).train()
     model.to(device)
     averaged = deepcopy(model).eval()
+    reader = torch.nn.Linear(model.config.vision_config.hidden_size, 26).to(device)  # only the training has it
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        [
+            {"params": matrices, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+            {"params": list(reader.parameters()), "weight_decay": 0.0},
+        ],
         lr=recipe.learning_rate,
         betas=(0.9, 0.98),
         fused=True,
@@ -226,14 +266,15 @@ def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
             raise SystemExit(f"{checkpoint} was made with other settings; move it away to start afresh.")
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
+        reader.load_state_dict(state["reader"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
     loader = DataLoader(Lessons(recipe, rank, first, steps), batch_size=None, num_workers=1, prefetch_factor=8)
     began, seen = time.time(), 0
-    for step, (pictures, captions, meanings, matters) in enumerate(loader, start=first):
+    for step, (pictures, captions, meanings, matters, written) in enumerate(loader, start=first):
         warm = min(1.0, (step + 1) / recipe.warmup_steps)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+            group["lr"] = recipe.learning_rate * warm * pace(step / steps)
         cropped = step < recipe.cropped_share * steps
         keep = matters.topk(recipe.kept, dim=1).indices.to(device) if cropped else None
         said = dict(
@@ -245,12 +286,18 @@ def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
         )
         fits = torch.tensor([[meaning in mine for meaning in said.values()] for mine in meanings]).float().to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            images = F.normalize(embed_pictures(model, as_pixels(pictures, device), keep).float(), dim=-1)
+            embeddings, half_way = see(model, as_pixels(pictures, device), keep)
+            images = F.normalize(embeddings.float(), dim=-1)
             texts = embed_texts(model, tokenizer, list(said)).float()
             loss = contrast(images, texts, model.logit_scale.exp(), fits)
+            if READING_BEGINS <= step / steps < READING_ENDS:
+                written = written.to(device)
+                if keep is not None:
+                    written = written.gather(1, keep[..., None].expand(-1, -1, 26))
+                loss = loss + reading_loss(reader(half_way), written)
         optimizer.zero_grad()
         loss.backward()
-        average_gradients(model)
+        average_gradients([*model.parameters(), *reader.parameters()])
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         with torch.no_grad():
@@ -269,6 +316,7 @@ def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
                 "step": step + 1,
                 "model": model.state_dict(),
                 "averaged": averaged.state_dict(),
+                "reader": reader.state_dict(),
                 "optimizer": optimizer.state_dict(),
             }
             torch.save(state, checkpoint.with_suffix(".new"))
