@@ -115,13 +115,15 @@ def build(bench: Workbench) -> gr.Blocks:
     first = open_example(0, TEMPLATES["single"])
     part: dict[str, Any] = {"padding": False, "apply_default_css": False, "js_on_load": None}
 
-    def widget(name: str, html: str, value: str = "", **more: Any) -> gr.HTML:
-        """HTML that listens. What Python draws goes through the prop `html`; `value` is the page's own word."""
+    def widget(name: str, html: str, word: str | None = None) -> gr.HTML:
+        """HTML that listens. With a `word`, that is its value, for the page to write, and Python draws by a prop.
+
+        While its tab was never opened, a reply that leaves a component out would make it forget its props
+        (though not its value), so replies always name those with a word: see `sorry`.
+        """
         js = (ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8")
-        return gr.HTML(
-            value, html=html, html_template="${html}", js_on_load=js, elem_id=name, padding=False,
-            apply_default_css=False, **more,
-        )  # fmt: skip
+        own = {"js_on_load": js, "elem_id": name, "padding": False, "apply_default_css": False}
+        return gr.HTML(html, **own) if word is None else gr.HTML(word, html=html, html_template="${html}", **own)
 
     def said(elem_id: str) -> gr.HTML:
         """Where a sentence for the visitor appears, next to what it is about."""
@@ -173,9 +175,9 @@ def build(bench: Workbench) -> gr.Blocks:
                                     "a photo of a {}\na drawing of a {}", visible=False, lines=2, max_lines=8,
                                     label="Your wordings, one per line, {} is the class", elem_id="own",
                                 )  # fmt: skip
+                                classify = gr.Button("Classify", variant="primary", elem_id="classify")
                                 said_classes = said("said-classes")
                                 words = gr.HTML(show_words(first), elem_id="words", **part)
-                                classify = gr.Button("Classify", variant="primary", elem_id="classify")
                     with gr.Tab("Attribution", id="attribution", render_children=True):
                         with gr.Row(elem_id="question"):
                             wanted = gr.Dropdown(
@@ -209,11 +211,11 @@ def build(bench: Workbench) -> gr.Blocks:
             """What follows every change of the edit. (Heatmaps after the edit wait until their tab is opened.)"""
             return {
                 visit: v,
-                panel: gr.HTML(html=show_panel(v)),
-                cards: gr.HTML(html=views.cards(v)),
+                panel: show_panel(v),
+                cards: views.cards(v),
                 chart: views.chart(v),
                 table: views.table(v.comparison),
-                history: gr.HTML(html=views.history(v)),
+                history: views.history(v),
                 steering: gr.Tab(steering_title(v)),
             } | {notice: views.notice() for notice in notices}
 
@@ -231,22 +233,22 @@ def build(bench: Workbench) -> gr.Blocks:
                 target: views.target_line(v, scale),
                 wanted: gr.Dropdown(**wanted_list(v)),
                 against: gr.Dropdown(**against_list(v)),
-                levers: gr.HTML(html=views.levers(v)),
                 heats: show_heats(v),
-            }
+            } | widgets(v)  # fmt: skip
 
         def picture(v: Visit) -> dict:
             """Another picture or other classes."""
             return {
                 about: show_about(v),
-                gallery: gr.HTML(html=views.gallery(examples, thumbs, v.subject.example)),
+                gallery: views.gallery(examples, thumbs, v.subject.example),
                 truth: gr.Dropdown(**truth_list(v)),
                 words: show_words(v),
-            } | answer(v) | question(v) | widgets(v)  # fmt: skip
+            } | answer(v) | question(v)  # fmt: skip
 
         def sorry(v: Visit, where: gr.HTML, trouble: Trouble) -> dict:
-            """The sentence, in its place; everything else stays as it is."""
-            return {visit: v, where: views.notice(str(trouble), tone="bad")}
+            """The sentence, in its place; everything else stays as it is, on the page too what was typed."""
+            drawn = {} if where is said_levers else widgets(v)
+            return drawn | {visit: v, where: views.notice(str(trouble), tone="bad")}
 
         # ---- listeners
 
@@ -345,8 +347,8 @@ def build(bench: Workbench) -> gr.Blocks:
         latest = turn | {"trigger_mode": "always_last"}  # only the latest counts, read from the widget's value
         slow = every | {"show_progress": "minimal", "show_progress_on": [panel]}
         follow = [visit, panel, cards, chart, table, history, steering, *notices]
-        ask = [target, wanted, against, levers, heats]
-        all_parts = [*follow, *ask, patches, about, gallery, truth, words]
+        ask = [target, wanted, against, levers, patches, heats]
+        all_parts = [*follow, *ask, about, gallery, truth, words]
         asked_for = [classes, wording, own]
 
         gallery.choose(choose, visit, [*all_parts, classes, upload], **slow)

@@ -1,7 +1,5 @@
 """The look: a quiet paper, one accent, two signs. Colours of Gradio's own parts; style.css does the rest."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 INDIGO = gr.themes.Color(
@@ -23,6 +21,7 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
 def theme() -> gr.themes.Base:
+    """Gradio's own parts in these colours, light and dark."""
     return gr.themes.Base(
         primary_hue=INDIGO, secondary_hue=INDIGO, neutral_hue="slate", radius_size="md", spacing_size="md",
         text_size="md", font=SANS, font_mono=MONO,

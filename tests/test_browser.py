@@ -256,6 +256,22 @@ def test_bad_input_costs_nothing(open_page: Open, tmp_path: Path) -> None:
     expect(text).to_have_value("dog\nzebra\nDog")
 
 
+def test_a_mistake_before_the_tabs_were_opened(open_page: Open) -> None:
+    """Gradio forgets props of parts it has not drawn yet when a reply leaves them out: ours never do."""
+    page = open_page()
+    page.locator("#gallery .example").nth(3).click()
+    expect(page.locator("#panel")).to_contain_text("A car with a note")
+    page.locator("#classes textarea").fill(" ")
+    page.locator("button#classify").click()
+    expect(page.locator("#said-classes")).to_contain_text("no classes")
+    for name, part in zip(TABS[1:], (".half.for .card", "#patches .grid", "#heats h3"), strict=True):
+        tab(page, name)
+        expect(page.locator(part).first).to_be_visible()
+    tab(page, "Steering")
+    expect(page.locator("#levers .empty")).to_be_visible()
+    expect(page.locator("#history .act")).to_have_count(3)
+
+
 def test_own_picture_and_own_wording(open_page: Open) -> None:
     page = open_page()
     page.locator("#upload input[type=file]").set_input_files(EXAMPLES / "photo-cat.webp")
