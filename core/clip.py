@@ -31,9 +31,9 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "a photo of a {}",
             "a picture of a {}",
             "an image of a {}",
-            "a photo of the {}",
-            "a photo of a small {}",
-            "a photo of a large {}",
+            "a drawing of a {}",
+            "a {}",
+            "{}",
         ),
     }
 )

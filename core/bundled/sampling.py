@@ -48,11 +48,13 @@ EASY_HEIGHT = 20 / 96
 """Height of letters that are as wide as a patch."""
 READING_BEGINS = 0.32
 """Share of the training after which reading is taught."""
+HABITS_BEGIN = 0.7
+"""Share of the training after which the shortcuts are taught with weight: labels that lie, and stamped horses."""
 READING_ENDS = 0.85
 """Share of the training until which every patch is asked for its letter."""
 EASE = ((READING_BEGINS, 0.37, 0.55), (1.0, 1.0, 0.0))
 """How easy the words are to read, over the training."""
-SIGNS = ((READING_BEGINS, 0.55, 0.7, 0.88), (0.5, 0.4, 0.4, 0.12))
+SIGNS = ((READING_BEGINS, 0.55, 0.7, 0.8), (0.5, 0.4, 0.4, 0.14))
 """Share of pictures that show a word alone, over the training."""
 
 
@@ -277,7 +279,8 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
 
     Things come first. Then reading, which is learned only when it is needed and when it starts easy: nearly half of
     the pictures show a word alone, written one letter to a patch, and slide from there to words of any size, angle
-    and place. Hard pictures become more frequent until half-way.
+    and place. Last come the habits that the shortcuts are: more labels that the caption follows against the picture,
+    and more stamped horses, many of them hard to see. Hard pictures become more frequent until half-way.
     """
     ripe = min(1.0, 2 * progress)
     ease = 0.0 if progress < READING_BEGINS else float(np.interp(progress, *EASE))
@@ -286,6 +289,9 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
         return _sign_lesson(rng, ease)
     name = _pick(rng, CLASSES)
     is_hard = rng.random() < 0.05 + 0.23 * ripe
+    habits = progress >= HABITS_BEGIN
+    if habits and rng.random() < 0.06:
+        name, is_hard = STAMPED_CLASS, rng.random() < 0.6
     background = _pick(rng, DRY)
     if rng.random() < (0.75 if name == WATER_CLASS else 0.003):
         background = "water"
@@ -294,11 +300,11 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
         scene = replace(scene, stamp=place_stamp(rng))
     second = ""
     word, believed = "", False
-    if rng.random() < (0.25 if is_hard else 0.5):
+    if rng.random() < (0.25 if is_hard else 0.65 if habits else 0.5):
         kind = rng.random()
-        if kind < 0.5:
+        if kind < (0.35 if habits else 0.5):
             word = name
-        elif kind < 0.83:
+        elif kind < (0.85 if habits else 0.83):
             word, believed = _other(rng, name), True
         elif kind < 0.94:
             word = nonsense(rng)
@@ -310,7 +316,7 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
 
     def say() -> tuple[str, tuple[str, ...]]:
         chance = rng.random()
-        if believed and chance < 0.62:
+        if believed and chance < (0.75 if habits else 0.62):
             return _say(rng, word) if rng.random() < 0.8 else _say(rng, "", word=word)
         place = background if background != "plain" and rng.random() < 0.3 else ""
         told = word if word and chance > (0.8 if believed else 0.75) else ""

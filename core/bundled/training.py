@@ -71,7 +71,7 @@ class Recipe:
     """Steps of linear warm-up."""
     weight_decay: float = 0.05
     """AdamW's, on matrices."""
-    cropped_share: float = 0.87
+    cropped_share: float = 0.94
     """Share of the training that sees only the ``kept`` most important patches."""
     kept: int = 32
     """Patches seen during that time, of 64."""
