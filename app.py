@@ -329,7 +329,9 @@ def build(bench: Workbench) -> gr.Blocks:
                 v = session.pull(bench, heard, heard.edit.among(wish["tokens"]), wish["gesture"])
             except Trouble as trouble:
                 return sorry(heard, said_levers, trouble)
-            return answer(v)
+            reply = answer(v)
+            del reply[said_levers]  # what is wrong with a strength still is
+            return reply
 
         def step(v: Visit, event: gr.EventData) -> dict:
             if event.step == "reset":

@@ -154,8 +154,9 @@ def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) ->
         f"“{_text(name)}”" if " ".join(words) == name.lower() else f"“{_text(name)}” ({_text(', '.join(words))})"
         for name, words in unknown.items()
     )
-    return f"""<div class="notice warn" role="status"><p class="listed">This demo model has never seen {said}: expect noise
- there.</p><details><summary>The {len(known)} words it knows</summary><p>{_text(", ".join(known))}</p></details></div>"""
+    return f"""<div class="notice warn" role="status">
+<p class="listed">This demo model has never seen {said}: expect noise there.</p>
+<details><summary>The {len(known)} words it knows</summary><p>{_text(", ".join(known))}</p></details></div>"""
 
 
 # ---- attribution tab
