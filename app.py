@@ -122,7 +122,7 @@ def build(bench: Workbench) -> gr.Blocks:
         (though not its value), so replies always name those with a word: see `sorry`.
         """
         js = (ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8")
-        own = {"js_on_load": js, "elem_id": name, "padding": False, "apply_default_css": False}
+        own: dict[str, Any] = {"js_on_load": js, "elem_id": name, "padding": False, "apply_default_css": False}
         return gr.HTML(html, **own) if word is None else gr.HTML(word, html=html, html_template="${html}", **own)
 
     def said(elem_id: str) -> gr.HTML:
