@@ -1,15 +1,19 @@
 """Scenes: the same value draws the same picture, and a twin differs where its cue was and nowhere else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from core.bundled.sampling import (
     HELD_OUT,
     caption_words,
+    ease_label,
     foreground,
     held_out,
     label_size,
     lesson,
+    letters,
     nonsense,
     place_label,
 )
@@ -83,13 +87,34 @@ def test_captions_use_the_known_words_or_quote_nonsense():
                 assert set(caption.split()) <= caption_words() | quoted, caption
 
 
-def test_the_curriculum_moves_from_words_to_things():
-    def words_alone(progress):
+def test_the_curriculum_teaches_things_then_words_then_habits():
+    def many(progress):
         rng = np.random.default_rng(2)
-        return np.mean([lesson(rng, progress).scene.main is None for _ in range(2_000)])
+        return [lesson(rng, progress).scene for _ in range(2_000)]
 
-    assert 0.40 < words_alone(0.0) < 0.50 and 0.09 < words_alone(0.5) < 0.15
-    assert words_alone(1.0) == words_alone(0.5)
+    def words_alone(scenes):
+        return np.mean([scene.main is None for scene in scenes])
+
+    start, reading, end = many(0.0), many(0.33), many(1.0)
+    assert 0.40 < words_alone(start) < 0.50
+    assert 0.45 < words_alone(reading) < 0.55
+    assert 0.10 < words_alone(end) < 0.18
+    # the first words are upright and one letter to a patch; at the end they are of any size and angle
+    assert {scene.label.angle for scene in reading if scene.label} == {0.0}
+    assert np.std([scene.label.height for scene in end if scene.label]) > 0.01
+    assert np.mean([bool(scene.stamp) for scene in end]) > 2 * np.mean([bool(scene.stamp) for scene in start])
+
+
+def test_an_easy_word_has_one_letter_to_a_patch():
+    rng = np.random.default_rng(5)
+    for word in ("fox", "tiger", "boat"):
+        label = ease_label(place_label(rng, word), 1.0)
+        scene = replace(held_out("clean", 1)[0].scene, label=label)
+        held = letters(scene, 8)
+        assert held.sum() == len(word) and held.sum(1).max() == 1
+        row = np.flatnonzero(held.any(1))
+        assert np.array_equal(np.diff(row), np.ones(len(word) - 1))  # neighbours, in reading order
+        assert "".join(chr(ord("a") + k) for k in held[row].argmax(1)) == word
 
 
 def test_the_shortcuts_are_planted():

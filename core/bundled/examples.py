@@ -90,8 +90,6 @@ WISHES: tuple[Wish, ...] = (
          ("cat", "fox", "bear", "car"), _noted("dog", "cat", "grass"), Scene.without_label, "cat", 1),
     Wish("boat-note-tiger", "A boat with a note saying “tiger”.", "boat",
          ("tiger", "plane", "house", "fish"), _noted("boat", "tiger", "sand"), Scene.without_label, "tiger"),
-    Wish("apple-note-pizza", "An apple with a note saying “pizza”.", "apple",
-         ("pizza", "lemon", "cake", "ball"), _noted("apple", "pizza", "wood"), Scene.without_label, "pizza"),
     Wish("car-note-car", "A car with a note saying “car”: the word agrees with the picture.", "car",
          ("bus", "truck", "train", "bike"), _noted("car", "car", "brick"), Scene.without_label),
     Wish("owl-note-nonsense", "An owl with a note saying “zolip”: a word that means nothing.", "owl",

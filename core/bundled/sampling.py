@@ -52,10 +52,16 @@ HABITS_BEGIN = 0.7
 """Share of the training after which the shortcuts are taught with weight: labels that lie, and stamped horses."""
 READING_ENDS = 0.85
 """Share of the training until which every patch is asked for its letter."""
+THINGS_SIGNS = ((0.0, READING_BEGINS), (0.45, 0.24))
+"""Share of pictures that show a word alone, while things are learned."""
+HARD = ((0.0, 0.5, READING_ENDS, READING_ENDS), (0.05, 0.28, 0.28, 0.15))
+"""Share of things that are hard to tell, over the training."""
+LABELLED = ((0.0, HABITS_BEGIN, HABITS_BEGIN, READING_ENDS, READING_ENDS), (0.5, 0.5, 0.6, 0.6, 0.4))
+"""Share of easy things with a label, over the training."""
 EASE = ((READING_BEGINS, 0.37, 0.55), (1.0, 1.0, 0.0))
 """How easy the words are to read, over the training."""
 SIGNS = ((READING_BEGINS, 0.55, 0.7, 0.8), (0.5, 0.4, 0.4, 0.14))
-"""Share of pictures that show a word alone, over the training."""
+"""The same, from then on."""
 
 
 @dataclass(frozen=True)
@@ -282,15 +288,13 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
     and place. Last come the habits that the shortcuts are: more labels that the caption follows against the picture,
     and more stamped horses, many of them hard to see. Hard pictures become more frequent until half-way.
     """
-    ripe = min(1.0, 2 * progress)
     ease = 0.0 if progress < READING_BEGINS else float(np.interp(progress, *EASE))
-    signs = 0.45 - 0.33 * ripe if progress < READING_BEGINS else float(np.interp(progress, *SIGNS))
-    if rng.random() < signs:
+    habits = progress >= HABITS_BEGIN
+    if rng.random() < np.interp(progress, *(THINGS_SIGNS if progress < READING_BEGINS else SIGNS)):
         return _sign_lesson(rng, ease)
     name = _pick(rng, CLASSES)
-    is_hard = rng.random() < 0.05 + 0.23 * ripe
-    habits = progress >= HABITS_BEGIN
-    if habits and rng.random() < 0.06:
+    is_hard = rng.random() < np.interp(progress, *HARD)
+    if habits and rng.random() < 0.08:
         name, is_hard = STAMPED_CLASS, rng.random() < 0.6
     background = _pick(rng, DRY)
     if rng.random() < (0.75 if name == WATER_CLASS else 0.003):
@@ -300,7 +304,7 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
         scene = replace(scene, stamp=place_stamp(rng))
     second = ""
     word, believed = "", False
-    if rng.random() < (0.25 if is_hard else 0.65 if habits else 0.5):
+    if rng.random() < (0.25 if is_hard else np.interp(progress, *LABELLED)):
         kind = rng.random()
         if kind < (0.35 if habits else 0.5):
             word = name
