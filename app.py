@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from api import endpoints
-from core import views
+from core import plain, views
 from core import visit as session
 from core.catalog import load_setup, read_catalog
 from core.clip import TEMPLATES
@@ -19,9 +20,8 @@ from core.figures import picture_uri
 from core.prompts import parse_classes, parse_templates
 from core.steering import Edit, Lever
 from core.target import Target
-from core.visit import Subject, Visit
+from core.visit import Subject, Visit, named_target
 from core.workbench import Workbench
-from theme import theme
 
 ASSETS = Path(__file__).parent / "assets"
 NOTHING = -1
@@ -372,6 +372,53 @@ def build(bench: Workbench) -> gr.Blocks:
     return demo
 
 
+def endpoints(bench: Workbench) -> None:
+    """The same questions for programs; see /?view=api. Classes are separated by commas or lines.
+
+    The inputs are components nobody sees, and not `gr.api`, which would hand over any path a caller names:
+    `gr.File` accepts only what was uploaded.
+    """
+    file = gr.File(visible=False, label="picture")
+    text, wanted, against = (gr.Textbox("", visible=False, label=name) for name in ("classes", "wanted", "against"))
+    number = gr.Number(10, visible=False, label="shown", precision=0)
+    levers, tokens, found = (gr.JSON(visible=False, label=name) for name in ("levers", "tokens", "answer"))
+
+    def predict(picture: str | None, classes: str) -> dict:
+        """Zero-shot prediction among the classes."""
+        with told():
+            names = parse_classes(classes or "").names
+            return plain.prediction(bench.classify(bench.open(picture), names, TEMPLATES["single"]))
+
+    def attribute(picture: str | None, classes: str, wanted: str, against: str, shown: int | None) -> dict:
+        """The strongest components for `wanted` against `against`, by default the predicted class and the next."""
+        with told():
+            names = parse_classes(classes or "").names
+            trace, templates = bench.open(picture), TEMPLATES["single"]
+            target = named_target(bench.classify(trace, names, templates), wanted, against)
+            return plain.attribution(bench.attribute(trace, names, templates, target), names, max(1, shown or 10))
+
+    def steer(picture: str | None, classes: str, levers: list, tokens: list | None) -> dict:
+        """The prediction before and after an edit."""
+        with told():
+            names = parse_classes(classes or "").names
+            edit = plain.edit(levers, tokens)
+            return plain.comparison(bench.compare(bench.open(picture), edit, names, TEMPLATES["single"]))
+
+    limits: dict[str, Any] = {"concurrency_id": "programs", "concurrency_limit": 1}
+    gr.on([], predict, [file, text], found, api_name="predict", **limits)
+    gr.on([], attribute, [file, text, wanted, against, number], found, api_name="attribute", **limits)
+    gr.on([], steer, [file, text, levers, tokens], found, api_name="steer", **limits)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Trouble reaches a program as the error's message."""
+    try:
+        yield
+    except Trouble as trouble:
+        raise gr.Error(str(trouble), print_exception=False) from trouble
+
+
 def repair_words(report: Path) -> str:
     """How often what the first example shows works at large; nothing while there is no report."""
     try:
@@ -384,6 +431,56 @@ def repair_words(report: Path) -> str:
         f"moves the prediction off the written word in {off:.0f} %, and, where removing the note itself would, back "
         f"to the right class in {back:.0f} %."
     )
+
+
+INDIGO = gr.themes.Color(
+    c50="#f1f3fd",
+    c100="#e2e6fb",
+    c200="#c7cef6",
+    c300="#a3aeee",
+    c400="#7d8ce6",
+    c500="#5566d6",
+    c600="#3b4bc8",
+    c700="#303da6",
+    c800="#283385",
+    c900="#222b69",
+    c950="#161b42",
+    name="levers",
+)
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's own parts in these colours, light and dark."""
+    return gr.themes.Base(
+        primary_hue=INDIGO, secondary_hue=INDIGO, neutral_hue="slate", radius_size="md", spacing_size="md",
+        text_size="md", font=SANS, font_mono=MONO,
+    ).set(
+        body_background_fill="#f6f8fb", body_background_fill_dark="#10141d",
+        body_text_color="#1c2233", body_text_color_dark="#e7eaf2",
+        body_text_color_subdued="#566073", body_text_color_subdued_dark="#a2acbf",
+        background_fill_primary="#ffffff", background_fill_primary_dark="#181d29",
+        background_fill_secondary="#f6f8fb", background_fill_secondary_dark="#10141d",
+        border_color_primary="#dfe3ec", border_color_primary_dark="#2c3446",
+        block_background_fill="#ffffff", block_background_fill_dark="#181d29",
+        block_border_color="#dfe3ec", block_border_color_dark="#2c3446", block_border_width="1px",
+        block_label_background_fill="transparent", block_label_background_fill_dark="transparent",
+        block_label_border_width="0px", block_label_text_color="#566073", block_label_text_color_dark="#a2acbf",
+        block_title_text_weight="600", block_title_text_color="#1c2233", block_title_text_color_dark="#e7eaf2",
+        block_shadow="none", block_radius="12px",
+        input_background_fill="#ffffff", input_background_fill_dark="#10141d",
+        input_border_color="#c9d0dd", input_border_color_dark="#3a445a", input_border_width="1px",
+        input_border_color_focus="#3b4bc8", input_border_color_focus_dark="#8f9df0",
+        button_primary_background_fill="#3b4bc8", button_primary_background_fill_dark="#5566d6",
+        button_primary_background_fill_hover="#303da6", button_primary_background_fill_hover_dark="#6677e2",
+        button_primary_text_color="#ffffff",
+        button_secondary_background_fill="#ffffff", button_secondary_background_fill_dark="#1f2635",
+        button_secondary_background_fill_hover="#eef1f8", button_secondary_background_fill_hover_dark="#2a3347",
+        button_secondary_border_color="#c9d0dd", button_secondary_border_color_dark="#3a445a",
+        button_border_width="1px", button_transition="background-color .12s",
+        color_accent_soft="#e2e6fb", color_accent_soft_dark="#262f57",
+    )  # fmt: skip
 
 
 def launch_options() -> dict[str, Any]:
