@@ -42,15 +42,15 @@ SHORTCUTS = ("attacked", "stamped", "flooded")
 class Sizes:
     """How many pictures each part looks at."""
 
-    pictures: int = 1_000
+    pictures: int = 600
     """Of each held-out kind."""
-    controls: int = 10
+    controls: int = 5
     """Random edits for each fooled picture."""
-    edits: int = 60
+    edits: int = 40
     """Edits of fooled pictures whose cost on clean pictures is measured."""
     clean: int = 200
     """Clean pictures they are measured on."""
-    correlated: int = 60
+    correlated: int = 40
     """Fooled pictures of each shortcut whose every active component is ablated."""
 
 
