@@ -27,15 +27,15 @@ from safetensors.torch import load_file, save_file
 class DictionaryRecipe:
     """Everything that decides what the dictionary training makes, but for the residuals."""
 
-    components: int = 1_536
+    components: int = 1_024
     """Components of the dictionary."""
-    k: int = 16
+    k: int = 10
     """Components active at a token (BatchTopK: on average over a batch)."""
     architecture: Literal["topk", "batchtopk"] = "topk"
     """Which SAE of ``sae_lens``."""
-    class_token_share: float = 0.3
+    class_token_share: float = 0.5
     """Share of a batch that is drawn from class tokens."""
-    samples: int = 3_000_000
+    samples: int = 2_000_000
     """Tokens seen in all."""
     batch: int = 1_024
     """Tokens in a step."""
@@ -80,7 +80,7 @@ def train_dictionary(residuals: torch.Tensor, recipe: DictionaryRecipe, folder: 
         lr_end=recipe.learning_rate / 10,
         lr_warm_up_steps=min(100, steps // 10),
         lr_decay_steps=steps // 5,
-        dead_feature_window=min(500, max(1, steps // 5)),
+        dead_feature_window=min(100, max(1, steps // 5)),
         n_batches_for_norm_estimate=50,
         device=device,
     )

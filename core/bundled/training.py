@@ -50,7 +50,7 @@ CONTEXT = 20
 READING_LAYER = 2
 """Half-way up the vision tower, where the reading lessons ask every patch for its letter."""
 MEAN = STD = (0.5, 0.5, 0.5)
-LAYER = 3
+LAYER = 4
 """The dictionary reads the residual after this layer, of 0 to 5."""
 DICTIONARY_PICTURES = 28_000
 
