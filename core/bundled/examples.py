@@ -7,6 +7,7 @@ or right. So the examples are chosen, and the app says so beside them, with how 
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -15,18 +16,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from core.attribution import attribute
 from core.bundled.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
-from core.bundled.scenes import CLASSES, Painter, Scene
-from core.bundled.scoring import Scorer
-from core.catalog import Setup, load_setup
+from core.bundled.scenes import Painter, Scene
+from core.catalog import load_setup
+from core.clip import TEMPLATES
 from core.steering import Edit
 from core.target import Target
-from core.trace import trace_crops
+from core.workbench import Workbench
 
 FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 SIDE = 336
 TRIES = 400
+CLEARLY = 0.6
+"""The least probability, among the example's classes, of what the model is to say."""
 
 
 @dataclass(frozen=True)
@@ -124,32 +126,38 @@ PHOTOGRAPH = Example(
 )
 
 
-def behaves(scorer: Scorer, wish: Wish, scene: Scene, painter: Painter) -> bool:
-    """Whether the setup does with this scene what the wish needs, on the wish's own classes."""
-    crops = [scorer.clip.crop(Image.fromarray(painter.paint(scene)))]
-    if wish.twin:
-        crops.append(scorer.clip.crop(Image.fromarray(painter.paint(wish.twin(scene)))))
-    classes = [CLASSES.index(name) for name in (wish.truth, *wish.others)]
-    asked = replace(scorer, classifier=scorer.classifier[classes])
-    traces = trace_crops(asked.clip, asked.dictionary, crops)
-    said = asked.steered(traces[0], [Edit()])[0]
-    if wish.lure is None:
-        return bool(said == 0)
-    lure = 1 + wish.others.index(wish.lure)
-    if said != lure or asked.steered(traces[1], [Edit()])[0] != 0:
+def as_saved(picture: np.ndarray) -> bytes:
+    """The file of a rendered picture; compression is part of what the model sees."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", quality=88, method=6)
+    return buffer.getvalue()
+
+
+def behaves(bench: Workbench, wish: Wish, scene: Scene, painter: Painter) -> bool:
+    """Whether the setup clearly does with this scene what the wish needs, on the wish's own classes."""
+    classes, templates = (wish.truth, *wish.others), TEMPLATES["single"]
+    trace = bench.open(as_saved(painter.paint(scene)))
+    said = bench.classify(trace, classes, templates)
+    if wish.lure is None or wish.twin is None:
+        return said.best == wish.truth
+    if said.best != wish.lure or said.probabilities[said.top] < CLEARLY:
+        return False
+    twin = bench.open(as_saved(painter.paint(wish.twin(scene))))
+    if bench.classify(twin, classes, templates).best != wish.truth:
         return False
     if wish.levers is None:
         return True
-    found = attribute(asked.clip, asked.dictionary, traces[0], asked.classifier, Target(lure, 0))
-    return bool(asked.steered(traces[0], [Edit.of_suppressed(found.strongest_for(wish.levers))])[0] == 0)
+    found = bench.attribute(trace, classes, templates, Target(said.top, 0))
+    after = bench.compare(trace, Edit.of_suppressed(found.strongest_for(wish.levers)), classes, templates).after
+    return after.best == wish.truth and bool(after.probabilities[after.top] > CLEARLY)
 
 
-def draw_example(scorer: Scorer, wish: Wish, painter: Painter) -> Example:
+def draw_example(bench: Workbench, wish: Wish, painter: Painter) -> Example:
     """Draw scenes until one behaves, and write it and its twin. Raises RuntimeError when none of many does."""
     rng = np.random.default_rng([2_000_000, WISHES.index(wish)])
     for _ in range(TRIES):
         scene = wish.draw(rng)
-        if behaves(scorer, wish, scene, painter):
+        if behaves(bench, wish, scene, painter):
             break
     else:
         raise RuntimeError(f"None of {TRIES} scenes behaves as {wish.name} needs.")
@@ -157,7 +165,7 @@ def draw_example(scorer: Scorer, wish: Wish, painter: Painter) -> Example:
     if wish.twin:
         pictures[f"{wish.name}-twin"] = wish.twin(scene)
     for name, shown in pictures.items():
-        Image.fromarray(painter.paint(shown)).save(FOLDER / f"{name}.webp", quality=88, method=6)
+        (FOLDER / f"{name}.webp").write_bytes(as_saved(painter.paint(shown)))
     return Example(
         name=wish.name,
         sentence=wish.sentence,
@@ -170,10 +178,9 @@ def draw_example(scorer: Scorer, wish: Wish, painter: Painter) -> Example:
 
 def main() -> None:
     """Write the pictures and ``examples.json``; the photograph is kept as it is."""
-    setup: Setup = load_setup("bundled")
-    scorer = Scorer.of(setup.clip, setup.dictionary)
+    bench = Workbench(load_setup("bundled"))
     painter = Painter(SIDE)
-    examples = [draw_example(scorer, wish, painter) for wish in WISHES] + [PHOTOGRAPH]
+    examples = [draw_example(bench, wish, painter) for wish in WISHES] + [PHOTOGRAPH]
     text = json.dumps([asdict(example) for example in examples], indent=1, ensure_ascii=False)
     (FOLDER / "examples.json").write_text(text + "\n")
 
