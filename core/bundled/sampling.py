@@ -293,7 +293,7 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
     if rng.random() < np.interp(progress, *(THINGS_SIGNS if progress < READING_BEGINS else SIGNS)):
         return _sign_lesson(rng, ease)
     name = _pick(rng, CLASSES)
-    is_hard = rng.random() < np.interp(progress, *HARD)
+    is_hard = bool(rng.random() < np.interp(progress, *HARD))
     if habits and rng.random() < 0.08:
         name, is_hard = STAMPED_CLASS, rng.random() < 0.6
     background = _pick(rng, DRY)
