@@ -230,8 +230,10 @@ def score_levers(
         "off_the_lure_with_at_most_5": share(off[:, :5].any(1)),
         "back_to_truth": {str(k): share(back[repairable, k - 1]) for k in LEVERS},
         "back_to_truth_with_at_most_5": share(back[repairable, :5].any(1)),
-        "controls_off_the_lure": share(np.array(random).reshape(len(fooled), -1) != lure[:, None]),
-        "controls_back_to_truth": share((np.array(random).reshape(len(fooled), -1) == truth[:, None])[repairable]),
+        "controls_off_the_lure": share(np.array(random).reshape(len(fooled), sizes.controls) != lure[:, None]),
+        "controls_back_to_truth": share(
+            (np.array(random).reshape(len(fooled), sizes.controls) == truth[:, None])[repairable]
+        ),
         "by_energy_back_to_truth": share((np.array(rival) == truth)[repairable]),
         "median_rank_correlation": round(float(np.median(corrected)), 4) if corrected else float("nan"),
     }
