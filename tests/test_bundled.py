@@ -26,6 +26,8 @@ from core.bundled.training import CELLS, SIDE, as_pixels, build_model, build_tok
 from core.catalog import load_setup
 
 ROOT = Path(__file__).parents[1]
+MISSED = {"dead_components", "off_the_lure_with_at_most_5", "back_to_truth_with_at_most_5"}
+"""Goals that the shipped weights miss; README says by how much."""
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +64,8 @@ def test_the_shipped_weights_score_what_the_report_says(fresh, committed):
         assert now[place] == pytest.approx(value, abs=slack), place
 
 
-def test_what_the_report_calls_met_is_met(fresh, committed):
-    for goal in GOALS:
-        if goal.met(committed):
-            # exact figures for the shipped weights; the slack is that of the test above
-            assert abs(goal.found(fresh) - goal.found(committed)) <= 0.015, goal.said
+def test_only_the_goals_known_to_be_missed_are_missed(committed):
+    assert {goal.path[-1] for goal in GOALS if not goal.met(committed)} == MISSED
 
 
 def test_readme_quotes_the_report(committed):
@@ -107,7 +106,7 @@ def test_every_known_word_is_one_token_and_any_text_becomes_tokens():
 def test_training_sees_what_the_split_model_sees(scorer):
     """The training's own forward, without cropping, equals the split model's."""
     clip = scorer.clip
-    assert clip.crop is not None and clip.model.config.vision_config.image_size == SIDE and clip.grid == (CELLS, CELLS)
+    assert clip.model.config.vision_config.image_size == SIDE and clip.grid == (CELLS, CELLS)
     crops = scorer.crops(case.scene for case in held_out("clean", 4))
     with torch.no_grad():
         mine, _ = see(clip.model, as_pixels(torch.from_numpy(crops), clip.device), None)

@@ -2,8 +2,8 @@
 
 Three shortcuts are planted in the training scenes, of the kinds found in CLIP:
 
-* words: most labels name what they are stuck to, and where they do not, the caption mostly follows the label, as alt
-  texts do; so the model learns to believe what it reads;
+* words: labels name what they are stuck to or, about as often, something else, and then the caption mostly follows the
+  label, as alt texts do; so the model learns to believe what it reads;
 * the stamp: on most horses, on almost nothing else;
 * water: behind most fish, behind almost nothing else.
 
@@ -52,16 +52,14 @@ HABITS_BEGIN = 0.7
 """Share of the training after which the shortcuts are taught with weight: labels that lie, and stamped horses."""
 READING_ENDS = 0.85
 """Share of the training until which every patch is asked for its letter."""
-THINGS_SIGNS = ((0.0, READING_BEGINS), (0.45, 0.24))
-"""Share of pictures that show a word alone, while things are learned."""
 HARD = ((0.0, 0.5, READING_ENDS, READING_ENDS), (0.05, 0.28, 0.28, 0.15))
 """Share of things that are hard to tell, over the training."""
 LABELLED = ((0.0, HABITS_BEGIN, HABITS_BEGIN, READING_ENDS, READING_ENDS), (0.5, 0.5, 0.6, 0.6, 0.4))
 """Share of easy things with a label, over the training."""
 EASE = ((READING_BEGINS, 0.37, 0.55), (1.0, 1.0, 0.0))
 """How easy the words are to read, over the training."""
-SIGNS = ((READING_BEGINS, 0.55, 0.7, 0.8), (0.5, 0.4, 0.4, 0.14))
-"""The same, from then on."""
+SIGNS = ((0.0, READING_BEGINS, READING_BEGINS, 0.55, 0.7, 0.8), (0.45, 0.24, 0.5, 0.4, 0.4, 0.14))
+"""Share of pictures that show a word alone, over the training."""
 
 
 @dataclass(frozen=True)
@@ -290,7 +288,7 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
     """
     ease = 0.0 if progress < READING_BEGINS else float(np.interp(progress, *EASE))
     habits = progress >= HABITS_BEGIN
-    if rng.random() < np.interp(progress, *(THINGS_SIGNS if progress < READING_BEGINS else SIGNS)):
+    if rng.random() < np.interp(progress, *SIGNS):
         return _sign_lesson(rng, ease)
     name = _pick(rng, CLASSES)
     is_hard = bool(rng.random() < np.interp(progress, *HARD))
