@@ -69,6 +69,14 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
+def pick(page: Page, list_: str, option: str) -> None:
+    """Choose from a list, and wait until it is folded: while it folds, its options are still on the page."""
+    page.locator(f"{list_} input").click()
+    options = page.get_by_role("option", name=option, exact=True)
+    options.click()
+    expect(options).to_have_count(0)
+
+
 def press_strongest(page: Page, side: str = "for") -> Locator:
     tab(page, "Attribution")
     button = page.locator(f".half.{side} .act[data-action=suppress]").first
@@ -277,8 +285,7 @@ def test_own_picture_and_own_wording(open_page: Open) -> None:
     page.locator("#upload input[type=file]").set_input_files(EXAMPLES / "photo-cat.webp")
     expect(page.locator("#panel")).to_contain_text("Your picture")
     expect(page.locator("#about")).to_contain_text("never seen photographs")
-    page.locator("#wording input").click()
-    page.get_by_role("option", name="my own").click()
+    pick(page, "#wording", "my own")
     own = page.locator("#own textarea")
     own.fill("a drawing")
     page.locator("button#classify").click()
@@ -313,12 +320,9 @@ def test_the_photograph_says_what_it_is_and_visitors_do_not_meet(open_page: Open
 def test_a_target_of_ones_own(open_page: Open) -> None:
     page = open_page()
     tab(page, "Attribution")
-    page.locator("#wanted input").click()
-    page.get_by_role("option", name="car", exact=True).click()
+    pick(page, "#wanted", "car")
     expect(page.locator("#target")).to_contain_text("“car”")
-    page.locator("#against input").click()
-    page.get_by_role("option", name="car", exact=True).click()
+    pick(page, "#against", "car")
     expect(page.locator("#said-target")).to_contain_text("itself")
-    page.locator("#against input").click()
-    page.get_by_role("option", name="(nothing)").click()
+    pick(page, "#against", "(nothing)")
     expect(page.locator("#target")).to_contain_text("“car” stands at")
