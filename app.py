@@ -112,7 +112,7 @@ def build(bench: Workbench) -> gr.Blocks:
     def steering_title(v: Visit) -> str:
         return f"Steering · {len(v.edit.levers)}" if v.edit.levers else "Steering"
 
-    first = open_example(0, TEMPLATES["single"])
+    first = session.measure(bench, open_example(0, TEMPLATES["single"]))
     part: dict[str, Any] = {"padding": False, "apply_default_css": False, "js_on_load": None}
 
     def widget(name: str, html: str, word: str | None = None) -> gr.HTML:
@@ -296,6 +296,13 @@ def build(bench: Workbench) -> gr.Blocks:
                 return sorry(v, said_target, trouble)
             return answer(v) | question(v)
 
+        def measure(v: Visit) -> Any:
+            """The second half of an answer about a picture or a target: what the model does without each component."""
+            if v.agreement is not None:
+                return gr.skip()
+            v = session.measure(bench, v)
+            return {visit: v, cards: views.cards(v)}
+
         def press(v: Visit, event: gr.EventData) -> dict:
             component = int(event.component)
             lever = Lever(component) if event.action == "suppress" else Lever(component, "scale", 2.0)
@@ -353,15 +360,19 @@ def build(bench: Workbench) -> gr.Blocks:
         all_parts = [*follow, *ask, about, gallery, truth, words]
         asked_for = [classes, wording, own]
 
-        gallery.choose(choose, visit, [*all_parts, classes, upload], **slow)
-        upload.upload(bring, [visit, upload, *asked_for], all_parts, **slow)
+        asked = [
+            gallery.choose(choose, visit, [*all_parts, classes, upload], **slow),
+            upload.upload(bring, [visit, upload, *asked_for], all_parts, **slow),
+            panel.twin(twin, visit, all_parts, **slow),
+            gr.on(
+                [classify.click, truth.input, wording.input],
+                reclassify, [visit, *asked_for, truth], [*all_parts, own], **slow,
+            ),
+            gr.on([wanted.input, against.input], retarget, [visit, wanted, against], [*follow, *ask], **slow),
+        ]  # fmt: skip
+        for question_asked in asked:
+            question_asked.then(measure, visit, [visit, cards], **every)
         upload.clear(gone, visit, said_picture, **every)
-        panel.twin(twin, visit, all_parts, **slow)
-        gr.on(
-            [classify.click, truth.input, wording.input],
-            reclassify, [visit, *asked_for, truth], [*all_parts, own], **slow,
-        )  # fmt: skip
-        gr.on([wanted.input, against.input], retarget, [visit, wanted, against], [*follow, *ask], **slow)
         cards.act(press, visit, [*follow, levers, patches], **every)
         levers.pull(pull, [visit, levers], [*follow, levers], **latest)
         patches.pick(pick, [visit, patches], follow, **latest)

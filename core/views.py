@@ -193,10 +193,24 @@ def cards(visit: Visit) -> str:
             f'<section class="half {tone}"><h3><span aria-hidden="true">{shape}</span> {title} '
             f"<small>strongest {len(found)}</small></h3><ul>{listed}</ul></section>"
         )
-    return f"""<div class="cards" style="--picture:url({picture_uri(visit.trace.crop, 160)})">{"".join(halves)}</div>
+    return f"""<p class="agreement" role="status">{_agreement(visit)}</p>
+<div class="cards" style="--picture:url({picture_uri(visit.trace.crop, 160)})">{"".join(halves)}</div>
 <p class="legend"><span class="key for"></span>▲ speaks for <span class="key against"></span>▼ speaks against ·
  heatmap: contribution of each patch in logits, full colour at the card's strongest patch ·
  measured: what the target lost when the model ran without the component</p>"""
+
+
+def _agreement(visit: Visit) -> str:
+    """How well prediction and measurement agree over the cards, in words."""
+    if visit.agreement is None:
+        return "Measuring what the model does without each of these …"
+    doubted = sum(bool(disagreement(p.total, p.measured)) for p in visit.parts if p.measured is not None)
+    if np.isnan(visit.agreement):
+        return ""
+    said = f"Predicted and measured effects of these {len(visit.parts)}: rank correlation {visit.agreement:.2f}."
+    if not doubted:
+        return f"{said} None differs in sign or by more than a factor of two."
+    return f"{said} {doubted} of them {'differ' if doubted > 1 else 'differs'} in sign or by more than a factor of two."
 
 
 def _card(part: Part, visit: Visit, strongest: float) -> str:
@@ -205,20 +219,38 @@ def _card(part: Part, visit: Visit, strongest: float) -> str:
     suppressed = lever is not None and lever.operation == "suppress"
     amplified = lever is not None and lever.operation == "scale" and lever.strength > 1
     patches = part.total - part.on_cls
-    measured = "" if part.measured is None else f'<p class="detail">{_measured(part.total, part.measured)}</p>'
     return f"""<li class="card {tone}{" pulled" if lever else ""}" id="component-{part.component}">{_heat(part)}
 <div class="facts"><p class="number"><b>#{part.component}</b>
 <span class="sum"><span aria-hidden="true">{shape}</span> {_signed(part.total)} <small>logits</small></span></p>
-<p class="scale" aria-hidden="true"><i style="width:{100 * abs(part.total) / strongest:.0f}%"></i></p>{measured}
+<p class="scale" aria-hidden="true"><i style="width:{100 * abs(part.total) / strongest:.0f}%"></i></p>
+<p class="detail measured">{_measured(part.total, part.measured)}</p>
 <p class="detail">by patches {_signed(patches)}, by CLS {_signed(part.on_cls)}</p>
 <p class="detail">activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches</p>
 <p class="actions">{_toggle(part.component, "suppress", suppressed, "Suppress", "Suppressed ✓")}
 {_toggle(part.component, "amplify", amplified, "Amplify", "Amplified ✓")}</p></div></li>"""
 
 
-def _measured(predicted: float, measured: float) -> str:
-    turned = predicted * measured < 0 and min(abs(predicted), abs(measured)) >= 0.01
-    return f"measured {_signed(measured)} logits" + (": <b>the other way, trust this one</b>" if turned else "")
+def _measured(predicted: float, measured: float | None) -> str:
+    if measured is None:
+        return "measuring …"
+    said = f"measured {_signed(measured)} logits"
+    doubt = disagreement(predicted, measured)
+    return f"{said}: <b>{doubt}, trust this one</b>" if doubt else said
+
+
+def disagreement(predicted: float, measured: float) -> str:
+    """How a measured effect contradicts its prediction, in words; nothing where they agree within a factor of two.
+
+    Effects that both round to nothing (below 0.01 logits) are not worth a sentence.
+    """
+    small, large = sorted((abs(predicted), abs(measured)))
+    if large < 0.01:
+        return ""
+    if predicted * measured < 0 and small >= 0.01:
+        return "the other way"
+    if large <= 2 * small:
+        return ""
+    return "more than twice as much" if abs(measured) > abs(predicted) else "less than half"
 
 
 def _toggle(component: int, action: str, on: bool, offer: str, done: str) -> str:

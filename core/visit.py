@@ -5,7 +5,6 @@ step takes the workbench and a visit and returns another visit, or raises Troubl
 was, so that a mistake costs the visitor nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from .attribution import Attribution
 from .comparison import Comparison, Prediction
 from .errors import Trouble
+from .evidence import rank_correlation
 from .pictures import Source
 from .records import Record
 from .steering import Edit, Lever
@@ -94,7 +94,7 @@ class Part(Record):
     n_patches: int
     """Patches it is active on."""
     measured: float | None
-    """What the target lost when the model ran without it, in logits; None when that was not measured."""
+    """What the target lost when the model ran without it, in logits; None as long as that was not measured."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,10 +143,18 @@ class Visit(Record):
         """The class it is compared with."""
         return None if self.target.against is None else self.classes[self.target.against]
 
+    @property
+    def agreement(self) -> float | None:
+        """Rank correlation of predicted and measured effects over the shown parts; None while not all are measured."""
+        effects = [part.measured for part in self.parts if part.measured is not None]
+        if len(effects) < len(self.parts):
+            return None
+        return rank_correlation(np.array([part.total for part in self.parts]), np.array(effects))
+
     def part(self, component: int) -> Part:
         """A component's part in the target, whether it is shown or not, active or not."""
         found = next((part for part in self.parts if part.component == component), None)
-        return found or _part(self.trace, self.attribution, component, None)
+        return found or _part(self.trace, self.attribution, component)
 
 
 def start(
@@ -179,6 +187,14 @@ def ask(bench: Workbench, visit: Visit, classes: Names, templates: Names, truth:
 def aim(bench: Workbench, visit: Visit, target: Target) -> Visit:
     """Another target. Raises Trouble for a class against itself."""
     return replace(visit, **_explained(bench, visit.trace, visit.classes, visit.templates, target))
+
+
+def measure(bench: Workbench, visit: Visit) -> Visit:
+    """With the measured effect of every shown component. It takes a while: the page shows the predictions first."""
+    shown = np.array([part.component for part in visit.parts], dtype=np.int64)
+    effects = bench.measure(visit.trace, visit.classes, visit.templates, visit.target, shown)
+    parts = (replace(part, measured=float(effect)) for part, effect in zip(visit.parts, effects, strict=True))
+    return replace(visit, parts=tuple(parts))
 
 
 def change(bench: Workbench, visit: Visit, edit: Edit) -> Visit:
@@ -278,18 +294,11 @@ def _target(prediction: Prediction, truth: int | None) -> Target:
 def _explained(bench: Workbench, trace: Trace, classes: Names, templates: Names, target: Target) -> dict[str, Any]:
     attribution = bench.attribute(trace, classes, templates, target)
     shown = [*attribution.strongest_for(SHOWN), *attribution.strongest_against(SHOWN)]
-    effects = bench.measure(trace, classes, templates, target, np.array(shown, dtype=np.int64))
-    return {"target": target, "attribution": attribution, "parts": _parts(trace, attribution, shown, effects)}
+    parts = tuple(_part(trace, attribution, int(component)) for component in shown)
+    return {"target": target, "attribution": attribution, "parts": parts}
 
 
-def _parts(trace: Trace, attribution: Attribution, components: Sequence[int], effects: np.ndarray) -> tuple[Part, ...]:
-    return tuple(
-        _part(trace, attribution, int(component), float(effect))
-        for component, effect in zip(components, effects, strict=True)
-    )
-
-
-def _part(trace: Trace, attribution: Attribution, component: int, measured: float | None) -> Part:
+def _part(trace: Trace, attribution: Attribution, component: int) -> Part:
     tokens = trace.activations.spread(attribution.pair, component)
     f = trace.activations.of(component)
     return Part(
@@ -299,7 +308,7 @@ def _part(trace: Trace, attribution: Attribution, component: int, measured: floa
         heat=patches(trace, tokens),
         peak=float(f[np.abs(f).argmax()]),
         n_patches=int(np.count_nonzero(f[1:])),
-        measured=measured,
+        measured=None,
     )
 
 

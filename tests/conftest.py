@@ -25,9 +25,11 @@ from sae_lens import (
 from sae_lens.saes import AbsTopKSAE, AbsTopKSAEConfig
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
+from core.catalog import Setup, SetupCard
 from core.clip import SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.trace import Trace, trace_crops
+from core.workbench import Workbench
 
 # Times vary on a shared machine, and failures should be the same on every machine.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -167,6 +169,13 @@ def trace(clip: SplitClip, dictionary: Dictionary, picture: Image.Image) -> Trac
 def classifier(clip: SplitClip) -> torch.Tensor:
     """Class vectors of CLASSES."""
     return text_classifier(clip, CLASSES, ("a photo of a {}",))
+
+
+@pytest.fixture(scope="session")
+def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
+    """All questions about the tiny CLIP, which knows one word."""
+    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog"}))
+    return Workbench(Setup(card, clip, dictionary))
 
 
 @pytest.fixture(scope="session")

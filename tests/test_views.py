@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,7 @@ from PIL import Image
 
 from core import plain, views
 from core import visit as session
-from core.catalog import Setup, SetupCard
-from core.clip import TEMPLATES, SplitClip
-from core.dictionary import Dictionary
+from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.figures import heat_uri, picture_uri
 from core.steering import Edit, Lever
@@ -23,16 +20,12 @@ EVIL = ("<img src=x onerror=alert(1)>", "\"'><script>alert(2)</script>", "{{cons
 
 
 @pytest.fixture(scope="module")
-def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
-    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog"}))
-    return Workbench(Setup(card, clip, dictionary))
-
-
-@pytest.fixture(scope="module")
 def visit(bench: Workbench, picture: Image.Image) -> Visit:
     start = session.start(bench, picture, Subject(EVIL[0]), EVIL, TEMPLATES["single"], None)
     shown = [part.component for part in start.parts]
-    return session.change(bench, start, Edit((Lever(shown[0]), Lever(shown[1], "set", 2.0)), (0, 3, 4)))
+    return session.change(
+        bench, session.measure(bench, start), Edit((Lever(shown[0]), Lever(shown[1], "set", 2.0)), (0, 3, 4))
+    )
 
 
 class Tags(HTMLParser):
@@ -99,6 +92,24 @@ def test_every_card_says_unit_sign_and_shape(visit: Visit) -> None:
     for part in visit.parts:
         assert f"#{part.component}<" in html and "logits" in html
     assert "▲" in html and "▼" in html
+
+
+def test_cards_wait_for_the_measurement(visit: Visit) -> None:
+    early = replace(visit, parts=tuple(replace(part, measured=None) for part in visit.parts))
+    assert views.cards(early).count("measuring …") == len(visit.parts)
+    assert "rank correlation" in views.cards(visit) and "measuring" not in views.cards(visit)
+
+
+@pytest.mark.parametrize(
+    "predicted, measured, said",
+    [
+        (1.0, 0.9, ""), (1.0, 2.0, ""), (-1.0, -0.5, ""), (0.001, -0.004, ""),
+        (1.0, 2.1, "more than twice as much"), (-1.0, -0.4, "less than half"), (0.5, 0.0, "less than half"),
+        (1.0, -0.2, "the other way"), (-0.3, 3.0, "the other way"),
+    ],
+)  # fmt: skip
+def test_a_disagreement_is_said(predicted: float, measured: float, said: str) -> None:
+    assert views.disagreement(predicted, measured) == said
 
 
 def test_a_card_knows_its_lever(visit: Visit) -> None:

@@ -1,17 +1,14 @@
 """A visitor's session: undo and redo by properties, and steps that keep what they should."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.stats import spearmanr
 
 from core import visit as session
-from core.catalog import Setup, SetupCard
-from core.clip import TEMPLATES, SplitClip
-from core.dictionary import Dictionary
+from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.steering import Edit, Lever
 from core.target import Target
@@ -82,12 +79,6 @@ def test_history_is_bounded() -> None:
 
 
 @pytest.fixture(scope="module")
-def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
-    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog"}))
-    return Workbench(Setup(card, clip, dictionary))
-
-
-@pytest.fixture(scope="module")
 def visit(bench: Workbench, picture: Image.Image) -> Visit:
     return session.start(bench, picture, Subject("a picture"), CLASSES, SINGLE, None)
 
@@ -96,11 +87,20 @@ def test_start_answers_everything(bench: Workbench, visit: Visit) -> None:
     assert visit.edit == Edit() and not visit.comparison.flipped
     order = visit.prediction.order
     assert visit.target == Target(int(order[0]), int(order[1]))
-    assert visit.parts and all(part.measured is not None for part in visit.parts)
+    assert visit.parts
     for part in visit.parts:
         assert part.total == pytest.approx(part.on_cls + part.heat.sum(), abs=1e-4)
-    removed = bench.measure(visit.trace, CLASSES, SINGLE, visit.target, [visit.parts[0].component])
-    assert visit.parts[0].measured == pytest.approx(float(removed[0]), abs=1e-5)
+
+
+def test_measured_effects_come_after_the_predictions(bench: Workbench, visit: Visit) -> None:
+    assert visit.agreement is None and all(part.measured is None for part in visit.parts)
+    measured = session.measure(bench, visit)
+    for part in measured.parts:
+        removed = bench.compare(visit.trace, Edit.of_suppressed([part.component]), CLASSES, SINGLE)
+        lost = removed.logit_change[visit.target.against] - removed.logit_change[visit.target.wanted]
+        assert part.measured == pytest.approx(float(lost), abs=1e-4)
+    predicted, effects = zip(*((part.total, part.measured) for part in measured.parts), strict=True)
+    assert measured.agreement == pytest.approx(spearmanr(predicted, effects).statistic)
 
 
 def test_the_target_follows_the_truth(bench: Workbench, picture: Image.Image, visit: Visit) -> None:
