@@ -1,0 +1,287 @@
+"""The reference pictures: does an edit made on one picture help, or harm, others?
+
+300 scenes rendered by this project, of which the truth is known: clean ones, and ones with each planted cue that speaks
+for another class. They have seeds of their own, which neither training nor scoring nor the examples use. A setup reads
+them once (`read_references`); then an edit is run on all of them (`generalize`). It fixes a picture that was wrong
+before it and is right with it, breaks one that was right and is wrong with it, and leaves the others unchanged.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from scipy.stats import binomtest
+from torch import Tensor
+
+from .bundled.sampling import HELD_OUT
+from .bundled.scenes import CLASSES, Painter, Scene
+from .clip import TEMPLATES, SplitClip, logits, text_classifier
+from .dictionary import Dictionary
+from .records import Record
+from .steering import Edit, steer
+from .trace import Trace, trace_crops
+
+KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stamped": 45, "flooded": 45})
+"""How many of each kind of scene: without a cue, and with a conflicting word, the stamp, water."""
+
+SEED = 3_000_000
+_BATCH = 32
+
+Progress = tuple[int, int]
+"""Pictures done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reference picture, before anything is drawn."""
+
+    kind: str
+    """One of `KINDS`."""
+    scene: Scene
+    """What to draw."""
+    truth: str
+    """The class of the thing it shows."""
+    lure: str | None
+    """The class that its cue speaks for, never the truth; None for a clean one."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class References(Record):
+    """The reference pictures, as one setup read them: numpy and plain values only, so that it pickles.
+
+    The residuals make up most of it: 50 KB a picture for the bundled setup, 1 MB for a ViT-L/14.
+    """
+
+    traces: tuple[Trace, ...]
+    """Each picture, read once."""
+    kind: np.ndarray
+    """str [N]: of each picture, one of `KINDS`."""
+    truth: np.ndarray
+    """int [N]: the class each shows, an index into `classes`."""
+    said: np.ndarray
+    """int [N]: the class the model says without any edit, in the single prompt template."""
+    classes: tuple[str, ...]
+    """What the pictures may show."""
+
+    def __repr__(self) -> str:
+        """Their number; 300 traces are too many to print."""
+        return f"References({len(self.traces)} pictures, {len(self.classes)} classes)"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of some pictures, as numbers of pictures."""
+
+    wrong: int
+    """Wrong without the edit."""
+    right: int
+    """Right without the edit."""
+    fixed: int
+    """Of the wrong ones, right with it."""
+    broken: int
+    """Of the right ones, wrong with it."""
+
+    @property
+    def unchanged(self) -> int:
+        """As right or wrong as before, though a wrong one may now be another wrong class."""
+        return self.wrong + self.right - self.fixed - self.broken
+
+    @property
+    def fixed_interval(self) -> tuple[float, float] | None:
+        """Wilson 95 % interval for the share of wrong pictures that are fixed, 0 to 1; None when none is wrong."""
+        return _wilson(self.fixed, self.wrong)
+
+    @property
+    def broken_interval(self) -> tuple[float, float] | None:
+        """Wilson 95 % interval for the share of right pictures that are broken, 0 to 1; None when none is right."""
+        return _wilson(self.broken, self.right)
+
+    @property
+    def p_value(self) -> float:
+        """Exact two-sided McNemar test: how likely so uneven a split of fixed and broken is if either were as likely.
+
+        1 when nothing is fixed or broken.
+        """
+        changed = self.fixed + self.broken
+        return float(binomtest(self.fixed, changed).pvalue) if changed else 1.0
+
+    @property
+    def said(self) -> str:
+        """The counts in one sentence, with their intervals."""
+        return _sentence(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Generalization(Record):
+    """What one edit does to the reference pictures, in their order."""
+
+    before: np.ndarray
+    """int [N]: the class the model says without the edit."""
+    after: np.ndarray
+    """int [N]: the class it says with it."""
+    truth: np.ndarray
+    """int [N]: the class the picture shows."""
+    kind: np.ndarray
+    """str [N]: of each picture, one of `KINDS`."""
+    touched: np.ndarray
+    """bool [N]: whether the edit changes anything in the picture's residual; the model ran again on these only."""
+
+    @property
+    def fixed(self) -> np.ndarray:
+        """Indices of the pictures that were wrong and are right with the edit, ascending."""
+        return np.flatnonzero((self.before != self.truth) & (self.after == self.truth))
+
+    @property
+    def broken(self) -> np.ndarray:
+        """Indices of the pictures that were right and are wrong with the edit, ascending."""
+        return np.flatnonzero((self.before == self.truth) & (self.after != self.truth))
+
+    @property
+    def unchanged(self) -> np.ndarray:
+        """Indices of all others, ascending: as right or wrong as before, though maybe another wrong class."""
+        return np.flatnonzero((self.before == self.truth) == (self.after == self.truth))
+
+    @property
+    def counts(self) -> Counts:
+        """Of all pictures, with the intervals, the test and the sentence."""
+        return self._count(np.ones(len(self.truth), dtype=bool))
+
+    @property
+    def by_kind(self) -> dict[str, Counts]:
+        """The same for each kind of picture, in the order of `KINDS`."""
+        return {kind: self._count(self.kind == kind) for kind in KINDS if (self.kind == kind).any()}
+
+    @property
+    def said(self) -> str:
+        """All of it in one sentence."""
+        return self.counts.said
+
+    def _count(self, some: np.ndarray) -> Counts:
+        right = int((self.before == self.truth)[some].sum())
+        return Counts(
+            wrong=int(some.sum()) - right,
+            right=right,
+            fixed=int(some[self.fixed].sum()),
+            broken=int(some[self.broken].sum()),
+        )
+
+
+def reference_cases() -> tuple[Reference, ...]:
+    """The 300 reference pictures, always the same, by kind in the order of `KINDS`."""
+    found = []
+    for kind, count in KINDS.items():
+        rng = np.random.default_rng([SEED, tuple(HELD_OUT).index(kind)])
+        for case in (HELD_OUT[kind](rng) for _ in range(count)):
+            found.append(Reference(kind, case.scene, case.truth, case.lure))
+    return tuple(found)
+
+
+def crops(cases: Sequence[Reference], side: int) -> Iterator[np.ndarray]:
+    """Each picture drawn at the size a model sees, uint8 [side, side, 3]: nothing is scaled or cut afterwards."""
+    painter = Painter(side)
+    return (painter.paint(case.scene) for case in cases)
+
+
+def read_references(clip: SplitClip, dictionary: Dictionary, batch: int = _BATCH) -> Iterator[Progress | References]:
+    """Read the reference pictures, `batch` of them at a time.
+
+    Yields (done, total) at the start and after every batch, and at last the References. On a large CLIP this takes a
+    minute; the result depends on the setup alone.
+    """
+    cases = reference_cases()
+    yield 0, len(cases)
+    drawn = crops(cases, clip.model.config.vision_config.image_size)
+    traces: list[Trace] = []
+    while part := list(islice(drawn, batch)):
+        traces += trace_crops(clip, dictionary, part)
+        yield len(traces), len(cases)
+    classifier = text_classifier(clip, CLASSES, TEMPLATES["single"])
+    yield References(
+        traces=tuple(traces),
+        kind=np.array([case.kind for case in cases]),
+        truth=np.array([CLASSES.index(case.truth) for case in cases]),
+        said=_says(clip, _embeddings(clip, traces), classifier),
+        classes=CLASSES,
+    )
+
+
+@torch.no_grad()
+def generalize(
+    clip: SplitClip,
+    dictionary: Dictionary,
+    references: References,
+    classifier: Tensor,
+    edit: Edit,
+    batch: int = _BATCH,
+) -> Iterator[Progress | Generalization]:
+    """Run an edit on the reference pictures, against unit vectors [C, p] of their classes.
+
+    Yields (done, total) at the start and after every batch, and at last the Generalization. The tokens an edit was
+    confined to are places in one picture and mean nothing in another, so that here it acts on all tokens in the
+    dictionary's scope. The layers after L run only for pictures in which it changes anything, `batch` at a time: those
+    where one of its components is active, or where a lever sets one. The others keep their prediction. Raises
+    Trouble as `steer`, ValueError when the class vectors are not as many as the classes.
+    """
+    if len(classifier) != len(references.classes):
+        raise ValueError(f"{len(classifier)} class vectors for {len(references.classes)} classes")
+    everywhere = edit.among(None)
+    before = _says(clip, _embeddings(clip, references.traces), classifier)
+    after, touched = before.copy(), np.zeros(len(before), dtype=bool)
+    total = len(references.traces)
+    yield 0, total
+    steered: list[Tensor] = []
+    for i, trace in enumerate(references.traces):
+        x = clip.place(trace.residual)
+        (moved,) = steer(x, trace.activations, [everywhere], dictionary)
+        if not torch.equal(moved, x):
+            touched[i] = True
+            steered.append(moved)
+        if len(steered) == batch or (steered and i + 1 == total):
+            after[np.flatnonzero(touched)[-len(steered) :]] = _says(clip, clip.finish(torch.stack(steered)), classifier)
+            steered = []
+            yield i + 1, total
+    yield Generalization(before, after, references.truth, references.kind, touched)
+
+
+def _embeddings(clip: SplitClip, traces: Sequence[Trace]) -> Tensor:
+    """[N, p], not normalised."""
+    return clip.place(np.stack([trace.embedding for trace in traces]))
+
+
+def _says(clip: SplitClip, embeddings: Tensor, classifier: Tensor) -> np.ndarray:
+    """The class of the highest logit for each of [N, p], int [N]; of equals the first."""
+    return logits(embeddings, classifier, clip.logit_scale).cpu().numpy().argmax(-1)
+
+
+def _wilson(k: int, n: int) -> tuple[float, float] | None:
+    """Wilson's 95 % interval for a share of k of n; None of nothing."""
+    if not n:
+        return None
+    interval = binomtest(k, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _sentence(c: Counts) -> str:
+    nouns = "picture that was" if c.wrong == 1 else "pictures that were"
+    fixes = f"Fixes {c.fixed} of {c.wrong} {nouns} wrong{_percents(c.fixed, c.wrong, c.fixed_interval)}"
+    breaks = f"breaks {c.broken} of {c.right} that {'was' if c.right == 1 else 'were'} right"
+    return f"{fixes}, {breaks}{_percents(c.broken, c.right, c.broken_interval)}."
+
+
+def _percents(k: int, n: int, interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return ""
+    low, high = (f"{100 * end:.0f}" for end in interval)
+    return f" ({_percent(k / n)} %, 95 % interval {low} to {high} %)"
+
+
+def _percent(share: float) -> str:
+    """A whole number that never says 0 or 100 of a share that is not quite."""
+    if 0 < share < 0.005:
+        return "under 1"
+    if 0.995 < share < 1:
+        return "over 99"
+    return f"{100 * share:.0f}"

@@ -1,0 +1,222 @@
+"""The ripple: everything an edit changed in one picture besides its target.
+
+1. The probe vocabulary, `assets/vocabulary.txt`, names everyday concepts. Those a setup knows, and the visitor does not
+   ask about, are its probe words (`probe_words`).
+2. `concept_change`: how far an edit moved the logit of each of them. A shift common to all is invisible to any softmax,
+   so what counts is their spread around it: the side effect.
+3. selectivity = |effect on the target| / side effect: how many times more the edit did to what it was meant for than
+   to concepts it was not meant for.
+4. `attribution_changes`: which components outside the edit now mean something else to the target.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .attribution import Attribution
+from .clip import SplitClip
+from .dictionary import Dictionary
+from .prompts import unknown_words
+from .records import Record
+from .steering import Edit, steer
+from .target import Target
+from .trace import Trace
+
+VOCABULARY = Path(__file__).parents[1] / "assets" / "vocabulary.txt"
+
+ROUNDING = 1e-4
+"""Logits. Side effects below it are the float32 noise of another batch, and no measure for anything."""
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Concept:
+    """An everyday concept of the probe vocabulary."""
+
+    name: str
+    """As people type it, in lower case."""
+    group: str
+    """The heading it stands under: objects, animals, food and so on."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ripple(Record):
+    """What one edit of one picture did to its target, and to everything else."""
+
+    concepts: tuple[str, ...]
+    """The probe words."""
+    change: np.ndarray
+    """float32 [V]: each concept's logit with the edit minus without."""
+    cosine: float
+    """Between the image embeddings without and with the edit, -1 to 1: 1 when it did not turn at all."""
+    effect: float
+    """The target with the edit minus without, in logits."""
+
+    @property
+    def relative(self) -> np.ndarray:
+        """The change of each concept beyond that of all, float32 [V], in logits: what a softmax can see of it."""
+        if not len(self.change):
+            return self.change
+        return (self.change - self.change.mean(dtype=np.float64)).astype(np.float32)
+
+    @property
+    def side_effect(self) -> float | None:
+        """Standard deviation of `change` over the concepts, in logits; None for fewer than 2 concepts."""
+        return float(self.change.std(dtype=np.float64)) if len(self.change) > 1 else None
+
+    @property
+    def selectivity(self) -> float | None:
+        """|effect| / side effect, without unit; None where there is no side effect beyond rounding to compare with."""
+        spread = self.side_effect
+        return None if spread is None or spread < ROUNDING else abs(self.effect) / spread
+
+    def most_up(self, k: int) -> np.ndarray:
+        """Indices of at most k concepts that rose against the others (`relative` > 0), the furthest first, int."""
+        return np.argsort(-self.change, kind="stable")[: min(k, int((self.relative > 0).sum()))]
+
+    def most_down(self, k: int) -> np.ndarray:
+        """Indices of at most k concepts that fell against the others (`relative` < 0), the furthest first, int."""
+        return np.argsort(self.change, kind="stable")[: min(k, int((self.relative < 0).sum()))]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Shifted(Record):
+    """Components outside an edit whose attribution changed, the most changed first."""
+
+    component: np.ndarray
+    """int32 [k]."""
+    before: np.ndarray
+    """float32 [k]: A_j without the edit, in logits; 0 where the component is not active."""
+    after: np.ndarray
+    """float32 [k]: A_j with it, in logits."""
+
+
+def read_vocabulary(path: Path = VOCABULARY) -> tuple[Concept, ...]:
+    """The concepts of a file, in its order: one a line, under headings such as `# animals`."""
+    found, group = [], ""
+    for line in filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())):
+        if line.startswith("#"):
+            group = line.lstrip("# ")
+        else:
+            found.append(Concept(line, group))
+    return tuple(found)
+
+
+def probe_words(vocabulary: Iterable[Concept], knows: frozenset[str] | None, classes: Sequence[str]) -> tuple[str, ...]:
+    """The concepts all of whose words are known (None: all are), without the visitor's classes in any case."""
+    asked = {name.casefold() for name in classes}
+    names = [concept.name for concept in vocabulary if concept.name.casefold() not in asked]
+    unknown = {} if knows is None else unknown_words(names, knows)
+    return tuple(name for name in names if name not in unknown)
+
+
+def concept_change(
+    before_embedding: Tensor | np.ndarray,
+    after_embeddings: Tensor | np.ndarray,
+    vocabulary_classifier: Tensor,
+    scale: float,
+) -> np.ndarray:
+    """scale * (cos(z', t) - cos(z, t)), float32 [B, V], in logits.
+
+    z [p] is the image embedding without, each z' [B, p] with an edit, of any length; t are the unit concept vectors
+    [V, p]. In float64, as two cosines that are nearly equal are subtracted; exactly 0 where z' = z.
+    """
+    turns = _turns(before_embedding, after_embeddings)
+    return (scale * turns @ _float64(vocabulary_classifier).T).astype(np.float32)
+
+
+def ripple(
+    clip: SplitClip,
+    dictionary: Dictionary,
+    trace: Trace,
+    classifier: Tensor,
+    target: Target,
+    edit: Edit,
+    concepts: Sequence[str],
+    vocabulary_classifier: Tensor,
+) -> Ripple:
+    """The ripple of one edit; see `ripples`."""
+    return ripples(clip, dictionary, trace, classifier, target, [edit], concepts, vocabulary_classifier)[0]
+
+
+@torch.no_grad()
+def ripples(
+    clip: SplitClip,
+    dictionary: Dictionary,
+    trace: Trace,
+    classifier: Tensor,
+    target: Target,
+    edits: Sequence[Edit],
+    concepts: Sequence[str],
+    vocabulary_classifier: Tensor,
+    batch: int = _BATCH,
+) -> tuple[Ripple, ...]:
+    """The ripple of each of several edits of one picture, `batch` of them in one forward.
+
+    The target is among the class vectors [C, p]; the concepts, none of them a class, have the unit vectors
+    [V, p], made with the same templates. An edit that does nothing has a ripple of exactly 0. Raises Trouble for a
+    target that is not among the classes, and as `steer`.
+    """
+    if len(concepts) != len(vocabulary_classifier):
+        raise ValueError(f"{len(concepts)} concepts with {len(vocabulary_classifier)} vectors")
+    x = clip.place(trace.residual)
+    found = []
+    for start in range(0, len(edits), batch):
+        steered = steer(x, trace.activations, edits[start : start + batch], dictionary)
+        # What no edit changed keeps the picture's own embedding: another batch would round it differently.
+        embeddings = clip.place(trace.embedding).repeat(len(steered), 1)
+        moved = (steered != x).flatten(1).any(1)
+        if moved.any():
+            embeddings[moved] = clip.finish(steered[moved])
+        changes = concept_change(trace.embedding, embeddings, vocabulary_classifier, clip.logit_scale)
+        # The target is linear in the logits: its effect is the target of their changes.
+        of_classes = concept_change(trace.embedding, embeddings, classifier, clip.logit_scale)
+        effects = target.of(torch.as_tensor(of_classes)).tolist()
+        # |u' - u|^2 = 2 - 2 cos, which has no rounding to lose where the two are nearly the same.
+        cosines = 1 - (_turns(trace.embedding, embeddings) ** 2).sum(-1) / 2
+        found += [
+            Ripple(tuple(concepts), change, max(-1.0, float(cosine)), effect)
+            for change, cosine, effect in zip(changes, cosines, effects, strict=True)
+        ]
+    return tuple(found)
+
+
+def attribution_changes(before: Attribution, after: Attribution, edit: Edit, k: int = 8) -> Shifted:
+    """At most k components outside the edit whose total changed most, of those that changed at all.
+
+    `after` explains the same target, by the same method, on the steered trace. There these components have the
+    activations that they had: what changed is what the layers after L make of them. Raises ValueError for attributions
+    that cannot be compared.
+    """
+    if (before.target, before.method) != (after.target, after.method):
+        raise ValueError("the two attributions explain different targets, or by different methods")
+    components = np.union1d(before.component, after.component)
+    components = components[~np.isin(components, [lever.component for lever in edit.levers])]
+    a, b = (_totals(attribution, components) for attribution in (before, after))
+    change = np.abs(b.astype(np.float64) - a)
+    first = np.argsort(-change, kind="stable")[: min(k, np.count_nonzero(change))]
+    return Shifted(components[first], a[first], b[first])
+
+
+def _totals(attribution: Attribution, components: np.ndarray) -> np.ndarray:
+    """A_j of some components, float32 [k], 0 where not active."""
+    found = np.zeros(len(components), dtype=np.float32)
+    _, here, there = np.intersect1d(components, attribution.component, assume_unique=True, return_indices=True)
+    found[here] = attribution.total[there]
+    return found
+
+
+def _turns(before: Tensor | np.ndarray, after: Tensor | np.ndarray) -> np.ndarray:
+    """z'/|z'| - z/|z|, float64 [B, p], exactly 0 where z' = z."""
+    z = np.concatenate([_float64(before)[None], _float64(after)])
+    unit = z / np.linalg.norm(z, axis=-1, keepdims=True)
+    return unit[1:] - unit[0]
+
+
+def _float64(values: Tensor | np.ndarray) -> np.ndarray:
+    return torch.as_tensor(values).detach().cpu().double().numpy()
