@@ -1,42 +1,442 @@
 """Evidence: is an edit's effect more than any edit of its size would have?
 
-A control suppresses random components in place of the chosen ones, matched in number and in energy ||f_j|| ||v_j||:
-how much of the residual stream they make up in this picture.
+1. `controls`: the same operations on random components, matched in number and in energy ||f_j|| ||v_j||, how much of
+   the residual stream they make up in this picture; random directions of the same norm; and the strongest simple
+   rival, the most energetic components. Where does the edit's effect lie among them?
+2. `responses`: the target and every class at many doses of the edit, not at one strength. f' = a f for a suppress or
+   scale lever (0 suppresses, 1 leaves untouched), f' = a c for a set lever of strength c.
+3. `missed`: what no component can explain or steer in this picture, because the dictionary misses it.
+
+The effect of an edit is y(after) - y(before), in logits, y the target. Everything runs the layers after L only.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.stats import spearmanr
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from .attribution import Attribution
-from .steering import Edit
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from .clip import SplitClip, logits
+from .comparison import Prediction, predict
+from .dictionary import Activations, Dictionary
+from .errors import Trouble
+from .records import Record
+from .steering import MAX_STRENGTH, Edit, Lever, edited, steer
+from .target import Target
+from .trace import Trace
 
 NEIGHBOURS = 10
-"""Each chosen component is replaced by one of this many components closest to it in energy."""
+"""Each component of an edit is replaced by one of this many components closest to it in energy."""
+
+LONE_NEIGHBOURS = 20
+"""The same for an edit of one lever, which has no more different controls than neighbours: 10 could never show that an
+effect is beyond chance. These are just enough; more would be matched worse."""
+
+CHANCE = 0.05
+"""The p-value up to which an effect is called beyond chance."""
+
+DOSES: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+"""Factors on the activations of an edit's components."""
+
+_BATCH = 32
+_TRIES = 4
+"""Controls drawn for each one wanted, since some come twice."""
 
 
-def matched_controls(attribution: Attribution, chosen: np.ndarray, draws: int, rng: np.random.Generator) -> list[Edit]:
-    """``draws`` random edits that suppress as many components as ``chosen`` (int [k]), matched in energy.
+# ---- controls
 
-    Only components active in the picture and not chosen are drawn, none twice in one control; where fewer than k are
-    left, the control takes them all.
+
+@dataclass(frozen=True)
+class _Active:
+    """The components active on the tokens an edit acts on."""
+
+    component: np.ndarray
+    """int32 [n], ascending."""
+    energy: np.ndarray
+    """float32 [n]: ||f_j|| ||v_j|| over these tokens, in the units of x, above 0."""
+    norm: np.ndarray
+    """float64 [n]: ||v_j||."""
+
+
+def _components(edit: Edit) -> np.ndarray:
+    """The components of the levers, in their order, int64 [k]."""
+    return np.array([lever.component for lever in edit.levers], dtype=np.int64)
+
+
+def _norms(components: np.ndarray, dictionary: Dictionary) -> np.ndarray:
+    """||v_j||, float64 [k]."""
+    return dictionary.directions(components).norm(dim=-1).double().cpu().numpy()
+
+
+def _active(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Active:
+    here = slice(None) if edit.tokens is None else np.isin(activations.token, edit.tokens)
+    component, first = np.unique(activations.component[here], return_index=True)
+    squares = activations.value[here].astype(np.float64) ** 2
+    norm = _norms(component, dictionary)
+    energy = (np.sqrt(np.add.reduceat(squares, first) if len(first) else squares) * norm).astype(np.float32)
+    kept = energy > 0  # a direction of length 0 is no part of the residual
+    return _Active(component[kept], energy[kept], norm[kept])
+
+
+def _changes(activations: Activations, edit: Edit, dictionary: Dictionary) -> np.ndarray:
+    """f'_tj - f_tj of an edit's levers, in their order, float32 [T, k]. Raises Trouble as `steering.shift`."""
+    after = edited(activations, edit, dictionary)
+    columns = [after.of(lever.component) - activations.of(lever.component) for lever in edit.levers]
+    return np.array(columns, dtype=np.float32).reshape(-1, activations.n_tokens).T
+
+
+def _moved(lever: Lever, component: int, ratio: float) -> Lever:
+    """The same operation on another component; what is set is set `ratio` times as high, within the strengths."""
+    if lever.operation != "set":
+        return Lever(component, lever.operation, lever.strength)
+    return Lever(component, "set", float(np.clip(lever.strength * ratio, -MAX_STRENGTH, MAX_STRENGTH)))
+
+
+def _elsewhere(edit: Edit, components: np.ndarray, norms: np.ndarray, dictionary: Dictionary) -> list[Edit]:
+    """The edit on other components: a row for each edit, a component for each lever or for the first ones.
+
+    components int [n, k], their norms float [n, k]. A set lever of strength c gets c ||v_old|| / ||v_new||: the same
+    size in the units of x.
     """
-    free = ~np.isin(attribution.component, chosen)
-    energies = attribution.energy[np.searchsorted(attribution.component, chosen)]
-    edits = []
-    for _ in range(draws):
-        left = np.flatnonzero(free)
-        taken: list[int] = []
-        for energy in energies:
-            if not len(left):
-                break
-            near = np.argsort(np.abs(attribution.energy[left] - energy), kind="stable")[:NEIGHBOURS]
-            at = left[rng.choice(near)]
-            taken.append(int(attribution.component[at]))
-            left = left[left != at]
-        edits.append(Edit.of_suppressed(taken))
-    return edits
+    ratios = _norms(_components(edit), dictionary)[: components.shape[1]] / norms
+    return [
+        Edit(tuple(_moved(*move) for move in zip(edit.levers, row, ratio, strict=False)), edit.tokens)
+        for row, ratio in zip(components.tolist(), ratios.tolist(), strict=True)
+    ]
+
+
+def matched_controls(
+    activations: Activations,
+    edit: Edit,
+    dictionary: Dictionary,
+    draws: int,
+    rng: np.random.Generator,
+    neighbours: int = NEIGHBOURS,
+) -> list[Edit]:
+    """`draws` times the same operations on the same tokens, on random components matched in number and in energy.
+
+    The energy of a lever is the norm of what it can change, ||f_j|| ||v_j|| over the tokens the edit acts on. Each
+    lever moves to one of the `neighbours` components nearest to it in energy, of those active on these tokens, not in
+    the edit and not yet in the control; where fewer are left than the edit has levers, the control takes them all. A
+    set lever keeps its size in the units of x, strength * ||v_j||, as far as strengths go.
+
+    The most energetic components have neighbours on one side only: their controls are somewhat too weak. Raises Trouble
+    for a component the dictionary, or a token the picture, does not have.
+    """
+    components = _components(edit)
+    # What a lever can change is what suppressing its component takes away.
+    suppressed = Edit.of_suppressed(components).among(edit.tokens)
+    sizes = np.linalg.norm(_changes(activations, suppressed, dictionary).astype(np.float64), axis=0)
+    energies = (sizes * _norms(components, dictionary)).astype(np.float32)
+
+    active = _active(activations, edit, dictionary)
+    others = np.flatnonzero(~np.isin(active.component, components))
+    k = min(len(components), len(others))
+    picks = rng.integers(0, np.minimum(neighbours, len(others) - np.arange(k)), size=(draws, k))
+    taken = np.zeros((draws, len(others)), dtype=bool)
+    drawn = np.zeros((draws, k), dtype=np.int64)
+    for i in range(k):
+        # No more than i of these are taken already, so that enough neighbours are left in every draw.
+        near = np.argsort(np.abs(active.energy[others] - energies[i]), kind="stable")[: neighbours + i]
+        nth = np.cumsum(~taken[:, near], axis=1)
+        drawn[:, i] = near[(nth > picks[:, i, None]).argmax(axis=1)]
+        taken[np.arange(draws), drawn[:, i]] = True
+    at = others[drawn]
+    return _elsewhere(edit, active.component[at], active.norm[at], dictionary)
+
+
+def by_activation(activations: Activations, edit: Edit, dictionary: Dictionary) -> Edit:
+    """The strongest simple rival: the same operations on the components of the largest energy, the largest first.
+
+    Energy is ||f_j|| ||v_j|| over the tokens the edit acts on. Components of the edit are allowed; a set lever keeps
+    its size as in `matched_controls`. Fewer levers where fewer components are active.
+    """
+    active = _active(activations, edit, dictionary)
+    at = np.argsort(-active.energy, kind="stable")[: len(edit.levers)]
+    return _elsewhere(edit, active.component[at][None], active.norm[at][None], dictionary)[0]
+
+
+@torch.no_grad()
+def random_directions(
+    residual: Tensor,
+    activations: Activations,
+    edit: Edit,
+    dictionary: Dictionary,
+    draws: int,
+    rng: np.random.Generator,
+) -> Tensor:
+    """x [T, d] under the edit with every v_j a random direction of the same norm, [draws, T, d].
+
+    f'_tj - f_tj stay as they are, and each draw has one direction for a component, the same at all tokens. Tokens the
+    edit does not change keep their bits. Raises Trouble as `steering.shift`.
+    """
+    steered = residual.expand(draws, *residual.shape).clone()
+    change = _changes(activations, edit, dictionary)
+    touched = np.flatnonzero(change.any(axis=1))
+    if len(touched):
+        v = rng.standard_normal((draws, len(edit.levers), residual.shape[1]))
+        v *= (_norms(_components(edit), dictionary) / np.linalg.norm(v, axis=-1))[..., None]
+        directions, factors = (torch.as_tensor(array).to(residual) for array in (v, change[touched]))
+        steered[:, torch.as_tensor(touched, device=residual.device)] += factors @ directions
+    return steered
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Controls(Record):
+    """The effect of an edit among those of its controls.
+
+    Chance means: how far from the middle of the controls' effects does the effect of an edit lie that picks its
+    components blindly, as many, of about this energy, in this picture, and does the same to them? An effect is beyond
+    chance when few of the controls lie as far out as it. That says that the choice of components matters to the target
+    here; it does not say that the effect is large, wanted, or the same on another picture.
+
+    Two things put an effect beyond chance more often than `p_value` says. A choice among many components by their
+    measured effect. And that controls leave out the edit's own components: a blind pick that happens to hit one that
+    matters has no equal among them (of random edits of five components, one in eight was seen to pass).
+    """
+
+    effect: float
+    """Of the edit, y(after) - y(before), in logits."""
+    random: np.ndarray
+    """float32 [n]: the effects of n different matched controls, in logits; none where the picture has fewer other
+    active components than the edit has levers."""
+    directions: np.ndarray
+    """float32 [m]: the effects of random directions of the same norms, in logits."""
+    rival: float
+    """The effect of the same operations on the most energetic components, in logits."""
+    rival_edit: Edit
+    """That edit."""
+
+    @property
+    def percentile(self) -> float:
+        """The share of controls whose effect is below the edit's, 0 to 100, equals counting half; nan without any."""
+        if not len(self.random):
+            return float("nan")
+        below, equal = (self.random < self.effect).mean(), (self.random == self.effect).mean()
+        return float(100 * (below + equal / 2))
+
+    @property
+    def p_value(self) -> float:
+        """(1 + controls at least as far from their median as the effect is) / (n + 1): two-sided, by rank.
+
+        The edit counts as one of its own controls, so that p is never 0 ("Permutation P-values Should Never Be Zero",
+        Phipson and Smyth, 2010), and is 1 without any.
+        """
+        if not len(self.random):
+            return 1.0
+        controls = self.random.astype(np.float64)
+        middle = np.median(controls)
+        as_far = np.abs(controls - middle) >= abs(self.effect - middle)
+        return float((1 + as_far.sum()) / (len(controls) + 1))
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the p-value is at most 0.05; never so with fewer than 19 controls."""
+        return self.p_value <= CHANCE
+
+
+def _ask_for_a_lever(edit: Edit) -> None:
+    if not edit.levers:
+        raise Trouble("Pull a lever first: an edit of nothing has no effect to test.")
+
+
+@torch.no_grad()
+def _answers(clip: SplitClip, trace: Trace, residuals: Tensor, classifier: Tensor) -> Tensor:
+    """Logits [B, C] of residuals [B, T, d] of one picture, against unit class vectors [C, p].
+
+    A residual that nothing changed keeps the trace's embedding, and every embedding meets the classes alone: batches
+    round differently, by a few 1e-7, and an edit that does nothing should be seen to do nothing.
+    """
+    embeddings = clip.place(trace.embedding).repeat(len(residuals), 1)
+    changed = (residuals != clip.place(trace.residual)).flatten(1).any(1)
+    if changed.any():
+        embeddings[changed] = clip.finish(residuals[changed])
+    scale = clip.logit_scale
+    return torch.stack([logits(z, classifier, scale) for z in embeddings])
+
+
+def _distinct(edits: Sequence[Edit]) -> list[Edit]:
+    """Each set of levers once."""
+    return list({frozenset(edit.levers): edit for edit in edits}.values())
+
+
+def controls(
+    clip: SplitClip,
+    dictionary: Dictionary,
+    trace: Trace,
+    classifier: Tensor,
+    target: Target,
+    edit: Edit,
+    draws: int = 64,
+    seed: int = 0,
+) -> Iterator[Controls]:
+    """The edit's effect among those of its controls, against unit class vectors [C, p], after every batch of 32.
+
+    The last one holds `draws` random directions and at most `draws` matched controls, no two of them the same: fewer
+    where the picture has no more, and at most 20 for an edit of one lever. Raises Trouble for an empty edit, for a
+    target that is not among the classes, and as `steering.shift`; as with any generator, when the first is asked for.
+    """
+    _ask_for_a_lever(edit)
+    rng = np.random.default_rng(seed)
+    x, f = clip.place(trace.residual), trace.activations
+    before = target.of(logits(clip.place(trace.embedding), classifier, clip.logit_scale)).double()
+
+    def effects(residuals: Tensor) -> np.ndarray:
+        after = target.of(_answers(clip, trace, residuals, classifier)).double()
+        return (after - before).cpu().numpy().astype(np.float32)
+
+    neighbours = NEIGHBOURS if len(edit.levers) > 1 else LONE_NEIGHBOURS
+    drawn = matched_controls(f, edit, dictionary, _TRIES * draws, rng, neighbours)
+    # A control of fewer levers would be no match, and one that is drawn twice counts once: it is no second witness.
+    matched = _distinct([control for control in drawn if len(control.levers) == len(edit.levers)])[:draws]
+    rival_edit = by_activation(f, edit, dictionary)
+    edits = [edit, rival_edit, *matched]
+    measured, directions = np.zeros((2, 0), dtype=np.float32)
+    for start in range(0, len(edits), _BATCH):
+        part = effects(steer(x, f, edits[start : start + _BATCH], dictionary))
+        measured = np.concatenate([measured, part])
+        yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit)
+    for start in range(0, draws, _BATCH):
+        part = effects(random_directions(x, f, edit, dictionary, min(_BATCH, draws - start), rng))
+        directions = np.concatenate([directions, part])
+        yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit)
+
+
+# ---- doses
+
+
+def dosed(edit: Edit, dose: float) -> Edit:
+    """The edit at a dose a: f' = a f for suppress and scale levers, f' = a c for set levers of strength c.
+
+    Strengths beyond `MAX_STRENGTH` become the largest one. Raises Trouble for a dose that is no number.
+    """
+
+    def strength(lever: Lever) -> float:
+        wanted = dose * lever.strength if lever.operation == "set" else dose
+        return float(np.clip(wanted, -MAX_STRENGTH, MAX_STRENGTH))
+
+    levers = (Lever(old.component, "set" if old.operation == "set" else "scale", strength(old)) for old in edit.levers)
+    return Edit(tuple(levers), edit.tokens)
+
+
+class Flip(NamedTuple):
+    """A change of the predicted class between neighbouring doses."""
+
+    low: float
+    """The last dose with the class before."""
+    high: float
+    """The first dose with the class after."""
+    before: int
+    """The class predicted at the lower dose."""
+    after: int
+    """The class predicted at the higher one."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Response(Record):
+    """What the model says at every dose of an edit."""
+
+    component: int | None
+    """The component whose lever acts alone, or None for the whole edit."""
+    doses: np.ndarray
+    """float64 [S], ascending: 0 suppresses, 1 leaves suppress and scale levers untouched."""
+    target: np.ndarray
+    """float32 [S]: y, in logits."""
+    logits: np.ndarray
+    """float32 [S, C]: of all classes."""
+    target_classes: tuple[int, ...]
+    """The classes that y is made of: one, or two for a difference."""
+
+    @property
+    def top(self) -> np.ndarray:
+        """The predicted class at every dose, int [S]."""
+        return self.logits.argmax(axis=1)
+
+    def most_affected(self, k: int = 3, besides: Collection[int] | None = None) -> np.ndarray:
+        """At most k classes whose logit ranges most over the doses, the widest first, int.
+
+        Classes in `besides` do not count: if it is not given, those of the target.
+        """
+        left = ~np.isin(np.arange(self.logits.shape[1]), list(self.target_classes if besides is None else besides))
+        order = np.argsort(-np.ptp(self.logits, axis=0), kind="stable")
+        return order[left[order]][:k]
+
+    @property
+    def flips(self) -> tuple[Flip, ...]:
+        """Where the predicted class changes from one dose to the next."""
+        top, doses = self.top.tolist(), self.doses.tolist()
+        return tuple(
+            Flip(doses[s], doses[s + 1], top[s], top[s + 1]) for s in range(len(top) - 1) if top[s] != top[s + 1]
+        )
+
+
+def responses(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, target: Target, edit: Edit
+) -> Iterator[Response]:
+    """The whole edit at all `DOSES`, then each of its levers alone if there are several, in their order.
+
+    Against unit class vectors [C, p]. Raises Trouble for an empty edit, for a target that is not among the classes, and
+    as `steering.shift`.
+    """
+    _ask_for_a_lever(edit)
+    x = clip.place(trace.residual)
+    parts = [Edit((lever,), edit.tokens) for lever in edit.levers]
+    for part in [edit, *parts] if len(parts) > 1 else [edit]:
+        steered = steer(x, trace.activations, [dosed(part, dose) for dose in DOSES], dictionary)
+        answers = _answers(clip, trace, steered, classifier)
+        yield Response(
+            component=None if part is edit else part.levers[0].component,
+            doses=np.array(DOSES),
+            target=target.of(answers).cpu().numpy().astype(np.float32),
+            logits=answers.cpu().numpy().astype(np.float32),
+            target_classes=tuple(index for index in (target.wanted, target.against) if index is not None),
+        )
+
+
+# ---- what the dictionary misses
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Missed(Record):
+    """What the dictionary misses of one picture: e_t = x_t - x_hat_t, over the tokens in its scope."""
+
+    explained_variance: float | None
+    """1 - sum_t |e_t|^2 / sum_t |x_t - mean x|^2, 1 at best; None for a single token, which does not vary."""
+    cls_share: float | None
+    """|e_0|^2 / |x_0|^2 at CLS, 0 at best; None when CLS is out of scope."""
+    before: Prediction
+    """What the model says of the picture."""
+    through: Prediction
+    """What it says when it sees only what the dictionary sees: x_hat in place of x at the tokens in scope. Steering
+    never does this; it keeps e."""
+
+
+@torch.no_grad()
+def missed(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, classes: tuple[str, ...]
+) -> Missed:
+    """What the dictionary misses of the picture, and what that costs among classes with unit vectors [C, p]."""
+    x = clip.place(trace.residual)
+    scope = dictionary.tokens(len(x))
+    inside = slice(scope.start, scope.stop)
+    x_hat = x.clone()
+    x_hat[inside] = dictionary.decode(trace.activations)[inside] + dictionary.bias
+    seen, error = x[inside].double(), (x - x_hat)[inside].double()
+    spread = (seen - seen.mean(0)).square().sum().item()
+    return Missed(
+        explained_variance=1 - error.square().sum().item() / spread if len(scope) > 1 and spread else None,
+        cls_share=(error[0].square().sum() / seen[0].square().sum()).item() if 0 in scope else None,
+        before=predict(trace.embedding, classifier, classes, clip.logit_scale),
+        through=predict(clip.finish(x_hat[None])[0], classifier, classes, clip.logit_scale),
+    )
+
+
+# ---- predicted beside measured
 
 
 def rank_correlation(predicted: np.ndarray, measured: np.ndarray) -> float:

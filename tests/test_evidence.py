@@ -1,58 +1,646 @@
-"""Controls: as many components as the edit, of about its energy, never its own."""
+"""Evidence against brute force: controls, directions and doses again through the unsplit CLIP, densely, one by one."""
+
+import itertools
+import pickle
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
+from conftest import CLASSES, COMPONENTS, WIDTH, tiny_sae
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from core.attribution import attribute
-from core.clip import TEMPLATES, text_classifier
-from core.evidence import NEIGHBOURS, matched_controls, rank_correlation
+from core import evidence
+from core.attribution import attribute, measured_effects
+from core.clip import SplitClip
+from core.comparison import predict
+from core.dictionary import Activations, Dictionary, Scope
+from core.errors import Trouble
+from core.evidence import (
+    DOSES,
+    LONE_NEIGHBOURS,
+    NEIGHBOURS,
+    Controls,
+    Response,
+    by_activation,
+    controls,
+    dosed,
+    matched_controls,
+    missed,
+    random_directions,
+    rank_correlation,
+    responses,
+)
+from core.steering import MAX_STRENGTH, Edit, Lever, steer
 from core.target import Target
-from core.trace import trace_crops
+from core.trace import Trace, trace_crops
+
+TOKENS = 17
+X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))
+X[3, 4] = -0.0  # x + 0 would lose the sign of this zero
+DICTIONARIES = {
+    (kind, scope): Dictionary(tiny_sae(kind, **settings), scope)
+    for kind, settings in (("topk", {"rescale_acts_by_decoder_norm": True}), ("abstopk", {}), ("jumprelu", {}))
+    for scope in ("all", "cls", "patches")
+}
+FOUND = {key: dictionary.activations(X) for key, dictionary in DICTIONARIES.items()}
+Key = tuple[str, Scope]
+
+keys = st.sampled_from(sorted(DICTIONARIES))
+seeds = st.integers(0, 2**32 - 1)
+levers = st.builds(
+    Lever,
+    component=st.integers(0, COMPONENTS - 1),
+    operation=st.sampled_from(["suppress", "scale", "set"]),
+    strength=st.floats(-MAX_STRENGTH, MAX_STRENGTH, width=32) | st.floats(-2, 2, width=32),
+)
+lever_sets = st.lists(levers, max_size=5, unique_by=lambda lever: lever.component).map(tuple)
+token_sets = st.none() | st.lists(st.integers(0, TOKENS - 1), max_size=TOKENS).map(tuple)
+edits = st.builds(Edit, lever_sets, token_sets)
 
 
 @pytest.fixture(scope="module")
-def attribution(clip, dictionary, picture):
+def dictionary() -> Dictionary:
+    """With more components active than a lever has neighbours."""
+    return Dictionary(tiny_sae("topk", k=12), "all")
+
+
+@pytest.fixture(scope="module")
+def trace(clip, dictionary, picture) -> Trace:
+    return trace_crops(clip, dictionary, [clip.crop(picture)])[0]
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def rows(dictionary: Dictionary) -> np.ndarray:
+    """v_j of every component as what the SAE itself decodes a single activation to, [m, d]."""
+    with torch.no_grad():
+        some = torch.cat([torch.eye(COMPONENTS), torch.zeros(1, COMPONENTS)])
+        decoded = dictionary.sae.decode(some).double().numpy()
+    return decoded[:-1] - decoded[-1]
+
+
+def dense(found: Activations) -> np.ndarray:
+    """f [T, m]."""
+    return np.stack([found.of(j) for j in range(COMPONENTS)], axis=1).astype(np.float64)
+
+
+def energies(found: Activations, edit: Edit, dictionary: Dictionary) -> dict[int, float]:
+    """||f_j|| ||v_j|| over the edit's tokens, of the components active there."""
+    here = [t for t in dictionary.tokens(TOKENS) if edit.tokens is None or t in edit.tokens]
+    what = dense(found)[here, :, None] * rows(dictionary)  # [t, m, d]: f_tj v_j
+    sizes = np.sqrt((what**2).sum((0, 2)))
+    return {j: float(sizes[j]) for j in range(COMPONENTS) if sizes[j] > 0}
+
+
+def is_moved(old: Lever, new: Lever, v: np.ndarray) -> bool:
+    """Whether the operation is the same, a set activation of the same size in the units of x, or at the end."""
+    wanted = old.strength
+    if old.operation == "set":
+        size = old.strength * np.linalg.norm(v[old.component])
+        wanted = np.clip(size / np.linalg.norm(v[new.component]), -MAX_STRENGTH, MAX_STRENGTH)
+    return new.operation == old.operation and new.strength == pytest.approx(wanted, rel=1e-5)
+
+
+def draw(key: Key, edit: Edit, draws: int, seed: int = 0, **options: int) -> list[Edit]:
+    return matched_controls(FOUND[key], edit, DICTIONARIES[key], draws, np.random.default_rng(seed), **options)
+
+
+# ---- controls: what is drawn
+
+
+@given(keys, edits, seeds)
+def test_controls_match_in_number_operation_and_energy(key: Key, edit: Edit, seed: int) -> None:
+    """Brute force: sort what a lever may move to by distance in energy, lever by lever."""
+    energy, v = energies(FOUND[key], edit, DICTIONARIES[key]), rows(DICTIONARIES[key])
+    own = [lever.component for lever in edit.levers]
+    found = draw(key, edit, 3, seed)
+    assert len(found) == 3
+    for control in found:
+        left = set(energy) - set(own)
+        assert control.tokens == edit.tokens and len(control.levers) == min(len(own), len(left))
+        for old, new in zip(edit.levers, control.levers, strict=False):
+            wanted = energy.get(old.component, 0.0)
+            away = sorted(abs(energy[j] - wanted) for j in left)
+            assert new.component in left
+            assert abs(energy[new.component] - wanted) <= away[:NEIGHBOURS][-1] * (1 + 1e-5) + 1e-6
+            assert is_moved(old, new, v)
+            left.remove(new.component)
+
+
+def test_every_neighbour_is_as_likely():
+    key: Key = ("topk", "all")
+    first = int(FOUND[key].components()[0])
+    drawn = [edit.levers[0].component for edit in draw(key, Edit.of_suppressed([first]), 4000)]
+    _, counts = np.unique(drawn, return_counts=True)
+    assert len(counts) == NEIGHBOURS
+    np.testing.assert_allclose(counts / 4000, 1 / NEIGHBOURS, atol=0.02)
+
+
+def test_more_neighbours_when_asked():
+    key: Key = ("topk", "all")
+    first = int(FOUND[key].components()[0])
+    for n in (1, 3, 20):
+        assert len({edit.levers[0] for edit in draw(key, Edit.of_suppressed([first]), 500, neighbours=n)}) == n
+
+
+def test_controls_differ_from_draw_to_draw_and_repeat_with_the_seed():
+    key: Key = ("jumprelu", "all")
+    edit = Edit.of_suppressed(FOUND[key].components()[:2])
+    assert draw(key, edit, 30, seed=2) == draw(key, edit, 30, seed=2) != draw(key, edit, 30, seed=3)
+    assert len(set(draw(key, edit, 30))) > 5
+
+
+def test_a_control_takes_what_is_left_when_too_few_are():
+    key: Key = ("topk", "cls")
+    active = FOUND[key].components()
+    assert len(active) == 5
+    (control,) = draw(key, Edit.of_suppressed(active[:3]), 1)
+    assert sorted(lever.component for lever in control.levers) == active[3:].tolist()
+    assert draw(key, Edit.of_suppressed(active), 2) == [Edit()] * 2
+    assert draw(key, Edit.of_suppressed(active[:1]).among([4]), 1) == [Edit(tokens=(4,))], "CLS alone is in scope"
+
+
+@given(keys, edits)
+def test_the_rival_has_the_most_energetic_components(key: Key, edit: Edit) -> None:
+    energy, v = energies(FOUND[key], edit, DICTIONARIES[key]), rows(DICTIONARIES[key])
+    rival = by_activation(FOUND[key], edit, DICTIONARIES[key])
+    assert rival.tokens == edit.tokens and len(rival.levers) == min(len(edit.levers), len(energy))
+    largest = sorted(energy.values(), reverse=True)
+    for old, new, size in zip(edit.levers, rival.levers, largest, strict=False):
+        assert energy[new.component] == pytest.approx(size, rel=1e-5)
+        assert is_moved(old, new, v)
+
+
+def test_the_rival_of_the_most_energetic_is_itself():
+    key: Key = ("abstopk", "patches")
+    edit = Edit((Lever(0, "set", 0.3), Lever(1, "scale", 2.0), Lever(2)), tokens=(2, 3, 5))
+    rival = by_activation(FOUND[key], edit, DICTIONARIES[key])
+    assert by_activation(FOUND[key], rival, DICTIONARIES[key]) == rival
+
+
+# ---- random directions
+
+
+@given(keys, edits, st.integers(0, 3), seeds)
+def test_random_directions_move_by_the_same_norms(key: Key, edit: Edit, draws: int, seed: int) -> None:
+    f, dictionary = FOUND[key], DICTIONARIES[key]
+    rng = np.random.default_rng(seed)
+    single = [Edit((lever,), edit.tokens) for lever in edit.levers]
+    for part in (edit, *single):
+        found = random_directions(X, f, part, dictionary, draws, rng)
+        (steered,) = steer(X, f, [part], dictionary)
+        assert found.shape == (draws, TOKENS, WIDTH) and found.dtype == X.dtype
+        kept = (steered == X).all(-1)
+        for x in found:
+            assert same_bits(x[kept], X[kept])
+            if len(part.levers) == 1:
+                sizes, expected = (x - X).norm(dim=-1), (steered - X).norm(dim=-1)
+                torch.testing.assert_close(sizes, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_random_direction_is_the_same_at_all_tokens_and_has_no_favourite():
+    """One lever: rows of x' - x are f' - f times one unit vector. Its square is 1/d on average in each dimension."""
+    key: Key = ("jumprelu", "all")
+    f, dictionary = FOUND[key], DICTIONARIES[key]
+    j = int(f.components()[np.argmax([len(f.of(c).nonzero()[0]) for c in f.components()])])
+    edit = Edit((Lever(j, "scale", -3.0),))
+    moves = (random_directions(X, f, edit, dictionary, 2000, np.random.default_rng(0)) - X).double().numpy()
+    scale = -4 * f.of(j).astype(np.float64) * np.linalg.norm(rows(dictionary)[j])
+    at = np.flatnonzero(scale)
+    assert len(at) > 1
+    units = moves[:, at] / scale[at, None]
+    np.testing.assert_allclose(units, np.broadcast_to(units[:, :1], units.shape), atol=1e-4)
+    np.testing.assert_allclose((units[:, 0] ** 2).mean(0), 1 / WIDTH, rtol=0.2)
+    np.testing.assert_allclose(units[:, 0].mean(0), 0, atol=5 / np.sqrt(2000 * WIDTH))
+
+
+def test_several_random_directions_add_up_independently():
+    """Two levers: |x' - x|^2 is a^2 + b^2 on average, since random directions are at right angles on average."""
+    key: Key = ("topk", "all")
+    edit = Edit((Lever(1, "set", 2.0), Lever(2, "set", -3.0)), tokens=(4,))
+    f, dictionary = FOUND[key], DICTIONARIES[key]
+    lengths = [np.linalg.norm((s - f.of(j)[4]) * rows(dictionary)[j]) for j, s in ((1, 2.0), (2, -3.0))]
+    moves = random_directions(X, f, edit, dictionary, 2000, np.random.default_rng(0))[:, 4] - X[4]
+    assert float(moves.square().sum(-1).mean()) == pytest.approx(lengths[0] ** 2 + lengths[1] ** 2, rel=0.03)
+
+
+def test_random_directions_repeat_with_the_seed_and_leave_the_residual():
+    key: Key = ("topk", "all")
+    x, edit = X.clone(), Edit.of_suppressed(FOUND[key].components()[:3])
+    ways = [random_directions(x, FOUND[key], edit, DICTIONARIES[key], 4, np.random.default_rng(s)) for s in (1, 1, 2)]
+    assert same_bits(ways[0], ways[1]) and not same_bits(ways[0], ways[2]) and same_bits(x, X)
+
+
+@pytest.mark.parametrize("edit", [Edit((Lever(COMPONENTS),)), Edit((Lever(0),), (0, TOKENS))])
+def test_what_the_picture_does_not_have_is_trouble(edit: Edit) -> None:
+    f, dictionary = FOUND["topk", "all"], DICTIONARIES["topk", "all"]
+    with pytest.raises(Trouble, match="no component 48|no token 17"):
+        matched_controls(f, edit, dictionary, 2, np.random.default_rng(0))
+    with pytest.raises(Trouble, match="no component 48|no token 17"):
+        random_directions(X, f, edit, dictionary, 2, np.random.default_rng(0))
+
+
+# ---- controls: percentile and p-value
+
+
+def among(effect: float, random: list[float]) -> Controls:
+    return Controls(float(effect), np.array(random, dtype=np.float32), np.zeros(0, np.float32), 0.0, Edit())
+
+
+def test_percentile_and_p_in_closed_form():
+    """Controls 1 to 99: their median is 50, and those at least d away from it are 2 (50 - d), for d = 1 to 49."""
+    ladder = [float(i) for i in range(1, 100)]
+    for d in range(1, 50):
+        for effect in (50 - d, 50 + d):
+            assert among(effect, ladder).p_value == pytest.approx((1 + 2 * (50 - d)) / 100)
+            assert among(effect, ladder).percentile == pytest.approx(100 * (effect - 0.5) / 99)
+            assert among(effect + 0.5, ladder).percentile == pytest.approx(100 * effect / 99)
+    assert among(100, ladder).p_value == among(-7, ladder).p_value == 0.01
+    assert (among(100, ladder).percentile, among(0, ladder).percentile) == (100, 0)
+    assert among(50, ladder).p_value == 1
+    assert among(48, ladder).beyond_chance is False and among(98.5, ladder).beyond_chance is True
+
+
+def test_nineteen_controls_are_just_enough():
+    assert among(9, [0.0] * 19).beyond_chance and not among(9, [0.0] * 18).beyond_chance
+
+
+def test_without_controls_nothing_is_beyond_chance():
+    nothing = among(5, [])
+    assert np.isnan(nothing.percentile) and nothing.p_value == 1 and not nothing.beyond_chance
+
+
+small = st.integers(-6, 6)
+
+
+@given(small, st.lists(small, min_size=1, max_size=30))
+def test_percentile_and_p_equal_the_definitions(effect: int, random: list[int]) -> None:
+    found = among(effect, random)
+    half = sum(Fraction(1 if r < effect else 0) + Fraction(r == effect, 2) for r in random)
+    assert found.percentile == pytest.approx(float(100 * half / len(random)))
+    ordered = sorted(random)
+    middle = Fraction(ordered[(len(random) - 1) // 2] + ordered[len(random) // 2], 2)
+    as_far = sum(abs(r - middle) >= abs(effect - middle) for r in random)
+    assert found.p_value == pytest.approx(float(Fraction(1 + as_far, len(random) + 1)))
+    assert 1 / (len(random) + 1) <= found.p_value <= 1 and 0 <= found.percentile <= 100
+    assert found.beyond_chance == (Fraction(1 + as_far, len(random) + 1) <= Fraction(1, 20))
+
+
+@given(small, st.lists(small, min_size=1, max_size=30), small)
+def test_percentile_and_p_of_the_mirror_image_and_of_a_shift(effect: int, random: list[int], by: int) -> None:
+    found, mirrored = among(effect, random), among(-effect, [-r for r in random])
+    shifted = among(effect + by, [r + by for r in random])
+    assert found.p_value == mirrored.p_value == shifted.p_value
+    assert found.percentile == pytest.approx(100 - mirrored.percentile) == pytest.approx(shifted.percentile)
+
+
+# ---- controls: what the model did
+
+
+def unsplit(clip: SplitClip, trace: Trace, classifier: torch.Tensor, move: np.ndarray) -> np.ndarray:
+    """Logits [C] through the unsplit model: a hook adds [T, d] to the residual after layer L."""
+    layer = clip.model.vision_model.encoder.layers[clip.layer]
+    hook = layer.register_forward_hook(lambda module, inputs, output: output + torch.as_tensor(move).to(output))
+    with torch.no_grad():
+        z = clip.model.get_image_features(pixel_values=clip.pixels(trace.crop[None])).pooler_output[0]
+    hook.remove()
+    return float(np.exp(clip.model.logit_scale.item())) * ((z / z.norm()) @ classifier.T).numpy().astype(np.float64)
+
+
+def dense_move(trace: Trace, dictionary: Dictionary, edit: Edit, dose: float | None = None) -> np.ndarray:
+    """(f' - f) v, [T, d], token by token with all components; at a dose, f' is that many times f or what is set."""
+    f = dense(trace.activations)
+    after = f.copy()
+    for t, lever in itertools.product(dictionary.tokens(TOKENS), edit.levers):
+        if edit.tokens is None or t in edit.tokens:
+            j, strength = lever.component, lever.strength
+            if dose is not None:
+                strength = dose * strength if lever.operation == "set" else dose
+            after[t, j] = strength if lever.operation == "set" else strength * f[t, j]
+    return (after - f) @ rows(dictionary)
+
+
+def last(found):
+    *_, end = found
+    return end
+
+
+@pytest.fixture(scope="module")
+def strongest(clip, dictionary, trace, classifier) -> list[int]:
+    """The components that speak most for dog against cat."""
+    return attribute(clip, dictionary, trace, classifier, Target(0, 1)).strongest_for(4).tolist()
+
+
+def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dictionary, trace, classifier):
+    """Exact ablation of the 20 components nearest in energy, for every active component in turn."""
+    target = Target(0, 1)
+    energy = energies(trace.activations, Edit(), dictionary)
+    active = sorted(energy)
+    assert len(active) > LONE_NEIGHBOURS + 1
+    effect = dict(
+        zip(active, -measured_effects(clip, dictionary, trace, classifier, target, active).astype(float), strict=True)
+    )
+    beyond = 0
+    for j in active[::6] + [min(effect, key=effect.get), max(effect, key=effect.get)]:
+        found = last(controls(clip, dictionary, trace, classifier, target, Edit.of_suppressed([j])))
+        others = sorted(set(active) - {j}, key=lambda other: abs(energy[other] - energy[j]))[:LONE_NEIGHBOURS]
+        assert found.effect == pytest.approx(effect[j], abs=1e-4)
+        np.testing.assert_allclose(np.sort(found.random), sorted(effect[other] for other in others), atol=1e-4)
+        beyond += found.beyond_chance
+    assert beyond >= 1, "the components of the largest effects stand out"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Edit((Lever(0), Lever(1), Lever(2))),
+        Edit((Lever(0, "scale", 3.0), Lever(1, "set", 0.7), Lever(2)), tokens=(0, 3, 4, 5, 6, 7, 8)),
+    ],
+)
+@pytest.mark.parametrize("target", [Target(2), Target(0, 1)])
+def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, classifier, edit, target, monkeypatch):
+    """What is drawn is written down as it is drawn, and measured anew, one by one."""
+    drawn, thrown = [], []
+
+    def noted(keep, ask):
+        def asked(*args):
+            keep.extend(result := ask(*args))
+            return result
+
+        return asked
+
+    monkeypatch.setattr(evidence, "matched_controls", noted(drawn, matched_controls))
+    monkeypatch.setattr(evidence, "random_directions", noted(thrown, random_directions))
+    found = last(controls(clip, dictionary, trace, classifier, target, edit, draws=40, seed=1))
+
+    before = unsplit(clip, trace, classifier, np.zeros((TOKENS, WIDTH)))
+
+    def effect(move: np.ndarray) -> float:
+        change = unsplit(clip, trace, classifier, move) - before
+        return float(change[target.wanted] - (0 if target.against is None else change[target.against]))
+
+    different = {frozenset(control.levers): control for control in drawn}
+    assert len(different) > 40 and found.random.shape == found.directions.shape == (40,)
+    first = list(different.values())[:40]
+    expected = [effect(dense_move(trace, dictionary, control)) for control in first]
+    np.testing.assert_allclose(found.random, expected, atol=2e-4)
+    np.testing.assert_allclose(found.directions, [effect(x.numpy() - trace.residual) for x in thrown], atol=2e-4)
+    assert found.effect == pytest.approx(effect(dense_move(trace, dictionary, edit)), abs=2e-4)
+    assert found.rival == pytest.approx(effect(dense_move(trace, dictionary, found.rival_edit)), abs=2e-4)
+    assert found.rival_edit == by_activation(trace.activations, edit, dictionary)
+    assert found.random.dtype == found.directions.dtype == np.float32
+    assert len(set(found.random.tolist())) > 20 and len(set(found.directions.tolist())) == 40
+    assert pickle.loads(pickle.dumps(found)) == found
+
+
+def test_what_is_yielded_grows_to_the_whole(clip, dictionary, trace, classifier, strongest):
+    edit = Edit.of_suppressed(strongest[:3])
+    steps = list(controls(clip, dictionary, trace, classifier, Target(0, 1), edit))
+    assert [(len(s.random), len(s.directions)) for s in steps] == [(30, 0), (62, 0), (64, 0), (64, 32), (64, 64)]
+    for step in steps:
+        assert (step.effect, step.rival, step.rival_edit) == (steps[-1].effect, steps[-1].rival, steps[-1].rival_edit)
+        np.testing.assert_array_equal(step.random, steps[-1].random[: len(step.random)])
+    assert last(controls(clip, dictionary, trace, classifier, Target(0, 1), edit)) == steps[-1]
+    other = last(controls(clip, dictionary, trace, classifier, Target(0, 1), edit, seed=1))
+    assert other != steps[-1] and other.effect == steps[-1].effect
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.integers(0, COMPONENTS - 1), min_size=1, max_size=4, unique=True),
+    token_sets,
+    st.integers(0, 3),
+    seeds,
+)
+def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
+    clip, dictionary, trace, classifier, components, tokens, wanted, seed
+):
+    edit = Edit(tuple(Lever(j, "scale", 1.0) for j in components), tokens)
+    found = last(controls(clip, dictionary, trace, classifier, Target(wanted, 4), edit, draws=20, seed=seed))
+    assert found.effect == found.rival == 0
+    assert not found.random.any() and found.directions.shape == (20,) and not found.directions.any()
+    assert found.p_value == 1 and not found.beyond_chance
+    assert len(found.random) == 0 or found.percentile == 50
+
+
+@settings(max_examples=30)
+@given(edits.filter(lambda edit: len(edit.levers) > 0), st.integers(0, 40), seeds)
+def test_controls_of_any_edit(clip, dictionary, trace, classifier, edit, draws, seed):
+    found = last(controls(clip, dictionary, trace, classifier, Target(1), edit, draws=draws, seed=seed))
+    most = LONE_NEIGHBOURS if len(edit.levers) == 1 else draws
+    others = len(set(energies(trace.activations, edit, dictionary)) - {lever.component for lever in edit.levers})
+    assert len(found.random) <= min(draws, most) and len(found.directions) == draws
+    assert bool(len(found.random)) == (draws > 0 and others >= len(edit.levers))
+    assert np.isfinite(found.random).all() and np.isfinite(found.directions).all()
+    assert 0 < found.p_value <= 1 and len(found.rival_edit.levers) <= len(edit.levers)
+
+
+def test_the_edits_of_chance_are_seldom_beyond_chance(clip, dictionary, trace, classifier):
+    """60 edits drawn as controls are drawn: by its definition p <= 0.05 for about one in twenty of them."""
+    rng = np.random.default_rng(5)
+    active, beyond, percentiles = trace.activations.components(), 0, []
+    kinds = [("suppress", 0.0), ("scale", 2.0), ("set", 0.5)]
+    for seed in range(60):
+        chosen = rng.choice(active, 1 + seed % 4, replace=False)
+        tokens = None if seed % 2 else tuple(rng.choice(TOKENS, 12, replace=False).tolist())
+        seeded = Edit(tuple(Lever(int(j), *kinds[rng.integers(3)]) for j in chosen), tokens)
+        (edit,) = matched_controls(trace.activations, seeded, dictionary, 1, rng)
+        target = Target(*rng.choice(len(CLASSES), 2, replace=False).tolist())
+        steps = controls(clip, dictionary, trace, classifier, target, edit, draws=60, seed=seed)
+        found = last(itertools.islice(steps, 2))  # the random components; the directions would follow
+        beyond += found.beyond_chance
+        percentiles.append(found.percentile)
+    assert beyond / 60 <= 0.15
+    assert abs(np.mean(percentiles) - 50) < 12  # three standard errors of 60 draws from 0 to 100
+
+
+def test_too_few_other_components_make_no_controls(clip, picture, classifier):
+    on_cls = Dictionary(tiny_sae("topk"), "cls")
+    trace = trace_crops(clip, on_cls, [clip.crop(picture)])[0]
+    active = trace.activations.components()
+    assert len(active) == 5
+    three, two = (
+        last(controls(clip, on_cls, trace, classifier, Target(0), Edit.of_suppressed(active[:k]))) for k in (3, 2)
+    )
+    assert len(three.random) == 0 and len(three.directions) == 64 and three.effect != 0 and three.p_value == 1
+    assert len(two.random) == 3, "two of the other three"
+    assert not two.beyond_chance
+
+
+# ---- doses
+
+
+@given(edits, st.floats(-1e4, 1e4))
+def test_a_dose_scales_what_is_active_and_what_is_set(edit: Edit, dose: float) -> None:
+    found = dosed(edit, dose)
+    assert found.tokens == edit.tokens and len(found.levers) == len(edit.levers)
+    for old, new in zip(edit.levers, found.levers, strict=True):
+        wanted = dose * old.strength if old.operation == "set" else dose
+        assert new.component == old.component and abs(new.strength) <= MAX_STRENGTH
+        assert new.operation == ("set" if old.operation == "set" else "scale")
+        assert new.strength == (wanted if abs(wanted) <= MAX_STRENGTH else np.sign(wanted) * MAX_STRENGTH)
+
+
+@given(keys, edits)
+def test_dose_0_suppresses_and_dose_1_changes_only_what_is_set(key: Key, edit: Edit) -> None:
+    f, dictionary = FOUND[key], DICTIONARIES[key]
+    none, off, one, kept = steer(
+        X,
+        f,
+        [
+            dosed(edit, 0),
+            Edit.of_suppressed(lever.component for lever in edit.levers).among(edit.tokens),
+            dosed(edit, 1),
+            replace(edit, levers=tuple(lever for lever in edit.levers if lever.operation == "set")),
+        ],
+        dictionary,
+    )
+    assert same_bits(none, off)
+    torch.testing.assert_close(one, kept, rtol=1e-5, atol=1e-4)
+    if not any(lever.operation == "set" for lever in edit.levers):
+        assert same_bits(one, X)
+
+
+@given(lever_sets.map(lambda some: Edit(tuple(lever for lever in some if lever.operation == "set"))))
+def test_dose_1_of_set_levers_is_the_edit(edit: Edit) -> None:
+    assert dosed(edit, 1) == edit
+
+
+def test_a_dose_that_is_no_number_is_trouble():
+    with pytest.raises(Trouble, match="-100 to 100"):
+        dosed(Edit.of_suppressed([1]), float("nan"))
+
+
+@pytest.mark.parametrize("target", [Target(3), Target(0, 1)])
+def test_doses_again_through_the_unsplit_model(clip, dictionary, trace, classifier, strongest, target):
+    a, b, c = strongest[:3]
+    edit = Edit((Lever(a), Lever(b, "set", 0.8), Lever(c, "scale", 2.0)), tokens=tuple(range(0, 17, 2)))
+    found = list(responses(clip, dictionary, trace, classifier, target, edit))
+    assert [response.component for response in found] == [None, a, b, c]
+    for response in found:
+        levers = [lever for lever in edit.levers if response.component in (None, lever.component)]
+        assert response.doses.tolist() == list(DOSES)
+        expected = np.stack(
+            [
+                unsplit(clip, trace, classifier, dense_move(trace, dictionary, replace(edit, levers=levers), dose))
+                for dose in DOSES
+            ]
+        )
+        np.testing.assert_allclose(response.logits, expected, atol=2e-4)
+        y = expected[:, target.wanted] - (0 if target.against is None else expected[:, target.against])
+        np.testing.assert_allclose(response.target, y, atol=4e-4)
+        assert np.ptp(response.target) > 1e-2
+        assert response.target.dtype == response.logits.dtype == np.float32
+        assert response.top.tolist() == response.logits.argmax(1).tolist()
+        assert response.target_classes == ((3,) if target == Target(3) else (0, 1))
+        assert pickle.loads(pickle.dumps(response)) == response
+
+
+@pytest.mark.parametrize("kind", ["suppress", "scale"])
+def test_dose_1_is_the_picture_unedited_bit_for_bit(clip, dictionary, trace, classifier, strongest, kind):
+    before = predict(trace.embedding, classifier, CLASSES, clip.logit_scale).logits
+    edit = Edit(tuple(Lever(j, kind, 0.0) for j in strongest[:3]))
+    for response in responses(clip, dictionary, trace, classifier, Target(2), edit):
+        at = DOSES.index(1)
+        assert response.logits[at].tobytes() == before.tobytes()
+        assert response.target[at] == before[2]
+        assert (np.delete(response.logits, at, axis=0) != before).any(axis=1).all()
+
+
+def test_one_lever_has_one_response(clip, dictionary, trace, classifier, strongest):
+    edit = Edit.of_suppressed(strongest[:1])
+    (found,) = responses(clip, dictionary, trace, classifier, Target(0), edit)
+    assert found.component is None
+
+
+def answered(logits: list[list[float]], *classes: int) -> Response:
+    values = np.array(logits, dtype=np.float32)
+    return Response(None, np.array(DOSES[: len(values)]), values[:, 0], values, classes)
+
+
+def test_flips_by_hand():
+    found = answered([[1, 0, 0], [1, 2, 0], [1, 2, 0], [3, 2, 9], [3, 2, 9], [9, 9, 0]], 0)
+    assert found.top.tolist() == [0, 1, 1, 2, 2, 0]
+    assert found.flips == ((-1, -0.5, 0, 1), (0, 0.25, 1, 2), (0.5, 0.75, 2, 0))
+    assert (found.flips[1].low, found.flips[1].high, found.flips[1].before, found.flips[1].after) == (0, 0.25, 1, 2)
+    assert answered([[1, 0], [2, 1]], 0).flips == ()
+
+
+@given(st.lists(st.lists(small, min_size=5, max_size=5), min_size=1, max_size=len(DOSES)))
+def test_flips_lead_from_the_first_class_to_the_last(table: list[list[int]]) -> None:
+    found = answered(table, 0)
+    at = int(found.top[0])
+    for flip, following in itertools.zip_longest(found.flips, found.flips[1:]):
+        assert flip.before == at != flip.after and DOSES.index(flip.high) == DOSES.index(flip.low) + 1
+        assert following is None or following.low >= flip.high
+        at = flip.after
+    assert at == found.top[-1]
+
+
+@given(
+    st.lists(st.lists(small, min_size=6, max_size=6), min_size=1, max_size=5),
+    st.integers(0, 7),
+    st.none() | st.lists(st.integers(0, 5), max_size=6),
+)
+def test_the_most_affected_range_most(table: list[list[int]], k: int, besides: list[int] | None) -> None:
+    found = answered(table, 2, 4).most_affected(k, besides)
+    ranges = [max(row[c] for row in table) - min(row[c] for row in table) for c in range(6)]
+    allowed = [c for c in range(6) if c not in ((2, 4) if besides is None else besides)]
+    assert found.tolist() == sorted(allowed, key=lambda c: (-ranges[c], c))[:k]
+
+
+def test_three_are_shown_unless_asked():
+    assert answered([[0, 0, 0, 0, 0], [5, 1, 2, 3, 4]], 4).most_affected().tolist() == [0, 3, 2]
+
+
+def test_an_empty_edit_is_trouble(clip, dictionary, trace, classifier):
+    for ask in (controls, responses):
+        with pytest.raises(Trouble, match="Pull a lever first"):
+            next(ask(clip, dictionary, trace, classifier, Target(0), Edit(tokens=(1,))))
+        with pytest.raises(Trouble, match="no class number 9"):
+            next(ask(clip, dictionary, trace, classifier, Target(9), Edit.of_suppressed([1])))
+
+
+# ---- what the dictionary misses
+
+
+@pytest.mark.parametrize("scope", ["all", "patches", "cls"])
+@pytest.mark.parametrize("kind", ["topk", "gated"])
+def test_what_is_missed_against_the_dense_reconstruction(clip, picture, classifier, kind: str, scope: Scope):
+    dictionary = Dictionary(tiny_sae(kind), scope)
     trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
-    classifier = text_classifier(clip, ("dog", "cat"), TEMPLATES["single"])
-    return attribute(clip, dictionary, trace, classifier, Target(0, 1))
+    found = missed(clip, dictionary, trace, classifier, CLASSES)
+    x = trace.residual.astype(np.float64)
+    with torch.no_grad():
+        x_hat = dictionary.sae(torch.as_tensor(trace.residual)).double().numpy()
+    inside = [t for t in range(TOKENS) if {"all": True, "cls": t == 0, "patches": t > 0}[scope]]
+    outside = [t for t in range(TOKENS) if t not in inside]
+    x_hat[outside] = x[outside]
+    if scope == "cls":
+        assert found.explained_variance is None
+    else:
+        mean = sum(x[t] for t in inside) / len(inside)
+        spread = sum(((x[t] - mean) ** 2).sum() for t in inside)
+        lost = sum(((x[t] - x_hat[t]) ** 2).sum() for t in inside)
+        assert found.explained_variance == pytest.approx(1 - lost / spread, abs=1e-4)
+    if scope == "patches":
+        assert found.cls_share is None
+    else:
+        share = ((x[0] - x_hat[0]) ** 2).sum() / (x[0] ** 2).sum()
+        assert found.cls_share == pytest.approx(share, rel=1e-4) and share > 0.01
+    np.testing.assert_allclose(found.through.logits, unsplit(clip, trace, classifier, x_hat - x), atol=2e-4)
+    assert found.before == predict(trace.embedding, classifier, CLASSES, clip.logit_scale)
+    assert np.abs(found.through.logits - found.before.logits).max() > 1e-2
+    assert pickle.loads(pickle.dumps(found)) == found
 
 
-def suppressed(edit):
-    assert all(lever.operation == "suppress" for lever in edit.levers)
-    return [lever.component for lever in edit.levers]
-
-
-def test_controls_are_as_many_active_others(attribution):
-    chosen = attribution.component[:3]
-    for edit in matched_controls(attribution, chosen, 50, np.random.default_rng(0)):
-        drawn = suppressed(edit)
-        assert len(drawn) == len(set(drawn)) == 3
-        assert set(drawn) <= set(attribution.component.tolist()) - set(chosen.tolist())
-
-
-def test_each_is_among_the_nearest_in_energy(attribution):
-    """Brute force: sort all other active components by distance in energy and look the drawn one up."""
-    for chosen in attribution.component[:5]:
-        energy = dict(zip(attribution.component.tolist(), attribution.energy.tolist(), strict=True))
-        others = sorted((c for c in energy if c != chosen), key=lambda c: abs(energy[c] - energy[int(chosen)]))
-        reach = abs(energy[others[min(NEIGHBOURS, len(others)) - 1]] - energy[int(chosen)])
-        for edit in matched_controls(attribution, np.array([chosen]), 20, np.random.default_rng(1)):
-            (drawn,) = suppressed(edit)
-            assert abs(energy[drawn] - energy[int(chosen)]) <= reach
-
-
-def test_controls_differ_from_draw_to_draw_and_repeat_with_the_seed(attribution):
-    chosen = attribution.component[:2]
-    once, again = (matched_controls(attribution, chosen, 30, np.random.default_rng(2)) for _ in range(2))
-    assert once == again
-    assert len(set(once)) > 5
-
-
-def test_a_control_takes_what_is_left_when_too_few_are(attribution):
-    chosen = attribution.component[:-2]
-    (edit,) = matched_controls(attribution, chosen, 1, np.random.default_rng(3))
-    assert sorted(suppressed(edit)) == attribution.component[-2:].tolist()
+# ---- predicted beside measured
 
 
 def test_rank_correlation_is_pearsons_of_the_ranks():

@@ -215,8 +215,10 @@ def score_levers(
         by_energy = attribution.component[np.argsort(-attribution.energy, kind="stable")]
         said.append(scorer.steered(trace, [Edit.of_suppressed(order[:k]) for k in range(1, max(LEVERS) + 1)]))
         rival.append(scorer.steered(trace, [Edit.of_suppressed(by_energy[:5])])[0])
-        random.append(scorer.steered(trace, matched_controls(attribution, order[:5], sizes.controls, rng)))
-        kept_edits.append(Edit.of_suppressed(order[:5]))
+        five = Edit.of_suppressed(order[:5])
+        controls = matched_controls(trace.activations, five, scorer.dictionary, sizes.controls, rng)
+        random.append(scorer.steered(trace, controls))
+        kept_edits.append(five)
         if len(corrected) < sizes.correlated:
             corrected.append(_agreement(scorer, trace, attribution, target))
     said_by_k = np.array(said).reshape(len(fooled), max(LEVERS))
