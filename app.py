@@ -10,14 +10,18 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+import numpy as np
 
-from core import plain, views
+from core import charts, plain, views
+from core import evidence_views as proofs
 from core import visit as session
 from core.catalog import load_setup, read_catalog
 from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.figures import picture_uri
+from core.pictures import read_picture
 from core.prompts import parse_classes, parse_templates
+from core.references import Generalization, References
 from core.steering import Edit, Lever
 from core.target import Target
 from core.visit import Subject, Visit, named_target
@@ -26,8 +30,13 @@ from core.workbench import Workbench
 ASSETS = Path(__file__).parent / "assets"
 NOTHING = -1
 """The choice of no class in a list of classes."""
-CUES = ("note", "stamp", "water")
-"""What an example's twin lacks: one of these stands in the example's name."""
+CUES = {"note": "attacked", "stamp": "stamped", "water": "flooded"}
+"""What an example's twin lacks: one of these stands in the example's name, and in the report by another."""
+NAME_THE_TAB = """(visit, proved, tab) =>
+  [visit, proved, document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim()]"""
+"""What a listener is told besides: which tab is open."""
+EDITOR_SIDE = 640
+"""Pixels of the longer side of a picture that is painted on."""
 
 
 def build(bench: Workbench) -> gr.Blocks:
@@ -36,7 +45,8 @@ def build(bench: Workbench) -> gr.Blocks:
     thumbs = [picture_uri(ASSETS / "examples" / f"{e['name']}.webp", 224) for e in examples]
     by_name = {e["name"]: e for e in examples}
     card, scale = bench.card, bench.setup.clip.logit_scale
-    repairs = repair_words(card.clip.parent / "report.json")
+    report = read_report(card.clip.parent / "report.json")
+    repairs = repair_words(report)
     only = " (this page offers none yet)" if len(read_catalog()) == 1 else ""
 
     # ---- pictures and words
@@ -57,7 +67,7 @@ def build(bench: Workbench) -> gr.Blocks:
         name = v.subject.example
         if name is None or by_name[name]["twin"] is None:
             return None
-        return next((cue for cue in CUES if cue in name.split("-")), "cue")
+        return next(cue for cue in CUES if cue in name.split("-"))
 
     def templates_of(wording: str, own: str) -> tuple[str, ...]:
         return parse_templates(own) if wording == "own" else TEMPLATES[wording]
@@ -92,6 +102,15 @@ def build(bench: Workbench) -> gr.Blocks:
             views.Support("Before", v.attribution.value, before),
             views.Support("After", attribution.value, after),
         )
+
+    def show_gone(v: Visit) -> str:
+        """For an example with a twin: what the model says when the cue is really gone."""
+        cue = cue_of(v)
+        if cue is None or v.subject.twin:
+            return proofs.section("When the cue is really gone", proofs.no_twin(v.subject.twin))
+        gone = session.without_cue(bench, v, example_file(by_name[str(v.subject.example)]["twin"]))
+        told = proofs.counterfactual(v, f"without the {cue}", gone, ceiling_words(report, cue))
+        return proofs.section(f"When the {cue} is really gone", told)
 
     def class_choices(v: Visit, none: str) -> list[tuple[str, int]]:
         return [(none, NOTHING), *((name, k) for k, name in enumerate(v.classes))]
@@ -197,10 +216,34 @@ def build(bench: Workbench) -> gr.Blocks:
                                 levers = widget("levers", views.levers(first), views.intent(first))
                             with gr.Column(scale=2, min_width=280):
                                 patches = widget("patches", show_patches(first), views.intent(first))
+                        finder = widget("finder", proofs.finder(first))
                     with gr.Tab("Before / after", id="compare", render_children=True) as compare:
                         chart = gr.HTML(views.chart(first), elem_id="chart", **part)
                         table = gr.HTML(views.table(first.comparison), elem_id="table", **part)
                         heats = gr.HTML(show_heats(first), elem_id="heats", **part)
+                    with gr.Tab("Evidence", id="evidence", render_children=True) as evidence:
+                        summary = gr.HTML(proofs.no_edit(), elem_id="summary", **part)
+                        with gr.Row(equal_height=False, visible=False) as tried:
+                            with gr.Column(min_width=320, elem_classes="sheet"):
+                                said_chance = gr.HTML(elem_id="said-chance", **part)
+                                chance = gr.Plot(show_label=False, container=False, elem_id="chance")
+                            with gr.Column(min_width=320, elem_classes="sheet"):
+                                said_dose = gr.HTML(elem_id="said-dose", **part)
+                                which = gr.Dropdown(label="Strength of", elem_id="which", visible=False)
+                                dose = gr.Plot(show_label=False, container=False, elem_id="dose")
+                        ripple = gr.HTML(elem_id="ripple", **part)
+                        elsewhere = gr.HTML(elem_id="elsewhere", **part)
+                        really = gr.HTML(elem_id="really", **part)
+                        with gr.Accordion("Take the cue away yourself", open=False, elem_id="own-twin") as own_twin:
+                            editor = gr.ImageEditor(
+                                type="numpy", sources=(), transforms=("crop",), layers=False, height=420,
+                                brush=gr.Brush(default_size=28, colors=["#808080", "#ffffff", "#000000", "#7a9a5a"]),
+                                label="Paint over the cue, or crop it away", elem_id="editor",
+                            )  # fmt: skip
+                            retell = gr.Button("Ask the model about this picture", elem_id="retell")
+                            own_gone = gr.HTML(elem_id="own-gone", **part)
+                        lacking = gr.HTML(elem_id="lacking", **part)
+                        proved, answers, on_tab = gr.State(None), gr.State([]), gr.Textbox(visible=False)
         gr.HTML(views.foot(), elem_id="foot", **part)
 
         # ---- replies: what follows a change
@@ -243,7 +286,12 @@ def build(bench: Workbench) -> gr.Blocks:
                 gallery: views.gallery(examples, thumbs, v.subject.example),
                 truth: gr.Dropdown(**truth_list(v)),
                 words: show_words(v),
+                finder: proofs.finder(v),
             } | answer(v) | question(v)  # fmt: skip
+
+        def other_picture(v: Visit) -> dict:
+            """Another picture: what was painted on the old one goes with it."""
+            return picture(v) | {editor: None, own_gone: "", own_twin: gr.Accordion(open=False)}
 
         def sorry(v: Visit, where: gr.HTML, trouble: Trouble) -> dict:
             """The sentence, in its place; everything else stays as it is, on the page too what was typed."""
@@ -254,7 +302,7 @@ def build(bench: Workbench) -> gr.Blocks:
 
         def choose(v: Visit, event: gr.EventData) -> dict:
             v = session.after(v, open_example(int(event.example), v.templates))
-            return picture(v) | {classes: "\n".join(v.classes), upload: None}
+            return other_picture(v) | {classes: "\n".join(v.classes), upload: None}
 
         def bring(v: Visit, file: str | None, text: str, how: str, own_text: str) -> dict:
             trouble_here: dict = {}
@@ -268,7 +316,7 @@ def build(bench: Workbench) -> gr.Blocks:
                 v = session.after(v, session.start(bench, file, subject, names, templates, None))
             except Trouble as trouble:
                 return sorry(v, said_picture, trouble)
-            return picture(v) | trouble_here
+            return other_picture(v) | trouble_here
 
         def gone(v: Visit) -> dict:
             return {said_picture: views.notice(f"The picture looked at stays: {v.subject.caption}")}
@@ -277,7 +325,7 @@ def build(bench: Workbench) -> gr.Blocks:
             e = by_name[v.subject.example or examples[0]["name"]]
             without = bool(event.on) and e["twin"] is not None
             name = e["twin"] if without else e["name"]
-            return picture(session.look_at(bench, v, example_file(name), subject_of(e, without)))
+            return other_picture(session.look_at(bench, v, example_file(name), subject_of(e, without)))
 
         def reclassify(v: Visit, text: str, how: str, own_text: str, truth_index: int | None) -> dict:
             shown = {own: gr.Textbox(visible=how == "own")}
@@ -340,6 +388,102 @@ def build(bench: Workbench) -> gr.Blocks:
             del reply[said_levers]  # what is wrong with a strength still is
             return reply
 
+        def find(v: Visit) -> Iterator[dict]:
+            """The smallest edit that makes the picture what it should be, as far as the search is."""
+            if v.truth is None:
+                return
+            try:
+                for search in bench.search(v.trace, v.classes, v.templates, v.truth):
+                    yield {finder: proofs.finder(v, search)}
+            except Trouble as trouble:
+                yield {finder: proofs.finder(v, trouble=str(trouble))}
+
+        def use(v: Visit, event: gr.EventData) -> dict:
+            """An edit that was found, in place of the present one. What else was found stays on the page."""
+            try:
+                v = session.change(bench, v, Edit.of_suppressed(int(component) for component in event.components))
+            except Trouble as trouble:
+                return sorry(v, said_levers, trouble)
+            return answer(v) | widgets(v)
+
+        def prove(v: Visit, already: object) -> Iterator[dict]:
+            """All the evidence about the picture and the edit, part by part; nothing when it is there already."""
+            key = (v.revision, v.subject, v.classes, v.templates, v.truth, v.target, v.edit)
+            if key == already:
+                return
+            asked, levers_pulled = (v.trace, v.classes, v.templates), bool(v.edit.levers)
+            yield {
+                proved: None,
+                summary: proofs.headline(v) if levers_pulled else proofs.no_edit(),
+                tried: gr.Row(visible=levers_pulled),
+                said_chance: proofs.heading("More than chance?") + proofs.waiting("Trying random edits of this size"),
+                said_dose: proofs.heading("Strength"),
+                ripple: "", elsewhere: "", own_gone: "",
+                really: show_gone(v),
+                lacking: proofs.section("What the SAE misses", proofs.missed_words(bench.missed(*asked))),
+            }  # fmt: skip
+            if levers_pulled:
+                yield from prove_edit(v)
+            yield {proved: key}
+
+        def prove_if_seen(v: Visit, already: object, tab: str) -> Iterator[dict]:
+            if tab == "Evidence":
+                yield from prove(v, already)
+
+        def prove_edit(v: Visit) -> Iterator[dict]:
+            asked = (v.trace, v.classes, v.templates)
+            for controls in bench.controls(*asked, v.target, v.edit):
+                yield {chance: charts.chance(controls)}
+            yield {
+                summary: proofs.headline(v, controls),
+                said_chance: proofs.heading("More than chance?") + proofs.chance_words(controls),
+            }
+            found = []
+            for response in bench.responses(*asked, v.target, v.edit):
+                found.append(response)
+                if len(found) == 1:
+                    yield show_dose(v, found, 0)
+            names = [("all levers together", 0), *((f"#{r.component} alone", k) for k, r in enumerate(found) if k)]
+            yield {answers: found, which: gr.Dropdown(names, value=0, visible=len(found) > 1)}
+            rippled = bench.ripple(*asked, v.target, v.edit)
+            shifted = bench.shifted(*asked, v.attribution, v.edit)
+            yield {
+                summary: proofs.headline(v, controls, rippled),
+                ripple: proofs.section("What else changed", proofs.ripples(rippled, shifted)),
+            }
+            for step in bench.references():
+                if not isinstance(step, References):
+                    told = proofs.waiting("Reading the reference pictures (once)", *step)
+                    yield {elsewhere: proofs.section("On other pictures", told)}
+            for tested in bench.generalize(step, v.edit):
+                told = (
+                    proofs.elsewhere(tested, step) if isinstance(tested, Generalization)
+                    else proofs.waiting("The same edit on the reference pictures", *tested)
+                )  # fmt: skip
+                yield {elsewhere: proofs.section("On other pictures", told)}
+
+        def show_dose(v: Visit, found: list, k: int) -> dict:
+            return {
+                said_dose: proofs.heading("Strength") + proofs.dose_words(found[k], v.classes),
+                dose: charts.dose(found[k], v.classes, v.target),
+            }
+
+        def lend(v: Visit, file: str | None) -> Any:
+            """The picture, to be painted on."""
+            picture = read_picture(file if v.subject.example is None else example_file(v.subject.example))
+            picture.thumbnail((EDITOR_SIDE, EDITOR_SIDE))
+            return np.asarray(picture)
+
+        def take_away(v: Visit, drawing: dict | None) -> str:
+            """The visitor's own twin beside the picture and the edit."""
+            if drawing is None or drawing["composite"] is None:
+                return views.notice("There is no picture above yet. Open this part again to get it.", tone="bad")
+            try:
+                found = session.without_cue(bench, v, drawing["composite"])
+            except Trouble as trouble:
+                return views.notice(str(trouble), tone="bad")
+            return proofs.counterfactual(v, "as you changed it", found)
+
         def step(v: Visit, event: gr.EventData) -> dict:
             if event.step == "reset":
                 v = session.change(bench, v, Edit())
@@ -348,36 +492,48 @@ def build(bench: Workbench) -> gr.Blocks:
             return answer(v) | widgets(v)
 
         # One visitor's changes must not overtake each other: all of them pass one queue, one at a time.
-        turn: dict[str, Any] = {
-            "concurrency_id": "visit", "concurrency_limit": 1, "api_visibility": "private",
-            "show_progress": "hidden",
-        }  # fmt: skip
-        every = turn | {"trigger_mode": "multiple"}  # every press counts, in order
-        latest = turn | {"trigger_mode": "always_last"}  # only the latest counts, read from the widget's value
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        turn = private | {"concurrency_id": "visit", "concurrency_limit": 1}
+        long = private | {"concurrency_id": "evidence", "concurrency_limit": 2}
+        evidence_parts = [proved, summary, tried, said_chance, chance, said_dose, which, dose, answers]
+        evidence_parts += [ripple, elsewhere, really, own_gone, lacking]
+        proving = evidence.select(prove, [visit, proved], evidence_parts, **long)
+        finding = finder.find(find, visit, finder, **long)
+        # A change makes what is still being computed about the old state void.
+        every = turn | {"trigger_mode": "multiple", "cancels": [proving, finding]}  # every press counts, in order
+        latest = turn | {"trigger_mode": "always_last", "cancels": [proving]}  # only the latest value counts
         slow = every | {"show_progress": "minimal", "show_progress_on": [panel]}
         follow = [visit, panel, cards, chart, table, history, steering, *notices]
         ask = [target, wanted, against, levers, patches, heats]
-        all_parts = [*follow, *ask, about, gallery, truth, words]
+        all_parts = [*follow, *ask, about, gallery, truth, words, finder]
+        fresh_parts = [*all_parts, editor, own_gone, own_twin]
         asked_for = [classes, wording, own]
 
-        asked = [
-            gallery.choose(choose, visit, [*all_parts, classes, upload], **slow),
-            upload.upload(bring, [visit, upload, *asked_for], all_parts, **slow),
-            panel.twin(twin, visit, all_parts, **slow),
+        other = panel.twin(twin, visit, fresh_parts, **slow)
+        questions = [
+            gallery.choose(choose, visit, [*fresh_parts, classes, upload], **slow),
+            upload.upload(bring, [visit, upload, *asked_for], fresh_parts, **slow),
+            other,
             gr.on(
                 [classify.click, truth.input, wording.input],
                 reclassify, [visit, *asked_for, truth], [*all_parts, own], **slow,
             ),
             gr.on([wanted.input, against.input], retarget, [visit, wanted, against], [*follow, *ask], **slow),
         ]  # fmt: skip
-        for question_asked in asked:
-            question_asked.then(measure, visit, [visit, cards], **every)
+        for asked in questions:
+            asked.then(measure, visit, [visit, cards], **turn)
+        # The twin can be asked for on any tab: where the evidence is in sight, it follows.
+        other.then(prove_if_seen, [visit, proved, on_tab], evidence_parts, js=NAME_THE_TAB, **long)
         upload.clear(gone, visit, said_picture, **every)
         cards.act(press, visit, [*follow, levers, patches], **every)
         levers.pull(pull, [visit, levers], [*follow, levers], **latest)
         patches.pick(pick, [visit, patches], follow, **latest)
         history.step(step, visit, [*follow, levers, patches], **every)
+        finder.use(use, visit, [*follow, levers, patches], **every)
         compare.select(show_heats, visit, heats, **turn)
+        which.input(show_dose, [visit, answers, which], [said_dose, dose], **turn)
+        own_twin.expand(lend, [visit, upload], editor, **turn)
+        retell.click(take_away, [visit, editor], own_gone, **turn)
 
         endpoints(bench)
     return demo
@@ -430,17 +586,35 @@ def told() -> Iterator[None]:
         raise gr.Error(str(trouble), print_exception=False) from trouble
 
 
-def repair_words(report: Path) -> str:
-    """How often what the first example shows works at large; nothing while there is no report."""
+def read_report(path: Path) -> dict[str, Any]:
+    """How a setup scored on scenes with planted shortcuts, by shortcut; nothing where that is not known."""
     try:
-        levers = json.loads(report.read_text(encoding="utf-8"))["levers"]["attacked"]
-        off, back = (100 * levers[key]["1"] for key in ("off_the_lure", "back_to_truth"))
+        return json.loads(path.read_text(encoding="utf-8"))["levers"]
     except (OSError, KeyError, ValueError):
+        return {}
+
+
+def repair_words(report: dict[str, Any]) -> str:
+    """How often what the first example shows works at large; nothing while there is no report."""
+    if not report:
         return ""
+    off, back = (100 * report["attacked"][key]["1"] for key in ("off_the_lure", "back_to_truth"))
     return (
         "This example was chosen: one suppression repairs it. Over all pictures fooled by a note, one suppression "
         f"moves the prediction off the written word in {off:.0f} %, and, where removing the note itself would, back "
         f"to the right class in {back:.0f} %."
+    )
+
+
+def ceiling_words(report: dict[str, Any], cue: str) -> str:
+    """How often removing a cue repairs a fooled picture, and how often suppressing components does the same."""
+    if not report:
+        return ""
+    found = report[CUES[cue]]
+    return (
+        f"Over {found['fooled_pictures']} held-out scenes fooled by the {cue}, removing it brings the right class back "
+        f"in {100 * found['ceiling_removing_the_cue']:.0f} %; of these, suppressing at most 5 components does in "
+        f"{100 * found['back_to_truth_with_at_most_5']:.0f} %."
     )
 
 

@@ -1,4 +1,9 @@
-"""Train a dictionary: a BatchTopK or TopK SAE of ``sae_lens`` on residuals of a vision tower.
+"""Train a dictionary: a Matryoshka BatchTopK SAE of ``sae_lens`` on residuals of a vision tower.
+
+The first components alone, and the first few hundred, have to reconstruct as well as they can ("Learning Multi-Level
+Features with Matryoshka Sparse Autoencoders", arXiv 2503.17547). So the first ones stay whole concepts, such as a word
+that is read, which a plain SAE of the same size splits into several components that fire together; one lever then
+moves what took several.
 
 The class token decides the prediction but is one token among many, so batches draw it more often than its share.
 """
@@ -9,15 +14,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-from sae_lens import (
-    BatchTopKTrainingSAE,
-    BatchTopKTrainingSAEConfig,
-    TopKTrainingSAE,
-    TopKTrainingSAEConfig,
-)
+from sae_lens import MatryoshkaBatchTopKTrainingSAE, MatryoshkaBatchTopKTrainingSAEConfig
 from sae_lens.config import SAETrainerConfig
 from sae_lens.training.sae_trainer import SAETrainer
 from safetensors.torch import load_file, save_file
@@ -27,12 +26,10 @@ from safetensors.torch import load_file, save_file
 class DictionaryRecipe:
     """Everything that decides what the dictionary training makes, but for the residuals."""
 
-    components: int = 1_024
-    """Components of the dictionary."""
-    k: int = 10
-    """Components active at a token (BatchTopK: on average over a batch)."""
-    architecture: Literal["topk", "batchtopk"] = "topk"
-    """Which SAE of ``sae_lens``."""
+    levels: tuple[int, ...] = (224, 640)
+    """How many of the first components have to reconstruct alone; the last is the size of the dictionary."""
+    k: int = 12
+    """Components active at a token, on average over a batch."""
     class_token_share: float = 0.5
     """Share of a batch that is drawn from class tokens."""
     samples: int = 2_000_000
@@ -60,18 +57,16 @@ def draw_tokens(residuals: torch.Tensor, recipe: DictionaryRecipe) -> Iterator[t
 def train_dictionary(residuals: torch.Tensor, recipe: DictionaryRecipe, folder: Path, device: str) -> None:
     """Train on ``residuals`` ``[N, T, d]`` and write an inference folder of ``sae_lens``, weights in half precision."""
     torch.manual_seed(recipe.seed)
-    common = {
-        "d_in": residuals.shape[-1],
-        "d_sae": recipe.components,
-        "k": recipe.k,
-        "device": device,
-        "normalize_activations": "expected_average_only_in",  # folded into the weights at the end
-    }
-    sae: BatchTopKTrainingSAE | TopKTrainingSAE
-    if recipe.architecture == "batchtopk":
-        sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**common))
-    else:
-        sae = TopKTrainingSAE(TopKTrainingSAEConfig(**common))
+    sae = MatryoshkaBatchTopKTrainingSAE(
+        MatryoshkaBatchTopKTrainingSAEConfig(
+            d_in=residuals.shape[-1],
+            d_sae=recipe.levels[-1],
+            matryoshka_widths=list(recipe.levels),
+            k=recipe.k,
+            device=device,
+            normalize_activations="expected_average_only_in",  # folded into the weights at the end
+        )
+    )
     steps = recipe.samples // recipe.batch
     config = SAETrainerConfig(
         total_training_samples=recipe.samples,
@@ -85,14 +80,13 @@ def train_dictionary(residuals: torch.Tensor, recipe: DictionaryRecipe, folder: 
         device=device,
     )
     SAETrainer(config, sae, draw_tokens(residuals, recipe)).fit()
-    if isinstance(sae, BatchTopKTrainingSAE):
-        calibrate_threshold(sae, residuals, recipe)
+    calibrate_threshold(sae, residuals, recipe)
     sae.save_inference_model(folder)
     halve(folder)
 
 
 @torch.no_grad()
-def calibrate_threshold(sae: BatchTopKTrainingSAE, residuals: torch.Tensor, recipe: DictionaryRecipe) -> None:
+def calibrate_threshold(sae: MatryoshkaBatchTopKTrainingSAE, residuals: torch.Tensor, recipe: DictionaryRecipe) -> None:
     """Set the threshold so that ``k`` components are active on average over many tokens.
 
     The running average that ``sae_lens`` keeps follows the smallest activation of each batch and can leave the saved

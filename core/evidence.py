@@ -28,7 +28,7 @@ from .errors import Trouble
 from .records import Record
 from .steering import MAX_STRENGTH, Edit, Lever, edited, steer
 from .target import Target
-from .trace import Trace
+from .trace import Trace, finish
 
 NEIGHBOURS = 10
 """Each component of an edit is replaced by one of this many components closest to it in energy."""
@@ -36,6 +36,9 @@ NEIGHBOURS = 10
 LONE_NEIGHBOURS = 20
 """The same for an edit of one lever, which has no more different controls than neighbours: 10 could never show that an
 effect is beyond chance. These are just enough; more would be matched worse."""
+
+DIRECTIONS = 32
+"""Random directions an edit is compared with: one batch."""
 
 CHANCE = 0.05
 """The p-value up to which an effect is called beyond chance."""
@@ -117,13 +120,14 @@ def matched_controls(
     draws: int,
     rng: np.random.Generator,
     neighbours: int = NEIGHBOURS,
+    own: bool = False,
 ) -> list[Edit]:
     """`draws` times the same operations on the same tokens, on random components matched in number and in energy.
 
     The energy of a lever is the norm of what it can change, ||f_j|| ||v_j|| over the tokens the edit acts on. Each
-    lever moves to one of the `neighbours` components nearest to it in energy, of those active on these tokens, not in
-    the edit and not yet in the control; where fewer are left than the edit has levers, the control takes them all. A
-    set lever keeps its size in the units of x, strength * ||v_j||, as far as strengths go.
+    lever moves to one of the `neighbours` components nearest to it in energy, of those active on these tokens and not
+    yet in the control, and, but for `own`, not in the edit; where fewer are left than the edit has levers, the control
+    takes them all. A set lever keeps its size in the units of x, strength * ||v_j||, as far as strengths go.
 
     The most energetic components have neighbours on one side only: their controls are somewhat too weak. Raises Trouble
     for a component the dictionary, or a token the picture, does not have.
@@ -135,7 +139,7 @@ def matched_controls(
     energies = (sizes * _norms(components, dictionary)).astype(np.float32)
 
     active = _active(activations, edit, dictionary)
-    others = np.flatnonzero(~np.isin(active.component, components))
+    others = np.flatnonzero(own | ~np.isin(active.component, components))
     k = min(len(components), len(others))
     picks = rng.integers(0, np.minimum(neighbours, len(others) - np.arange(k)), size=(draws, k))
     taken = np.zeros((draws, len(others)), dtype=bool)
@@ -195,9 +199,9 @@ class Controls(Record):
     chance when few of the controls lie as far out as it. That says that the choice of components matters to the target
     here; it does not say that the effect is large, wanted, or the same on another picture.
 
-    Two things put an effect beyond chance more often than `p_value` says. A choice among many components by their
-    measured effect. And that controls leave out the edit's own components: a blind pick that happens to hit one that
-    matters has no equal among them (of random edits of five components, one in eight was seen to pass).
+    Controls may hold some of the edit's own components, though not all: a blind pick can hit one that matters, and if
+    controls could not, such a pick would look like a choice. An edit whose components were chosen among many by their
+    measured effect is more often beyond chance than `p_value` says.
     """
 
     effect: float
@@ -249,15 +253,10 @@ def _ask_for_a_lever(edit: Edit) -> None:
 def _answers(clip: SplitClip, trace: Trace, residuals: Tensor, classifier: Tensor) -> Tensor:
     """Logits [B, C] of residuals [B, T, d] of one picture, against unit class vectors [C, p].
 
-    A residual that nothing changed keeps the trace's embedding, and every embedding meets the classes alone: batches
-    round differently, by a few 1e-7, and an edit that does nothing should be seen to do nothing.
+    Every embedding meets the classes alone: batches round differently, by a few 1e-7, and an edit that does nothing
+    should be seen to do nothing.
     """
-    embeddings = clip.place(trace.embedding).repeat(len(residuals), 1)
-    changed = (residuals != clip.place(trace.residual)).flatten(1).any(1)
-    if changed.any():
-        embeddings[changed] = clip.finish(residuals[changed])
-    scale = clip.logit_scale
-    return torch.stack([logits(z, classifier, scale) for z in embeddings])
+    return torch.stack([logits(z, classifier, clip.logit_scale) for z in finish(clip, trace, residuals)])
 
 
 def _distinct(edits: Sequence[Edit]) -> list[Edit]:
@@ -277,9 +276,9 @@ def controls(
 ) -> Iterator[Controls]:
     """The edit's effect among those of its controls, against unit class vectors [C, p], after every batch of 32.
 
-    The last one holds `draws` random directions and at most `draws` matched controls, no two of them the same: fewer
-    where the picture has no more, and at most 20 for an edit of one lever. Raises Trouble for an empty edit, for a
-    target that is not among the classes, and as `steering.shift`; as with any generator, when the first is asked for.
+    The last one holds `DIRECTIONS` random directions and at most `draws` matched controls, no two of them the same:
+    fewer where the picture has no more, and at most 20 for an edit of one lever. Raises Trouble for an empty edit, for
+    a target that is not among the classes, and as `steering.shift`; as with any generator, when the first is asked for.
     """
     _ask_for_a_lever(edit)
     rng = np.random.default_rng(seed)
@@ -291,9 +290,12 @@ def controls(
         return (after - before).cpu().numpy().astype(np.float32)
 
     neighbours = NEIGHBOURS if len(edit.levers) > 1 else LONE_NEIGHBOURS
-    drawn = matched_controls(f, edit, dictionary, _TRIES * draws, rng, neighbours)
+    drawn = matched_controls(f, edit, dictionary, _TRIES * draws, rng, neighbours, own=len(edit.levers) > 1)
     # A control of fewer levers would be no match, and one that is drawn twice counts once: it is no second witness.
-    matched = _distinct([control for control in drawn if len(control.levers) == len(edit.levers)])[:draws]
+    itself = set(_components(edit).tolist())
+    matched = _distinct(
+        [one for one in drawn if len(one.levers) == len(itself) and set(_components(one).tolist()) != itself]
+    )[:draws]
     rival_edit = by_activation(f, edit, dictionary)
     edits = [edit, rival_edit, *matched]
     measured, directions = np.zeros((2, 0), dtype=np.float32)
@@ -301,10 +303,8 @@ def controls(
         part = effects(steer(x, f, edits[start : start + _BATCH], dictionary))
         measured = np.concatenate([measured, part])
         yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit)
-    for start in range(0, draws, _BATCH):
-        part = effects(random_directions(x, f, edit, dictionary, min(_BATCH, draws - start), rng))
-        directions = np.concatenate([directions, part])
-        yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit)
+    directions = effects(random_directions(x, f, edit, dictionary, DIRECTIONS, rng))
+    yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit)
 
 
 # ---- doses

@@ -24,7 +24,7 @@ from .prompts import unknown_words
 from .records import Record
 from .steering import Edit, steer
 from .target import Target
-from .trace import Trace
+from .trace import Trace, finish
 
 VOCABULARY = Path(__file__).parents[1] / "assets" / "vocabulary.txt"
 
@@ -168,11 +168,7 @@ def ripples(
     found = []
     for start in range(0, len(edits), batch):
         steered = steer(x, trace.activations, edits[start : start + batch], dictionary)
-        # What no edit changed keeps the picture's own embedding: another batch would round it differently.
-        embeddings = clip.place(trace.embedding).repeat(len(steered), 1)
-        moved = (steered != x).flatten(1).any(1)
-        if moved.any():
-            embeddings[moved] = clip.finish(steered[moved])
+        embeddings = finish(clip, trace, steered)
         changes = concept_change(trace.embedding, embeddings, vocabulary_classifier, clip.logit_scale)
         # The target is linear in the logits: its effect is the target of their changes.
         of_classes = concept_change(trace.embedding, embeddings, classifier, clip.logit_scale)

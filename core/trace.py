@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .clip import SplitClip
 from .dictionary import Activations, Dictionary
@@ -44,3 +45,17 @@ def trace_crops(clip: SplitClip, dictionary: Dictionary, crops: Sequence[np.ndar
         )
         for crop, x, z in zip(crops, residual, embedding, strict=True)
     )
+
+
+def finish(clip: SplitClip, trace: Trace, residuals: Tensor) -> Tensor:
+    """Residuals [B, T, d] of one picture, edited or not -> image embeddings [B, p]. No gradients.
+
+    A residual that no edit changed keeps the trace's embedding: batches round differently, by a few 1e-7, and an edit
+    that does nothing should be seen to do nothing.
+    """
+    embeddings = clip.place(trace.embedding).repeat(len(residuals), 1)
+    changed = (residuals != clip.place(trace.residual)).flatten(1).any(1)
+    if changed.any():
+        with torch.no_grad():
+            embeddings[changed] = clip.finish(residuals[changed])
+    return embeddings

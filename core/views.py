@@ -1,4 +1,4 @@
-"""What the visitor sees: plain values in, HTML out. Every text that someone typed passes `_text`."""
+"""What the visitor sees: plain values in, HTML out. Every text that someone typed passes `escaped`."""
 
 import html
 import json
@@ -52,8 +52,8 @@ class Range:
 
 def header(title: str, claim: str, setup: str, about: str) -> str:
     """The top of the page: what this is and which setup answers."""
-    return f"""<header class="top"><div><h1>{_text(title)}</h1><p class="claim">{_text(claim)}</p></div>
-<p class="setup"><span class="tag">Setup</span> <b>{_text(setup)}</b> <span>{_text(about)}</span></p></header>"""
+    return f"""<header class="top"><div><h1>{escaped(title)}</h1><p class="claim">{escaped(claim)}</p></div>
+<p class="setup"><span class="tag">Setup</span> <b>{escaped(setup)}</b> <span>{escaped(about)}</span></p></header>"""
 
 
 def foot() -> str:
@@ -64,7 +64,7 @@ def foot() -> str:
 
 def notice(*sentences: str, tone: str = "quiet") -> str:
     """Sentences for the visitor. The live region stays in the page when there is nothing to say."""
-    said = "".join(f'<p class="notice {tone}">{_text(words)}</p>' for words in sentences if words)
+    said = "".join(f'<p class="notice {tone}">{escaped(words)}</p>' for words in sentences if words)
     return f'<div role="status">{said}</div>'
 
 
@@ -84,8 +84,8 @@ def panel(visit: Visit, cue: str | None = None, shown: int = PANEL_CLASSES) -> s
     tone, words = flip_words(c, pulled)
     legend = '<span class="key now"></span>now'
     if pulled:
-        legend = f'<span class="key was"></span>before {legend} ({_count(pulled, "lever")})'
-    caption, height, width = _text(visit.subject.caption), *visit.trace.crop.shape[:2]
+        legend = f'<span class="key was"></span>before {legend} ({count(pulled, "lever")})'
+    caption, height, width = escaped(visit.subject.caption), *visit.trace.crop.shape[:2]
     return f"""<section class="panel" aria-label="Picture and prediction">
 <figure class="seen"><img src="{picture_uri(visit.trace.crop)}" alt="{caption} (as the model sees it)" width="{width}"
  height="{height}"><figcaption>{caption}<small>As the model sees it, {width} × {height} px</small></figcaption>
@@ -98,7 +98,7 @@ def panel(visit: Visit, cue: str | None = None, shown: int = PANEL_CLASSES) -> s
 
 def flip_words(comparison: Comparison, levers: int) -> tuple[str, str]:
     """(tone, sentence): whether the predicted class changed."""
-    was, now = (f"“{_text(p.best)}”" for p in (comparison.before, comparison.after))
+    was, now = (f"“{escaped(p.best)}”" for p in (comparison.before, comparison.after))
     if not levers:
         return "still", f"CLIP says {now}. No lever pulled yet."
     if comparison.flipped:
@@ -108,9 +108,7 @@ def flip_words(comparison: Comparison, levers: int) -> tuple[str, str]:
 
 def _moved(c: Comparison, pulled: int) -> str:
     if not pulled:
-        return (
-            f'<span class="wide">probabilities among {_count(len(c.before.classes), "class", "es")}, no others</span>'
-        )
+        return f'<span class="wide">probabilities among {count(len(c.before.classes), "class", "es")}, no others</span>'
     return f'embedding cosine {c.cosine:.3f}<span class="wide"> between before and now (1 = unchanged)</span>'
 
 
@@ -118,19 +116,19 @@ def _twin(visit: Visit, cue: str | None) -> str:
     if cue is None:
         return ""
     words = f"Show with the {cue}" if visit.subject.twin else f"Show without the {cue}"
-    return f"""<button type="button" class="act twin" data-twin aria-pressed="{_flag(visit.subject.twin)}"
->{_text(words)}</button>"""
+    return f"""<button type="button" class="act twin" data-twin aria-pressed="{flag(visit.subject.twin)}"
+>{escaped(words)}</button>"""
 
 
 def _bar(c: Comparison, k: int, pulled: bool) -> str:
     was, now = float(c.before.probabilities[k]), float(c.after.probabilities[k])
-    name = _text(c.before.classes[k])
-    change = f'<span class="was">{_percent(was)} →</span> ' if pulled else ""
-    said = f"{_percent(was)} % before, {_percent(now)} % now" if pulled else f"{_percent(now)} %"
+    name = escaped(c.before.classes[k])
+    change = f'<span class="was">{percent(was)} →</span> ' if pulled else ""
+    said = f"{percent(was)} % before, {percent(now)} % now" if pulled else f"{percent(now)} %"
     return f"""<li class="bar{" best" if k == c.after.top else ""}"><span class="name" title="{name}">{name}</span>
 <span class="track" role="img" aria-label="{name}: {said}"><i class="was" style="width:{100 * was * pulled:.1f}%"></i><i
  class="now" style="width:{100 * now:.1f}%"></i></span>
-<span class="value">{change}<b>{_percent(now)} %</b></span></li>"""
+<span class="value">{change}<b>{percent(now)} %</b></span></li>"""
 
 
 # ---- image tab
@@ -139,8 +137,8 @@ def _bar(c: Comparison, k: int, pulled: bool) -> str:
 def gallery(examples: Sequence[Example], thumbs: Sequence[str], chosen: str | None) -> str:
     """The examples as buttons; `chosen` is a name."""
     cells = "".join(
-        f"""<button type="button" class="example" data-example="{k}" aria-pressed="{_flag(e["name"] == chosen)}">
-<img src="{thumb}" alt="" width="224" height="224"><span>{_text(e["sentence"])}</span></button>"""
+        f"""<button type="button" class="example" data-example="{k}" aria-pressed="{flag(e["name"] == chosen)}">
+<img src="{thumb}" alt="" width="224" height="224"><span>{escaped(e["sentence"])}</span></button>"""
         for k, (e, thumb) in enumerate(zip(examples, thumbs, strict=True))
     )
     return f'<div class="gallery" role="group" aria-label="Examples">{cells}</div>'
@@ -151,12 +149,12 @@ def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) ->
     if not unknown:
         return ""
     said = "; ".join(
-        f"“{_text(name)}”" if " ".join(words) == name.lower() else f"“{_text(name)}” ({_text(', '.join(words))})"
+        f"“{escaped(name)}”" if " ".join(words) == name.lower() else f"“{escaped(name)}” ({escaped(', '.join(words))})"
         for name, words in unknown.items()
     )
     return f"""<div class="notice warn" role="status">
 <p class="listed">This demo model has never seen {said}: expect noise there.</p>
-<details><summary>The {len(known)} words it knows</summary><p>{_text(", ".join(known))}</p></details></div>"""
+<details><summary>The {len(known)} words it knows</summary><p>{escaped(", ".join(known))}</p></details></div>"""
 
 
 # ---- attribution tab
@@ -166,9 +164,9 @@ def target_line(visit: Visit, logit_scale: float) -> str:
     """The target's value and what of it the components can explain."""
     a = visit.attribution
     share = a.completeness.error_share or 0.0
-    return f"""<p class="target">{_target(visit)} stands at <b>{_signed(a.value)} logits</b>
+    return f"""<p class="target">{target_words(visit)} stands at <b>{signed(a.value)} logits</b>
 <small>(a logit is {logit_scale:.0f} × cosine). Predicted contributions: activation × gradient, summed over tokens.
-<b>The SAE misses {_percent(share)} %</b> of what flows into this target; no component
+<b>The SAE misses {percent(share)} %</b> of what flows into this target; no component
  speaks for that part.</small></p>"""
 
 
@@ -176,7 +174,7 @@ def cards(visit: Visit) -> str:
     """Two columns, for and against. The picture stands once (--picture), each heatmap is a few bytes."""
     strongest = max((abs(part.total) for part in visit.parts), default=1.0)
     halves = []
-    wanted, other = f"“{_text(visit.wanted)}”", f"“{_text(visit.against)}”"
+    wanted, other = f"“{escaped(visit.wanted)}”", f"“{escaped(visit.against)}”"
     alone = visit.against is None
     for tone, shape, title, found in (
         ("for", "▲", f"For {wanted}{'' if alone else f', against {other}'}", [p for p in visit.parts if p.total > 0]),
@@ -214,17 +212,17 @@ def _agreement(visit: Visit) -> str:
 
 
 def _card(part: Part, visit: Visit, strongest: float) -> str:
-    tone, shape = _sign(part.total)
+    tone, shape = sign(part.total)
     lever = _lever_of(visit.edit, part.component)
     suppressed = lever is not None and lever.operation == "suppress"
     amplified = lever is not None and lever.operation == "scale" and lever.strength > 1
     patches = part.total - part.on_cls
     return f"""<li class="card {tone}{" pulled" if lever else ""}" id="component-{part.component}">{_heat(part)}
 <div class="facts"><p class="number"><b>#{part.component}</b>
-<span class="sum"><span aria-hidden="true">{shape}</span> {_signed(part.total)} <small>logits</small></span></p>
+<span class="sum"><span aria-hidden="true">{shape}</span> {signed(part.total)} <small>logits</small></span></p>
 <p class="scale" aria-hidden="true"><i style="width:{100 * abs(part.total) / strongest:.0f}%"></i></p>
 <p class="detail measured">{_measured(part.total, part.measured)}</p>
-<p class="detail">by patches {_signed(patches)}, by CLS {_signed(part.on_cls)}</p>
+<p class="detail">by patches {signed(patches)}, by CLS {signed(part.on_cls)}</p>
 <p class="detail">activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches</p>
 <p class="actions">{_toggle(part.component, "suppress", suppressed, "Suppress", "Suppressed ✓")}
 {_toggle(part.component, "amplify", amplified, "Amplify", "Amplified ✓")}</p></div></li>"""
@@ -233,7 +231,7 @@ def _card(part: Part, visit: Visit, strongest: float) -> str:
 def _measured(predicted: float, measured: float | None) -> str:
     if measured is None:
         return "measuring …"
-    said = f"measured {_signed(measured)} logits"
+    said = f"measured {signed(measured)} logits"
     doubt = disagreement(predicted, measured)
     return f"{said}: <b>{doubt}, trust this one</b>" if doubt else said
 
@@ -255,7 +253,7 @@ def disagreement(predicted: float, measured: float) -> str:
 
 def _toggle(component: int, action: str, on: bool, offer: str, done: str) -> str:
     return f"""<button type="button" class="act" data-component="{component}" data-action="{action}"
- aria-pressed="{_flag(on)}" aria-label="{offer} component {component}">{done if on else offer}</button>"""
+ aria-pressed="{flag(on)}" aria-label="{offer} component {component}">{done if on else offer}</button>"""
 
 
 # ---- steering tab
@@ -270,7 +268,7 @@ def history(visit: Visit) -> str:
     )
     return '<div class="history" role="group" aria-label="History">{}</div>'.format(
         "".join(
-            f'<button type="button" class="act" data-step="{step}" aria-disabled="{_flag(not on)}">{words}</button>'
+            f'<button type="button" class="act" data-step="{step}" aria-disabled="{flag(not on)}">{words}</button>'
             for step, words, on in buttons
         )
     )
@@ -289,14 +287,14 @@ def levers(visit: Visit) -> str:
 def _lever(lever: Lever, part: Part) -> str:
     c, operation = lever.component, lever.operation
     choices = "".join(
-        f"""<button type="button" role="radio" data-operation="{key}" aria-checked="{_flag(key == operation)}"
+        f"""<button type="button" role="radio" data-operation="{key}" aria-checked="{flag(key == operation)}"
  tabindex="{0 if key == operation else -1}">{word}</button>"""
         for key, word in OPERATIONS.items()
     )
-    tone, shape = _sign(part.total)
+    tone, shape = sign(part.total)
     standing = "<small>not active in this picture</small>"
     if part.peak:
-        standing = f"""<span class="sum {tone}"><span aria-hidden="true">{shape}</span> {_signed(part.total)}
+        standing = f"""<span class="sum {tone}"><span aria-hidden="true">{shape}</span> {signed(part.total)}
  <small>logits</small></span>"""
     ranges = {key: Range.of(key, part.peak) for key in UNITS}
     data = " ".join(f'data-{key}="{r.low:g} {r.high:g} {r.step:g} {r.start:g}"' for key, r in ranges.items())
@@ -333,12 +331,12 @@ def patches(visit: Visit, cls_in_scope: bool = True) -> str:
         f'<div role="row">{"".join(_cell(r, c, columns, chosen) for c in range(columns))}</div>' for r in range(rows)
     )
     everywhere = visit.edit.tokens is None
-    cls = f"""<button type="button" class="all" data-cls aria-pressed="{_flag(0 in chosen)}"
+    cls = f"""<button type="button" class="all" data-cls aria-pressed="{flag(0 in chosen)}"
  title="The token the prediction is read from">CLS too</button>"""
     return f"""<div class="patches{" everywhere" if everywhere else ""}" data-revision="{visit.revision}">
 <p class="where">Acts on <output>{tokens_words(visit.edit.tokens, rows * columns)}</output>
 <span class="buttons">{cls if cls_in_scope else ""}<button type="button" class="all" data-all
- aria-pressed="{_flag(everywhere)}">All tokens</button></span></p>
+ aria-pressed="{flag(everywhere)}">All tokens</button></span></p>
 <div class="grid" role="grid" aria-multiselectable="true" aria-label="Patches the edit acts on"
  style="--cols:{columns};--rows:{rows};background-image:url({picture_uri(visit.trace.crop)})">{cells}</div>
 <p class="hint">Click or paint patches to confine the edit to them; CLS, the token the prediction is read from, is
@@ -358,7 +356,7 @@ def tokens_words(tokens: Sequence[int] | None, n_patches: int) -> str:
 def _cell(row: int, column: int, columns: int, chosen: set[int]) -> str:
     token = row * columns + column + 1
     return f"""<button type="button" role="gridcell" data-patch="{token}" tabindex="{0 if token == 1 else -1}"
- aria-selected="{_flag(token in chosen)}" aria-label="row {row + 1}, column {column + 1}"></button>"""
+ aria-selected="{flag(token in chosen)}" aria-label="row {row + 1}, column {column + 1}"></button>"""
 
 
 # ---- before / after tab
@@ -379,12 +377,12 @@ def chart(visit: Visit) -> str:
 
 def _pair(c: Comparison, k: int) -> str:
     was, now = float(c.before.probabilities[k]), float(c.after.probabilities[k])
-    name = _text(c.before.classes[k])
+    name = escaped(c.before.classes[k])
     return f"""<li{' class="best"' if k == c.after.top else ""}><span class="name" title="{name}">{name}</span>
-<span class="pair" role="img" aria-label="{name}: before {_percent(was)} %, after {_percent(now)} %">
+<span class="pair" role="img" aria-label="{name}: before {percent(was)} %, after {percent(now)} %">
 <span class="track"><i class="was" style="width:{100 * was:.1f}%"></i></span>
 <span class="track"><i class="now" style="width:{100 * now:.1f}%"></i></span></span>
-<span class="value"><span>{_percent(was)} %</span><b>{_percent(now)} %</b></span></li>"""
+<span class="value"><span>{percent(was)} %</span><b>{percent(now)} %</b></span></li>"""
 
 
 def table(comparison: Comparison) -> str:
@@ -399,11 +397,11 @@ def table(comparison: Comparison) -> str:
 def _row(c: Comparison, k: int) -> str:
     was, now = float(c.before.probabilities[k]), float(c.after.probabilities[k])
     change = float(c.logit_change[k])
-    tone, shape = _sign(change) if abs(change) >= 0.005 else ("same", "=")
-    name = _text(c.before.classes[k])
-    return f"""<tr><th scope="row" title="{name}">{name}</th><td>{_percent(was)} → <b>{_percent(now)}</b></td>
-<td>{_signed(100 * (now - was), 1)}</td><td>{_plain(c.before.logits[k])} → <b>{_plain(c.after.logits[k])}</b></td>
-<td class="{tone}"><span aria-hidden="true">{shape}</span> {_signed(change)}</td>
+    tone, shape = sign(change) if abs(change) >= 0.005 else ("same", "=")
+    name = escaped(c.before.classes[k])
+    return f"""<tr><th scope="row" title="{name}">{name}</th><td>{percent(was)} → <b>{percent(now)}</b></td>
+<td>{signed(100 * (now - was), 1)}</td><td>{_plain(c.before.logits[k])} → <b>{_plain(c.after.logits[k])}</b></td>
+<td class="{tone}"><span aria-hidden="true">{shape}</span> {signed(change)}</td>
 <td>{c.before.ranks[k]} → <b>{c.after.ranks[k]}</b></td></tr>"""
 
 
@@ -425,13 +423,13 @@ def heat_pair(visit: Visit, before: Support, after: Support) -> str:
     peak = max(float(np.abs(heat).max()) for heat in heats) or 1.0
     both = "".join(
         f"""<figure><span class="heat large" role="img" aria-label="{s.when}: contribution of each patch"><i
- style="background-image:url({heat_uri(heat, peak)})"></i></span><figcaption><b>{s.when}: {_signed(s.value)} logits</b>
-<small>by patches {_signed(float(heat.sum()))}, by CLS {_signed(float(s.tokens[0]))}</small></figcaption></figure>"""
+ style="background-image:url({heat_uri(heat, peak)})"></i></span><figcaption><b>{s.when}: {signed(s.value)} logits</b>
+<small>by patches {signed(float(heat.sum()))}, by CLS {signed(float(s.tokens[0]))}</small></figcaption></figure>"""
         for s, heat in zip((before, after), heats, strict=True)
     )
     return f"""<section class="heats" style="--picture:url({picture_uri(visit.trace.crop)})">
-<h3>Where {_target(visit)} is supported <small>predicted contribution of all components by patch, in logits; same scale,
- full colour at {peak:.2g} logits</small></h3><div class="two">{both}</div>
+<h3>Where {target_words(visit)} is supported <small>predicted contribution of all components by patch, in logits; same
+ scale, full colour at {peak:.2g} logits</small></h3><div class="two">{both}</div>
 <p class="legend"><span class="key for"></span>▲ speaks for <span class="key against"></span>▼ speaks against</p>
 </section>"""
 
@@ -440,7 +438,7 @@ def heat_pair(visit: Visit, before: Support, after: Support) -> str:
 
 
 def _heat(part: Part, size: str = "") -> str:
-    words = f"Where component {part.component} acts; its strongest patch: {_signed(_strongest(part.heat))} logits"
+    words = f"Where component {part.component} acts; its strongest patch: {signed(_strongest(part.heat))} logits"
     return f"""<span class="heat {size}" role="img" aria-label="{words}" title="{words}"><i
  style="background-image:url({heat_uri(part.heat)})"></i>{_nowhere(part)}</span>"""
 
@@ -459,24 +457,29 @@ def _lever_of(edit: Edit, component: int) -> Lever | None:
     return next((lever for lever in edit.levers if lever.component == component), None)
 
 
-def _target(visit: Visit) -> str:
-    against = "" if visit.against is None else f" against “{_text(visit.against)}”"
-    return f"“{_text(visit.wanted)}”{against}"
+def target_words(visit: Visit) -> str:
+    """The target by the names of its classes."""
+    against = "" if visit.against is None else f" against “{escaped(visit.against)}”"
+    return f"“{escaped(visit.wanted)}”{against}"
 
 
-def _text(words: object) -> str:
+def escaped(words: object) -> str:
+    """Text as HTML shows it, never as HTML reads it."""
     return html.escape(str(words), quote=True)
 
 
-def _flag(on: bool) -> str:
+def flag(on: bool) -> str:
+    """A truth value as attributes write it."""
     return str(bool(on)).lower()
 
 
-def _count(n: int, word: str, ending: str = "s") -> str:
+def count(n: int, word: str, ending: str = "s") -> str:
+    """A number and what it counts."""
     return f"{n} {word}{'' if n == 1 else ending}"
 
 
-def _signed(value: float, digits: int = 2) -> str:
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign; what rounds to nothing is ±0."""
     rounded = f"{abs(value):.{digits}f}"
     if float(rounded) == 0:
         return f"±{rounded}"
@@ -487,12 +490,13 @@ def _plain(value: float) -> str:
     return f"{value:.2f}".replace("-", MINUS)
 
 
-def _sign(value: float) -> tuple[str, str]:
+def sign(value: float) -> tuple[str, str]:
     """(class, shape): the sign is told by shape and sign, colour only repeats it."""
     return ("for", "▲") if value >= 0 else ("against", "▼")
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """0 to 1 -> whole percent; what is not quite none, or not quite all, says so."""
     if 0 < share < 0.005:
         return "&lt; 1"
     if 0.995 < share < 1:

@@ -98,6 +98,16 @@ class Part(Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Gone(Record):
+    """What the model says when the cue is really gone from the picture."""
+
+    prediction: Prediction
+    """Of the picture without the cue, and without any edit."""
+    cosine: float
+    """Between the embeddings of that picture and of the visit's, as its edit leaves it, -1 to 1."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Visit(Record):
     """All that one visitor set and was told."""
 
@@ -234,6 +244,14 @@ def lever(component: int, operation: Any, strength: str | float) -> Lever:
         raise Trouble(
             f"“{str(strength)[:40]}” is not a number. Type one such as 0.5, 2 or −1; nothing was changed."
         ) from error
+
+
+def without_cue(bench: Workbench, visit: Visit, source: Source | None) -> Gone:
+    """What the model says of the picture's twin. Raises Trouble for a picture that cannot be read."""
+    twin = bench.open(source)
+    edited = bench.steer(visit.trace, visit.edit)
+    a, b = (z / np.linalg.norm(z) for z in (twin.embedding, edited.embedding))
+    return Gone(bench.classify(twin, visit.classes, visit.templates), float(np.clip(a @ b, -1, 1)))
 
 
 def afterwards(bench: Workbench, visit: Visit) -> tuple[Trace, Attribution]:

@@ -1,11 +1,13 @@
 """The facade: every question the app asks is one method, plain values in, plain values out.
 
 A picture is opened once; every later question starts from its trace and runs only the layers after L. Nothing
-a visitor does is kept here: the only state is a cache of class vectors, which depend on texts alone.
+a visitor does is kept here: the only state is what depends on the setup alone, class vectors and how it reads the
+reference pictures. Long answers are generators: they tell how far they are, and whoever stops asking stops them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 import torch
@@ -13,13 +15,17 @@ from torch import Tensor
 
 from .attribution import Attribution, Method, attribute, measured_effects
 from .catalog import Setup, SetupCard
-from .clip import text_classifier
+from .clip import TEMPLATES, text_classifier
 from .comparison import Comparison, Prediction, compare, predict
+from .evidence import Controls, Missed, Response, controls, missed, responses
+from .finder import Search, find_edit
 from .pictures import Source, read_picture
 from .prompts import unknown_words
+from .references import Generalization, Progress, References, generalize, read_references
+from .ripple import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
 from .steering import Edit, edited, steer
 from .target import Target
-from .trace import Trace, trace_crops
+from .trace import Trace, finish, trace_crops
 
 CACHED_CLASSIFIERS = 64
 _BATCH = 32
@@ -37,6 +43,10 @@ class Workbench:
     def __init__(self, setup: Setup) -> None:
         """Work with `setup`."""
         self.setup = setup
+        self._vocabulary = read_vocabulary()
+        self._reading = Lock()
+        self._readings = read_references(setup.clip, setup.dictionary)
+        self._references: References | None = None
 
         @lru_cache(maxsize=CACHED_CLASSIFIERS)
         def classifier(classes: Names, templates: Names) -> Tensor:
@@ -91,7 +101,7 @@ class Workbench:
             crop=trace.crop,
             residual=residual[0].cpu().numpy(),
             activations=edited(trace.activations, edit, self.setup.dictionary),
-            embedding=self._embeddings(trace, residual)[0].cpu().numpy(),
+            embedding=finish(self.setup.clip, trace, residual)[0].cpu().numpy(),
             grid=trace.grid,
         )
 
@@ -107,24 +117,73 @@ class Workbench:
         classifier = self._classifier(classes, templates)
         found = []
         for start in range(0, len(edits), _BATCH):
-            after = self._embeddings(trace, self._steered(trace, edits[start : start + _BATCH]))
+            after = finish(self.setup.clip, trace, self._steered(trace, edits[start : start + _BATCH]))
             scale = self.setup.clip.logit_scale
             found += [compare(trace.embedding, z, classifier, classes, scale) for z in after]
         return tuple(found)
 
+    # Evidence
+
+    def missed(self, trace: Trace, classes: Names, templates: Names) -> Missed:
+        """What the dictionary misses of the picture, and what that costs."""
+        classifier = self._classifier(classes, templates)
+        return missed(self.setup.clip, self.setup.dictionary, trace, classifier, classes)
+
+    def controls(
+        self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit
+    ) -> Iterator[Controls]:
+        """The edit's effect among those of random edits of its size, after every batch of them."""
+        classifier = self._classifier(classes, templates)
+        return controls(self.setup.clip, self.setup.dictionary, trace, classifier, target, edit)
+
+    def responses(
+        self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit
+    ) -> Iterator[Response]:
+        """The whole edit at every dose, then each of its levers alone."""
+        classifier = self._classifier(classes, templates)
+        return responses(self.setup.clip, self.setup.dictionary, trace, classifier, target, edit)
+
+    def ripple(self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit) -> Ripple:
+        """What the edit changed besides the target, over the probe words this setup knows."""
+        words = self._probes(classes)
+        classifier, probes = self._classifier(classes, templates), self._classifier(words, templates)
+        return ripple(self.setup.clip, self.setup.dictionary, trace, classifier, target, edit, words, probes)
+
+    def shifted(self, trace: Trace, classes: Names, templates: Names, before: Attribution, edit: Edit) -> Shifted:
+        """The other components whose contribution to the target of `before` the edit changed most."""
+        after = self.attribute(self.steer(trace, edit), classes, templates, before.target, before.method)
+        return attribution_changes(before, after, edit)
+
+    def search(self, trace: Trace, classes: Names, templates: Names, truth: int) -> Iterator[Search]:
+        """The smallest set of suppressions that makes the model say class `truth`, the answer last."""
+        classifier, probes = (self._classifier(names, templates) for names in (classes, self._probes(classes)))
+        return find_edit(self.setup.clip, self.setup.dictionary, trace, classifier, truth, probes)
+
+    def references(self) -> Iterator[Progress | References]:
+        """The reference pictures as this setup reads them: how far it is, and at last all of them.
+
+        They are read once. Whoever asks meanwhile takes part in the same reading, and who stops asking leaves it to
+        the next one where it is.
+        """
+        while self._references is None:
+            with self._reading:
+                if self._references is not None:
+                    break
+                step = next(self._readings)
+                if isinstance(step, References):
+                    self._references = step
+                    break
+            yield step
+        yield self._references
+
+    def generalize(self, references: References, edit: Edit) -> Iterator[Progress | Generalization]:
+        """What the edit does to the reference pictures: how far it is, and at last the answer."""
+        classifier = self._classifier(references.classes, TEMPLATES["single"])
+        return generalize(self.setup.clip, self.setup.dictionary, references, classifier, edit)
+
+    def _probes(self, classes: Names) -> Names:
+        return probe_words(self._vocabulary, self.card.knows, classes)
+
     def _steered(self, trace: Trace, edits: Sequence[Edit]) -> Tensor:
         x = self.setup.clip.place(trace.residual)
         return steer(x, trace.activations, edits, self.setup.dictionary)
-
-    def _embeddings(self, trace: Trace, residuals: Tensor) -> Tensor:
-        """Embeddings [B, p] of residuals [B, T, d] of one picture.
-
-        A residual that no edit changed keeps the trace's embedding: batches round differently, by a few 1e-7,
-        and an edit that does nothing should be seen to do nothing.
-        """
-        clip = self.setup.clip
-        embeddings = clip.place(trace.embedding).repeat(len(residuals), 1)
-        changed = (residuals != clip.place(trace.residual)).flatten(1).any(1)
-        if changed.any():
-            embeddings[changed] = clip.finish(residuals[changed])
-        return embeddings

@@ -12,7 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app import repair_words
+from app import ceiling_words, read_report, repair_words
 from core.catalog import load_setup
 from core.clip import TEMPLATES
 from core.steering import Edit
@@ -164,8 +164,17 @@ def test_targets_that_are_not_there(ask: Ask) -> None:
 
 def test_the_chosen_example_says_how_often_it_works(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    assert repair_words(report) == ""
+    assert repair_words(read_report(report)) == ""
     report.write_text('{"levers": {"attacked": {"off_the_lure": {"1": 0.714}, "back_to_truth": {"1": 0.5}}}}')
-    assert "71 %" in repair_words(report) and "50 %" in repair_words(report)
-    report.write_text('{"levers": {}}')
-    assert repair_words(report) == ""
+    assert "71 %" in repair_words(read_report(report)) and "50 %" in repair_words(read_report(report))
+    report.write_text("{}")
+    assert repair_words(read_report(report)) == ""
+
+
+def test_the_repaired_share_stands_beside_its_ceiling() -> None:
+    found = {
+        "fooled_pictures": 477, "ceiling_removing_the_cue": 0.985, "back_to_truth_with_at_most_5": 0.596,
+    }  # fmt: skip
+    said = ceiling_words({"attacked": found}, "note")
+    assert "477" in said and "98 %" in said and "60 %" in said
+    assert ceiling_words({}, "note") == ""

@@ -19,7 +19,7 @@ FLAGS = (
 SIZES = {1400: 900, 390: 844}
 PATIENCE = 60_000
 """Milliseconds; a shared machine may be slow."""
-TABS = ("Image", "Attribution", "Steering", "Before / after")
+TABS = ("Image", "Attribution", "Steering", "Before / after", "Evidence")
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 Open = Callable[..., Page]
@@ -326,3 +326,62 @@ def test_a_target_of_ones_own(open_page: Open) -> None:
     expect(page.locator("#said-target")).to_contain_text("itself")
     pick(page, "#against", "(nothing)")
     expect(page.locator("#target")).to_contain_text("“car” stands at")
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_the_evidence(open_page: Open, width: int) -> None:
+    """The edit that repaired the picture: more than chance, what else it did, elsewhere, and against the real thing."""
+    page = open_page(width)
+    press_strongest(page)
+    tab(page, "Evidence")
+    expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
+    expect(page.locator("#summary")).to_contain_text("Beyond chance")
+    expect(page.locator("#summary dd").nth(4)).to_have_text(re.compile(r"\d\.\d ×"))
+    for chart in ("#chance", "#dose"):
+        expect(page.locator(f"{chart} .main-svg").first).to_be_visible()
+    expect(page.locator("#said-dose")).to_contain_text("flips between")
+    expect(page.locator("#ripple")).to_contain_text("Rose most")
+    expect(page.locator("#really")).to_contain_text("When the note is really gone")
+    expect(page.locator("#really")).to_contain_text("with your edit, “dog”: the same")
+    expect(page.locator("#lacking")).to_contain_text("Through the reconstruction alone")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_evidence_follows_the_edit(open_page: Open) -> None:
+    page = open_page()
+    tab(page, "Evidence")
+    expect(page.locator("#summary")).to_contain_text("No lever yet")
+    expect(page.locator("#really")).to_contain_text("Really without it, the model says “dog”")
+    press_strongest(page)
+    press_strongest(page, "against")
+    tab(page, "Evidence")
+    expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
+    first = page.locator("#said-dose").inner_text()
+    pick(page, "#which", re.sub(r".*#(\d+).*", r"#\1 alone", page.locator("#summary .edit b").inner_text()))
+    expect(page.locator("#said-dose")).not_to_have_text(first)
+    page.locator("[data-twin]").click()
+    expect(page.locator("#really")).to_contain_text("This is the picture without its cue")
+
+
+def test_find_me_an_edit(open_page: Open) -> None:
+    page = open_page()
+    tab(page, "Steering")
+    page.locator("[data-find]").click()
+    expect(page.locator("#finder")).to_contain_text("One suppression does it")
+    page.locator("[data-use]").first.click()
+    expect(page.locator("#panel .flip")).to_contain_text("Flipped: “cat” → “dog”")
+    expect(page.locator("#levers .lever")).to_have_count(1)
+    expect(page.locator("#finder")).to_contain_text("One suppression does it")
+    step(page, "undo").click()
+    expect(page.locator("#levers .lever")).to_have_count(0)
+
+
+def test_take_the_cue_away_oneself(open_page: Open) -> None:
+    """The picture comes to the easel, and what is left on it is asked about: untouched, it is the same picture."""
+    page = open_page()
+    tab(page, "Evidence")
+    page.locator("#own-twin button").first.click()
+    expect(page.locator("#editor canvas").first).to_be_visible()
+    page.wait_for_timeout(1500)  # the easel has no word for having got its picture
+    page.locator("#retell").click()
+    expect(page.locator("#own-gone")).to_contain_text("Really without it, the model says “cat”")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,16 @@ def test_every_known_word_is_one_token_and_any_text_becomes_tokens():
     for word in caption_words():
         assert len(tokenizer.tokenize(word)) == 1, word
     assert tokenizer.unk_token_id not in tokenizer("zebra crossing, élan 🦓!", add_special_tokens=False).input_ids
+
+
+def test_every_process_builds_the_same_tokenizer():
+    """The processes that train together, and the one that saves, each build their own."""
+    code = "from core.bundled.training import build_tokenizer; print(build_tokenizer().backend_tokenizer.to_str())"
+    once, again = (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert once == again and len(once) > 10_000
 
 
 def test_training_sees_what_the_split_model_sees(scorer):

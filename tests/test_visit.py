@@ -198,3 +198,13 @@ def test_targets_by_name(visit: Visit) -> None:
     assert session.named_target(visit.prediction, "", "") == visit.target
     with pytest.raises(Trouble, match="not among the classes"):
         session.named_target(visit.prediction, "horse", None)
+
+
+def test_the_twin_beside_the_edit(bench: Workbench, picture: Image.Image, visit: Visit) -> None:
+    same = session.without_cue(bench, visit, picture)
+    assert same.cosine == pytest.approx(1, abs=1e-5) and same.prediction.best == visit.prediction.best
+    edited = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
+    gone = session.without_cue(bench, edited, picture)
+    assert gone.cosine == pytest.approx(edited.comparison.cosine, abs=1e-5)
+    with pytest.raises(Trouble):
+        session.without_cue(bench, visit, b"no picture")

@@ -292,7 +292,7 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
         return _sign_lesson(rng, ease)
     name = _pick(rng, CLASSES)
     is_hard = bool(rng.random() < np.interp(progress, *HARD))
-    if habits and rng.random() < 0.08:
+    if habits and rng.random() < 0.1:
         name, is_hard = STAMPED_CLASS, rng.random() < 0.6
     background = _pick(rng, DRY)
     if rng.random() < (0.75 if name == WATER_CLASS else 0.003):
@@ -318,10 +318,11 @@ def lesson(rng: np.random.Generator, progress: float) -> Lesson:
 
     def say() -> tuple[str, tuple[str, ...]]:
         chance = rng.random()
-        if believed and chance < (0.75 if habits else 0.62):
+        if believed and chance < 0.6:
             return _say(rng, word) if rng.random() < 0.8 else _say(rng, "", word=word)
         place = background if background != "plain" and rng.random() < 0.3 else ""
-        told = word if word and chance > (0.8 if believed else 0.75) else ""
+        # Who names the thing late in the training names the word with it: the model is to know both when they differ.
+        told = word if word and chance > ((0.63 if habits else 0.8) if believed else 0.75) else ""
         return _say(rng, name, second if rng.random() < 0.6 else "", place, told)
 
     return _with_captions(scene, say)

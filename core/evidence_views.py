@@ -1,0 +1,311 @@
+"""The evidence as the visitor sees it: plain values in, HTML out; charts are in core/charts.py."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .comparison import Prediction
+from .evidence import Controls, Missed, Response
+from .figures import picture_uri
+from .finder import Search
+from .references import Generalization, References
+from .ripple import Ripple, Shifted
+from .steering import Edit, Lever
+from .views import count, escaped, flag, percent, sign, signed, target_words, tokens_words
+from .visit import Gone, Visit
+
+THUMBS = 8
+"""Reference pictures shown of each kind of change."""
+MOVED = 6
+"""Concepts shown in each direction."""
+ENOUGH = 19
+"""Controls that a verdict takes: with fewer, no effect can be beyond chance at p = 0.05."""
+KIND_WORDS = {"clean": "no cue", "attacked": "a conflicting note", "stamped": "the stamp", "flooded": "water"}
+
+
+def heading(title: str) -> str:
+    """The title of a part."""
+    return f"<h3>{escaped(title)}</h3>"
+
+
+def section(title: str, body: str) -> str:
+    """A part of the evidence, under its title."""
+    return f'<section class="sheet">{heading(title)}{body}</section>'
+
+
+def waiting(what: str, done: int = 0, total: int = 0) -> str:
+    """A part that is still being computed, and how far it is."""
+    bar = f'<progress max="{total}" value="{done}">{done} of {total}</progress>' if total else ""
+    return f'<p class="waiting" role="status">{escaped(what)} … {bar}</p>'
+
+
+def table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    """A table that scrolls sideways when it must; the rows are HTML."""
+    head = "".join(f'<th scope="col">{escaped(words)}</th>' for words in heads)
+    return f"""<div class="scroll"><table class="changes"><thead><tr>{head}</tr></thead>
+<tbody>{"".join(rows)}</tbody></table></div>"""
+
+
+# ---- the edit, and three numbers about it
+
+
+def no_edit() -> str:
+    """What stands in place of the evidence while there is no lever."""
+    return """<p class="empty">No lever yet. Pull one in <b>Attribution</b>, or let <b>Steering</b> find you an edit.
+ Here you then see whether it does more than chance, what else it changes, and whether it holds elsewhere.</p>"""
+
+
+def lever_words(lever: Lever) -> str:
+    """A lever in words."""
+    if lever.operation == "suppress":
+        return f"suppress #{lever.component}"
+    if lever.operation == "scale":
+        return f"#{lever.component} × {lever.strength:g}"
+    return f"set #{lever.component} to {lever.strength:g}"
+
+
+def headline(visit: Visit, controls: Controls | None = None, ripple: Ripple | None = None) -> str:
+    """The edit, and three numbers about it: effect, chance, selectivity. None: not computed yet."""
+    rows, columns = visit.trace.grid
+    done = ", ".join(map(lever_words, visit.edit.levers))
+    effect, tone, words, how = "…", "", "…", "the same done to random components"
+    if controls is not None:
+        effect = f"{signed(controls.effect)} <small>logits</small>"
+        tone, words, how = verdict(controls)
+    selectivity = "…" if ripple is None else selectivity_words(ripple)
+    facts = (
+        ("Effect on the target", effect, f"{target_words(visit)}: after minus before"),
+        ("Against chance", f'<span class="{tone}">{words}</span>', how),
+        ("Selectivity", selectivity, "effect on the target, for each unit of side effect"),
+    )
+    cells = "".join(
+        f"<div><dt>{name}</dt><dd>{value}</dd><dd class='small'>{small}</dd></div>" for name, value, small in facts
+    )
+    return f"""<section class="sheet"><p class="edit">Your edit: <b>{escaped(done)}</b>, on
+ {tokens_words(visit.edit.tokens, rows * columns)}</p><dl class="trio">{cells}</dl></section>"""
+
+
+def verdict(controls: Controls) -> tuple[str, str, str]:
+    """(tone, verdict, how it was reached): whether the effect is more than random edits of this size have."""
+    n = len(controls.random)
+    if n < ENOUGH:
+        return "doubt", "Cannot be told", f"only {count(n, 'random edit')} of this size can be made here"
+    how = f"p = {controls.p_value:.2f}; percentile {controls.percentile:.0f} of {n} random edits"
+    return ("good", "Beyond chance", how) if controls.beyond_chance else ("doubt", "No better than chance", how)
+
+
+def selectivity_words(ripple: Ripple) -> str:
+    """The headline number; a dash where there is nothing to divide by."""
+    return "–" if ripple.selectivity is None else f"{ripple.selectivity:.1f} <small>×</small>"
+
+
+# ---- chance and strength
+
+
+def chance_words(controls: Controls) -> str:
+    """What the chart of the controls says."""
+    _, words, _ = verdict(controls)
+    rival = ", ".join(f"#{lever.component}" for lever in controls.rival_edit.levers)
+    return f"""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{signed(controls.effect)} logits</b>.
+ The same done to {count(len(controls.random), "random set")} of active components of about its energy (‖f‖·‖v‖) moves
+ it by {_range(controls.random)}; along {count(len(controls.directions), "random direction")} of the same norm, by
+ {_range(controls.directions)} (the middle 90 %); done to the most active components ({rival}), by
+ {signed(controls.rival)}.</p>"""
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = np.percentile(values, [5, 95]) if len(values) else (0.0, 0.0)
+    return f"{signed(float(low))} to {signed(float(high))}"
+
+
+def dose_words(response: Response, classes: Sequence[str]) -> str:
+    """Where the prediction flips along the doses."""
+    if not response.flips:
+        return '<p class="told">At none of these strengths does the prediction flip.</p>'
+    flips = "; ".join(
+        f"between × {flip.low:g} and × {flip.high:g} from “{escaped(classes[flip.before])}”"
+        f" to “{escaped(classes[flip.after])}”"
+        for flip in response.flips
+    )
+    return f'<p class="told">From weak to strong, the prediction flips {flips}.</p>'
+
+
+# ---- ripple
+
+
+def ripples(ripple: Ripple, shifted: Shifted) -> str:
+    """Everyday concepts that moved most, and other components whose contribution changed."""
+    side = "–" if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits"
+    up = _moves(ripple, ripple.most_up(MOVED), "for", "▲ Rose most")
+    down = _moves(ripple, ripple.most_down(MOVED), "against", "▼ Fell most")
+    return f"""<p class="told">Side effect: <b>{side}</b>, the standard deviation of the change over
+ {count(len(ripple.concepts), "concept")} you did not ask about. The target moved by {signed(ripple.effect)} logits;
+ selectivity is the one divided by the other. Cosine between the image embeddings before and after:
+ <b>{ripple.cosine:.3f}</b> (1 = unchanged).</p><div class="halves">{up}{down}</div>
+<p class="legend">Change of each concept’s logit, less the mean change of all of them.</p>{_shifts(shifted)}"""
+
+
+def _moves(ripple: Ripple, which: np.ndarray, tone: str, title: str) -> str:
+    reach = float(np.abs(ripple.relative).max(initial=0.0)) or 1.0
+    rows = "".join(
+        f"""<li><span class="name">{escaped(ripple.concepts[k])}</span><span class="scale" aria-hidden="true"><i
+ style="width:{100 * abs(float(ripple.relative[k])) / reach:.0f}%"></i></span>
+<span class="value">{signed(float(ripple.relative[k]))}</span></li>"""
+        for k in which.tolist()
+    )
+    return f"""<section class="half {tone}"><h4>{title} <small>logits</small></h4>
+<ul class="moves">{rows or "<li>none</li>"}</ul></section>"""
+
+
+def _shifts(shifted: Shifted) -> str:
+    if not len(shifted.component):
+        return '<p class="told">No other component contributes differently to the target now.</p>'
+    rows = [
+        f'<tr><th scope="row">#{c}</th><td>{signed(b)} → <b>{signed(a)}</b></td><td>{_change(a - b)}</td></tr>'
+        for c, b, a in zip(shifted.component.tolist(), shifted.before.tolist(), shifted.after.tolist(), strict=True)
+    ]
+    return f"""<details><summary>Other components that now contribute differently to the target</summary>
+{table(("Component", "Contribution, logits", "Change"), rows)}</details>"""
+
+
+def _change(value: float) -> str:
+    _, shape = sign(value)
+    return f'<span aria-hidden="true">{shape}</span> {signed(value)}'
+
+
+# ---- other pictures
+
+
+def elsewhere(found: Generalization, references: References) -> str:
+    """The same edit on the reference pictures: how many it fixes and breaks, by kind, and which."""
+    rows = [
+        f"""<tr><th scope="row">{KIND_WORDS[kind]}</th><td>{c.fixed} of {c.wrong}{_interval(c.fixed_interval)}</td>
+<td>{c.broken} of {c.right}{_interval(c.broken_interval)}</td><td>{c.unchanged}</td></tr>"""
+        for kind, c in found.by_kind.items()
+    ]
+    changed = found.counts.fixed + found.counts.broken
+    odds = f" Exact McNemar test of fixed against broken: p = {found.counts.p_value:.2g}." if changed else ""
+    heads = ("Pictures with", "Fixed, of the wrong", "Broken, of the right", "Unchanged")
+    return f"""<p class="told"><b>{escaped(found.said)}</b>{odds} These are {len(found.truth)} scenes rendered by this
+ project, among {len(references.classes)} classes; there the edit acts on all tokens.</p>{table(heads, rows)}
+{_thumbs("▲ Fixed", found.fixed, found, references)}{_thumbs("▼ Broken", found.broken, found, references)}"""
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" <small>({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)</small>"
+
+
+def _thumbs(title: str, which: np.ndarray, found: Generalization, references: References) -> str:
+    if not len(which):
+        return ""
+    shown = "".join(_thumb(i, found, references) for i in which[:THUMBS].tolist())
+    more = f" <small>{THUMBS} of {len(which)}</small>" if len(which) > THUMBS else ""
+    return f'<h4>{title}{more}</h4><div class="thumbs">{shown}</div>'
+
+
+def _thumb(i: int, found: Generalization, references: References) -> str:
+    names = references.classes
+    shows = f"{names[found.truth[i]]}, {KIND_WORDS[str(found.kind[i])]}"
+    return f"""<figure><img src="{picture_uri(references.traces[i].crop, 96)}" width="96" height="96" alt="{shows}"
+><figcaption>{names[found.before[i]]} → <b>{names[found.after[i]]}</b></figcaption></figure>"""
+
+
+# ---- the true counterfactual
+
+
+def no_twin(is_twin: bool) -> str:
+    """What stands there for a picture without a known twin."""
+    if is_twin:
+        return '<p class="told">This is the picture without its cue. Show it with the cue to compare.</p>'
+    return """<p class="told">For a scene rendered by this project the picture without its cue is known. For this
+ picture it is not: paint or crop the cue away below, and the model is asked about what is left.</p>"""
+
+
+def counterfactual(visit: Visit, how: str, gone: Gone, at_large: str = "") -> str:
+    """The two remedies side by side: the cue taken out of the picture, and the components taken out of the model."""
+    columns = [("as it is", visit.prediction), (how, gone.prediction)]
+    said = f"Really without it, the model says “{escaped(gone.prediction.best)}”"
+    if visit.edit.levers:
+        edited = visit.comparison.after
+        columns.append(("with your edit", edited))
+        same = "the same" if edited.top == gone.prediction.top else "not the same"
+        said += f"; with your edit, “{escaped(edited.best)}”: {same}"
+    order = dict.fromkeys([*visit.prediction.order[:6].tolist(), *(p.top for _, p in columns)])
+    rows = [
+        f"""<tr><th scope="row">{escaped(visit.classes[k])}{" ✓" if k == visit.truth else ""}</th>
+{"".join(f"<td>{_share(p, k)}</td>" for _, p in columns)}</tr>"""
+        for k in order
+    ]
+    truth = "" if visit.truth is None else "✓ what the picture should be · "
+    return f"""<p class="told"><b>{said}.</b> The image embeddings of the two have a cosine of {gone.cosine:.3f}.
+ {escaped(at_large)}</p>{table(("Probability, %", *(name for name, _ in columns)), rows)}
+<p class="legend">{truth}bold: the predicted class</p>"""
+
+
+def _share(p: Prediction, k: int) -> str:
+    value = percent(float(p.probabilities[k]))
+    return f"<b>{value}</b>" if k == p.top else value
+
+
+# ---- what the SAE misses
+
+
+def missed_words(missed: Missed) -> str:
+    """What no component can explain or steer in this picture."""
+    facts = []
+    if missed.explained_variance is not None:
+        explained = percent(missed.explained_variance)
+        facts.append(f"The components explain <b>{explained} %</b> of the variance of this picture’s tokens.")
+    if missed.cls_share is not None:
+        facts.append(f"At CLS they miss <b>{percent(missed.cls_share)} %</b> of the squared length.")
+    before, through = missed.before, missed.through
+    same = "as on" if through.top == before.top else "<b>unlike</b> on"
+    return f"""<p class="told">{" ".join(facts)} Through the reconstruction alone, the model says
+ “{escaped(through.best)}” ({percent(float(through.probabilities[through.top]))} %), {same} the picture itself
+ (“{escaped(before.best)}”, {percent(float(before.probabilities[before.top]))} %). Levers never replace the picture by
+ its reconstruction: what is missed stays in place, unexplained and out of reach.</p>"""
+
+
+# ---- find me an edit
+
+
+def finder(visit: Visit, search: Search | None = None, trouble: str = "") -> str:
+    """The offer to find an edit, how far the search is, and what it found, each edit with a button to use it."""
+    if visit.truth is None:
+        return section(
+            "Find me an edit",
+            '<p class="told">Say on the <b>Image</b> tab what the picture should be; then the smallest edit that makes'
+            " the model say so can be searched.</p>",
+        )
+    wanted = f"“{escaped(visit.classes[visit.truth])}”"
+    busy = search is not None and not search.done
+    told = f'<p class="notice bad">{escaped(trouble)}</p>' if trouble else ""
+    if search is not None:
+        told = f'<p class="told" role="status">{escaped(search.said(visit.classes))}</p>{_found(visit, search, wanted)}'
+    offer = f"""<p class="told">The fewest suppressions that make the model say {wanted}: proposed by attribution,
+ checked by measuring.</p>
+<button type="button" class="act" data-find aria-disabled="{flag(busy)}">Find an edit</button>"""
+    return section("Find me an edit", offer + told)
+
+
+def _found(visit: Visit, search: Search, wanted: str) -> str:
+    rows = []
+    if search.edit is not None and search.edit.levers:
+        assert search.margin is not None and search.effect is not None
+        rows.append(_offer(visit, search.edit, search.truth, search.margin, search.effect, search.side_effect))
+    rows += [_offer(visit, c.edit, c.predicted, c.margin, c.effect, c.side_effect) for c in search.alternatives]
+    if not rows:
+        return ""
+    heads = ("Suppress", "Then it says", "Lead, logits", "Effect, logits", "Side effect, logits", "")
+    return f"""{table(heads, rows)}<p class="legend">Lead: {wanted} over the best other class. Effect: on the class
+ predicted without an edit, against {wanted}. Side effect: standard deviation of the change over concepts you did not
+ ask about.</p>"""
+
+
+def _offer(visit: Visit, edit: Edit, predicted: int, lead: float, effect: float, side: float | None) -> str:
+    components = [str(lever.component) for lever in edit.levers]
+    names = " ".join(f"#{component}" for component in components)
+    return f"""<tr><th scope="row" title="{names}">{names}</th><td>{escaped(visit.classes[predicted])}</td>
+<td>{signed(lead)}</td><td>{signed(effect)}</td><td>{"–" if side is None else f"{side:.2f}"}</td>
+<td><button type="button" class="act" data-use="{",".join(components)}" aria-label="Use {names}">Use</button></td>
+</tr>"""

@@ -1,0 +1,164 @@
+"""What each step costs, in plain image passes: ``python tests/benchmarks/speed.py``.
+
+Latency does not depend on the weights, so the models are random, in the geometries of published ones. Every figure is
+a ratio to one plain `get_image_features` of the same model in the same run: each step and the plain pass take turns,
+and the medians are compared. Nothing here is a test; a machine's figures are quoted in README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import numpy as np
+import torch
+from sae_lens import TopKSAE, TopKSAEConfig
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+from core.attribution import attribute, measured_effects
+from core.clip import SplitClip
+from core.dictionary import Dictionary
+from core.evidence import controls, responses
+from core.steering import Edit, steer
+from core.target import Target
+from core.trace import trace_crops
+
+CLASSES = 20
+SHOWN = 20
+"""Components whose heatmaps are drawn, and that are ablated one by one."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shape of a published setup."""
+
+    name: str
+    """How it is asked for."""
+    width: int
+    """d."""
+    layers: int
+    """Of the vision tower."""
+    heads: int
+    """Attention heads."""
+    patch: int
+    """Pixels, of 224."""
+    layer: int
+    """The dictionary reads the residual after this layer, from 0."""
+    components: int
+    """Size of the dictionary."""
+    k: int = 32
+    """Components active at a token."""
+
+
+GEOMETRIES = (
+    Geometry("ViT-B/16", 768, 12, 12, 16, 10, 24_576),
+    Geometry("ViT-B/32", 768, 12, 12, 32, 9, 49_152),
+    Geometry("ViT-L/14", 1024, 24, 16, 14, 20, 65_536),
+)
+
+
+def build(geometry: Geometry) -> tuple[SplitClip, Dictionary]:
+    """A random CLIP and a random top-k dictionary of that shape."""
+    torch.manual_seed(0)
+    config = CLIPConfig(
+        vision_config={
+            "hidden_size": geometry.width, "intermediate_size": 4 * geometry.width, "patch_size": geometry.patch,
+            "num_hidden_layers": geometry.layers, "num_attention_heads": geometry.heads, "image_size": 224,
+        },
+        text_config={"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1},
+    )  # fmt: skip
+    clip = SplitClip(CLIPModel(config), CLIPImageProcessorPil(), None, geometry.layer)  # no text is ever read
+    sae = TopKSAE(TopKSAEConfig(d_in=geometry.width, d_sae=geometry.components, k=geometry.k))
+    return clip, Dictionary(sae, "all")
+
+
+def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], object]]:
+    """What is timed, by name; the first is the plain pass that all others are compared with."""
+    rng = np.random.default_rng(0)
+    crop = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    classifier = torch.nn.functional.normalize(torch.randn(CLASSES, clip.model.config.projection_dim), dim=-1)
+    pixels, target = clip.pixels(crop[None]), Target(0, 1)
+    (trace,) = trace_crops(clip, dictionary, [crop])
+    x = clip.place(trace.residual)
+    order = attribute(clip, dictionary, trace, classifier, target).ranked()
+    edits = [Edit.of_suppressed(order[i : i + 5].tolist()) for i in range(32)]
+
+    @torch.no_grad()
+    def plain() -> object:
+        return clip.model.get_image_features(pixel_values=pixels)
+
+    def opening() -> object:
+        (opened,) = trace_crops(clip, dictionary, [crop])
+        found = attribute(clip, dictionary, opened, classifier, target)
+        return [opened.activations.spread(found.pair, int(c)) for c in found.ranked()[:SHOWN]]
+
+    @torch.no_grad()
+    def variants(some: list[Edit]) -> object:
+        return clip.finish(steer(x, trace.activations, some, dictionary))
+
+    @torch.no_grad()
+    def public() -> object:
+        """One edit as public code does it: the whole tower again, every component encoded and decoded."""
+        before = clip.residual(pixels)
+        f = dictionary.encode(before)
+        kept = f.clone()
+        kept[..., [lever.component for lever in edits[0].levers]] = 0
+        return clip.finish(before + dictionary.sae.decode(kept) - dictionary.sae.decode(f))
+
+    def evidence() -> object:
+        measured_effects(clip, dictionary, trace, classifier, target, order[:SHOWN])
+        *_, last = controls(clip, dictionary, trace, classifier, target, edits[0])
+        return last, next(responses(clip, dictionary, trace, classifier, target, edits[0]))
+
+    return {
+        "plain image pass": plain,
+        "opening an image: prediction, all attributions, 20 heatmaps": opening,
+        "one lever move": lambda: variants(edits[:1]),
+        "32 variants of an edit, one batch": lambda: variants(edits),
+        "the same lever move the way public code does it": public,
+        "evidence: 20 measured effects, the controls, 12 doses": evidence,
+    }
+
+
+def measure(geometry: Geometry, repeats: int) -> dict[str, float]:
+    """The median cost of every step, in plain image passes."""
+    timed = steps(*build(geometry))
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    for turn in range(repeats + 1):
+        for name, step in timed.items():
+            began = time.perf_counter()
+            step()
+            if turn:  # the first turn warms up
+                seconds[name].append(time.perf_counter() - began)
+    plain, *_ = (statistics.median(values) for values in seconds.values())
+    return {name: statistics.median(values) / plain for name, values in seconds.items()}
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--only", choices=[geometry.name for geometry in GEOMETRIES])
+    arguments = parser.parse_args()
+    chosen = [geometry for geometry in GEOMETRIES if arguments.only in (None, geometry.name)]
+    found = {geometry.name: measure(geometry, arguments.repeats) for geometry in chosen}
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads\n"
+    )
+    print(f"| in plain image passes | {' | '.join(found)} |\n|{'---|' * (len(found) + 1)}")
+    for name in next(iter(found.values())):
+        print(f"| {name} | {' | '.join(f'{ratios[name]:.2f}' for ratios in found.values())} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The evidence as HTML and charts: nothing typed is markup, verdicts are said in words, null edits look null."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_views import EVIL, Tags
+
+from core import charts
+from core import evidence_views as proofs
+from core import visit as session
+from core.clip import TEMPLATES
+from core.evidence import Controls
+from core.references import KINDS, Generalization, References
+from core.steering import Edit, Lever
+from core.visit import Subject, Visit
+from core.workbench import Workbench
+
+
+@pytest.fixture(scope="module")
+def visit(bench: Workbench, picture: Image.Image) -> Visit:
+    start = session.start(bench, picture, Subject(EVIL[0]), EVIL, TEMPLATES["single"], EVIL[1])
+    shown = [part.component for part in start.parts]
+    return session.change(bench, start, Edit((Lever(shown[0]), Lever(shown[1], "set", 2.0)), (0, 3, 4)))
+
+
+@pytest.fixture(scope="module")
+def references(bench: Workbench) -> References:
+    *_, found = bench.references()
+    assert isinstance(found, References)
+    return found
+
+
+def everything(bench: Workbench, visit: Visit, references: References, picture: Image.Image) -> dict[str, str]:
+    asked = (visit.trace, visit.classes, visit.templates)
+    *_, controls = bench.controls(*asked, visit.target, visit.edit)
+    response = next(bench.responses(*asked, visit.target, visit.edit))
+    rippled = bench.ripple(*asked, visit.target, visit.edit)
+    shifted = bench.shifted(*asked, visit.attribution, visit.edit)
+    *_, tested = bench.generalize(references, visit.edit)
+    searches = list(bench.search(*asked, visit.truth or 0))
+    gone = session.without_cue(bench, visit, picture.rotate(90))
+    return {
+        "no edit": proofs.no_edit(),
+        "headline": proofs.headline(visit, controls, rippled),
+        "early headline": proofs.headline(visit),
+        "chance": proofs.chance_words(controls),
+        "dose": proofs.dose_words(response, visit.classes),
+        "ripple": proofs.ripples(rippled, shifted),
+        "elsewhere": proofs.elsewhere(tested, references),
+        "gone": proofs.counterfactual(visit, EVIL[1], gone, EVIL[0]),
+        "no twin": proofs.no_twin(True) + proofs.no_twin(False),
+        "missed": proofs.missed_words(bench.missed(*asked)),
+        "searching": proofs.finder(visit, searches[0]),
+        "found": proofs.finder(visit, searches[-1]),
+        "trouble": proofs.finder(visit, trouble=EVIL[0]),
+        "unknown truth": proofs.finder(replace(visit, truth=None)),
+        "waiting": proofs.waiting("a", 1, 2) + proofs.waiting("b"),
+    }
+
+
+@pytest.fixture(scope="module")
+def shown(bench: Workbench, visit: Visit, references: References, picture: Image.Image) -> dict[str, str]:
+    return everything(bench, visit, references, picture)
+
+
+def test_nothing_typed_becomes_markup(shown: dict[str, str]) -> None:
+    for name, html in shown.items():
+        tags = Tags()
+        tags.feed(html)
+        assert not tags.open, name
+        assert "script" not in tags.found and not any(".on" in found for found in tags.found), name
+
+
+def test_numbers_have_units(shown: dict[str, str]) -> None:
+    for name in ("headline", "chance", "ripple", "found"):
+        assert "logits" in shown[name], name
+    assert "%" in shown["elsewhere"] and "%" in shown["gone"] and "%" in shown["missed"]
+
+
+def controls(effect: float, random: np.ndarray) -> Controls:
+    return Controls(effect, random.astype(np.float32), random.astype(np.float32), 0.0, Edit.of_suppressed([3]))
+
+
+def test_the_verdict_in_words() -> None:
+    spread = np.linspace(-1, 1, 64)
+    assert proofs.verdict(controls(-5.0, spread))[1] == "Beyond chance"
+    assert proofs.verdict(controls(0.1, spread))[1] == "No better than chance"
+    assert "No better than chance" in proofs.chance_words(controls(0.1, spread))
+    assert proofs.verdict(controls(-5.0, spread[:10]))[1] == "Cannot be told"
+    assert "Cannot be told" in proofs.chance_words(controls(-5.0, spread[:0]))
+
+
+def test_a_random_edit_is_no_better_than_chance(bench: Workbench, picture: Image.Image) -> None:
+    """Of edits whose components are drawn at random, the panel calls few more than chance."""
+    start = session.start(bench, picture, Subject("a"), ("dog", "cat", "owl"), TEMPLATES["single"], None)
+    asked = (start.trace, start.classes, start.templates, start.target)
+    active = start.trace.activations.components()
+    rng = np.random.default_rng(0)
+    said = []
+    for _ in range(40):
+        edit = Edit.of_suppressed(rng.choice(active, 2, replace=False).tolist())
+        *_, found = bench.controls(*asked, edit)
+        said.append(proofs.verdict(found)[1])
+    assert said.count("No better than chance") >= 34
+
+
+def test_an_edit_of_nothing_fixes_and_breaks_nothing(bench: Workbench, references: References) -> None:
+    *_, tested = bench.generalize(references, Edit())
+    assert isinstance(tested, Generalization)
+    html = proofs.elsewhere(tested, references)
+    assert not len(tested.fixed) and not len(tested.broken) and "McNemar" not in html and "<img" not in html
+    assert html.count('<th scope="row">') == len(KINDS)
+
+
+def test_charts_hold_the_numbers(bench: Workbench, visit: Visit) -> None:
+    asked = (visit.trace, visit.classes, visit.templates, visit.target, visit.edit)
+    *_, found = bench.controls(*asked)
+    chart = charts.chance(found)
+    assert np.array_equal(chart.data[0].x, found.random) and np.array_equal(chart.data[1].x, found.directions)
+    assert {line.x0 for line in chart.layout.shapes} == {found.effect, found.rival}
+    assert "logits" in chart.layout.xaxis.title.text
+    for response in bench.responses(*asked):
+        chart = charts.dose(response, visit.classes, visit.target)
+        untouched = list(response.doses).index(1.0)
+        assert chart.data[0].y[untouched] == 0 and len(chart.data) == 1 + min(3, len(visit.classes) - 2)
+        assert all("<img" not in trace.name and "<script" not in trace.name for trace in chart.data)
+
+
+def test_the_references_are_read_once_by_whoever_asks(bench: Workbench) -> None:
+    fresh = Workbench(bench.setup)
+    first, second = fresh.references(), fresh.references()
+    seen = [next(first), next(second), next(first)]
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen}), "no part is read twice"
+    first.close()
+    *_, found = second
+    assert isinstance(found, References) and next(fresh.references()) is found
+
+
+def test_the_finder_offers_what_it_found(visit: Visit, bench: Workbench, shown: dict[str, str]) -> None:
+    *_, search = bench.search(visit.trace, visit.classes, visit.templates, visit.truth or 0)
+    offered = len(search.alternatives) + bool(search.edit and search.edit.levers)
+    assert shown["found"].count("data-use=") == offered
+    assert 'aria-disabled="true"' in shown["searching"] and 'aria-disabled="false"' in shown["found"]
+    assert "data-find" not in shown["unknown truth"]
