@@ -1,0 +1,34 @@
+"""Statistics of many pictures with their 95 % percentile bootstrap intervals, as plain values for a report."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+
+RESAMPLES = 2_000
+SEED = 0
+
+Statistic = Callable[..., Any]
+"""Such as `np.mean`: takes an array and an axis."""
+
+
+def interval(values: np.ndarray, statistic: Statistic = np.mean) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of a statistic of numbers [n]; nan for fewer than two."""
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(SEED)
+    drawn = bootstrap((values,), statistic, n_resamples=RESAMPLES, method="percentile", rng=rng)
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
+def estimate(values: np.ndarray, statistic: Statistic = np.mean) -> dict[str, Any]:
+    """A statistic of numbers [n], `value`, its interval, `low` to `high`, and `of`, the n it is of; nan is left out.
+
+    To four places; a number that does not exist is None.
+    """
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    numbers = (float(statistic(values)) if len(values) else float("nan"), *interval(values, statistic))
+    value, low, high = (round(number, 4) if np.isfinite(number) else None for number in numbers)
+    return {"value": value, "low": low, "high": high, "of": len(values)}
