@@ -66,7 +66,7 @@ def dose(response: Response, classes: Sequence[str], target: Target) -> go.Figur
             x=(flip.low + flip.high) / 2, line={"color": INK, "width": 1.5, "dash": "dot"},
             annotation={"text": f"← {plain(classes[flip.before])} | {plain(classes[flip.after])} →", "font_size": 11},
         )  # fmt: skip
-    return _laid_out(chart, "activation × factor (0 suppressed, 1 untouched)", f"change, {UNIT}")
+    return _laid_out(chart, "factor (0 suppresses, 1 leaves as is)", f"change, {UNIT}")
 
 
 def plain(name: str, most: int = 24) -> str:
