@@ -468,9 +468,13 @@ def build(bench: Workbench) -> gr.Blocks:
                 dose: charts.dose(found[k], v.classes, v.target),
             }
 
-        def lend(v: Visit, file: str | None) -> Any:
-            """The picture, to be painted on."""
-            picture = read_picture(file if v.subject.example is None else example_file(v.subject.example))
+        def lend(v: Visit, file: str | None) -> np.ndarray:
+            """The picture, to be painted on: the file, or, where that is gone, what the model saw of it."""
+            source = v.trace.crop if file is None else file
+            if v.subject.example is not None:
+                e = by_name[v.subject.example]
+                source = example_file(e["twin"] if v.subject.twin else e["name"])
+            picture = read_picture(source)
             picture.thumbnail((EDITOR_SIDE, EDITOR_SIDE))
             return np.asarray(picture)
 

@@ -39,6 +39,8 @@ def chance(controls: Controls) -> go.Figure:
         line = {"color": colour, "width": 3, "dash": dash}
         chart.add_vline(x=x, line=line)
         chart.add_trace(go.Scatter(x=[None], y=[None], mode="lines", name=name, line=line))
+    pad = 0.04 * (edges[-1] - edges[0])
+    chart.update_xaxes(range=[edges[0] - pad, edges[-1] + pad])
     return _laid_out(chart, f"change of the target, {UNIT}", "edits")
 
 

@@ -35,7 +35,7 @@ def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
     trace = trace_crops(setup.clip, setup.dictionary, [setup.clip.crop(picture)])[0]
     classifier = text_classifier(setup.clip, CLASSES, TEMPLATES["single"])
     assert len(attribute(setup.clip, setup.dictionary, trace, classifier, Target(0, 1)).component) > 0
-    assert json.loads((out / "dictionary" / "cfg.json").read_text())["architecture"] == "topk"
+    assert json.loads((out / "dictionary" / "cfg.json").read_text())["architecture"] == "jumprelu"
 
     monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "3072"])
     with pytest.raises(Exception, match="made with other settings"):  # a checkpoint of another recipe is not mixed in
