@@ -18,13 +18,14 @@ from core import visit as session
 from core.catalog import load_setup, read_catalog
 from core.clip import TEMPLATES
 from core.errors import Trouble
+from core.evidence import Response
 from core.figures import picture_uri
 from core.pictures import read_picture
 from core.prompts import parse_classes, parse_templates
 from core.references import Generalization, References
 from core.steering import Edit, Lever
 from core.target import Target
-from core.visit import Subject, Visit, named_target
+from core.visit import Errands, Subject, Visit, named_target
 from core.workbench import Workbench
 
 ASSETS = Path(__file__).parent / "assets"
@@ -32,8 +33,8 @@ NOTHING = -1
 """The choice of no class in a list of classes."""
 CUES = {"note": "attacked", "stamp": "stamped", "water": "flooded"}
 """What an example's twin lacks: one of these stands in the example's name, and in the report by another."""
-NAME_THE_TAB = """(visit, proved, tab) =>
-  [visit, proved, document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim()]"""
+NAME_THE_TAB = """(visit, proved, errands, tab) =>
+  [visit, proved, errands, document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim()]"""
 """What a listener is told besides: which tab is open."""
 EDITOR_SIDE = 640
 """Pixels of the longer side of a picture that is painted on."""
@@ -116,10 +117,9 @@ def build(bench: Workbench) -> gr.Blocks:
         return [(none, NOTHING), *((name, k) for k, name in enumerate(v.classes))]
 
     def truth_list(v: Visit) -> dict[str, Any]:
-        return {
-            "choices": class_choices(v, "I don't say"),
-            "value": NOTHING if v.truth is None else v.truth,
-        }
+        """By name: while the classes are typed anew, a number would soon mean another class."""
+        choices = [("I don't say", ""), *((name, name) for name in v.classes)]
+        return {"choices": choices, "value": "" if v.truth is None else v.classes[v.truth]}
 
     def wanted_list(v: Visit) -> dict[str, Any]:
         return {"choices": class_choices(v, "")[1:], "value": v.target.wanted}
@@ -243,7 +243,8 @@ def build(bench: Workbench) -> gr.Blocks:
                             retell = gr.Button("Ask the model about this picture", elem_id="retell")
                             own_gone = gr.HTML(elem_id="own-gone", **part)
                         lacking = gr.HTML(elem_id="lacking", **part)
-                        proved, answers, on_tab = gr.State(None), gr.State([]), gr.Textbox(visible=False)
+                        proved, answers, errands = gr.State(None), gr.State([]), gr.State(Errands())
+                        on_tab = gr.Textbox(visible=False)
         gr.HTML(views.foot(), elem_id="foot", **part)
 
         # ---- replies: what follows a change
@@ -327,12 +328,11 @@ def build(bench: Workbench) -> gr.Blocks:
             name = e["twin"] if without else e["name"]
             return other_picture(session.look_at(bench, v, example_file(name), subject_of(e, without)))
 
-        def reclassify(v: Visit, text: str, how: str, own_text: str, truth_index: int | None) -> dict:
+        def reclassify(v: Visit, text: str, how: str, own_text: str, should_be: str | None) -> dict:
             shown = {own: gr.Textbox(visible=how == "own")}
-            should_be = None if truth_index in (None, NOTHING) else v.classes[truth_index]
             try:
                 asked = parse_classes(text)
-                v = session.ask(bench, v, asked.names, templates_of(how, own_text), should_be)
+                v = session.ask(bench, v, asked.names, templates_of(how, own_text), should_be or None)
             except Trouble as trouble:
                 return sorry(v, said_classes, trouble) | shown
             return picture(v) | shown | {said_classes: views.notice(*asked.notes)}
@@ -406,11 +406,22 @@ def build(bench: Workbench) -> gr.Blocks:
                 return sorry(v, said_levers, trouble)
             return answer(v) | widgets(v)
 
-        def prove(v: Visit, already: object) -> Iterator[dict]:
-            """All the evidence about the picture and the edit, part by part; nothing when it is there already."""
+        def prove(v: Visit, already: object, errands: Errands, tab: str) -> Iterator[dict]:
+            """The evidence, where it is in sight: part by part, until something else is asked for.
+
+            This follows every change, so that a change ends what is still being worked out about the state before.
+            """
+            wanted_still = errands.begin()
             key = (v.revision, v.subject, v.classes, v.templates, v.truth, v.target, v.edit)
-            if key == already:
+            if tab != "Evidence" or key == already:
                 return
+            for part_of_it in prove_all(v):
+                if not wanted_still():
+                    return
+                yield part_of_it
+            yield {proved: key}
+
+        def prove_all(v: Visit) -> Iterator[dict]:
             asked, levers_pulled = (v.trace, v.classes, v.templates), bool(v.edit.levers)
             yield {
                 proved: None,
@@ -418,17 +429,13 @@ def build(bench: Workbench) -> gr.Blocks:
                 tried: gr.Row(visible=levers_pulled),
                 said_chance: proofs.heading("More than chance?") + proofs.waiting("Trying random edits of this size"),
                 said_dose: proofs.heading("Strength"),
+                chance: None, dose: None, answers: [], which: gr.Dropdown(visible=False),
                 ripple: "", elsewhere: "", own_gone: "",
                 really: show_gone(v),
                 lacking: proofs.section("What the SAE misses", proofs.missed_words(bench.missed(*asked))),
             }  # fmt: skip
             if levers_pulled:
                 yield from prove_edit(v)
-            yield {proved: key}
-
-        def prove_if_seen(v: Visit, already: object, tab: str) -> Iterator[dict]:
-            if tab == "Evidence":
-                yield from prove(v, already)
 
         def prove_edit(v: Visit) -> Iterator[dict]:
             asked = (v.trace, v.classes, v.templates)
@@ -442,9 +449,12 @@ def build(bench: Workbench) -> gr.Blocks:
             for response in bench.responses(*asked, v.target, v.edit):
                 found.append(response)
                 if len(found) == 1:
-                    yield show_dose(v, found, 0)
+                    yield show_dose([(v, response)], 0)
             names = [("all levers together", 0), *((f"#{r.component} alone", k) for k, r in enumerate(found) if k)]
-            yield {answers: found, which: gr.Dropdown(names, value=0, visible=len(found) > 1)}
+            yield {
+                answers: [(v, response) for response in found],
+                which: gr.Dropdown(names, value=0, visible=len(found) > 1),
+            }
             rippled = bench.ripple(*asked, v.target, v.edit)
             shifted = bench.shifted(*asked, v.attribution, v.edit)
             yield {
@@ -462,10 +472,11 @@ def build(bench: Workbench) -> gr.Blocks:
                 )  # fmt: skip
                 yield {elsewhere: proofs.section("On other pictures", told)}
 
-        def show_dose(v: Visit, found: list, k: int) -> dict:
+        def show_dose(found: list[tuple[Visit, Response]], k: int) -> dict:
+            v, response = found[k]
             return {
-                said_dose: proofs.heading("Strength") + proofs.dose_words(found[k], v.classes),
-                dose: charts.dose(found[k], v.classes, v.target),
+                said_dose: proofs.heading("Strength") + proofs.dose_words(response, v.classes),
+                dose: charts.dose(response, v.classes, v.target, v.edit),
             }
 
         def lend(v: Visit, file: str | None) -> np.ndarray:
@@ -474,7 +485,10 @@ def build(bench: Workbench) -> gr.Blocks:
             if v.subject.example is not None:
                 e = by_name[v.subject.example]
                 source = example_file(e["twin"] if v.subject.twin else e["name"])
-            picture = read_picture(source)
+            try:
+                picture = read_picture(source)
+            except Trouble:  # a file that was refused when it came: the visit is still about the picture before
+                picture = read_picture(v.trace.crop)
             picture.thumbnail((EDITOR_SIDE, EDITOR_SIDE))
             return np.asarray(picture)
 
@@ -498,44 +512,46 @@ def build(bench: Workbench) -> gr.Blocks:
         # One visitor's changes must not overtake each other: all of them pass one queue, one at a time.
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         turn = private | {"concurrency_id": "visit", "concurrency_limit": 1}
-        long = private | {"concurrency_id": "evidence", "concurrency_limit": 2}
+        long = private | {"concurrency_id": "evidence", "concurrency_limit": 4}
         evidence_parts = [proved, summary, tried, said_chance, chance, said_dose, which, dose, answers]
         evidence_parts += [ripple, elsewhere, really, own_gone, lacking]
-        proving = evidence.select(prove, [visit, proved], evidence_parts, **long)
         finding = finder.find(find, visit, finder, **long)
-        # A change makes what is still being computed about the old state void.
-        every = turn | {"trigger_mode": "multiple", "cancels": [proving, finding]}  # every press counts, in order
-        latest = turn | {"trigger_mode": "always_last", "cancels": [proving]}  # only the latest value counts
+        every = turn | {"trigger_mode": "multiple"}  # every press counts, in order
+        latest = turn | {"trigger_mode": "always_last"}  # only the latest counts, read from the widget's value
         slow = every | {"show_progress": "minimal", "show_progress_on": [panel]}
+        another = slow | {"cancels": [finding]}  # an edit is found for one picture among its classes
         follow = [visit, panel, cards, chart, table, history, steering, *notices]
         ask = [target, wanted, against, levers, patches, heats]
         all_parts = [*follow, *ask, about, gallery, truth, words, finder]
         fresh_parts = [*all_parts, editor, own_gone, own_twin]
         asked_for = [classes, wording, own]
 
-        other = panel.twin(twin, visit, fresh_parts, **slow)
         questions = [
-            gallery.choose(choose, visit, [*fresh_parts, classes, upload], **slow),
-            upload.upload(bring, [visit, upload, *asked_for], fresh_parts, **slow),
-            other,
+            gallery.choose(choose, visit, [*fresh_parts, classes, upload], **another),
+            upload.upload(bring, [visit, upload, *asked_for], fresh_parts, **another),
+            panel.twin(twin, visit, fresh_parts, **another),
             gr.on(
                 [classify.click, truth.input, wording.input],
-                reclassify, [visit, *asked_for, truth], [*all_parts, own], **slow,
+                reclassify, [visit, *asked_for, truth], [*all_parts, own], **another,
             ),
             gr.on([wanted.input, against.input], retarget, [visit, wanted, against], [*follow, *ask], **slow),
         ]  # fmt: skip
         for asked in questions:
-            asked.then(measure, visit, [visit, cards], **turn)
-        # The twin can be asked for on any tab: where the evidence is in sight, it follows.
-        other.then(prove_if_seen, [visit, proved, on_tab], evidence_parts, js=NAME_THE_TAB, **long)
+            asked.then(measure, visit, [visit, cards], **every)
+        changes = [
+            *questions,
+            cards.act(press, visit, [*follow, levers, patches], **every),
+            levers.pull(pull, [visit, levers], [*follow, levers], **latest),
+            patches.pick(pick, [visit, patches], follow, **latest),
+            history.step(step, visit, [*follow, levers, patches], **every),
+            finder.use(use, visit, [*follow, levers, patches], **every),
+        ]
+        proof: dict[str, Any] = {"js": NAME_THE_TAB, "trigger_mode": "multiple"} | long
+        for ask_for_proof in (evidence.select, *(change.then for change in changes)):
+            ask_for_proof(prove, [visit, proved, errands, on_tab], evidence_parts, **proof)
         upload.clear(gone, visit, said_picture, **every)
-        cards.act(press, visit, [*follow, levers, patches], **every)
-        levers.pull(pull, [visit, levers], [*follow, levers], **latest)
-        patches.pick(pick, [visit, patches], follow, **latest)
-        history.step(step, visit, [*follow, levers, patches], **every)
-        finder.use(use, visit, [*follow, levers, patches], **every)
         compare.select(show_heats, visit, heats, **turn)
-        which.input(show_dose, [visit, answers, which], [said_dose, dose], **turn)
+        which.input(show_dose, [answers, which], [said_dose, dose], **turn)
         own_twin.expand(lend, [visit, upload], editor, **turn)
         retell.click(take_away, [visit, editor], own_gone, **turn)
 

@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .evidence import Controls, Response
+from .steering import Edit
 from .target import Target
 
 INK, FAINT = "#7b869c", "rgba(123, 134, 156, .22)"
@@ -44,22 +45,22 @@ def chance(controls: Controls) -> go.Figure:
     return _laid_out(chart, f"change of the target, {UNIT}", "edits")
 
 
-def dose(response: Response, classes: Sequence[str], target: Target) -> go.Figure:
+def dose(response: Response, classes: Sequence[str], target: Target, edit: Edit) -> go.Figure:
     """The target and the classes most affected besides it, against the factor on the activations."""
-    untouched = int(np.argmin(np.abs(np.array(response.doses) - 1)))
     chart = go.Figure()
     chart.add_vrect(x0=min(response.doses), x1=0, fillcolor=FAINT, line_width=0)
-    target_name = "target" if target.against is None else f"{classes[target.wanted]} − {classes[target.against]}"
+    against = "" if target.against is None else f" − {plain(classes[target.against])}"
     chart.add_trace(
         go.Scatter(
-            x=response.doses, y=response.target - response.target[untouched], name=f"target: {plain(target_name)}",
+            x=response.doses, y=response.target - np.float32(response.before),
+            name=f"target: {plain(classes[target.wanted])}{against}",
             mode="lines+markers", line={"color": EDIT, "width": 3},
         )
     )  # fmt: skip
     for k, colour, dash in zip(response.most_affected(), OTHERS, DASHES, strict=False):
         chart.add_trace(
             go.Scatter(
-                x=response.doses, y=response.logits[:, k] - response.logits[untouched, k], name=plain(classes[k]),
+                x=response.doses, y=response.logits[:, k] - response.logits_before[k], name=plain(classes[k]),
                 mode="lines", line={"color": colour, "width": 2, "dash": dash},
             )
         )  # fmt: skip
@@ -68,10 +69,12 @@ def dose(response: Response, classes: Sequence[str], target: Target) -> go.Figur
             x=(flip.low + flip.high) / 2, line={"color": INK, "width": 1.5, "dash": "dot"},
             annotation={"text": f"← {plain(classes[flip.before])} | {plain(classes[flip.after])} →", "font_size": 11},
         )  # fmt: skip
-    return _laid_out(chart, "factor (0 suppresses, 1 leaves as is)", f"change, {UNIT}")
+    sets = any(lever.operation == "set" for lever in edit.levers)
+    words = "factor (1: set levers as you set them)" if sets else "factor (0 suppresses, 1 leaves as is)"
+    return _laid_out(chart, words, f"change, {UNIT}")
 
 
-def plain(name: str, most: int = 24) -> str:
+def plain(name: str, most: int = 18) -> str:
     """A name as plotly shows it: it reads a few tags, and a long name would push the chart away."""
     short = name if len(name) <= most else name[: most - 1] + "…"
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -207,5 +207,8 @@ def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence
     2103.00020, section 3.1.4). `{}` is replaced literally, so that a class may itself hold braces.
     """
     prompts = [template.replace("{}", name) for name in classes for template in templates]
-    embeddings = clip.texts(prompts).view(len(classes), len(templates), -1)
+    embeddings = clip.texts(prompts)
+    if not prompts:  # without classes there is nothing to group
+        return embeddings
+    embeddings = embeddings.view(len(classes), len(templates), -1)
     return F.normalize(embeddings.mean(1), dim=-1)

@@ -343,6 +343,10 @@ class Response(Record):
 
     component: int | None
     """The component whose lever acts alone, or None for the whole edit."""
+    before: float
+    """y of the picture without any edit, in logits."""
+    logits_before: np.ndarray
+    """float32 [C]: of all classes, without any edit."""
     doses: np.ndarray
     """float64 [S], ascending: 0 suppresses, 1 leaves suppress and scale levers untouched."""
     target: np.ndarray
@@ -385,12 +389,15 @@ def responses(
     """
     _ask_for_a_lever(edit)
     x = clip.place(trace.residual)
+    plain = logits(clip.place(trace.embedding), classifier, clip.logit_scale)
     parts = [Edit((lever,), edit.tokens) for lever in edit.levers]
     for part in [edit, *parts] if len(parts) > 1 else [edit]:
         steered = steer(x, trace.activations, [dosed(part, dose) for dose in DOSES], dictionary)
         answers = _answers(clip, trace, steered, classifier)
         yield Response(
             component=None if part is edit else part.levers[0].component,
+            before=target.of(plain).item(),
+            logits_before=plain.cpu().numpy().astype(np.float32),
             doses=np.array(DOSES),
             target=target.of(answers).cpu().numpy().astype(np.float32),
             logits=answers.cpu().numpy().astype(np.float32),

@@ -106,15 +106,16 @@ def chance_words(controls: Controls) -> str:
     """What the chart of the controls says."""
     _, words, _ = verdict(controls)
     rival = ", ".join(f"#{lever.component}" for lever in controls.rival_edit.levers)
+    moved = f"it by {_range(controls.random)}" if len(controls.random) else "nothing: there is none"
     return f"""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{signed(controls.effect)} logits</b>.
  The same done to {count(len(controls.random), "random set")} of active components of about its energy (‖f‖·‖v‖) moves
- it by {_range(controls.random)}; along {count(len(controls.directions), "random direction")} of the same norm, by
+ {moved}; along {count(len(controls.directions), "random direction")} of the same norm, by
  {_range(controls.directions)} (the middle 90 %); done to the most active components ({rival}), by
  {signed(controls.rival)}.</p>"""
 
 
 def _range(values: np.ndarray) -> str:
-    low, high = np.percentile(values, [5, 95]) if len(values) else (0.0, 0.0)
+    low, high = np.percentile(values, [5, 95])
     return f"{signed(float(low))} to {signed(float(high))}"
 
 
@@ -282,7 +283,7 @@ def finder(visit: Visit, search: Search | None = None, trouble: str = "") -> str
     told = f'<p class="notice bad">{escaped(trouble)}</p>' if trouble else ""
     if search is not None:
         told = f'<p class="told" role="status">{escaped(search.said(visit.classes))}</p>{_found(visit, search, wanted)}'
-    offer = f"""<p class="told">The fewest suppressions that make the model say {wanted}: proposed by attribution,
+    offer = f"""<p class="told">As few suppressions as make the model say {wanted}: proposed by attribution,
  checked by measuring.</p>
 <button type="button" class="act" data-find aria-disabled="{flag(busy)}">Find an edit</button>"""
     return section("Find me an edit", offer + told)

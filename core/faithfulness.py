@@ -384,7 +384,9 @@ def main() -> None:
             report = report_pictures(setup, arguments.pictures, parse_classes(arguments.classes).names, arguments.count)
     except Trouble as trouble:
         raise SystemExit(str(trouble)) from trouble
-    out = arguments.out or (FOLDER if arguments.pictures is None else Path("."))
+    # A trial on fewer pictures does not replace what README quotes.
+    shipped = arguments.pictures is None and arguments.count is None
+    out = arguments.out or (FOLDER if shipped else Path("."))
     out.mkdir(parents=True, exist_ok=True)
     (out / "faithfulness.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "faithfulness.svg").write_text(figure(report), encoding="utf-8")

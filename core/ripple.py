@@ -108,9 +108,16 @@ def read_vocabulary(path: Path = VOCABULARY) -> tuple[Concept, ...]:
 
 
 def probe_words(vocabulary: Iterable[Concept], knows: frozenset[str] | None, classes: Sequence[str]) -> tuple[str, ...]:
-    """The concepts all of whose words are known (None: all are), without the visitor's classes in any case."""
-    asked = {name.casefold() for name in classes}
-    names = [concept.name for concept in vocabulary if concept.name.casefold() not in asked]
+    """The concepts all of whose words are known (None: all are), without those that a visitor's class names.
+
+    A class “a red car” names “car”, whose change would be the target's own.
+    """
+    asked = [set(name.casefold().split()) for name in classes]
+    names = [
+        concept.name
+        for concept in vocabulary
+        if not any(set(concept.name.casefold().split()) <= words for words in asked)
+    ]
     unknown = {} if knows is None else unknown_words(names, knows)
     return tuple(name for name in names if name not in unknown)
 

@@ -5,6 +5,7 @@ step takes the workbench and a visit and returns another visit, or raises Troubl
 was, so that a mistake costs the visitor nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,6 +62,24 @@ class History:
         if not self.future:
             return self
         return History(self.future[0], (*self.past, self.present), self.future[1:])
+
+
+class Errands:
+    """The long answers a visitor waits for. A new errand ends the one before it, at its next step.
+
+    It lives in the visitor's session and is the one thing there that changes: an answer that is still being worked out
+    has to learn that nobody waits for it any more, and what is being computed cannot be told otherwise.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is waited for."""
+        self._latest = 0
+
+    def begin(self) -> Callable[[], bool]:
+        """Begin an errand. What it returns tells whether it is still wanted."""
+        self._latest += 1
+        mine = self._latest
+        return lambda: mine == self._latest
 
 
 @dataclass(frozen=True)

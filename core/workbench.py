@@ -169,7 +169,11 @@ class Workbench:
             with self._reading:
                 if self._references is not None:
                     break
-                step = next(self._readings)
+                try:
+                    step = next(self._readings)
+                except BaseException:  # whoever asks next begins anew
+                    self._readings = read_references(self.setup.clip, self.setup.dictionary)
+                    raise
                 if isinstance(step, References):
                     self._references = step
                     break

@@ -579,7 +579,7 @@ def test_one_lever_has_one_response(clip, dictionary, trace, classifier, stronge
 
 def answered(logits: list[list[float]], *classes: int) -> Response:
     values = np.array(logits, dtype=np.float32)
-    return Response(None, np.array(DOSES[: len(values)]), values[:, 0], values, classes)
+    return Response(None, 0.0, values[0], np.array(DOSES[: len(values)]), values[:, 0], values, classes)
 
 
 def test_flips_by_hand():

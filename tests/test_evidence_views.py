@@ -80,7 +80,7 @@ def test_numbers_have_units(shown: dict[str, str]) -> None:
 
 
 def controls(effect: float, random: np.ndarray) -> Controls:
-    return Controls(effect, random.astype(np.float32), random.astype(np.float32), 0.0, Edit.of_suppressed([3]))
+    return Controls(effect, random.astype(np.float32), np.linspace(-1, 1, 32), 0.0, Edit.of_suppressed([3]))
 
 
 def test_the_verdict_in_words() -> None:
@@ -121,11 +121,54 @@ def test_charts_hold_the_numbers(bench: Workbench, visit: Visit) -> None:
     assert np.array_equal(chart.data[0].x, found.random) and np.array_equal(chart.data[1].x, found.directions)
     assert {line.x0 for line in chart.layout.shapes} == {found.effect, found.rival}
     assert "logits" in chart.layout.xaxis.title.text
-    for response in bench.responses(*asked):
-        chart = charts.dose(response, visit.classes, visit.target)
-        untouched = list(response.doses).index(1.0)
-        assert chart.data[0].y[untouched] == 0 and len(chart.data) == 1 + min(3, len(visit.classes) - 2)
+    whole, suppressed, one_set = bench.responses(*asked)
+    for response in (whole, suppressed, one_set):
+        chart = charts.dose(response, visit.classes, visit.target, visit.edit)
+        assert len(chart.data) == 1 + min(3, len(visit.classes) - 2)
+        as_is = visit.attribution.value
+        np.testing.assert_allclose(chart.data[0].y, response.target - as_is, atol=1e-4)
         assert all("<img" not in trace.name and "<script" not in trace.name for trace in chart.data)
+
+
+def test_a_set_lever_is_compared_with_the_picture_as_it_is(bench: Workbench, visit: Visit) -> None:
+    """At factor 1 a set lever sets: the change there is the edit's effect, not nothing."""
+    edit = Edit((Lever(visit.parts[0].component, "set", 0.3),))
+    asked = (visit.trace, visit.classes, visit.templates, visit.target, edit)
+    (response,) = bench.responses(*asked)
+    *_, found = bench.controls(*asked)
+    chart = charts.dose(response, visit.classes, visit.target, edit)
+    assert abs(found.effect) > 0.01
+    assert chart.data[0].y[list(response.doses).index(1.0)] == pytest.approx(found.effect, abs=1e-4)
+    assert "as you set them" in chart.layout.xaxis.title.text
+
+
+def test_classes_that_leave_no_concept_to_probe(bench: Workbench, picture: Image.Image) -> None:
+    classes = ("dog", "cat")  # the only word this setup knows is dog
+    v = session.start(bench, picture, Subject("a"), classes, TEMPLATES["single"], "cat")
+    edit = Edit.of_suppressed([v.parts[0].component])
+    rippled = bench.ripple(v.trace, classes, v.templates, v.target, edit)
+    assert rippled.concepts == () and rippled.selectivity is None
+    *_, search = bench.search(v.trace, classes, v.templates, 1)
+    assert search.done and search.side_effect is None
+    assert "–" in proofs.headline(v, None, rippled) and "Side effect: <b>–" in proofs.ripples(
+        rippled, bench.shifted(v.trace, classes, v.templates, v.attribution, edit)
+    )
+
+
+def test_a_reading_that_failed_begins_anew(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = Workbench(bench.setup)
+
+    def broken() -> object:
+        yield 0, 300
+        raise MemoryError
+
+    fresh._readings = broken()
+    asking = fresh.references()
+    assert next(asking) == (0, 300)
+    with pytest.raises(MemoryError):
+        next(asking)
+    *_, found = fresh.references()
+    assert isinstance(found, References)
 
 
 def test_the_references_are_read_once_by_whoever_asks(bench: Workbench) -> None:

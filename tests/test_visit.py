@@ -31,6 +31,15 @@ def walked(path: list) -> History:
     return history
 
 
+def test_a_new_errand_ends_the_one_before() -> None:
+    errands = session.Errands()
+    first = errands.begin()
+    assert first()
+    second = errands.begin()
+    assert second() and not first()
+    assert second() and not first()
+
+
 @given(steps)
 def test_undoing_all_and_redoing_all_returns(path: list) -> None:
     end = walked(path)
