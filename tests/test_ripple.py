@@ -83,7 +83,9 @@ def test_a_vocabulary_is_read_as_written(tmp_path: Path) -> None:
 def test_every_word_probes_a_setup_that_knows_all_words() -> None:
     assert list(probe_words(VOCABULARY, None, ())) == NAMES
     assert list(probe_words(VOCABULARY, None, ("Hot Dog", "OWL", "unheard of"))) == [
-        name for name in NAMES if name not in ("hot dog", "dog", "owl")  # a hot dog names a dog, too
+        name
+        for name in NAMES
+        if name not in ("hot dog", "dog", "owl")  # a hot dog names a dog, too
     ]
 
 
