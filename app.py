@@ -165,7 +165,7 @@ def build(bench: Workbench) -> gr.Blocks:
             with gr.Column(scale=1, min_width=320, elem_id="main"):
                 about = gr.HTML(show_about(first), elem_id="about", elem_classes="said", **part)
                 with gr.Tabs(elem_id="tabs"):
-                    with gr.Tab("Image", id="image", render_children=True):
+                    with gr.Tab("Image", id="image", render_children=True) as image:
                         gallery = widget("gallery", views.gallery(examples, thumbs, first.subject.example))
                         with gr.Row(equal_height=False):
                             with gr.Column(min_width=280):
@@ -197,7 +197,7 @@ def build(bench: Workbench) -> gr.Blocks:
                                 classify = gr.Button("Classify", variant="primary", elem_id="classify")
                                 said_classes = said("said-classes")
                                 words = gr.HTML(show_words(first), elem_id="words", **part)
-                    with gr.Tab("Attribution", id="attribution", render_children=True):
+                    with gr.Tab("Attribution", id="attribution", render_children=True) as attribution:
                         with gr.Row(elem_id="question"):
                             wanted = gr.Dropdown(
                                 **wanted_list(first), label="What speaks for", elem_id="wanted", min_width=120
@@ -547,7 +547,9 @@ def build(bench: Workbench) -> gr.Blocks:
             finder.use(use, visit, [*follow, levers, patches], **every),
         ]
         proof: dict[str, Any] = {"js": NAME_THE_TAB, "trigger_mode": "multiple"} | long
-        for ask_for_proof in (evidence.select, *(change.then for change in changes)):
+        # Another tab ends what nobody looks at any more.
+        opened = [tab.select for tab in (image, attribution, steering, compare, evidence)]
+        for ask_for_proof in (*opened, *(change.then for change in changes)):
             ask_for_proof(prove, [visit, proved, errands, on_tab], evidence_parts, **proof)
         upload.clear(gone, visit, said_picture, **every)
         compare.select(show_heats, visit, heats, **turn)
