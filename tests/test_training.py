@@ -38,7 +38,7 @@ def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
     assert json.loads((out / "dictionary" / "cfg.json").read_text())["architecture"] == "jumprelu"
 
     monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "3072"])
-    with pytest.raises(Exception, match="made with other settings"):  # a checkpoint of another recipe is not mixed in
+    with pytest.raises(SystemExit, match="made with other settings"):  # a checkpoint of another recipe is not mixed in
         training.main()
 
 

@@ -263,8 +263,6 @@ def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
     checkpoint = work / "clip.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=device)
-        if state["recipe"] != asdict(recipe):
-            raise SystemExit(f"{checkpoint} was made with other settings; move it away to start afresh.")
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
         reader.load_state_dict(state["reader"])
@@ -356,10 +354,13 @@ def main() -> None:
     recipe = Recipe(pictures=arguments.pictures)
     arguments.work.mkdir(parents=True, exist_ok=True)
     (arguments.work / "rendezvous").unlink(missing_ok=True)
+    checkpoint = arguments.work / "clip.pt"
+    if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["recipe"] != asdict(recipe):
+        raise SystemExit(f"{checkpoint} was made with other settings; move it away to start afresh.")
     torch.multiprocessing.spawn(train_clip, (recipe, arguments.work), nprocs=recipe.batches)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer)
-    model.load_state_dict(torch.load(arguments.work / "clip.pt", weights_only=True)["averaged"])
+    model.load_state_dict(torch.load(checkpoint, weights_only=True)["averaged"])
     save_clip(model, tokenizer, arguments.out / "clip")
     (arguments.out / "words.txt").write_text("\n".join(sorted(caption_words())) + "\n")
     device = "cuda" if torch.cuda.is_available() else "cpu"
