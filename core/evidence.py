@@ -31,23 +31,20 @@ from .target import Target
 from .trace import Trace, finish
 
 NEIGHBOURS = 10
-"""Each component of an edit is replaced by one of this many components closest to it in energy."""
-
-LONE_NEIGHBOURS = 20
-"""The same for an edit of one lever, which has no more different controls than neighbours: 10 could never show that an
-effect is beyond chance. These are just enough; more would be matched worse."""
+"""Each component of an edit is replaced by one of this many components closest to it in energy. A lone one has no more
+different controls than neighbours, and takes as many neighbours as there are to be controls."""
 
 DIRECTIONS = 32
 """Random directions an edit is compared with: one batch."""
 
 CHANCE = 0.05
-"""The p-value up to which an effect is called beyond chance."""
+"""The p-value, against random components and against random directions, up to which an effect is beyond chance."""
 
 DOSES: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 """Factors on the activations of an edit's components."""
 
 _BATCH = 32
-_TRIES = 4
+_TRIES = 16
 """Controls drawn for each one wanted, since some come twice."""
 
 
@@ -196,8 +193,10 @@ class Controls(Record):
 
     Chance means: how far from the middle of the controls' effects does the effect of an edit lie that picks its
     components blindly, as many, of about this energy, in this picture, and does the same to them? An effect is beyond
-    chance when few of the controls lie as far out as it. That says that the choice of components matters to the target
-    here; it does not say that the effect is large, wanted, or the same on another picture.
+    chance when few of the controls lie as far out as it, and as few of the random directions: a picture may have no
+    other component of such energy (`energy` tells), and weak controls are easily surpassed. That says that the choice
+    of components matters to the target here; it does not say that the effect is large, wanted, or the same on another
+    picture.
 
     Controls may hold some of the edit's own components, though not all: a blind pick can hit one that matters, and if
     controls could not, such a pick would look like a choice. An edit whose components were chosen among many by their
@@ -215,6 +214,9 @@ class Controls(Record):
     """The effect of the same operations on the most energetic components, in logits."""
     rival_edit: Edit
     """That edit."""
+    energy: float | None
+    """The median energy of the matched controls as a share of the edit's, sqrt(sum_j ||f_j||^2 ||v_j||^2) each; None
+    without controls, or for an edit of components that are not active."""
 
     @property
     def percentile(self) -> float:
@@ -231,17 +233,26 @@ class Controls(Record):
         The edit counts as one of its own controls, so that p is never 0 ("Permutation P-values Should Never Be Zero",
         Phipson and Smyth, 2010), and is 1 without any.
         """
-        if not len(self.random):
-            return 1.0
-        controls = self.random.astype(np.float64)
-        middle = np.median(controls)
-        as_far = np.abs(controls - middle) >= abs(self.effect - middle)
-        return float((1 + as_far.sum()) / (len(controls) + 1))
+        return _rank_p(self.effect, self.random)
+
+    @property
+    def p_directions(self) -> float:
+        """The same among the random directions."""
+        return _rank_p(self.effect, self.directions)
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether the p-value is at most 0.05; never so with fewer than 19 controls."""
-        return self.p_value <= CHANCE
+        """Whether both p-values are at most 0.05; never so with fewer than 19 of either kind."""
+        return max(self.p_value, self.p_directions) <= CHANCE
+
+
+def _rank_p(effect: float, others: np.ndarray) -> float:
+    if not len(others):
+        return 1.0
+    values = others.astype(np.float64)
+    middle = np.median(values)
+    as_far = np.abs(values - middle) >= abs(effect - middle)
+    return float((1 + as_far.sum()) / (len(values) + 1))
 
 
 def _ask_for_a_lever(edit: Edit) -> None:
@@ -277,8 +288,8 @@ def controls(
     """The edit's effect among those of its controls, against unit class vectors [C, p], after every batch of 32.
 
     The last one holds `DIRECTIONS` random directions and at most `draws` matched controls, no two of them the same:
-    fewer where the picture has no more, and at most 20 for an edit of one lever. Raises Trouble for an empty edit, for
-    a target that is not among the classes, and as `steering.shift`; as with any generator, when the first is asked for.
+    fewer where the picture has no more. Raises Trouble for an empty edit, for a target that is not among the classes,
+    and as `steering.shift`; as with any generator, when the first is asked for.
     """
     _ask_for_a_lever(edit)
     rng = np.random.default_rng(seed)
@@ -289,22 +300,34 @@ def controls(
         after = target.of(_answers(clip, trace, residuals, classifier)).double()
         return (after - before).cpu().numpy().astype(np.float32)
 
-    neighbours = NEIGHBOURS if len(edit.levers) > 1 else LONE_NEIGHBOURS
-    drawn = matched_controls(f, edit, dictionary, _TRIES * draws, rng, neighbours, own=len(edit.levers) > 1)
+    several = len(edit.levers) > 1
+    reach = NEIGHBOURS if several else max(1, draws)
+    drawn = matched_controls(f, edit, dictionary, _TRIES * draws, rng, reach, own=several)
     # A control of fewer levers would be no match, and one that is drawn twice counts once: it is no second witness.
     itself = set(_components(edit).tolist())
     matched = _distinct(
         [one for one in drawn if len(one.levers) == len(itself) and set(_components(one).tolist()) != itself]
     )[:draws]
+    energy = _relative_energy(_active(f, edit, dictionary), edit, matched)
     rival_edit = by_activation(f, edit, dictionary)
     edits = [edit, rival_edit, *matched]
     measured, directions = np.zeros((2, 0), dtype=np.float32)
     for start in range(0, len(edits), _BATCH):
         part = effects(steer(x, f, edits[start : start + _BATCH], dictionary))
         measured = np.concatenate([measured, part])
-        yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit)
+        yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy)
     directions = effects(random_directions(x, f, edit, dictionary, DIRECTIONS, rng))
-    yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit)
+    yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy)
+
+
+def _relative_energy(active: _Active, edit: Edit, others: Sequence[Edit]) -> float | None:
+    """The median energy of other edits as a share of this one's; None where that is of nothing."""
+    squares = dict(zip(active.component.tolist(), (active.energy.astype(np.float64) ** 2).tolist(), strict=True))
+
+    def size(one: Edit) -> float:
+        return float(np.sqrt(sum(squares.get(lever.component, 0.0) for lever in one.levers)))
+
+    return float(np.median([size(one) for one in others]) / size(edit)) if others and size(edit) else None
 
 
 # ---- doses

@@ -90,7 +90,8 @@ def verdict(controls: Controls) -> tuple[str, str, str]:
     n = len(controls.random)
     if n < ENOUGH:
         return "doubt", "Cannot be told", f"only {count(n, 'random edit')} of this size can be made here"
-    how = f"p = {controls.p_value:.2f}; percentile {controls.percentile:.0f} of {n} random edits"
+    p = max(controls.p_value, controls.p_directions)
+    how = f"p = {p:.2f}; percentile {controls.percentile:.0f} of {n} random edits"
     return ("good", "Beyond chance", how) if controls.beyond_chance else ("doubt", "No better than chance", how)
 
 
@@ -107,9 +108,13 @@ def chance_words(controls: Controls) -> str:
     _, words, _ = verdict(controls)
     rival = ", ".join(f"#{lever.component}" for lever in controls.rival_edit.levers)
     moved = f"it by {_range(controls.random)}" if len(controls.random) else "nothing: there is none"
+    theirs = ""
+    if controls.energy is not None:
+        weak = ": weaker edits, so the directions are the fairer comparison" if controls.energy < 0.5 else ""
+        theirs = f" (theirs is {controls.energy:.2g} times its own{weak})"
     return f"""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{signed(controls.effect)} logits</b>.
- The same done to {count(len(controls.random), "random set")} of active components of about its energy (‖f‖·‖v‖) moves
- {moved}; along {count(len(controls.directions), "random direction")} of the same norm, by
+ The same done to {count(len(controls.random), "random set")} of active components as near as there are to its
+ energy ‖f‖·‖v‖{theirs} moves {moved}; along {count(len(controls.directions), "random direction")} of the same norm, by
  {_range(controls.directions)} (the middle 90 %); done to the most active components ({rival}), by
  {signed(controls.rival)}.</p>"""
 

@@ -20,9 +20,9 @@ from core.comparison import predict
 from core.dictionary import Activations, Dictionary, Scope
 from core.errors import Trouble
 from core.evidence import (
+    CHANCE,
     DIRECTIONS,
     DOSES,
-    LONE_NEIGHBOURS,
     NEIGHBOURS,
     Controls,
     Response,
@@ -263,7 +263,8 @@ def test_what_the_picture_does_not_have_is_trouble(edit: Edit) -> None:
 
 
 def among(effect: float, random: list[float]) -> Controls:
-    return Controls(float(effect), np.array(random, dtype=np.float32), np.zeros(0, np.float32), 0.0, Edit())
+    values = np.array(random, dtype=np.float32)
+    return Controls(float(effect), values, values, 0.0, Edit(), None)
 
 
 def test_percentile_and_p_in_closed_form():
@@ -282,6 +283,14 @@ def test_percentile_and_p_in_closed_form():
 
 def test_nineteen_controls_are_just_enough():
     assert among(9, [0.0] * 19).beyond_chance and not among(9, [0.0] * 18).beyond_chance
+
+
+def test_beyond_chance_is_beyond_components_and_directions():
+    near, far = (np.linspace(-reach, reach, 40, dtype=np.float32) for reach in (1, 9))
+    for random, directions, beyond in ((near, near, True), (near, far, False), (far, near, False)):
+        found = Controls(5.0, random, directions, 0.0, Edit(), None)
+        assert found.beyond_chance is beyond
+        assert found.p_directions == Controls(5.0, directions, random, 0.0, Edit(), None).p_value
 
 
 def test_without_controls_nothing_is_beyond_chance():
@@ -355,17 +364,18 @@ def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dic
     target = Target(0, 1)
     energy = energies(trace.activations, Edit(), dictionary)
     active = sorted(energy)
-    assert len(active) > LONE_NEIGHBOURS + 1
+    assert len(active) > 21
     effect = dict(
         zip(active, -measured_effects(clip, dictionary, trace, classifier, target, active).astype(float), strict=True)
     )
     beyond = 0
     for j in active[::6] + [min(effect, key=effect.get), max(effect, key=effect.get)]:
-        found = last(controls(clip, dictionary, trace, classifier, target, Edit.of_suppressed([j])))
-        others = sorted(set(active) - {j}, key=lambda other: abs(energy[other] - energy[j]))[:LONE_NEIGHBOURS]
+        found = last(controls(clip, dictionary, trace, classifier, target, Edit.of_suppressed([j]), draws=20))
+        others = sorted(set(active) - {j}, key=lambda other: abs(energy[other] - energy[j]))[:20]
+        assert found.energy == pytest.approx(np.median([energy[other] for other in others]) / energy[j], rel=1e-4)
         assert found.effect == pytest.approx(effect[j], abs=1e-4)
         np.testing.assert_allclose(np.sort(found.random), sorted(effect[other] for other in others), atol=1e-4)
-        beyond += found.beyond_chance
+        beyond += found.p_value <= CHANCE
     assert beyond >= 1, "the components of the largest effects stand out"
 
 
@@ -448,10 +458,9 @@ def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
 @given(edits.filter(lambda edit: len(edit.levers) > 0), st.integers(0, 40), seeds)
 def test_controls_of_any_edit(clip, dictionary, trace, classifier, edit, draws, seed):
     found = last(controls(clip, dictionary, trace, classifier, Target(1), edit, draws=draws, seed=seed))
-    most = LONE_NEIGHBOURS if len(edit.levers) == 1 else draws
     own = {lever.component for lever in edit.levers}
     active = set(energies(trace.activations, edit, dictionary))
-    assert len(found.random) <= min(draws, most) and len(found.directions) == DIRECTIONS
+    assert len(found.random) <= draws and len(found.directions) == DIRECTIONS
     # A control other than the edit: another component for a lone lever, another set of as many for several.
     enough = bool(active - own) if len(own) == 1 else len(active) >= len(own) and active != own
     assert bool(len(found.random)) == (draws > 0 and enough)
@@ -472,7 +481,7 @@ def test_the_edits_of_chance_are_seldom_beyond_chance(clip, dictionary, trace, c
         target = Target(*rng.choice(len(CLASSES), 2, replace=False).tolist())
         steps = controls(clip, dictionary, trace, classifier, target, edit, draws=60, seed=seed)
         found = last(itertools.islice(steps, 2))  # the random components; the directions would follow
-        beyond += found.beyond_chance
+        beyond += found.p_value <= CHANCE  # alone, without the help of the directions
         percentiles.append(found.percentile)
     assert beyond / 60 <= 0.1
     assert abs(np.mean(percentiles) - 50) < 12  # three standard errors of 60 draws from 0 to 100

@@ -80,7 +80,7 @@ def test_numbers_have_units(shown: dict[str, str]) -> None:
 
 
 def controls(effect: float, random: np.ndarray) -> Controls:
-    return Controls(effect, random.astype(np.float32), np.linspace(-1, 1, 32), 0.0, Edit.of_suppressed([3]))
+    return Controls(effect, random.astype(np.float32), np.linspace(-1, 1, 32), 0.0, Edit.of_suppressed([3]), 0.9)
 
 
 def test_the_verdict_in_words() -> None:
