@@ -1,0 +1,83 @@
+"""The GitHub workflows: pinned actions, least rights, and nothing deployed that was not tested.
+
+By hand, after a change: `actionlint` (https://github.com/rhysd/actionlint), which knows the language itself.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
+FILES = sorted(FOLDER.glob("*.yml"))
+PINNED = re.compile(r"[\w-]+/[\w./-]+@[0-9a-f]{40}")
+
+
+def read(path: Path) -> dict[Any, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def triggers(workflow: dict[Any, Any]) -> Any:
+    return workflow[True]  # YAML 1.1 takes the word `on` for a truth value
+
+
+def jobs() -> list[Any]:
+    return [pytest.param(job, id=f"{path.stem}: {name}") for path in FILES for name, job in read(path)["jobs"].items()]
+
+
+def test_the_workflows_are_these() -> None:
+    assert [path.name for path in FOLDER.iterdir()] and {path.stem for path in FILES} == {"deploy", "hub", "test"}
+    assert len(list(FOLDER.iterdir())) == len(FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_nothing_is_allowed_that_no_job_asks_for(path: Path) -> None:
+    workflow = read(path)
+    assert workflow["permissions"] == {}
+    assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(triggers(workflow))
+    assert "secrets." not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_actions_are_pinned_and_say_their_version(path: Path) -> None:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if "uses:" not in line:
+            continue
+        action, _, version = line.split("uses:")[1].strip().partition(" # ")
+        if action.startswith("./"):
+            assert (FOLDER.parents[1] / action).is_file()
+        else:
+            assert PINNED.fullmatch(action) and re.fullmatch(r"v\d+\.\d+\.\d+", version), line
+
+
+@pytest.mark.parametrize("job", jobs())
+def test_a_job_asks_for_little_and_ends(job: dict[str, Any]) -> None:
+    assert set(job["permissions"].items()) <= {("contents", "read"), ("id-token", "write")}
+    if "steps" not in job:
+        return
+    assert job["timeout-minutes"] <= 90
+    for step in job["steps"]:
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"] == {"persist-credentials": False}
+        assert "${{" not in step.get("run", ""), "what others can write reaches a script by its environment only"
+
+
+def test_only_what_was_tested_is_deployed_from_main_and_by_trusted_publishing() -> None:
+    workflow = read(FOLDER / "deploy.yml")
+    test, deploy = workflow["jobs"]["test"], workflow["jobs"]["deploy"]
+    assert triggers(workflow) == {"push": {"branches": ["main"]}}
+    assert test["uses"] == "./.github/workflows/test.yml" and "workflow_call" in triggers(read(FOLDER / "test.yml"))
+    assert deploy["needs"] == "test" and "vars.HF_SPACE" in deploy["if"]
+    assert deploy["permissions"] == {"contents": "read", "id-token": "write"}
+    assert deploy["steps"][-1]["env"]["HF_OIDC_RESOURCE"] == "spaces/${{ vars.HF_SPACE }}"
+    others = [job["permissions"] for path in FILES for job in read(path)["jobs"].values() if job != deploy]
+    assert all(rights == {"contents": "read"} for rights in others)
+
+
+def test_the_scheduled_run_is_not_content_with_a_skip() -> None:
+    workflow = read(FOLDER / "hub.yml")
+    assert set(triggers(workflow)) == {"schedule", "workflow_dispatch"}
+    (step,) = [step for step in workflow["jobs"]["hub"]["steps"] if "pytest -m hub" in step.get("run", "")]
+    assert step["env"] == {"REQUIRE_HUB": "1"}
