@@ -2,37 +2,45 @@
 
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from core.devices import on_zero_gpu
+
+if on_zero_gpu():
+    import spaces  # before anything that could touch CUDA
+
 import gradio as gr
 import numpy as np
 
-from core import charts, plain, views
+from core import charts, views
 from core import evidence_views as proofs
 from core import visit as session
-from core.catalog import load_setup, read_catalog
+from core.catalog import SetupCard, find
 from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.evidence import Response
 from core.figures import picture_uri
+from core.loading import Loading, Shelf
 from core.pictures import read_picture
+from core.programs import Programs
 from core.prompts import parse_classes, parse_templates
-from core.references import Generalization, References
+from core.references import Generalization
+from core.report import CUES, ceiling_words, read_report, repair_words
+from core.settings import Settings, chosen_setups, make_shelf
 from core.steering import Edit, Lever
 from core.target import Target
-from core.visit import Errands, Subject, Visit, named_target
+from core.visit import Errands, Subject, Visit
 from core.workbench import Workbench
 
 ASSETS = Path(__file__).parent / "assets"
 NOTHING = -1
 """The choice of no class in a list of classes."""
-CUES = {"note": "attacked", "stamp": "stamped", "water": "flooded"}
-"""What an example's twin lacks: one of these stands in the example's name, and in the report by another."""
 NAME_THE_TAB = """(visit, proved, errands, tab) =>
   [visit, proved, errands, document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim()]"""
 """What a listener is told besides: which tab is open."""
@@ -40,15 +48,19 @@ EDITOR_SIDE = 640
 """Pixels of the longer side of a picture that is painted on."""
 
 
-def build(bench: Workbench) -> gr.Blocks:
-    """The whole page for one setup. The first example is worked out here, so it arrives with the page."""
+def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
+    """The whole page. The first example is worked out here, so that it arrives with the page.
+
+    Every visitor chooses among the shelf's setups; `apology` says why the page does not open with another one.
+    """
     examples = json.loads((ASSETS / "examples" / "examples.json").read_text(encoding="utf-8"))
     thumbs = [picture_uri(ASSETS / "examples" / f"{e['name']}.webp", 224) for e in examples]
     by_name = {e["name"]: e for e in examples}
-    card, scale = bench.card, bench.setup.clip.logit_scale
-    report = read_report(card.clip.parent / "report.json")
-    repairs = repair_words(report)
-    only = " (this page offers none yet)" if len(read_catalog()) == 1 else ""
+    reports = {name: read_report(card.report) for name, card in shelf.cards.items()}
+
+    def bench_of(v: Visit) -> Workbench:
+        """The setup a visit is about; loaded anew where it had to leave for others."""
+        return shelf.get(v.setup)
 
     # ---- pictures and words
 
@@ -59,7 +71,7 @@ def build(bench: Workbench) -> gr.Blocks:
         caption = f"{e['sentence']} Here without it." if twin else e["sentence"]
         return Subject(caption, e["name"], twin, not e["source"].startswith("rendered"))
 
-    def open_example(index: int, templates: tuple[str, ...]) -> Visit:
+    def open_example(bench: Workbench, index: int, templates: tuple[str, ...]) -> Visit:
         e = examples[index]
         classes = tuple(e["classes"])
         return session.start(bench, example_file(e["name"]), subject_of(e), classes, templates, e["truth"])
@@ -76,26 +88,36 @@ def build(bench: Workbench) -> gr.Blocks:
     # ---- what each part shows for a visit
 
     def show_about(v: Visit) -> str:
-        if v.subject.photograph and card.knows is not None:
+        if v.subject.photograph and shelf.cards[v.setup].knows is not None:
             return views.notice(
-                f"This demo model has never seen photographs: choose a published setup{only}. "
+                "This demo model has never seen photographs: choose a published setup at the top of the page. "
                 "What it says here shows how the levers work, not what CLIP sees.",
                 tone="warn",
             )
         first_example = v.subject.example == examples[0]["name"] and not v.subject.twin
-        return views.notice(repairs if first_example else "")
+        return views.notice(repair_words(reports[v.setup]) if first_example else "")
+
+    def show_setup(v: Visit) -> str:
+        return views.setup_page(bench_of(v).setup)
+
+    def show_setup_line(v: Visit) -> str:
+        return views.setup_line(shelf.cards[v.setup])
 
     def show_words(v: Visit) -> str:
-        return views.unknown_words(bench.unknown_words(v.classes), sorted(card.knows or ()))
+        known = shelf.cards[v.setup].knows or ()
+        return views.unknown_words(bench_of(v).unknown_words(v.classes), sorted(known))
+
+    def show_target(v: Visit) -> str:
+        return views.target_line(v, bench_of(v).setup.clip.logit_scale)
 
     def show_panel(v: Visit) -> str:
         return views.panel(v, cue_of(v))
 
     def show_patches(v: Visit) -> str:
-        return views.patches(v, card.scope != "patches")
+        return views.patches(v, shelf.cards[v.setup].scope != "patches")
 
     def show_heats(v: Visit) -> str:
-        trace, attribution = session.afterwards(bench, v)
+        trace, attribution = session.afterwards(bench_of(v), v)
         before = session.contributions(v.trace, v.attribution)
         after = session.contributions(trace, attribution)
         return views.heat_pair(
@@ -109,8 +131,8 @@ def build(bench: Workbench) -> gr.Blocks:
         cue = cue_of(v)
         if cue is None or v.subject.twin:
             return proofs.section("When the cue is really gone", proofs.no_twin(v.subject.twin))
-        gone = session.without_cue(bench, v, example_file(by_name[str(v.subject.example)]["twin"]))
-        told = proofs.counterfactual(v, f"without the {cue}", gone, ceiling_words(report, cue))
+        gone = session.without_cue(bench_of(v), v, example_file(by_name[str(v.subject.example)]["twin"]))
+        told = proofs.counterfactual(v, f"without the {cue}", gone, ceiling_words(reports[v.setup], cue))
         return proofs.section(f"When the {cue} is really gone", told)
 
     def class_choices(v: Visit, none: str) -> list[tuple[str, int]]:
@@ -131,7 +153,8 @@ def build(bench: Workbench) -> gr.Blocks:
     def steering_title(v: Visit) -> str:
         return f"Steering · {len(v.edit.levers)}" if v.edit.levers else "Steering"
 
-    first = session.measure(bench, open_example(0, TEMPLATES["single"]))
+    opening = shelf.get(opens_with)
+    first = session.measure(opening, open_example(opening, 0, TEMPLATES["single"]))
     part: dict[str, Any] = {"padding": False, "apply_default_css": False, "js_on_load": None}
 
     def widget(name: str, html: str, word: str | None = None) -> gr.HTML:
@@ -150,15 +173,23 @@ def build(bench: Workbench) -> gr.Blocks:
 
     with gr.Blocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
         visit = gr.State(first)
-        gr.HTML(
-            views.header(
-                "CLIP Levers",
-                "Find the concept that drives a prediction, pull it, see everything that changes.",
-                f"{card.title}, layer {card.layer + 1} of {bench.setup.clip.n_layers}",
-                card.note,
-            ),
-            elem_id="top", **part,
-        )  # fmt: skip
+        with gr.Row(elem_id="top"):
+            gr.HTML(
+                views.header(
+                    "CLIP Levers", "Find the concept that drives a prediction, pull it, see everything that changes."
+                ),
+                elem_id="brand", **part,
+            )  # fmt: skip
+            with gr.Column(scale=0, min_width=340, elem_id="setup"):
+                chosen = gr.Dropdown(
+                    [(views.setup_choice(card), name) for name, card in shelf.cards.items()],
+                    value=opens_with, label="Setup", elem_id="chosen", container=False, filterable=False,
+                )  # fmt: skip
+                setup_line = gr.HTML(show_setup_line(first), elem_id="setup-line", **part)
+        with gr.Accordion("About this setup", open=False, elem_id="about-setup"):
+            setup_page = gr.HTML(show_setup(first), elem_id="setup-page", **part)
+        said_setup = gr.HTML(views.notice(apology, tone="warn"), elem_id="said-setup", elem_classes="said", **part)
+        stop = gr.Button("Stop loading it", visible=False, size="sm", elem_id="stop")
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=0, min_width=340, elem_id="side"):
                 panel = widget("panel", show_panel(first))
@@ -206,7 +237,7 @@ def build(bench: Workbench) -> gr.Blocks:
                                 **against_list(first), label="against", elem_id="against", min_width=120
                             )
                         said_target = said("said-target")
-                        target = gr.HTML(views.target_line(first, scale), elem_id="target", **part)
+                        target = gr.HTML(show_target(first), elem_id="target", **part)
                         cards = widget("cards", views.cards(first))
                     with gr.Tab(steering_title(first), id="steering", render_children=True) as steering:
                         history = widget("history", views.history(first))
@@ -244,6 +275,7 @@ def build(bench: Workbench) -> gr.Blocks:
                             own_gone = gr.HTML(elem_id="own-gone", **part)
                         lacking = gr.HTML(elem_id="lacking", **part)
                         proved, answers, errands = gr.State(None), gr.State([]), gr.State(Errands())
+                        loads, failed = gr.State(Errands()), gr.State("")
                         on_tab = gr.Textbox(visible=False)
         gr.HTML(views.foot(), elem_id="foot", **part)
 
@@ -274,7 +306,7 @@ def build(bench: Workbench) -> gr.Blocks:
         def question(v: Visit) -> dict:
             """The target and all that depends on it."""
             return {
-                target: views.target_line(v, scale),
+                target: show_target(v),
                 wanted: gr.Dropdown(**wanted_list(v)),
                 against: gr.Dropdown(**against_list(v)),
                 heats: show_heats(v),
@@ -290,6 +322,10 @@ def build(bench: Workbench) -> gr.Blocks:
                 finder: proofs.finder(v),
             } | answer(v) | question(v)  # fmt: skip
 
+        def other_setup(v: Visit) -> dict:
+            """Another setup, asked the same about the same picture."""
+            return other_picture(v) | {setup_line: show_setup_line(v), setup_page: show_setup(v)}
+
         def other_picture(v: Visit) -> dict:
             """Another picture: what was painted on the old one goes with it."""
             return picture(v) | {editor: None, own_gone: "", own_twin: gr.Accordion(open=False)}
@@ -301,8 +337,57 @@ def build(bench: Workbench) -> gr.Blocks:
 
         # ---- listeners
 
+        def change_setup(v: Visit, name: str, loads: Errands) -> Iterator[dict]:
+            """Load a setup, telling how far that is. The visit goes on meanwhile, with the setup it has."""
+            wanted_still = loads.begin()
+            told, failure = views.notice(), ""
+            try:
+                for step in shelf.bring(name):
+                    if not wanted_still():
+                        return
+                    if isinstance(step, Loading):
+                        progress = views.loading(shelf.cards[name].title, step)
+                        yield {said_setup: progress, stop: gr.Button(visible=True), failed: ""}
+            except Trouble as trouble:
+                told = views.notice(f"{trouble} {shelf.cards[v.setup].title} stays.", tone="bad")
+                failure = name
+            yield {said_setup: told, stop: gr.Button(visible=False), failed: failure}
+
+        def move(v: Visit, name: str, failure: str, file: str | None) -> Any:
+            """Ask the setup that was loaded, unless another was chosen meanwhile, which is on its way."""
+            if name == failure:
+                return {chosen: v.setup}
+            if name == v.setup or name not in shelf.loaded():
+                return gr.skip()
+            left = bool(v.edit.levers)
+            try:
+                v = session.move(shelf.get(name), v, picture_of(v, file))
+            except Trouble as trouble:
+                return {said_setup: views.notice(str(trouble), tone="bad"), chosen: v.setup}
+            lost = "Your levers stayed behind: the components of another dictionary are others."
+            return other_setup(v) | {said_setup: views.notice(lost if left else "")}
+
+        def stay(v: Visit, loads: Errands) -> dict:
+            """Whoever presses stop no longer waits; when nobody does, the loading ends."""
+            loads.begin()
+            told = f"Stopped. {shelf.cards[v.setup].title} stays; what was downloaded is kept for the next time."
+            return {said_setup: views.notice(told), stop: gr.Button(visible=False), chosen: v.setup}
+
+        def picture_of(v: Visit, file: str | None) -> Path | str | np.ndarray:
+            """The picture of a visit: the file, or, where that is gone, what the model saw of it."""
+            if v.subject.example is not None:
+                e = by_name[v.subject.example]
+                return example_file(e["twin"] if v.subject.twin else e["name"])
+            if file is not None:
+                try:
+                    read_picture(file)
+                    return file
+                except Trouble:  # it was refused when it came: the visit is still about the picture before
+                    pass
+            return v.trace.crop
+
         def choose(v: Visit, event: gr.EventData) -> dict:
-            v = session.after(v, open_example(int(event.example), v.templates))
+            v = session.after(v, open_example(bench_of(v), int(event.example), v.templates))
             return other_picture(v) | {classes: "\n".join(v.classes), upload: None}
 
         def bring(v: Visit, file: str | None, text: str, how: str, own_text: str) -> dict:
@@ -314,7 +399,7 @@ def build(bench: Workbench) -> gr.Blocks:
                 trouble_here = {said_classes: views.notice(str(trouble), tone="bad")}
             subject = Subject("Your picture", photograph=True)
             try:
-                v = session.after(v, session.start(bench, file, subject, names, templates, None))
+                v = session.after(v, session.start(bench_of(v), file, subject, names, templates, None))
             except Trouble as trouble:
                 return sorry(v, said_picture, trouble)
             return other_picture(v) | trouble_here
@@ -326,20 +411,20 @@ def build(bench: Workbench) -> gr.Blocks:
             e = by_name[v.subject.example or examples[0]["name"]]
             without = bool(event.on) and e["twin"] is not None
             name = e["twin"] if without else e["name"]
-            return other_picture(session.look_at(bench, v, example_file(name), subject_of(e, without)))
+            return other_picture(session.look_at(bench_of(v), v, example_file(name), subject_of(e, without)))
 
         def reclassify(v: Visit, text: str, how: str, own_text: str, should_be: str | None) -> dict:
             shown = {own: gr.Textbox(visible=how == "own")}
             try:
                 asked = parse_classes(text)
-                v = session.ask(bench, v, asked.names, templates_of(how, own_text), should_be or None)
+                v = session.ask(bench_of(v), v, asked.names, templates_of(how, own_text), should_be or None)
             except Trouble as trouble:
                 return sorry(v, said_classes, trouble) | shown
             return picture(v) | shown | {said_classes: views.notice(*asked.notes)}
 
         def retarget(v: Visit, w: int, a: int | None) -> dict:
             try:
-                v = session.aim(bench, v, Target(w, None if a in (None, NOTHING) else a))
+                v = session.aim(bench_of(v), v, Target(w, None if a in (None, NOTHING) else a))
             except Trouble as trouble:
                 return sorry(v, said_target, trouble)
             return answer(v) | question(v)
@@ -348,14 +433,14 @@ def build(bench: Workbench) -> gr.Blocks:
             """The second half of an answer about a picture or a target: what the model does without each component."""
             if v.agreement is not None:
                 return gr.skip()
-            v = session.measure(bench, v)
+            v = session.measure(bench_of(v), v)
             return {visit: v, cards: views.cards(v)}
 
         def press(v: Visit, event: gr.EventData) -> dict:
             component = int(event.component)
             lever = Lever(component) if event.action == "suppress" else Lever(component, "scale", 2.0)
             try:
-                v = session.change(bench, v, v.edit.pull(lever) if event.on else v.edit.release(component))
+                v = session.change(bench_of(v), v, v.edit.pull(lever) if event.on else v.edit.release(component))
             except Trouble as trouble:
                 return sorry(v, said_target, trouble)
             return answer(v) | widgets(v)
@@ -368,7 +453,7 @@ def build(bench: Workbench) -> gr.Blocks:
             old = [(lever.component, lever.operation) for lever in heard.edit.levers]
             try:
                 edit = Edit(tuple(session.lever(*each) for each in wish["levers"]), heard.edit.tokens)
-                v = session.pull(bench, heard, edit, wish["gesture"])
+                v = session.pull(bench_of(heard), heard, edit, wish["gesture"])
             except Trouble as trouble:
                 return sorry(heard, said_levers, trouble)
             same = old == [(lever.component, lever.operation) for lever in v.edit.levers]
@@ -381,7 +466,7 @@ def build(bench: Workbench) -> gr.Blocks:
             if heard is None:
                 return {visit: v}
             try:
-                v = session.pull(bench, heard, heard.edit.among(wish["tokens"]), wish["gesture"])
+                v = session.pull(bench_of(heard), heard, heard.edit.among(wish["tokens"]), wish["gesture"])
             except Trouble as trouble:
                 return sorry(heard, said_levers, trouble)
             reply = answer(v)
@@ -393,7 +478,7 @@ def build(bench: Workbench) -> gr.Blocks:
             if v.truth is None:
                 return
             try:
-                for search in bench.search(v.trace, v.classes, v.templates, v.truth):
+                for search in bench_of(v).search(v.trace, v.classes, v.templates, v.truth):
                     yield {finder: proofs.finder(v, search)}
             except Trouble as trouble:
                 yield {finder: proofs.finder(v, trouble=str(trouble))}
@@ -401,7 +486,7 @@ def build(bench: Workbench) -> gr.Blocks:
         def use(v: Visit, event: gr.EventData) -> dict:
             """An edit that was found, in place of the present one. What else was found stays on the page."""
             try:
-                v = session.change(bench, v, Edit.of_suppressed(int(component) for component in event.components))
+                v = session.change(bench_of(v), v, Edit.of_suppressed(int(component) for component in event.components))
             except Trouble as trouble:
                 return sorry(v, said_levers, trouble)
             return answer(v) | widgets(v)
@@ -412,7 +497,7 @@ def build(bench: Workbench) -> gr.Blocks:
             This follows every change, so that a change ends what is still being worked out about the state before.
             """
             wanted_still = errands.begin()
-            key = (v.revision, v.subject, v.classes, v.templates, v.truth, v.target, v.edit)
+            key = (v.setup, v.revision, v.subject, v.classes, v.templates, v.truth, v.target, v.edit)
             if tab != "Evidence" or key == already:
                 return
             for part_of_it in prove_all(v):
@@ -432,13 +517,13 @@ def build(bench: Workbench) -> gr.Blocks:
                 chance: None, dose: None, answers: [], which: gr.Dropdown(visible=False),
                 ripple: "", elsewhere: "", own_gone: "",
                 really: show_gone(v),
-                lacking: proofs.section("What the SAE misses", proofs.missed_words(bench.missed(*asked))),
+                lacking: proofs.section("What the SAE misses", proofs.missed_words(bench_of(v).missed(*asked))),
             }  # fmt: skip
             if levers_pulled:
                 yield from prove_edit(v)
 
         def prove_edit(v: Visit) -> Iterator[dict]:
-            asked = (v.trace, v.classes, v.templates)
+            asked, bench = (v.trace, v.classes, v.templates), bench_of(v)
             for controls in bench.controls(*asked, v.target, v.edit):
                 yield {chance: charts.chance(controls)}
             yield {
@@ -461,15 +546,8 @@ def build(bench: Workbench) -> gr.Blocks:
                 summary: proofs.headline(v, controls, rippled),
                 ripple: proofs.section("What else changed", proofs.ripples(rippled, shifted)),
             }
-            for step in bench.references():
-                if not isinstance(step, References):
-                    told = proofs.waiting("Reading the reference pictures (once)", *step)
-                    yield {elsewhere: proofs.section("On other pictures", told)}
-            for tested in bench.generalize(step, v.edit):
-                told = (
-                    proofs.elsewhere(tested, step) if isinstance(tested, Generalization)
-                    else proofs.waiting("The same edit on the reference pictures", *tested)
-                )  # fmt: skip
+            for step in bench.elsewhere(v.edit):
+                told = proofs.elsewhere(step) if isinstance(step, Generalization) else proofs.waiting(*step)
                 yield {elsewhere: proofs.section("On other pictures", told)}
 
         def show_dose(found: list[tuple[Visit, Response]], k: int) -> dict:
@@ -480,15 +558,8 @@ def build(bench: Workbench) -> gr.Blocks:
             }
 
         def lend(v: Visit, file: str | None) -> np.ndarray:
-            """The picture, to be painted on: the file, or, where that is gone, what the model saw of it."""
-            source = v.trace.crop if file is None else file
-            if v.subject.example is not None:
-                e = by_name[v.subject.example]
-                source = example_file(e["twin"] if v.subject.twin else e["name"])
-            try:
-                picture = read_picture(source)
-            except Trouble:  # a file that was refused when it came: the visit is still about the picture before
-                picture = read_picture(v.trace.crop)
+            """The picture, to be painted on."""
+            picture = read_picture(picture_of(v, file))
             picture.thumbnail((EDITOR_SIDE, EDITOR_SIDE))
             return np.asarray(picture)
 
@@ -497,16 +568,16 @@ def build(bench: Workbench) -> gr.Blocks:
             if drawing is None or drawing["composite"] is None:
                 return views.notice("There is no picture above yet. Open this part again to get it.", tone="bad")
             try:
-                found = session.without_cue(bench, v, drawing["composite"])
+                found = session.without_cue(bench_of(v), v, drawing["composite"])
             except Trouble as trouble:
                 return views.notice(str(trouble), tone="bad")
             return proofs.counterfactual(v, "as you changed it", found)
 
         def step(v: Visit, event: gr.EventData) -> dict:
             if event.step == "reset":
-                v = session.change(bench, v, Edit())
+                v = session.change(bench_of(v), v, Edit())
             else:
-                v = {"undo": session.undo, "redo": session.redo}[event.step](bench, v)
+                v = {"undo": session.undo, "redo": session.redo}[event.step](bench_of(v), v)
             return answer(v) | widgets(v)
 
         # One visitor's changes must not overtake each other: all of them pass one queue, one at a time.
@@ -551,52 +622,67 @@ def build(bench: Workbench) -> gr.Blocks:
         opened = [tab.select for tab in (image, attribution, steering, compare, evidence)]
         for ask_for_proof in (*opened, *(change.then for change in changes)):
             ask_for_proof(prove, [visit, proved, errands, on_tab], evidence_parts, **proof)
+        # The list itself is no output here: between the steps of a stream it would be emptied.
+        loading = chosen.input(
+            change_setup, [visit, chosen, loads], [said_setup, stop, failed],
+            trigger_mode="multiple", concurrency_id="setups", concurrency_limit=32, **private,
+        )  # fmt: skip
+        moved = loading.then(
+            move, [visit, chosen, failed, upload], [*fresh_parts, setup_line, setup_page, said_setup, chosen], **another
+        )
+        moved.then(measure, visit, [visit, cards], **every).then(
+            prove, [visit, proved, errands, on_tab], evidence_parts, **proof
+        )
+        stop.click(stay, [visit, loads], [said_setup, stop, chosen], **every)
         upload.clear(gone, visit, said_picture, **every)
         compare.select(show_heats, visit, heats, **turn)
         which.input(show_dose, [answers, which], [said_dose, dose], **turn)
         own_twin.expand(lend, [visit, upload], editor, **turn)
         retell.click(take_away, [visit, editor], own_gone, **turn)
 
-        endpoints(bench)
+        endpoints(shelf, opens_with)
     return demo
 
 
-def endpoints(bench: Workbench) -> None:
+def endpoints(shelf: Shelf[Workbench], opens_with: str) -> None:
     """The same questions for programs; see /?view=api. Classes are separated by commas or lines.
 
     The inputs are components nobody sees, and not `gr.api`, which would hand over any path a caller names:
     `gr.File` accepts only what was uploaded.
     """
     file = gr.File(visible=False, label="picture")
-    text, wanted, against = (gr.Textbox("", visible=False, label=name) for name in ("classes", "wanted", "against"))
+    text, wanted, against, name = (
+        gr.Textbox("", visible=False, label=label) for label in ("classes", "wanted", "against", "setup")
+    )
     number = gr.Number(10, visible=False, label="shown", precision=0)
-    levers, tokens, found = (gr.JSON(visible=False, label=name) for name in ("levers", "tokens", "answer"))
+    levers, tokens, found = (gr.JSON(visible=False, label=label) for label in ("levers", "tokens", "answer"))
 
-    def predict(picture: str | None, classes: str) -> dict:
+    ask = Programs(shelf, opens_with)
+
+    def setups() -> list[dict]:
+        """The setups this page offers, by the names that the other endpoints take."""
+        return ask.setups()
+
+    def predict(picture: str | None, classes: str, setup: str) -> dict:
         """Zero-shot prediction among the classes."""
         with told():
-            names = parse_classes(classes or "").names
-            return plain.prediction(bench.classify(bench.open(picture), names, TEMPLATES["single"]))
+            return ask.predict(picture, classes, setup)
 
-    def attribute(picture: str | None, classes: str, wanted: str, against: str, shown: int | None) -> dict:
+    def attribute(picture: str | None, classes: str, wanted: str, against: str, shown: int | None, setup: str) -> dict:
         """The strongest components for `wanted` against `against`, by default the predicted class and the next."""
         with told():
-            names = parse_classes(classes or "").names
-            trace, templates = bench.open(picture), TEMPLATES["single"]
-            target = named_target(bench.classify(trace, names, templates), wanted, against)
-            return plain.attribution(bench.attribute(trace, names, templates, target), names, max(1, shown or 10))
+            return ask.attribute(picture, classes, wanted, against, shown, setup)
 
-    def steer(picture: str | None, classes: str, levers: list, tokens: list | None) -> dict:
+    def steer(picture: str | None, classes: str, levers: list, tokens: list | None, setup: str) -> dict:
         """The prediction before and after an edit."""
         with told():
-            names = parse_classes(classes or "").names
-            edit = plain.edit(levers, tokens)
-            return plain.comparison(bench.compare(bench.open(picture), edit, names, TEMPLATES["single"]))
+            return ask.steer(picture, classes, levers, tokens, setup)
 
     limits: dict[str, Any] = {"concurrency_id": "programs", "concurrency_limit": 1}
-    gr.on([], predict, [file, text], found, api_name="predict", **limits)
-    gr.on([], attribute, [file, text, wanted, against, number], found, api_name="attribute", **limits)
-    gr.on([], steer, [file, text, levers, tokens], found, api_name="steer", **limits)
+    gr.on([], setups, None, found, api_name="setups", **limits)
+    gr.on([], predict, [file, text, name], found, api_name="predict", **limits)
+    gr.on([], attribute, [file, text, wanted, against, number, name], found, api_name="attribute", **limits)
+    gr.on([], steer, [file, text, levers, tokens, name], found, api_name="steer", **limits)
 
 
 @contextmanager
@@ -608,86 +694,14 @@ def told() -> Iterator[None]:
         raise gr.Error(str(trouble), print_exception=False) from trouble
 
 
-def read_report(path: Path) -> dict[str, Any]:
-    """How a setup scored on scenes with planted shortcuts, by shortcut; nothing where that is not known."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["levers"]
-    except (OSError, KeyError, ValueError):
-        return {}
-
-
-def repair_words(report: dict[str, Any]) -> str:
-    """How often what the first example shows works at large; nothing while there is no report."""
-    if not report:
-        return ""
-    off, back = (100 * report["attacked"][key]["1"] for key in ("off_the_lure", "back_to_truth"))
-    return (
-        "This example was chosen: one suppression repairs it. Over all pictures fooled by a note, one suppression "
-        f"moves the prediction off the written word in {off:.0f} %, and, where removing the note itself would, back "
-        f"to the right class in {back:.0f} %."
-    )
-
-
-def ceiling_words(report: dict[str, Any], cue: str) -> str:
-    """How often removing a cue repairs a fooled picture, and how often suppressing components does the same."""
-    if not report:
-        return ""
-    found = report[CUES[cue]]
-    return (
-        f"Over {found['fooled_pictures']} held-out scenes fooled by the {cue}, removing it brings the right class back "
-        f"in {100 * found['ceiling_removing_the_cue']:.0f} %; of these, suppressing at most 5 components does in "
-        f"{100 * found['back_to_truth_with_at_most_5']:.0f} %."
-    )
-
-
-INDIGO = gr.themes.Color(
-    c50="#f1f3fd",
-    c100="#e2e6fb",
-    c200="#c7cef6",
-    c300="#a3aeee",
-    c400="#7d8ce6",
-    c500="#5566d6",
-    c600="#3b4bc8",
-    c700="#303da6",
-    c800="#283385",
-    c900="#222b69",
-    c950="#161b42",
-    name="levers",
-)
-SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif")
-MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
-
-
 def theme() -> gr.themes.Base:
-    """Gradio's own parts in these colours, light and dark."""
+    """Gradio's own parts in this page's colours, light and dark."""
+    chosen = json.loads((ASSETS / "theme.json").read_text(encoding="utf-8"))
+    hue = gr.themes.Color(**chosen["hue"], name="levers")
     return gr.themes.Base(
-        primary_hue=INDIGO, secondary_hue=INDIGO, neutral_hue="slate", radius_size="md", spacing_size="md",
-        text_size="md", font=SANS, font_mono=MONO,
-    ).set(
-        body_background_fill="#f6f8fb", body_background_fill_dark="#10141d",
-        body_text_color="#1c2233", body_text_color_dark="#e7eaf2",
-        body_text_color_subdued="#566073", body_text_color_subdued_dark="#a2acbf",
-        background_fill_primary="#ffffff", background_fill_primary_dark="#181d29",
-        background_fill_secondary="#f6f8fb", background_fill_secondary_dark="#10141d",
-        border_color_primary="#dfe3ec", border_color_primary_dark="#2c3446",
-        block_background_fill="#ffffff", block_background_fill_dark="#181d29",
-        block_border_color="#dfe3ec", block_border_color_dark="#2c3446", block_border_width="1px",
-        block_label_background_fill="transparent", block_label_background_fill_dark="transparent",
-        block_label_border_width="0px", block_label_text_color="#566073", block_label_text_color_dark="#a2acbf",
-        block_title_text_weight="600", block_title_text_color="#1c2233", block_title_text_color_dark="#e7eaf2",
-        block_shadow="none", block_radius="12px",
-        input_background_fill="#ffffff", input_background_fill_dark="#10141d",
-        input_border_color="#c9d0dd", input_border_color_dark="#3a445a", input_border_width="1px",
-        input_border_color_focus="#3b4bc8", input_border_color_focus_dark="#8f9df0",
-        button_primary_background_fill="#3b4bc8", button_primary_background_fill_dark="#5566d6",
-        button_primary_background_fill_hover="#303da6", button_primary_background_fill_hover_dark="#6677e2",
-        button_primary_text_color="#ffffff",
-        button_secondary_background_fill="#ffffff", button_secondary_background_fill_dark="#1f2635",
-        button_secondary_background_fill_hover="#eef1f8", button_secondary_background_fill_hover_dark="#2a3347",
-        button_secondary_border_color="#c9d0dd", button_secondary_border_color_dark="#3a445a",
-        button_border_width="1px", button_transition="background-color .12s",
-        color_accent_soft="#e2e6fb", color_accent_soft_dark="#262f57",
-    )  # fmt: skip
+        primary_hue=hue, secondary_hue=hue, neutral_hue="slate", radius_size="md", spacing_size="md", text_size="md",
+        font=chosen["font"], font_mono=chosen["font_mono"],
+    ).set(**chosen["set"])  # fmt: skip
 
 
 def launch_options() -> dict[str, Any]:
@@ -702,7 +716,26 @@ def launch_options() -> dict[str, Any]:
     }  # fmt: skip
 
 
-demo = build(Workbench(load_setup("bundled"))).queue(max_size=64)
+def make_page(settings: Settings, cards: Mapping[str, SetupCard]) -> gr.Blocks:
+    """The page, ready to be launched. Where its setup cannot be loaded it opens with the bundled one, and says why."""
+    shelf = make_shelf(settings, cards, spaces.GPU if on_zero_gpu() else None)
+    opens_with, apology = settings.setup, ""
+    try:
+        find(cards, opens_with)
+        shelf.get(opens_with)
+    except Trouble as trouble:
+        opens_with, apology = "bundled", f"{trouble} This page opens with the bundled demo instead."
+    return build(shelf, opens_with, apology).queue(max_size=64)
+
+
+def main() -> None:
+    """The command."""
+    try:
+        page = make_page(*chosen_setups(Settings.from_environment(), sys.argv[1:]))
+    except Trouble as trouble:
+        raise SystemExit(str(trouble)) from trouble
+    page.launch(**launch_options())
+
 
 if __name__ == "__main__":
-    demo.launch(**launch_options())
+    main()

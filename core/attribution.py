@@ -48,7 +48,7 @@ class Completeness:
     error: float | None = None
     """<e, dy/dx>: what flows through the part of x the dictionary misses. No component explains it."""
     bias: float | None = None
-    """<b_dec, dy/dx>, over the tokens in scope."""
+    """<b_t, dy/dx_t>, over the tokens in scope: what the dictionary has there with every component off."""
     rest: float | None = None
     """<x_t, dy/dx_t>, over the tokens out of the dictionary's scope."""
 
@@ -141,8 +141,9 @@ def attribute(
         pair = _pairs(f, gradient, dictionary)
         flow = (x * gradient).double().sum(-1)  # [T]
         scope = list(dictionary.tokens(f.n_tokens))
-        bias = (gradient[scope] @ dictionary.bias).double().sum().item()
-        missed = (((x - decoded)[scope] - dictionary.bias) * gradient[scope]).double().sum().item()
+        off = dictionary.bias_at(x)[scope]
+        bias = (off * gradient[scope]).double().sum().item()
+        missed = (((x - decoded)[scope] - off) * gradient[scope]).double().sum().item()
         completeness = Completeness(
             components=float(pair.sum()),
             whole=flow.sum().item(),

@@ -1,30 +1,85 @@
 """Named setups: which CLIP, which dictionary, at which layer, read from `assets/catalog.toml`.
 
-A setup's table, with paths relative to the catalog's folder:
+A setup's table; folders are relative to the catalog's own, and what is in brackets may be left out:
 
     [[setup]]
-    name = "bundled"                    # how it is asked for
-    title = "Bundled demo model"        # how it is shown
-    clip = "bundled/clip"               # a Hugging Face CLIP folder
-    dictionary = "bundled/dictionary"   # a sae_lens folder
-    layer = 3                           # residual after this layer of the vision tower, from 0
-    scope = "all"                       # the tokens the dictionary was trained on: all, cls or patches
-    licence = "MIT"
-    note = "It has only seen rendered scenes."
-    words = "bundled/words.txt"         # optional: all words it was trained with, one a line
+    name = "bundled"                            # how it is asked for
+    title = "Bundled demo"                      # how it is shown
+    clip = { folder = "bundled/clip" }          # a Hugging Face CLIP, in a folder or on the Hub:
+                                                # { repo = "owner/name", [revision = "main"] }
+    dictionary = { folder = "bundled/dictionary" }      # the same, and [file = "20_resid/1.pt"], what to read in it
+    [layout = "sae_lens"]                       # how the dictionary's file is laid out: see core/checkpoints.py
+    layer = 3                                   # residual after this layer of the vision tower, from 0
+    scope = "all"                               # the tokens the dictionary was trained on: all, cls or patches
+    licence = "MIT"                             # of the weights
+    note = "It has only seen rendered scenes."  # what a visitor should know before trusting it
+    [good_for = "quick trials"]
+    [paper = "https://arxiv.org/abs/2604.11467"]
+    [published = { explained_variance = 0.7, active_per_token = 32, dead_share = 0.0, source = "model card" }]
+    [verified = true]                           # whether somebody has loaded it from where it is published
+    [words = "bundled/words.txt"]               # all words it was trained with, one a line
+    [report = "bundled/report.json"]            # how it scored on scenes with planted shortcuts
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal, get_args
 
-from .clip import SplitClip
-from .dictionary import Dictionary, Scope
+from .dictionary import Scope
 from .errors import Trouble
 
 CATALOG = Path(__file__).parents[1] / "assets" / "catalog.toml"
+
+Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "sae_for_vlm", "attributing_clip"]
+"""How a dictionary's file is laid out; `core.checkpoints` has a reader for each."""
+
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files are: a folder on this machine, or a repository on the Hugging Face Hub."""
+
+    folder: Path | None = None
+    """The folder; None for a repository."""
+    repo: str | None = None
+    """The repository, `owner/name`; None for a folder."""
+    revision: str = "main"
+    """Branch, tag or commit of the repository."""
+    file: str = "."
+    """The file, or the folder, inside. It may hold a `*`."""
+
+    def __post_init__(self) -> None:
+        """Raise Trouble unless this is one place."""
+        if (self.folder is None) == (self.repo is None):
+            raise Trouble("Name a folder, or a repository on the Hub, and not both.")
+        if self.repo is not None and not _REPOSITORY.fullmatch(self.repo):
+            raise Trouble(f"“{self.repo}” does not name a repository. Write it as owner/name.")
+        if Path(self.file).is_absolute() or ".." in Path(self.file).parts:
+            raise Trouble(f"“{self.file}” lies outside its folder. Name a file inside.")
+
+    def __str__(self) -> str:
+        """For the reader: the repository, or the folder's name, and what is in it."""
+        inside = "" if self.file == "." else f"/{self.file}"
+        return f"{self.repo or self.folder}{inside}"
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures a release states of itself, to compare ours with."""
+
+    explained_variance: float | None = None
+    """Over the tokens in scope, 0 to 1."""
+    active_per_token: float | None = None
+    """L0: components active at a token in scope."""
+    dead_share: float | None = None
+    """Share of components that hardly ever fire, 0 to 1."""
+    source: str = ""
+    """Where the figures stand."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +90,10 @@ class SetupCard:
     """How it is asked for."""
     title: str
     """How it is shown."""
-    clip: Path
-    """Folder of the CLIP."""
-    dictionary: Path
-    """Folder of the SAE."""
+    clip: Place
+    """The CLIP."""
+    dictionary: Place
+    """The SAE."""
     layer: int
     """The residual is the output of this vision layer, from 0."""
     scope: Scope
@@ -47,26 +102,35 @@ class SetupCard:
     """Of the weights."""
     note: str
     """What a visitor should know before trusting it."""
+    layout: Layout = "sae_lens"
+    """How the dictionary's file is laid out."""
+    good_for: str = ""
+    """One line on what to choose it for."""
+    paper: str = ""
+    """Address of the paper."""
+    published: Published = Published()
+    """What the release states of the dictionary."""
+    verified: bool = False
+    """Whether it has been loaded from where it is published, and worked."""
     knows: frozenset[str] | None = None
     """Every word its texts had in training, in lower case; None when that is practically any word."""
+    report: Path | None = None
+    """How it scored on scenes with planted shortcuts; None where that is not known."""
 
-
-@dataclass(frozen=True)
-class Setup:
-    """A setup, loaded. Read-only, and shared by all visitors."""
-
-    card: SetupCard
-    """What it is."""
-    clip: SplitClip
-    """The model, split at the card's layer."""
-    dictionary: Dictionary
-    """The components of that layer."""
+    @property
+    def downloads(self) -> bool:
+        """Whether any of it comes from the Hub."""
+        return self.clip.repo is not None or self.dictionary.repo is not None
 
 
 def read_catalog(path: Path = CATALOG) -> Mapping[str, SetupCard]:
     """The setups of a catalog by name, in its order. Raises Trouble for a table that is not as above."""
-    cards = {}
-    for table in tomllib.loads(path.read_text(encoding="utf-8")).get("setup", []):
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("setup", [])
+    except (OSError, ValueError) as error:
+        raise Trouble(f"The catalog {path.name} cannot be read: {error}. Correct it.") from error
+    cards: dict[str, SetupCard] = {}
+    for table in tables:
         card = _card(dict(table), path.parent)
         if card.name in cards:
             raise Trouble(f"The catalog names the setup {card.name!r} twice. Rename one of them.")
@@ -74,35 +138,42 @@ def read_catalog(path: Path = CATALOG) -> Mapping[str, SetupCard]:
     return MappingProxyType(cards)
 
 
-def load(card: SetupCard, device: str = "cpu") -> Setup:
-    """Load a setup. Raises Trouble when its parts are missing or do not fit each other."""
-    for folder in (card.clip, card.dictionary):
-        if not folder.is_dir():
-            raise Trouble(f"The setup {card.name!r} needs the folder {folder}, which is not there.")
-    clip = SplitClip.from_folder(card.clip, card.layer, device)
-    dictionary = Dictionary.from_folder(card.dictionary, card.scope, device)
-    if dictionary.width != clip.width:
-        raise Trouble(
-            f"The dictionary of the setup {card.name!r} is for a residual {dictionary.width} wide; "
-            f"its CLIP has {clip.width}. Choose one trained on this CLIP."
-        )
-    return Setup(card, clip, dictionary)
-
-
-def load_setup(name: str, device: str = "cpu", catalog: Path = CATALOG) -> Setup:
-    """Load the setup of that name. Raises Trouble when the catalog has none."""
-    cards = read_catalog(catalog)
+def find(cards: Mapping[str, SetupCard], name: str) -> SetupCard:
+    """The card of that name. Raises Trouble when there is none."""
     if name not in cards:
         raise Trouble(f"There is no setup {name!r}. Choose one of: {', '.join(cards)}.")
-    return load(cards[name], device)
+    return cards[name]
 
 
-def _card(table: dict, folder: Path) -> SetupCard:
-    words = table.pop("words", None)
-    known = None if words is None else (folder / words).read_text(encoding="utf-8").lower().split()
+def _card(table: dict[str, Any], folder: Path) -> SetupCard:
+    name = table.get("name", "without a name")
     try:
-        paths = {part: folder / table.pop(part) for part in ("clip", "dictionary")}
-        return SetupCard(**paths, **table, knows=None if known is None else frozenset(known))
+        words, report = table.pop("words", None), table.pop("report", None)
+        clip, dictionary = (_place(table.pop(part), folder) for part in ("clip", "dictionary"))
+        published = Published(**table.pop("published", {}))
+        known = None if words is None else (folder / words).read_text(encoding="utf-8").lower().split()
+        card = SetupCard(
+            **table,
+            clip=clip,
+            dictionary=dictionary,
+            published=published,
+            knows=None if known is None else frozenset(known),
+            report=None if report is None else folder / report,
+        )
     except (KeyError, TypeError) as error:
-        name = table.get("name", "without a name")
         raise Trouble(f"The setup {name!r} in the catalog lacks or misnames an entry: {error}.") from error
+    except OSError as error:
+        raise Trouble(f"The setup {name!r} in the catalog names a file that cannot be read: {error}.") from error
+    except Trouble as trouble:
+        raise Trouble(f"The setup {name!r} in the catalog: {trouble}") from trouble
+    if not isinstance(card.layer, int):
+        raise Trouble(f"The setup {name!r} has the layer {card.layer!r}. Give it a whole number, from 0.")
+    for what, value, choices in (("layout", card.layout, get_args(Layout)), ("scope", card.scope, get_args(Scope))):
+        if value not in choices:
+            raise Trouble(f"The setup {name!r} has the {what} {value!r}. Choose one of: {', '.join(choices)}.")
+    return card
+
+
+def _place(entry: dict[str, Any], folder: Path) -> Place:
+    inside = {"folder": folder / Path(entry["folder"]).expanduser()} if "folder" in entry else {}
+    return Place(**entry | inside)

@@ -11,8 +11,10 @@ called in two groups. The result equals the unsplit model's.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,12 +53,18 @@ class SplitClip:
         image_processor: CLIPImageProcessorPil,
         tokenizer: PreTrainedTokenizerBase,
         layer: int,
+        prefix: torch.dtype = torch.float32,
     ) -> None:
-        """Split `model` after `encoder.layers[layer]`, from 0. Raises Trouble when there is no such layer."""
+        """Split `model` after `encoder.layers[layer]`, from 0. Raises Trouble when there is no such layer.
+
+        `prefix` is the precision in which the layers up to L multiply; everything after them stays in the weights'.
+        What a lower one changes is measured by `core.precision`.
+        """
         self.model = model.eval().requires_grad_(False)
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.layer = layer
+        self.prefix = prefix
         if not 0 <= layer < self.n_layers:
             raise Trouble(
                 f"This CLIP has {self.n_layers} vision layers. "
@@ -64,17 +72,35 @@ class SplitClip:
             )
 
     @classmethod
-    def from_folder(cls, path: str | Path, layer: int, device: str = "cpu") -> "SplitClip":
+    def from_folder(
+        cls, path: str | Path, layer: int, device: str = "cpu", prefix: torch.dtype = torch.float32
+    ) -> "SplitClip":
         """Load a Hugging Face CLIP folder (weights, image processor, tokenizer), offline, in float32.
 
         The PIL image processor is named explicitly: another backend resizes a little differently, and numbers
         would then depend on which packages a machine happens to have.
         """
-        model = CLIPModel.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+        loaded: Any = CLIPModel.from_pretrained(
+            path, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+        model: CLIPModel = loaded[0]
+        if missing := loaded[1]["missing_keys"]:  # transformers fills these with random numbers
+            lacking = ", ".join(sorted(missing)[:3])
+            raise Trouble(f"The CLIP in {Path(path).name} lacks weights: {lacking}. Download it anew.")
         image_processor = CLIPImageProcessorPil.from_pretrained(path, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         torch.nn.Module.to(model, device)  # moves it in place; transformers' own `to` has no usable type
-        return cls(model, image_processor, tokenizer, layer)
+        return cls(model, image_processor, tokenizer, layer, prefix)
+
+    def to(self, device: str) -> "SplitClip":
+        """The same on another device; itself where it is there already."""
+        if torch.device(device) == self.device:
+            return self
+        # Handed to deepcopy as copied already, the weights are never held twice where they are now.
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        moved = {id(t): _like(t, t.to(device)) for t in tensors}
+        model = deepcopy(self.model, moved)
+        return SplitClip(model, self.image_processor, self.tokenizer, self.layer, self.prefix)
 
     # What it is
 
@@ -87,6 +113,11 @@ class SplitClip:
     def dtype(self) -> torch.dtype:
         """The precision of the weights (float32 unless built otherwise)."""
         return self.model.logit_scale.dtype
+
+    @property
+    def n_bytes(self) -> int:
+        """The weights' size in memory."""
+        return sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
 
     @property
     def n_layers(self) -> int:
@@ -136,10 +167,11 @@ class SplitClip:
     def residual(self, pixels: Tensor) -> Tensor:
         """pixels [B, 3, S, S] -> x [B, T, d], the residual stream after layer L."""
         vision = self.model.vision_model
-        x = vision.pre_layrnorm(vision.embeddings(pixels))
-        for layer in vision.encoder.layers[: self.layer + 1]:
-            x = layer(x, attention_mask=None)
-        return x
+        with torch.autocast(self.device.type, self.prefix, enabled=self.prefix != self.dtype):
+            x = vision.pre_layrnorm(vision.embeddings(pixels))
+            for layer in vision.encoder.layers[: self.layer + 1]:
+                x = layer(x, attention_mask=None)
+        return x.to(self.dtype)
 
     def finish(self, residual: Tensor) -> Tensor:
         """x [B, T, d] after layer L -> the image embeddings [B, p], not normalised. Differentiable.
@@ -175,6 +207,11 @@ class SplitClip:
             )
             rows.append(F.normalize(features.pooler_output, dim=-1))
         return torch.cat(rows)
+
+
+def _like(old: Tensor, new: Tensor) -> Tensor:
+    """`new` as what `old` is: a frozen parameter or a buffer."""
+    return torch.nn.Parameter(new, requires_grad=False) if isinstance(old, torch.nn.Parameter) else new
 
 
 def _last_layer_at_cls(layer: CLIPEncoderLayer, x: Tensor) -> Tensor:

@@ -1,28 +1,47 @@
 """The sparse autoencoder (SAE) as this project holds it: a dictionary of components.
 
-Each token's residual x_t is written as x_t = sum_j f_tj v_j + b_dec + e_t: the activations f_t = encode(x_t)
-are few and mostly zero, the directions v_j = W_dec[j] are in the units of x, and e_t is what the dictionary
-misses. Nothing here throws e_t away: steering adds differences to x instead of replacing x by its
+Each token's residual x_t is written as x_t = sum_j f_tj v_j + b_t + e_t: the activations f_t = encode(x_t) are few and
+mostly zero, the directions v_j = W_dec[j] are in the units of x, b_t is there with every component off, and e_t is what
+the dictionary misses. Nothing here throws e_t away: steering adds differences to x instead of replacing x by its
 reconstruction.
+
+Most dictionaries read x as it is, and b_t is b_dec. Some were trained on x made standard at every token ("layer_norm"):
+with mu and s the mean and the unbiased standard deviation of the d numbers of x_t, they encode (x_t - mu) / (s + 1e-5),
+and s and mu are undone after decoding. sae_lens keeps mu and s on the module between encode and decode, where two
+requests at a time would take each other's. Here the module inside never normalises: this class does, without state, and
+gives s times what the module gives as f_t, so that the equation above holds as it stands with b_t = mu + s b_dec.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
-from sae_lens import SAE
+from sae_lens import SAE, SAEConfig
+from sae_lens.registry import get_sae_class
+from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import Trouble
 from .records import Record
+from .signed_topk import SignedTopKSAEConfig
 
 Scope = Literal["all", "cls", "patches"]
 """The tokens a dictionary was trained on."""
 
-ARCHITECTURES = frozenset({"standard", "gated", "topk", "abstopk", "jumprelu"})
+Normalisation = Literal["none", "layer_norm"]
+"""What is done to every token before it is encoded, and undone after it is decoded."""
+
+ARCHITECTURES = frozenset({"standard", "gated", "topk", "abstopk", "jumprelu", SignedTopKSAEConfig.architecture()})
 """sae_lens architectures whose decoder is linear and which read one token at a time."""
+
+NORMALISATIONS = frozenset({"none", "layer_norm"})
+"""sae_lens' normalisations of activations that this class can undo in the units of x."""
+
+_EPSILON = 1e-5
 
 _CHUNK = 1 << 25
 """Numbers in one dense block of activations or gathered directions (128 MB in float32)."""
@@ -64,6 +83,20 @@ class Activations(Record):
         return np.unique(self.component)
 
 
+def blank_sae(config: SAEConfig) -> SAE:
+    """The SAE that `config` describes, without numbers: its tensors have shapes only (torch's meta device)."""
+    sae_class, _ = get_sae_class(config.architecture())
+    return sae_class(replace(config, device="meta"))
+
+
+def filled_sae(blank: SAE, weights: Mapping[str, Tensor]) -> SAE:
+    """`blank` with these tensors, which are not copied, in place of its own. Raises RuntimeError if they do not fit."""
+    blank.load_state_dict(dict(weights), assign=True)
+    blank.device = next(iter(weights.values())).device
+    blank.cfg.device = str(blank.device)
+    return blank
+
+
 class Dictionary:
     """A sae_lens SAE, frozen, and its scope: tokens outside it never activate and are never edited."""
 
@@ -71,7 +104,7 @@ class Dictionary:
         """Hold `sae`. Raises Trouble for one whose activations could not be decoded, or edited, linearly."""
         settings = {
             "architecture": (sae.cfg.architecture(), ARCHITECTURES),
-            "normalize_activations": (sae.cfg.normalize_activations, {"none"}),
+            "normalize_activations": (sae.cfg.normalize_activations, NORMALISATIONS),
             "reshape_activations": (sae.cfg.reshape_activations, {"none"}),
             "scope": (scope, {"all", "cls", "patches"}),
         }
@@ -81,6 +114,9 @@ class Dictionary:
                     f"This dictionary has {name} = {value!r}, which cannot be steered here. "
                     f"Choose one with {' or '.join(sorted(allowed))}."
                 )
+        self.normalisation = cast(Normalisation, sae.cfg.normalize_activations)
+        if self.normalisation != "none":  # the same tensors in a module that keeps nothing between two calls
+            sae = filled_sae(blank_sae(replace(sae.cfg, normalize_activations="none")), sae.state_dict())
         self.sae = sae.eval().requires_grad_(False)
         self.scope: Scope = scope
 
@@ -88,6 +124,36 @@ class Dictionary:
     def from_folder(cls, path: str | Path, scope: Scope, device: str = "cpu") -> "Dictionary":
         """Load `cfg.json` and `sae_weights.safetensors`, in float32 whatever the precision on disk."""
         return cls(SAE.load_from_disk(path, device=device, dtype="float32"), scope)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `cfg.json` and `sae_weights.safetensors`: `from_folder` gives the same activations again.
+
+        The scope is no part of that layout; whoever loads it says it again.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: weight.cpu().contiguous() for name, weight in self.sae.state_dict().items()}
+        save_file(weights, folder / "sae_weights.safetensors")
+        settings = self.sae.cfg.to_dict() | {"normalize_activations": self.normalisation, "device": "cpu"}
+        (folder / "cfg.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+    def to(self, device: str | torch.device) -> "Dictionary":
+        """The same dictionary on another device; this very one if that is where it is."""
+        weights = {name: weight.to(device) for name, weight in self.sae.state_dict().items()}
+        if weights["W_dec"].device == self.device:
+            return self
+        blank = blank_sae(replace(self.sae.cfg, normalize_activations=self.normalisation))
+        return Dictionary(filled_sae(blank, weights), self.scope)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.sae.W_dec.device
+
+    @property
+    def n_bytes(self) -> int:
+        """What the weights take in memory."""
+        return sum(weight.nbytes for weight in self.sae.parameters())
 
     @property
     def n_components(self) -> int:
@@ -99,11 +165,6 @@ class Dictionary:
         """d."""
         return self.sae.cfg.d_in
 
-    @property
-    def bias(self) -> Tensor:
-        """b_dec [d], in the units of x."""
-        return self.sae.b_dec
-
     def tokens(self, n_tokens: int) -> range:
         """The tokens in scope, of `n_tokens` with CLS."""
         return {"all": range(n_tokens), "cls": range(1), "patches": range(1, n_tokens)}[self.scope]
@@ -113,10 +174,25 @@ class Dictionary:
         """x [..., T, d] -> f [..., T, m], dense, 0 outside the scope."""
         scope = self.tokens(residual.shape[-2])
         if len(scope) == residual.shape[-2]:
-            return self.sae.encode(residual)
+            return self._encode(residual)
         f = residual.new_zeros(*residual.shape[:-1], self.n_components)
-        f[..., scope.start : scope.stop, :] = self.sae.encode(residual[..., scope.start : scope.stop, :])
+        f[..., scope.start : scope.stop, :] = self._encode(residual[..., scope.start : scope.stop, :])
         return f
+
+    def _encode(self, seen: Tensor) -> Tensor:
+        """Tokens in scope [..., d] -> f [..., m], such that f W_dec is in the units of x."""
+        if self.normalisation == "none":
+            return self.sae.encode(seen)
+        standard, _, spread = self._standard(seen)
+        return self.sae.encode(standard) * spread
+
+    @torch.no_grad()
+    def bias_at(self, residual: Tensor) -> Tensor:
+        """What is there with every component off, for x [..., T, d]: b_dec, or mu + s b_dec, [..., T, d]."""
+        if self.normalisation == "none":
+            return self.sae.b_dec.expand_as(residual)
+        _, mean, spread = self._standard(residual)
+        return mean + spread * self.sae.b_dec
 
     @torch.no_grad()
     def activations(self, residual: Tensor) -> Activations:
@@ -125,9 +201,9 @@ class Dictionary:
         step = max(1, _CHUNK // self.n_components)
         found = []
         for start in range(scope.start, scope.stop, step):
-            f = self.sae.encode(residual[start : min(start + step, scope.stop)])
-            token, component = f.nonzero(as_tuple=True)
-            found.append((token + start, component, f[token, component]))
+            f = self._encode(residual[start : min(start + step, scope.stop)])
+            where = f.nonzero(as_tuple=True)
+            found.append((where[0] + start, where[1], f[where]))
         token, component, value = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
         order = np.lexsort((token, component))
         return Activations(
@@ -148,8 +224,8 @@ class Dictionary:
 
     @torch.no_grad()
     def decode(self, activations: Activations) -> Tensor:
-        """sum_j f_tj v_j for every token, [T, d], without b_dec; 0 where nothing is active."""
-        x = torch.zeros(activations.n_tokens, self.width, dtype=self.bias.dtype, device=self.bias.device)
+        """sum_j f_tj v_j for every token, [T, d], without the bias; 0 where nothing is active."""
+        x = torch.zeros(activations.n_tokens, self.width, dtype=self.sae.W_dec.dtype, device=self.device)
         step = max(1, _CHUNK // self.width)
         for start in range(0, len(activations.token), step):
             part = slice(start, start + step)
@@ -164,5 +240,22 @@ class Dictionary:
         scope = self.tokens(residual.shape[-2])
         seen = residual[..., scope.start : scope.stop, :]
         x_hat = residual.clone()
-        x_hat[..., scope.start : scope.stop, :] = self.sae.decode(self.sae.encode(seen))
+        x_hat[..., scope.start : scope.stop, :] = self._reconstruct(seen)
         return x_hat
+
+    def _reconstruct(self, seen: Tensor) -> Tensor:
+        """Tokens in scope [..., d] -> x_hat [..., d]."""
+        if self.normalisation == "none":
+            return self.sae.decode(self.sae.encode(seen))
+        standard, mean, spread = self._standard(seen)
+        return self.sae.decode(self.sae.encode(standard)) * spread + mean
+
+    def _standard(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(x - mu) / (s + 1e-5), mu and s, over the d numbers of each token: [..., d], [..., 1] and [..., 1].
+
+        As sae_lens and vit_prisma have it: s is unbiased, 1e-5 is added to it and not to the variance, and what is
+        multiplied again after decoding is s alone.
+        """
+        x = x.to(self.sae.W_dec.dtype)
+        spread, mean = torch.std_mean(x, dim=-1, keepdim=True)
+        return (x - mean) / (spread + _EPSILON), mean, spread

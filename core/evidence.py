@@ -455,7 +455,7 @@ def missed(
     scope = dictionary.tokens(len(x))
     inside = slice(scope.start, scope.stop)
     x_hat = x.clone()
-    x_hat[inside] = dictionary.decode(trace.activations)[inside] + dictionary.bias
+    x_hat[inside] = (dictionary.decode(trace.activations) + dictionary.bias_at(x))[inside]
     seen, error = x[inside].double(), (x - x_hat)[inside].double()
     spread = (seen - seen.mean(0)).square().sum().item()
     return Missed(

@@ -8,14 +8,12 @@ from .comparison import Prediction
 from .evidence import Controls, Missed, Response
 from .figures import picture_uri
 from .finder import Search
-from .references import Generalization, References
+from .references import Generalization
 from .ripple import Ripple, Shifted
 from .steering import Edit, Lever
 from .views import count, escaped, flag, percent, sign, signed, target_words, tokens_words
 from .visit import Gone, Visit
 
-THUMBS = 8
-"""Reference pictures shown of each kind of change."""
 MOVED = 6
 """Concepts shown in each direction."""
 ENOUGH = 19
@@ -182,7 +180,7 @@ def _change(value: float) -> str:
 # ---- other pictures
 
 
-def elsewhere(found: Generalization, references: References) -> str:
+def elsewhere(found: Generalization) -> str:
     """The same edit on the reference pictures: how many it fixes and breaks, by kind, and which."""
     rows = [
         f"""<tr><th scope="row">{KIND_WORDS[kind]}</th><td>{c.fixed} of {c.wrong}{_interval(c.fixed_interval)}</td>
@@ -193,26 +191,27 @@ def elsewhere(found: Generalization, references: References) -> str:
     odds = f" Exact McNemar test of fixed against broken: p = {found.counts.p_value:.2g}." if changed else ""
     heads = ("Pictures with", "Fixed, of the wrong", "Broken, of the right", "Unchanged")
     return f"""<p class="told"><b>{escaped(found.said)}</b>{odds} These are {len(found.truth)} scenes rendered by this
- project, among {len(references.classes)} classes; there the edit acts on all tokens.</p>{table(heads, rows)}
-{_thumbs("▲ Fixed", found.fixed, found, references)}{_thumbs("▼ Broken", found.broken, found, references)}"""
+ project, among {len(found.classes)} classes; there the edit acts on all tokens.</p>{table(heads, rows)}
+{_thumbs("▲ Fixed", found.fixed, found)}{_thumbs("▼ Broken", found.broken, found)}"""
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f" <small>({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)</small>"
 
 
-def _thumbs(title: str, which: np.ndarray, found: Generalization, references: References) -> str:
+def _thumbs(title: str, which: np.ndarray, found: Generalization) -> str:
     if not len(which):
         return ""
-    shown = "".join(_thumb(i, found, references) for i in which[:THUMBS].tolist())
-    more = f" <small>{THUMBS} of {len(which)}</small>" if len(which) > THUMBS else ""
+    kept = [k for k, i in enumerate(found.shown) if i in which]
+    shown = "".join(_thumb(k, found) for k in kept)
+    more = f" <small>{len(kept)} of {len(which)}</small>" if len(which) > len(kept) else ""
     return f'<h4>{title}{more}</h4><div class="thumbs">{shown}</div>'
 
 
-def _thumb(i: int, found: Generalization, references: References) -> str:
-    names = references.classes
+def _thumb(k: int, found: Generalization) -> str:
+    names, i = found.classes, found.shown[k]
     shows = f"{names[found.truth[i]]}, {KIND_WORDS[str(found.kind[i])]}"
-    return f"""<figure><img src="{picture_uri(references.traces[i].crop, 96)}" width="96" height="96" alt="{shows}"
+    return f"""<figure><img src="{picture_uri(found.crops[k], 96)}" width="96" height="96" alt="{shows}"
 ><figcaption>{names[found.before[i]]} → <b>{names[found.after[i]]}</b></figcaption></figure>"""
 
 

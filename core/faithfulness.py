@@ -31,13 +31,13 @@ from .bootstrap import SEED, estimate
 from .bundled.sampling import PLACES
 from .bundled.scenes import CLASSES
 from .bundled.scoring import SHORTCUTS, Scorer, look_at
-from .catalog import Setup, load_setup
 from .clip import TEMPLATES, SplitClip, logits, text_classifier
 from .comparison import predict
 from .dictionary import Dictionary
 from .errors import Trouble
 from .evidence import rank_correlation
 from .faithfulness_report import figure, tables
+from .loading import Setup, load_setup
 from .pictures import read_picture
 from .prompts import parse_classes
 from .steerability import steerability

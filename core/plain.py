@@ -3,13 +3,39 @@
 from typing import Any
 
 from .attribution import Attribution
+from .catalog import Place, SetupCard
 from .comparison import Comparison, Prediction
 from .errors import Trouble
+from .loading import Setup
 from .steering import Edit
 from .visit import lever
 
 Plain = dict[str, Any]
 """What `json.dumps` takes."""
+
+
+def card(c: SetupCard) -> Plain:
+    """What is known of a setup without loading it."""
+    return {
+        "name": c.name,
+        "title": c.title,
+        "clip": _name(c.clip),
+        "dictionary": _name(c.dictionary),
+        "layer": c.layer,
+        "scope": c.scope,
+        "verified": c.verified,
+    }
+
+
+def provenance(s: Setup) -> Plain:
+    """Which models answered, and the commits of those that came from the Hub."""
+    return card(s.card) | {"commits": dict(s.commits), "formula": s.formula}
+
+
+def _name(place: Place) -> str:
+    """A repository, or the name of a folder: where that lies on the machine is nobody's business."""
+    where = place.repo or (place.folder.name if place.folder else "")
+    return where if place.file == "." else f"{where}/{place.file}"
 
 
 def prediction(p: Prediction) -> Plain:

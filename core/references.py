@@ -28,6 +28,8 @@ KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stam
 """How many of each kind of scene: without a cue, and with a conflicting word, the stamp, water."""
 
 SEED = 3_000_000
+SHOWN = 8
+"""Pictures kept of those an edit fixes, and of those it breaks."""
 _BATCH = 32
 
 Progress = tuple[int, int]
@@ -128,6 +130,12 @@ class Generalization(Record):
     """str [N]: of each picture, one of `KINDS`."""
     touched: np.ndarray
     """bool [N]: whether the edit changes anything in the picture's residual; the model ran again on these only."""
+    classes: tuple[str, ...]
+    """What the pictures may show."""
+    shown: np.ndarray
+    """int [k]: indices of the first `SHOWN` of those fixed, and of those broken."""
+    crops: np.ndarray
+    """uint8 [k, S, S, 3]: these pictures."""
 
     @property
     def fixed(self) -> np.ndarray:
@@ -243,7 +251,19 @@ def generalize(
             after[np.flatnonzero(touched)[-len(steered) :]] = _says(clip, clip.finish(torch.stack(steered)), classifier)
             steered = []
             yield i + 1, total
-    yield Generalization(before, after, references.truth, references.kind, touched)
+    right_before, right_after = before == references.truth, after == references.truth
+    turned = (~right_before & right_after, right_before & ~right_after)
+    shown = np.concatenate([np.flatnonzero(which)[:SHOWN] for which in turned])
+    yield Generalization(
+        before=before,
+        after=after,
+        truth=references.truth,
+        kind=references.kind,
+        touched=touched,
+        classes=references.classes,
+        shown=shown,
+        crops=np.stack([references.traces[0].crop, *(references.traces[i].crop for i in shown)])[1:],
+    )
 
 
 def _embeddings(clip: SplitClip, traces: Sequence[Trace]) -> Tensor:

@@ -130,6 +130,8 @@ class Gone(Record):
 class Visit(Record):
     """All that one visitor set and was told."""
 
+    setup: str
+    """Name of the setup that answered."""
     subject: Subject
     """The picture, in words."""
     trace: Trace
@@ -192,12 +194,18 @@ def start(
     """A visit that begins with this picture and no edit. Raises Trouble for a picture that cannot be read."""
     trace = bench.open(source)
     answers = _answers(bench, trace, classes, templates, _place(classes, truth), Edit())
-    return Visit(subject=subject, trace=trace, classes=classes, templates=templates, **answers)
+    return Visit(setup=bench.card.name, subject=subject, trace=trace, classes=classes, templates=templates, **answers)
 
 
 def after(old: Visit, new: Visit) -> Visit:
     """A new beginning by the same visitor, on the same page: its widgets learn that older words are void."""
     return replace(new, revision=old.revision + 1, heard=old.heard)
+
+
+def move(bench: Workbench, visit: Visit, source: Source | None) -> Visit:
+    """The same picture and question put to another setup. The levers stay behind: its components are others."""
+    truth = None if visit.truth is None else visit.classes[visit.truth]
+    return after(visit, start(bench, source, visit.subject, visit.classes, visit.templates, truth))
 
 
 def look_at(bench: Workbench, visit: Visit, source: Source | None, subject: Subject) -> Visit:

@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from .attribution import Attribution, Method, attribute, measured_effects
-from .catalog import Setup, SetupCard
+from .catalog import SetupCard
 from .clip import TEMPLATES, text_classifier
 from .comparison import Comparison, Prediction, compare, predict
 from .evidence import Controls, Missed, Response, controls, missed, responses
 from .finder import Search, find_edit
+from .loading import Setup
 from .pictures import Source, read_picture
 from .prompts import unknown_words
-from .references import Generalization, Progress, References, generalize, read_references
+from .references import Generalization, References, generalize, read_references
 from .ripple import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
 from .steering import Edit, edited, steer
 from .target import Target
@@ -32,6 +33,9 @@ _BATCH = 32
 
 Names = tuple[str, ...]
 """Class names, or templates."""
+
+Step = tuple[str, int, int]
+"""How far a long answer is: what is being done, how much of it is done, and how much there is."""
 
 
 class Workbench:
@@ -61,7 +65,10 @@ class Workbench:
 
     def open(self, source: Source | None) -> Trace:
         """Read a picture: a path, bytes, a PIL picture or an array (see `core.pictures`)."""
-        crop = self.setup.clip.crop(read_picture(source))
+        return self.trace(self.setup.clip.crop(read_picture(source)))
+
+    def trace(self, crop: np.ndarray) -> Trace:
+        """Read what the model sees of a picture, uint8 [S, S, 3]."""
         return trace_crops(self.setup.clip, self.setup.dictionary, [crop])[0]
 
     def unknown_words(self, classes: Names) -> dict[str, Names]:
@@ -159,11 +166,11 @@ class Workbench:
         classifier, probes = (self._classifier(names, templates) for names in (classes, self._probes(classes)))
         return find_edit(self.setup.clip, self.setup.dictionary, trace, classifier, truth, probes)
 
-    def references(self) -> Iterator[Progress | References]:
-        """The reference pictures as this setup reads them: how far it is, and at last all of them.
+    def elsewhere(self, edit: Edit) -> Iterator[Step | Generalization]:
+        """What the edit does to the reference pictures: how far that is, and the answer last.
 
-        They are read once. Whoever asks meanwhile takes part in the same reading, and who stops asking leaves it to
-        the next one where it is.
+        The pictures are read once. Whoever asks meanwhile takes part in the same reading, and who stops asking leaves
+        it to the next one where it is.
         """
         while self._references is None:
             with self._reading:
@@ -177,13 +184,11 @@ class Workbench:
                 if isinstance(step, References):
                     self._references = step
                     break
-            yield step
-        yield self._references
-
-    def generalize(self, references: References, edit: Edit) -> Iterator[Progress | Generalization]:
-        """What the edit does to the reference pictures: how far it is, and at last the answer."""
+            yield "Reading the reference pictures (once)", *step
+        references = self._references
         classifier = self._classifier(references.classes, TEMPLATES["single"])
-        return generalize(self.setup.clip, self.setup.dictionary, references, classifier, edit)
+        for found in generalize(self.setup.clip, self.setup.dictionary, references, classifier, edit):
+            yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
 
     def _probes(self, classes: Names) -> Names:
         return probe_words(self._vocabulary, self.card.knows, classes)

@@ -1,7 +1,7 @@
 """A tiny random CLIP and tiny random dictionaries, saved as folders and loaded as any other setup."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -25,9 +25,11 @@ from sae_lens import (
 from sae_lens.saes import AbsTopKSAE, AbsTopKSAEConfig
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from core.catalog import Setup, SetupCard
+from core.catalog import Place, SetupCard, read_catalog
 from core.clip import SplitClip, text_classifier
 from core.dictionary import Dictionary
+from core.loading import Setup
+from core.settings import Settings
 from core.trace import Trace, trace_crops
 from core.workbench import Workbench
 
@@ -174,15 +176,45 @@ def classifier(clip: SplitClip) -> torch.Tensor:
 @pytest.fixture(scope="session")
 def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
     """All questions about the tiny CLIP, which knows one word."""
-    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog"}))
+    card = SetupCard("tiny", "Tiny", Place(Path("a")), Place(Path("b")), 1, "all", "MIT", "", knows=frozenset({"dog"}))
     return Workbench(Setup(card, clip, dictionary))
 
 
+def exact_sae(width: int) -> SAE:
+    """A dictionary that misses nothing: every direction of the residual once with each sign."""
+    sae = StandardSAE(StandardSAEConfig(d_in=width, d_sae=2 * width))
+    both = torch.cat([torch.eye(width), -torch.eye(width)])
+    for name, weight in {"W_enc": both.T, "W_dec": both}.items():
+        getattr(sae, name).data = weight.clone().contiguous()
+    return sae
+
+
 @pytest.fixture(scope="session")
-def address() -> Iterator[str]:
-    """The page on the bundled setup, served; its address."""
+def exact_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That dictionary for the tiny CLIP, on disk: one that passes every check."""
+    folder = tmp_path_factory.mktemp("exact")
+    exact_sae(WIDTH).save_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cards(clip_folder: Path, dictionary_folder: Path, exact_folder: Path) -> Mapping[str, SetupCard]:
+    """What a page offers: the bundled setup, a tiny one, one that fails its check, one that is not there."""
+
+    def card(name: str, dictionary: Path) -> SetupCard:
+        note = f"The setup called {name}, <b>for tests</b>."
+        return SetupCard(name, f"Tiny <{name}>", Place(clip_folder), Place(dictionary), 1, "all", "MIT", note)
+
+    others = (("tiny", exact_folder), ("random", dictionary_folder), ("lost", exact_folder / "nowhere"))
+    return {"bundled": read_catalog()["bundled"], **{name: card(name, folder) for name, folder in others}}
+
+
+@pytest.fixture(scope="session")
+def address(cards: Mapping[str, SetupCard]) -> Iterator[str]:
+    """The page, served; its address."""
     import app
 
-    _, url, _ = app.demo.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
+    page = app.make_page(Settings.from_environment({}), cards)
+    _, url, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
-    app.demo.close()
+    page.close()

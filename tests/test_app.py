@@ -2,7 +2,8 @@
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app import ceiling_words, read_report, repair_words
-from core.catalog import load_setup
+from core.catalog import SetupCard
 from core.clip import TEMPLATES
+from core.loading import load, load_setup
+from core.report import ceiling_words, read_report, repair_words
 from core.steering import Edit
 from core.workbench import Workbench
 
@@ -22,6 +24,9 @@ EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 DOG = EXAMPLES / "dog-note-cat.webp"
 CLASSES = ("dog", "cat", "fox")
 SINGLE = TEMPLATES["single"]
+
+ARGUMENTS = {"predict": 2, "attribute": 5, "steer": 4}
+"""How many each endpoint takes besides the picture; the last is the setup."""
 
 Ask = Callable[..., Any]
 
@@ -31,6 +36,7 @@ def ask(address: str) -> Ask:
     client = Client(address, verbose=False)
 
     def ask(name: str, picture: Path | None, *more: Any) -> Any:
+        more += ("",) * (ARGUMENTS[name] - len(more))
         return client.predict(None if picture is None else handle_file(picture), *more, api_name=f"/{name}")
 
     return ask
@@ -74,9 +80,48 @@ def test_steer(ask: Ask, bench: Workbench) -> None:
     assert nothing["before"] == nothing["after"] and not nothing["flipped"]
 
 
-def test_only_three_endpoints_are_public(address: str) -> None:
+def test_only_four_endpoints_are_public(address: str) -> None:
     named = Client(address, verbose=False).view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/predict", "/attribute", "/steer"}
+    assert set(named) == {"/predict", "/attribute", "/steer", "/setups"}
+
+
+def test_every_answer_names_the_setup_it_came_from(ask: Ask, address: str) -> None:
+    for name in ("", "bundled", "tiny"):
+        for question in (("predict", DOG, "dog, cat"), ("attribute", DOG, "dog, cat", "cat", "dog", 2)):
+            more = [*question, *[""] * (ARGUMENTS[question[0]] + 1 - len(question)), name]
+            said = ask(*more)["setup"]
+            assert said["name"] == (name or "bundled") and "formula" in said and "commits" in said
+    offered = Client(address, verbose=False).predict(api_name="/setups")
+    assert [setup["name"] for setup in offered] == ["bundled", "tiny", "random", "lost"]
+    assert {setup["name"] for setup in offered if setup["loaded"]} == {"bundled", "tiny"}
+    assert "/" not in offered[1]["clip"], "where a folder lies is nobody's business"
+
+
+@pytest.mark.parametrize(
+    ("setup", "words"), [("nosuch", "bundled, tiny"), ("lost", "nowhere"), ("random", "of the variance")]
+)
+def test_a_setup_that_cannot_be_used_gets_a_sentence(ask: Ask, setup: str, words: str) -> None:
+    assert words in complaint(ask, "predict", DOG, "dog, cat", setup).lower()
+
+
+def test_visitors_on_different_pictures_and_setups_do_not_meet(address: str, cards: Mapping[str, SetupCard]) -> None:
+    """Eight at once, four times over, each with a picture, classes and a setup of its own."""
+    pictures = sorted(EXAMPLES.glob("*.webp"))[:8]
+    benches = {name: Workbench(load(cards[name])) for name in ("bundled", "tiny")}
+
+    def visitor(k: int) -> None:
+        client = Client(address, verbose=False)
+        for turn in range(4):
+            picture, name = pictures[(k + turn) % 8], ("bundled", "tiny")[(k + turn // 2) % 2]
+            classes = (f"dog {k}", "cat", f"fox {turn}")
+            said = client.predict(handle_file(picture), ",".join(classes), name, api_name="/predict")
+            bench = benches[name]
+            expected = bench.classify(bench.open(picture), classes, SINGLE)
+            assert said["setup"]["name"] == name and said["classes"] == list(classes)
+            np.testing.assert_allclose(said["logits"], expected.logits, atol=1e-4)
+
+    with ThreadPoolExecutor(8) as visitors:
+        list(visitors.map(visitor, range(8)))
 
 
 @pytest.mark.parametrize(

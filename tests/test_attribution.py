@@ -18,13 +18,14 @@ from core.errors import Trouble
 from core.target import Target, target_gradients, target_values
 from core.trace import Trace, trace_crops
 
-SETUPS: list[tuple[int, str, Scope]] = [
-    (0, "jumprelu", "all"),
-    (1, "topk", "all"),
-    (1, "abstopk", "patches"),
-    (2, "standard", "all"),
-    (2, "gated", "cls"),
-    (3, "topk", "all"),
+SETUPS: list[tuple[int, str, Scope, str]] = [
+    (0, "jumprelu", "all", "none"),
+    (1, "topk", "all", "none"),
+    (1, "abstopk", "patches", "none"),
+    (1, "topk", "patches", "layer_norm"),
+    (2, "standard", "all", "none"),
+    (2, "gated", "cls", "none"),
+    (3, "topk", "all", "none"),
 ]
 TARGETS = [Target(0), Target(3), Target(0, 1), Target(4, 2)]
 
@@ -32,11 +33,13 @@ TARGETS = [Target(0), Target(3), Target(0, 1), Target(4, 2)]
 class Case:
     """A setup in float64 with one picture, and the slow twin of everything that is asked of it."""
 
-    def __init__(self, layer: int, architecture: str, scope: Scope, picture: Image.Image) -> None:
+    def __init__(self, layer: int, architecture: str, scope: Scope, normalisation: str, picture: Image.Image) -> None:
         processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
         self.clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), layer)
-        sae = tiny_sae(architecture, **({"rescale_acts_by_decoder_norm": True} if architecture == "topk" else {}))
-        self.dictionary = Dictionary(sae.to(dtype=torch.float64), scope)
+        settings = {"rescale_acts_by_decoder_norm": True} if architecture == "topk" else {}
+        sae = tiny_sae(architecture, **settings).to(dtype=torch.float64)
+        sae.cfg.normalize_activations = normalisation
+        self.dictionary = Dictionary(sae, scope)
         self.classifier = text_classifier(self.clip, CLASSES, ("a photo of a {}",))
         self.trace: Trace = trace_crops(self.clip, self.dictionary, [self.clip.crop(picture)])[0]
         self.x = torch.as_tensor(self.trace.residual)
@@ -44,8 +47,13 @@ class Case:
         self.f = np.zeros((17, COMPONENTS))
         for j in range(COMPONENTS):
             self.f[:, j] = self.trace.activations.of(j)
-        self.v = (sae.decode(torch.eye(COMPONENTS).double()) - sae.decode(torch.zeros(1, COMPONENTS).double())).numpy()
+        decode = self.dictionary.sae.decode
+        self.v = (decode(torch.eye(COMPONENTS).double()) - decode(torch.zeros(1, COMPONENTS).double())).numpy()
         self.inside = {"all": slice(0, 17), "cls": slice(0, 1), "patches": slice(1, 17)}[scope]
+        self.bias = np.tile(sae.b_dec.detach().numpy(), (17, 1))
+        if normalisation == "layer_norm":
+            x = self.x.numpy()
+            self.bias = x.mean(1, keepdims=True) + x.std(1, ddof=1, keepdims=True) * self.bias
 
     def y(self, x: np.ndarray, target: Target) -> float:
         """The target through the unsplit model: a hook puts x in place of the residual after layer L."""
@@ -111,7 +119,7 @@ def test_gradient_is_complete_to_first_order(case: Case, target: Target) -> None
     x, inside = case.x.numpy(), case.inside
     decoded = case.f @ case.v
     directions = {name: np.zeros_like(x) for name in ("error", "bias", "rest")}
-    directions["bias"][inside] = case.dictionary.bias.numpy()
+    directions["bias"][inside] = case.bias[inside]
     directions["error"][inside] = (x - decoded - directions["bias"])[inside]
     directions["rest"] = x.copy()
     directions["rest"][inside] = 0

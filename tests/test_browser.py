@@ -402,3 +402,41 @@ def test_take_the_cue_away_oneself(open_page: Open) -> None:
     page.wait_for_timeout(1500)  # the easel has no word for having got its picture
     page.locator("#retell").click()
     expect(page.locator("#own-gone")).to_contain_text("Really without it, the model says “cat”")
+
+
+def choose_setup(page: Page, name: str) -> None:
+    page.locator("#chosen input").click()
+    page.get_by_role("option", name=name).click()
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_another_setup(open_page: Open, width: int) -> None:
+    """The picture and the classes stay, the levers do not, and the page says what the setup is."""
+    page = open_page(width)
+    tab(page, "Attribution")
+    page.locator(".half.for .act[data-action=suppress]").first.click()
+    expect(page.locator("#panel .flip")).to_contain_text("Flipped")
+    choose_setup(page, "Tiny <tiny> · unverified")
+    expect(page.locator("#said-setup")).to_contain_text("Your levers stayed behind")
+    expect(page.get_by_role("tab", name="Steering", exact=True)).to_be_visible()
+    expect(page.locator("#panel .bar")).to_have_count(5)
+    expect(page.locator("#panel")).to_contain_text("32 × 32 px")
+    page.locator("#about-setup button").first.click()
+    expect(page.locator("#setup-line")).to_contain_text("The setup called tiny, <b>for tests</b>.")
+    expect(page.locator("#setup-page table")).to_contain_text("Explained variance")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    choose_setup(page, "Bundled demo")
+    expect(page.locator("#panel")).to_contain_text("96 × 96 px")
+
+
+def test_a_setup_that_cannot_be_loaded_leaves_everything_as_it_was(open_page: Open) -> None:
+    page = open_page()
+    tab(page, "Attribution")
+    page.locator(".half.for .act[data-action=suppress]").first.click()
+    expect(page.locator("#panel .flip")).to_contain_text("Flipped")
+    for name, words in (("Tiny <lost> · unverified", "nowhere"), ("Tiny <random> · unverified", "of the variance")):
+        choose_setup(page, name)
+        expect(page.locator("#said-setup")).to_contain_text(words)
+        expect(page.locator("#said-setup")).to_contain_text("Bundled demo stays.")
+        expect(page.locator("#chosen input")).to_have_value("Bundled demo")
+        expect(page.locator("#panel .flip")).to_contain_text("Flipped")

@@ -25,10 +25,10 @@ from core.bundled.scoring import (
     score,
 )
 from core.bundled.training import CELLS, SIDE, as_pixels, build_model, build_tokenizer, see
-from core.catalog import load_setup
 from core.faithfulness import Sizes as Sizes_of_curves
 from core.faithfulness import report_bundled
 from core.faithfulness_report import figure, tables
+from core.loading import load_setup
 
 ROOT = Path(__file__).parents[1]
 MISSED = {"back_to_truth_with_at_most_5"}

@@ -1,92 +1,192 @@
-"""The catalog of setups: what it reads, and what it says of one that cannot be loaded."""
+"""The catalog of setups: what it reads, what it says of a table that is not right, and the one that is shipped."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import tiny_sae
-from sae_lens import StandardSAE, StandardSAEConfig
+from hypothesis import given
+from hypothesis import strategies as st
 
-from core.catalog import load, load_setup, read_catalog
+from core.catalog import CATALOG, Layout, Place, Published, SetupCard, find, read_catalog
+from core.checkpoints import files_of
 from core.errors import Trouble
 
-
-@pytest.fixture
-def catalog(tmp_path: Path, clip_folder: Path) -> Path:
-    """A catalog with a good setup, one that lacks its folder, and one whose parts do not fit."""
-    tiny_sae("topk").save_model(tmp_path / "sae")
-    StandardSAE(StandardSAEConfig(d_in=8, d_sae=16)).save_model(tmp_path / "narrow")
-    (tmp_path / "words.txt").write_text("Dog\ncat\nred fish\n")
-    path = tmp_path / "catalog.toml"
-    path.write_text("".join(table(name, clip_folder, sae) for name, sae in SAES.items()))
-    return path
-
-
-SAES = {"good": "sae", "lacking": "nowhere", "narrow": "narrow"}
-
-
-def table(name: str, clip_folder: Path, sae: str, more: str = "") -> str:
-    words = 'words = "words.txt"' if name == "good" else ""
-    return f"""
+TABLES = """
 [[setup]]
-name = "{name}"
-title = "The {name} one"
-clip = "{clip_folder.as_posix()}"
-dictionary = "{sae}"
+name = "short"
+title = "The short one"
+clip = { folder = "clip" }
+dictionary = { folder = "sae" }
 layer = 2
 scope = "patches"
 licence = "MIT"
 note = "For tests."
-{words}
-{more}
+
+[[setup]]
+name = "long"
+title = "The long one"
+clip = { repo = "someone/a-clip", revision = "v1.0" }
+dictionary = { repo = "someone/an.sae_2", file = "20_resid/*.pt" }
+layout = "clipscope"
+layer = 20
+scope = "all"
+licence = "CC-BY-4.0"
+note = "For tests, too."
+good_for = "reading"
+paper = "https://arxiv.org/abs/2604.11467"
+published = { explained_variance = 0.7, active_per_token = 32, dead_share = 0.01, source = "a page" }
+verified = true
+words = "words.txt"
+report = "report.json"
 """
 
 
-def test_cards(catalog: Path, clip_folder: Path) -> None:
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    """A catalog with a setup of few words and one of many."""
+    (tmp_path / "words.txt").write_text("Dog\ncat\nred fish\n", encoding="utf-8")
+    path = tmp_path / "catalog.toml"
+    path.write_text(TABLES, encoding="utf-8")
+    return path
+
+
+def test_every_entry_is_read(catalog: Path) -> None:
     cards = read_catalog(catalog)
-    assert list(cards) == ["good", "lacking", "narrow"]
-    card = cards["good"]
-    assert (card.name, card.title, card.layer, card.scope) == ("good", "The good one", 2, "patches")
-    assert (card.licence, card.note) == ("MIT", "For tests.")
-    assert card.clip == clip_folder and card.dictionary == catalog.parent / "sae"
-    assert card.knows == {"dog", "cat", "red", "fish"}
-    assert cards["narrow"].knows is None
+    assert list(cards) == ["short", "long"]
+    assert cards["long"] == SetupCard(
+        name="long",
+        title="The long one",
+        clip=Place(repo="someone/a-clip", revision="v1.0"),
+        dictionary=Place(repo="someone/an.sae_2", file="20_resid/*.pt"),
+        layer=20,
+        scope="all",
+        licence="CC-BY-4.0",
+        note="For tests, too.",
+        layout="clipscope",
+        good_for="reading",
+        paper="https://arxiv.org/abs/2604.11467",
+        published=Published(0.7, 32, 0.01, "a page"),
+        verified=True,
+        knows=frozenset({"dog", "cat", "red", "fish"}),
+        report=catalog.parent / "report.json",
+    )
+    assert cards["long"].downloads
+
+
+def test_what_is_left_out_has_a_meaning(catalog: Path) -> None:
+    card = read_catalog(catalog)["short"]
+    assert card.clip == Place(catalog.parent / "clip") and card.dictionary == Place(catalog.parent / "sae")
+    assert card.clip.file == "." and card.layout == "sae_lens" and card.published == Published()
+    assert (card.verified, card.knows, card.report, card.good_for, card.paper) == (False, None, None, "", "")
+    assert not card.downloads
+
+
+def test_cards_are_read_only_and_found_by_name(catalog: Path) -> None:
+    cards = read_catalog(catalog)
+    assert find(cards, "long") is cards["long"]
+    with pytest.raises(Trouble, match="'other'.*short, long"):
+        find(cards, "other")
     with pytest.raises(TypeError):
-        cards["more"] = card  # type: ignore[index]
-
-
-def test_load_setup(catalog: Path) -> None:
-    setup = load_setup("good", catalog=catalog)
-    assert setup.card == read_catalog(catalog)["good"]
-    assert setup.clip.layer == 2 and setup.dictionary.scope == "patches"
-    assert setup.clip.width == setup.dictionary.width
-
-
-@pytest.mark.parametrize(
-    ("name", "said"), [("lacking", "nowhere"), ("narrow", "8 wide"), ("else", "good, lacking, narrow")]
-)
-def test_setups_that_cannot_be_loaded_are_trouble(catalog: Path, name: str, said: str) -> None:
-    with pytest.raises(Trouble, match=said):
-        load_setup(name, catalog=catalog)
-
-
-def test_a_layer_that_is_not_there_is_trouble(catalog: Path) -> None:
-    catalog.write_text(catalog.read_text().replace("layer = 2", "layer = 9"))
-    with pytest.raises(Trouble, match="0 to 3"):
-        load(read_catalog(catalog)["good"])
+        cards["more"] = cards["long"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('title = "The good one"', "", "title"),
-        ('dictionary = "sae"', "", "dictionary"),
-        ('licence = "MIT"', 'license = "MIT"', "licen"),
-        ('name = "lacking"', 'name = "good"', "twice"),
+        ('title = "The short one"', "", "'short'.*title"),
+        ('dictionary = { folder = "sae" }', "", "'short'.*dictionary"),
+        ('licence = "MIT"', 'license = "MIT"', "'short'.*license"),
+        ('name = "short"', "", "without a name.*name"),
+        ('name = "short"', 'name = "long"', "'long' twice"),
+        ('scope = "patches"', 'scope = "patch"', "'short'.*scope 'patch'.*all, cls, patches"),
+        ('layout = "clipscope"', 'layout = "clip_scope"', "'long'.*layout 'clip_scope'.*clipscope"),
+        ('clip = { folder = "clip" }', 'clip = "clip"', "'short'"),
+        ('clip = { folder = "clip" }', 'clip = { folder = "clip", repo = "a/b" }', "'short'.*not both"),
+        ('clip = { folder = "clip" }', "clip = {}", "'short'.*folder, or a repository"),
+        ('clip = { folder = "clip" }', 'clip = { directory = "clip" }', "'short'.*directory"),
+        ('repo = "someone/a-clip"', 'repo = "a-clip"', "'long'.*a-clip.*owner/name"),
+        ('file = "20_resid/*.pt"', 'file = "../secret.pt"', "'long'.*outside"),
+        ('file = "20_resid/*.pt"', 'file = "/etc/passwd"', "'long'.*outside"),
+        ("dead_share = 0.01", "dead = 0.01", "'long'.*dead"),
+        ("layer = ", 'layer = "last" # ', "layer 'last'.*whole number"),
+        ("[[setup]]", "[[setup", "catalog.*cannot be read"),
     ],
 )
 def test_tables_that_are_not_right_are_trouble(catalog: Path, old: str, new: str, said: str) -> None:
-    text = catalog.read_text()
+    text = catalog.read_text(encoding="utf-8")
     assert old in text
-    catalog.write_text(text.replace(old, new, 1))
+    catalog.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(Trouble, match=said):
         read_catalog(catalog)
+
+
+def test_a_folder_may_be_anywhere_on_this_machine(catalog: Path, tmp_path: Path) -> None:
+    text = catalog.read_text(encoding="utf-8").replace('folder = "clip"', f'folder = "{(tmp_path / "x").as_posix()}"')
+    catalog.write_text(text.replace('folder = "sae"', 'folder = "~/sae"'), encoding="utf-8")
+    card = read_catalog(catalog)["short"]
+    assert card.clip.folder == tmp_path / "x" and card.dictionary.folder == Path.home() / "sae"
+
+
+@given(
+    owner=st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True),
+    name=st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True),
+    more=st.text(max_size=5),
+)
+def test_repositories_are_named_by_owner_and_name(owner: str, name: str, more: str) -> None:
+    assert str(Place(repo=f"{owner}/{name}")) == f"{owner}/{name}"
+    for wrong in (owner, f"{owner}/{name}/{more}", f"/{name}", f"{owner}/", f"{owner}/{name} {more}", ""):
+        with pytest.raises(Trouble):
+            Place(repo=wrong)
+
+
+@given(st.lists(st.sampled_from(["a", "..", "b.pt", "*"]), min_size=1, max_size=5))
+def test_a_file_lies_inside_its_place(parts: list[str]) -> None:
+    file = "/".join(parts)
+    if ".." in parts:
+        with pytest.raises(Trouble, match="outside"):
+            Place(folder=Path("here"), file=file)
+    else:
+        assert str(Place(folder=Path("here"), file=file)) == f"here/{file}"
+
+
+# ---- the catalog that is shipped
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Mapping[str, SetupCard]:
+    return read_catalog(CATALOG)
+
+
+def test_the_shipped_catalog_offers_what_was_promised(shipped: Mapping[str, SetupCard]) -> None:
+    assert next(iter(shipped)) == "bundled"
+    layouts: set[Layout] = {card.layout for card in shipped.values()}
+    assert layouts >= {"sae_lens", "clipscope", "prisma", "saev", "patchsae"}
+    scope = {card.layer for card in shipped.values() if card.layout == "clipscope"}
+    assert scope >= {11, 17, 20, 22}
+    prisma = [(card.scope, card.layer) for card in shipped.values() if card.layout == "prisma"]
+    assert len({layer for kind, layer in prisma if kind == "all"}) >= 2
+    assert len({layer for kind, layer in prisma if kind == "cls"}) >= 2
+    assert {card.scope for card in shipped.values() if card.layout == "saev"} == {"patches"}
+
+
+def test_the_bundled_setup_needs_nothing_from_elsewhere(shipped: Mapping[str, SetupCard]) -> None:
+    card = shipped["bundled"]
+    assert card.verified and not card.downloads and card.knows
+    for place in (card.clip, card.dictionary):
+        assert place.folder is not None and place.folder.is_dir()
+    assert card.report is not None and card.report.is_file()
+
+
+def test_every_shipped_setup_is_described(shipped: Mapping[str, SetupCard]) -> None:
+    titles = [card.title for card in shipped.values()]
+    assert len(set(titles)) == len(titles)
+    for card in shipped.values():
+        assert card.licence and card.note and card.good_for and card.paper.startswith("https://"), card.name
+        assert files_of(card.layout, card.dictionary.file), card.name
+        stated = card.published
+        for share in (stated.explained_variance, stated.dead_share):
+            assert share is None or 0 <= share <= 1, card.name
+        has_figures = any(
+            figure is not None for figure in (stated.explained_variance, stated.active_per_token, stated.dead_share)
+        )
+        assert has_figures == bool(stated.source), card.name

@@ -1,6 +1,7 @@
 """The dictionary against each architecture's formulas written out, densely and token by token."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from sae_lens import SAE, StandardSAE, StandardSAEConfig
 from sae_lens.saes import MatchingPursuitSAE, MatchingPursuitSAEConfig
 
-from core.dictionary import Activations, Dictionary, Scope
+from core.dictionary import Activations, Dictionary, Scope, blank_sae, filled_sae
 from core.errors import Trouble
+from core.signed_topk import SignedTopKSAEConfig
 
 TOKENS = 17
 KINDS = [
@@ -25,14 +27,23 @@ KINDS = [
     ("topk", {"rescale_acts_by_decoder_norm": True}),
     ("abstopk", {}),
     ("abstopk", {"rescale_acts_by_decoder_norm": True}),
+    ("signed_topk", {"k": 40}),  # so many that some are negative
 ]
 SCOPES: list[Scope] = ["all", "cls", "patches"]
 
 
+def small_sae(architecture: str, **settings: object) -> SAE:
+    """`tiny_sae`, with the architecture of this project beside those of sae_lens."""
+    if architecture != "signed_topk":
+        return tiny_sae(architecture, **settings).requires_grad_(False)
+    sae = tiny_sae("topk", **settings)
+    return filled_sae(blank_sae(SignedTopKSAEConfig(**vars(sae.cfg))), sae.state_dict()).requires_grad_(False)
+
+
 @pytest.fixture(params=KINDS, ids=lambda kind: "-".join([kind[0], *kind[1]]))
-def sae(request: pytest.FixtureRequest, tmp_path: Path) -> SAE:
+def sae(request: pytest.FixtureRequest) -> SAE:
     architecture, settings = request.param
-    return tiny_sae(architecture, **settings).requires_grad_(False)
+    return small_sae(architecture, **settings)
 
 
 @pytest.fixture
@@ -64,7 +75,7 @@ def encoded_by_hand(sae: SAE, x: torch.Tensor) -> np.ndarray:
         size = np.abs(f) if sae.cfg.architecture() == "abstopk" else f
         kept = sorted(range(COMPONENTS), key=lambda j: -size[j])[: sae.cfg.k]
         keep = np.isin(np.arange(COMPONENTS), kept)
-        f = np.where(keep, f if sae.cfg.architecture() == "abstopk" else np.maximum(f, 0), 0)
+        f = np.where(keep, np.maximum(f, 0) if sae.cfg.architecture() == "topk" else f, 0)
     return f
 
 
@@ -80,7 +91,8 @@ def dense(activations: Activations) -> np.ndarray:
 def test_activations_equal_the_formulas(sae: SAE, x: torch.Tensor) -> None:
     activations = Dictionary(sae, "all").activations(x)
     expected = np.stack([encoded_by_hand(sae, token) for token in x])
-    assert 0 < len(activations.value) < TOKENS * COMPONENTS / 2
+    assert 0 < len(activations.value) < TOKENS * COMPONENTS
+    assert (activations.value < 0).any() == (sae.cfg.architecture() in ("abstopk", "signed_topk"))
     np.testing.assert_allclose(dense(activations), expected, atol=1e-5)
 
 
@@ -130,7 +142,8 @@ def test_directions_are_what_one_unit_of_a_component_decodes_to(sae: SAE) -> Non
     chosen = np.array([7, 0, 47, 7])
     found = Dictionary(sae, "all").directions(chosen)
     torch.testing.assert_close(found, expected[torch.as_tensor(chosen)], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(Dictionary(sae, "all").bias, nothing)
+    bias = Dictionary(sae, "all").bias_at(torch.randn(3, 2, WIDTH))
+    torch.testing.assert_close(bias, nothing.expand(3, 2, WIDTH))
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -169,8 +182,8 @@ def test_half_precision_on_disk_is_read_in_single(tmp_path: Path, x: torch.Tenso
     assert (dictionary.n_components, dictionary.width, dictionary.scope) == (COMPONENTS, WIDTH, "all")
 
 
-@pytest.mark.parametrize("setting", ["layer_norm", "expected_average_only_in"])
-def test_a_dictionary_that_normalises_is_trouble(setting: str) -> None:
+@pytest.mark.parametrize("setting", ["constant_norm_rescale", "expected_average_only_in"])
+def test_a_dictionary_that_normalises_otherwise_is_trouble(setting: str) -> None:
     config = StandardSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)
     config.normalize_activations = setting  # type: ignore[assignment]
     with pytest.raises(Trouble, match=f"normalize_activations = '{setting}'"):
@@ -182,6 +195,114 @@ def test_other_architectures_and_scopes_are_trouble() -> None:
         Dictionary(MatchingPursuitSAE(MatchingPursuitSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)), "all")
     with pytest.raises(Trouble, match="scope = 'patch'"):
         Dictionary(tiny_sae("topk"), "patch")  # type: ignore[arg-type]
+
+
+# Dictionaries that standardise every token
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: "-".join([kind[0], *kind[1]]))
+def standardising(request: pytest.FixtureRequest) -> SAE:
+    """As sae_lens does it, with mean and standard deviation kept on the module."""
+    architecture, settings = request.param
+    return small_sae(architecture, normalize_activations="layer_norm", **settings)
+
+
+@pytest.fixture
+def far(x: torch.Tensor) -> torch.Tensor:
+    """Tokens that differ much in mean and size; one does not vary at all."""
+    tokens = 3 + x * torch.logspace(-1, 2, TOKENS)[:, None]
+    tokens[4] = 2.5
+    return tokens
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_standardising_without_state_equals_sae_lens_with_it(
+    standardising: SAE, far: torch.Tensor, scope: Scope
+) -> None:
+    dictionary = Dictionary(standardising, scope)
+    inside = list(dictionary.tokens(TOKENS))
+    f = standardising.encode(far)
+    spread = standardising.ln_std  # it is only there between encode and decode
+    x_hat = standardising.decode(f)
+    assert dictionary.normalisation == "layer_norm"
+
+    activations = dictionary.activations(far)
+    expected = torch.zeros(TOKENS, COMPONENTS)
+    expected[inside] = (f * spread)[inside]
+    assert expected.any()
+    torch.testing.assert_close(torch.as_tensor(dense(activations)), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(dictionary.encode(far), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(dictionary.encode(torch.stack([far, x_hat]))[0], expected, atol=1e-4, rtol=1e-4)
+
+    torch.testing.assert_close(dictionary.reconstruct(far)[inside], x_hat[inside], atol=1e-3, rtol=1e-4)
+    rebuilt = dictionary.decode(activations) + dictionary.bias_at(far)
+    torch.testing.assert_close(rebuilt[inside], x_hat[inside], atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        dictionary.encode(far) @ dictionary.directions(np.arange(COMPONENTS)),
+        dictionary.decode(activations),
+        atol=1e-3,
+        rtol=1e-4,
+    )
+
+
+def test_the_bias_of_a_standardising_dictionary_is_its_reconstruction_of_nothing(far: torch.Tensor) -> None:
+    sae = tiny_sae("standard", normalize_activations="layer_norm").requires_grad_(False)
+    sae.b_enc.fill_(-1e6)
+    dictionary = Dictionary(sae, "patches")
+    assert len(dictionary.activations(far).value) == 0
+    bias = dictionary.bias_at(far)
+    torch.testing.assert_close(bias[1:], dictionary.reconstruct(far)[1:])
+    by_hand = [token.mean() + token.std(unbiased=True) * sae.b_dec for token in far]
+    torch.testing.assert_close(bias, torch.stack(by_hand))
+
+
+def test_the_weights_are_shared_and_the_module_given_keeps_its_own_normalisation(far: torch.Tensor) -> None:
+    sae = tiny_sae("topk", normalize_activations="layer_norm")
+    before = sae(far)
+    dictionary = Dictionary(sae, "all")
+    assert sae.cfg.normalize_activations == "layer_norm" and torch.equal(sae(far), before)
+    for name, weight in dictionary.sae.named_parameters():
+        assert weight.data_ptr() == dict(sae.named_parameters())[name].data_ptr() and not weight.requires_grad
+
+
+def test_requests_at_one_time_do_not_take_each_others_mean(far: torch.Tensor) -> None:
+    dictionary = Dictionary(tiny_sae("topk", normalize_activations="layer_norm"), "all")
+    requests = [torch.stack([far * (1 + n) - n] * 40) for n in range(8)]
+    alone = [dictionary.reconstruct(x)[0] for x in requests]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(dictionary.reconstruct, requests * 4))
+    for n, found in enumerate(together):
+        assert torch.equal(found[0], alone[n % 8])
+
+
+# On disk and on other devices
+
+
+@pytest.mark.parametrize("normalisation", ["none", "layer_norm"])
+def test_what_is_saved_is_loaded(sae: SAE, far: torch.Tensor, tmp_path: Path, normalisation: str) -> None:
+    sae.cfg.normalize_activations = normalisation  # type: ignore[assignment]
+    dictionary = Dictionary(sae, "patches")
+    dictionary.save(tmp_path / "new" / "folder")
+    again = Dictionary.from_folder(tmp_path / "new" / "folder", "patches")
+    assert again.sae.cfg.architecture() == sae.cfg.architecture()
+    assert again.normalisation == dictionary.normalisation == normalisation
+    assert again.activations(far) == dictionary.activations(far)
+    assert torch.equal(again.reconstruct(far), dictionary.reconstruct(far))
+
+
+def test_another_device(far: torch.Tensor) -> None:
+    dictionary = Dictionary(small_sae("signed_topk", normalize_activations="layer_norm"), "cls")
+    assert dictionary.to("cpu") is dictionary.to(torch.device("cpu")) is dictionary
+    other = dictionary.to("meta")
+    assert other.device.type == "meta" and {weight.device.type for weight in other.sae.parameters()} == {"meta"}
+    assert (other.scope, other.normalisation, other.sae.cfg.device) == ("cls", "layer_norm", "meta")
+    assert other.reconstruct(far.to("meta")).shape == far.shape
+    assert dictionary.device.type == "cpu" and dictionary.activations(far).value.any()
+
+
+def test_bytes_of_the_weights() -> None:
+    dictionary = Dictionary(tiny_sae("jumprelu"), "all")
+    assert dictionary.n_bytes == 4 * (2 * WIDTH * COMPONENTS + 2 * COMPONENTS + WIDTH) == dictionary.to("meta").n_bytes
 
 
 # Sparse triples

@@ -12,7 +12,7 @@ from core import evidence_views as proofs
 from core import visit as session
 from core.clip import TEMPLATES
 from core.evidence import Controls
-from core.references import KINDS, Generalization, References
+from core.references import KINDS, Generalization
 from core.steering import Edit, Lever
 from core.visit import Subject, Visit
 from core.workbench import Workbench
@@ -25,20 +25,13 @@ def visit(bench: Workbench, picture: Image.Image) -> Visit:
     return session.change(bench, start, Edit((Lever(shown[0]), Lever(shown[1], "set", 2.0)), (0, 3, 4)))
 
 
-@pytest.fixture(scope="module")
-def references(bench: Workbench) -> References:
-    *_, found = bench.references()
-    assert isinstance(found, References)
-    return found
-
-
-def everything(bench: Workbench, visit: Visit, references: References, picture: Image.Image) -> dict[str, str]:
+def everything(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str, str]:
     asked = (visit.trace, visit.classes, visit.templates)
     *_, controls = bench.controls(*asked, visit.target, visit.edit)
     response = next(bench.responses(*asked, visit.target, visit.edit))
     rippled = bench.ripple(*asked, visit.target, visit.edit)
     shifted = bench.shifted(*asked, visit.attribution, visit.edit)
-    *_, tested = bench.generalize(references, visit.edit)
+    *_, tested = bench.elsewhere(visit.edit)
     searches = list(bench.search(*asked, visit.truth or 0))
     gone = session.without_cue(bench, visit, picture.rotate(90))
     return {
@@ -48,7 +41,7 @@ def everything(bench: Workbench, visit: Visit, references: References, picture: 
         "chance": proofs.chance_words(controls),
         "dose": proofs.dose_words(response, visit.classes),
         "ripple": proofs.ripples(rippled, shifted),
-        "elsewhere": proofs.elsewhere(tested, references),
+        "elsewhere": proofs.elsewhere(tested),
         "gone": proofs.counterfactual(visit, EVIL[1], gone, EVIL[0]),
         "no twin": proofs.no_twin(True) + proofs.no_twin(False),
         "missed": proofs.missed_words(bench.missed(*asked)),
@@ -61,8 +54,8 @@ def everything(bench: Workbench, visit: Visit, references: References, picture: 
 
 
 @pytest.fixture(scope="module")
-def shown(bench: Workbench, visit: Visit, references: References, picture: Image.Image) -> dict[str, str]:
-    return everything(bench, visit, references, picture)
+def shown(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str, str]:
+    return everything(bench, visit, picture)
 
 
 def test_nothing_typed_becomes_markup(shown: dict[str, str]) -> None:
@@ -106,10 +99,10 @@ def test_a_random_edit_is_no_better_than_chance(bench: Workbench, picture: Image
     assert said.count("No better than chance") >= 34
 
 
-def test_an_edit_of_nothing_fixes_and_breaks_nothing(bench: Workbench, references: References) -> None:
-    *_, tested = bench.generalize(references, Edit())
+def test_an_edit_of_nothing_fixes_and_breaks_nothing(bench: Workbench) -> None:
+    *_, tested = bench.elsewhere(Edit())
     assert isinstance(tested, Generalization)
-    html = proofs.elsewhere(tested, references)
+    html = proofs.elsewhere(tested)
     assert not len(tested.fixed) and not len(tested.broken) and "McNemar" not in html and "<img" not in html
     assert html.count('<th scope="row">') == len(KINDS)
 
@@ -163,22 +156,23 @@ def test_a_reading_that_failed_begins_anew(bench: Workbench, monkeypatch: pytest
         raise MemoryError
 
     fresh._readings = broken()
-    asking = fresh.references()
-    assert next(asking) == (0, 300)
+    asking = fresh.elsewhere(Edit())
+    assert next(asking)[1:] == (0, 300)
     with pytest.raises(MemoryError):
         next(asking)
-    *_, found = fresh.references()
-    assert isinstance(found, References)
+    *_, found = fresh.elsewhere(Edit())
+    assert isinstance(found, Generalization)
 
 
 def test_the_references_are_read_once_by_whoever_asks(bench: Workbench) -> None:
     fresh = Workbench(bench.setup)
-    first, second = fresh.references(), fresh.references()
+    first, second = fresh.elsewhere(Edit()), fresh.elsewhere(Edit())
     seen = [next(first), next(second), next(first)]
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen}), "no part is read twice"
+    assert [done for _, done, _ in seen] == sorted({done for _, done, _ in seen}), "no part is read twice"
     first.close()
     *_, found = second
-    assert isinstance(found, References) and next(fresh.references()) is found
+    assert isinstance(found, Generalization)
+    assert all("Reading" not in step[0] for step in fresh.elsewhere(Edit()) if not isinstance(step, Generalization))
 
 
 def test_the_finder_offers_what_it_found(visit: Visit, bench: Workbench, shown: dict[str, str]) -> None:

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from core.bundled.examples import CLEARLY, FOLDER, PHOTOGRAPH, WISHES
-from core.catalog import load_setup
 from core.clip import TEMPLATES
+from core.loading import load_setup
 from core.steering import Edit
 from core.target import Target
 from core.workbench import Workbench

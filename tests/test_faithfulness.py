@@ -18,7 +18,7 @@ from transformers import CLIPImageProcessorPil
 
 from core import bootstrap, faithfulness
 from core.attribution import measured_effects
-from core.catalog import SetupCard, load, load_setup
+from core.catalog import Place, SetupCard
 from core.clip import SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.errors import Trouble
@@ -40,6 +40,7 @@ from core.faithfulness import (
     report_pictures,
 )
 from core.faithfulness_report import NAMES, STYLES, figure, tables
+from core.loading import Setup, load_setup
 from core.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
 from core.steering import Edit, Lever, steer
 from core.target import Target
@@ -449,7 +450,8 @@ def test_steerability_needs_words(clip, dictionary, traces):
 
 @pytest.fixture
 def setup(clip_folder, dictionary_folder):
-    return load(SetupCard("tiny <1>", "Tiny", clip_folder, dictionary_folder, 1, "all", "MIT", ""))
+    card = SetupCard("tiny <1>", "Tiny", Place(clip_folder), Place(dictionary_folder), 1, "all", "MIT", "")
+    return Setup(card, SplitClip.from_folder(clip_folder, 1), Dictionary.from_folder(dictionary_folder, "all"))
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from core.attribution import attribute
-from core.catalog import Setup, SetupCard
+from core.catalog import Place, SetupCard
 from core.clip import SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.finder import ALTERNATIVES, CANDIDATES, CLEAR, MOST, TRIPLED, Candidate, Components, Search, find_edit
+from core.loading import Setup
 from core.steering import Edit
 from core.target import Target
 from core.trace import Trace, trace_crops
@@ -367,7 +368,7 @@ names = st.lists(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=6), 
 @pytest.mark.parametrize(("architecture", "scope"), [("topk", "all"), ("jumprelu", "patches")])
 def test_every_hit_flips_on_the_workbench(clip: SplitClip, picture: Image.Image, architecture, scope) -> None:
     dictionary = Dictionary(tiny_sae(architecture), scope)
-    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, scope, "MIT", "", None)
+    card = SetupCard("tiny", "Tiny", Place(Path("a")), Place(Path("b")), 1, scope, "MIT", "")
     bench = Workbench(Setup(card, clip, dictionary))
     trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
     flips = []

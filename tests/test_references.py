@@ -19,6 +19,7 @@ from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.references import (
     KINDS,
+    SHOWN,
     Counts,
     Generalization,
     References,
@@ -190,6 +191,9 @@ def test_an_edit_does_what_it_does_to_each_picture_alone(
     }[way]
     found = result(generalize(clip, dictionary, some, vectors, edit, batch=7))
     assert np.array_equal(found.before, some.said) and np.array_equal(found.truth, some.truth)
+    assert found.classes == some.classes and found.shown.tolist() == [*found.fixed[:SHOWN], *found.broken[:SHOWN]]
+    for i, crop in zip(found.shown, found.crops, strict=True):
+        assert np.array_equal(crop, some.traces[i].crop)
     for i, trace in enumerate(some.traces):
         difference = slow_difference(dictionary, trace, edit)
         assert best(unsplit(clip, trace, difference), vectors, found.after[i])
@@ -255,7 +259,10 @@ def generalizations(draw: st.DrawFn) -> Generalization:
     n = draw(st.integers(1, 30))
     before, after, truth = (np.array(draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))) for _ in range(3))
     kind = np.array(draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=n, max_size=n)))
-    return Generalization(before, after, truth, kind, before != after)
+    nothing = np.zeros(0, dtype=int)
+    return Generalization(
+        before, after, truth, kind, before != after, ("a", "b", "c"), nothing, np.zeros((0, 2, 2, 3), np.uint8)
+    )
 
 
 @given(generalizations())

@@ -201,7 +201,7 @@ def test_suppressing_everything_leaves_the_bias_and_the_error(key: Key) -> None:
     scope = list(dictionary.tokens(TOKENS))
     error = X - dictionary.reconstruct(X)
     assert error[scope].abs().max() > 0.1
-    torch.testing.assert_close(nothing[scope], (error + dictionary.bias)[scope], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(nothing[scope], (error + dictionary.bias_at(X))[scope], atol=1e-4, rtol=1e-4)
 
 
 def test_the_residual_given_is_not_written_to() -> None:

@@ -10,9 +10,10 @@ from core.attribution import attribute
 from core.bundled import training
 from core.bundled.scenes import CLASSES
 from core.bundled.training import contrast, pace, reading_loss
-from core.catalog import SetupCard, load
+from core.catalog import Place, SetupCard
 from core.clip import TEMPLATES, text_classifier
 from core.dictionary_training import DictionaryRecipe
+from core.loading import load
 from core.target import Target
 from core.trace import trace_crops
 
@@ -30,7 +31,7 @@ def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
     assert all(torch.isfinite(value).all() for value in state["model"].values()) and sum(moved) > 100
     words = (out / "words.txt").read_text().split()
     assert set(CLASSES) <= set(words)
-    card = SetupCard("new", "New", out / "clip", out / "dictionary", training.LAYER, "all", "MIT", "")
+    card = SetupCard("new", "New", Place(out / "clip"), Place(out / "dictionary"), training.LAYER, "all", "MIT", "")
     setup = load(card)
     trace = trace_crops(setup.clip, setup.dictionary, [setup.clip.crop(picture)])[0]
     classifier = text_classifier(setup.clip, CLASSES, TEMPLATES["single"])

@@ -2,16 +2,23 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import tiny_model, tiny_sae, tiny_tokenizer
 from PIL import Image
+from transformers import CLIPImageProcessorPil
 
 from core import plain, views
 from core import visit as session
-from core.clip import TEMPLATES
+from core.catalog import Place, Published, SetupCard
+from core.clip import TEMPLATES, SplitClip
+from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.figures import heat_uri, picture_uri
+from core.health import Fit, Health
+from core.loading import Loading, Setup
 from core.steering import Edit, Lever
 from core.visit import Subject, Visit
 from core.workbench import Workbench
@@ -45,6 +52,19 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+def evil_setup() -> Setup:
+    """A setup of which every word is a visitor's own, as on the command line."""
+    card = SetupCard(
+        "own", EVIL[0], Place(Path(EVIL[1])), Place(repo="a/b", file="<b>.pt"), 1, "all", EVIL[2], EVIL[0],
+        good_for=EVIL[3], paper=EVIL[1], published=Published(0.9, 5.0, 0.1, EVIL[0]),
+    )  # fmt: skip
+    clip = SplitClip(tiny_model(), CLIPImageProcessorPil(), tiny_tokenizer(), 1)
+    fit = Fit(1, 0.5, 0.5)
+    health = Health(2, 34, 48, True, 0.5, 0.5, 5.0, 5.0, 0.1, 0.5, 0.5, 1.0, 0.0, (fit,))
+    dictionary = Dictionary(tiny_sae("topk"), "all")
+    return Setup(card, clip, dictionary, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health)
+
+
 def all_views(visit: Visit) -> dict[str, str]:
     tokens = session.contributions(visit.trace, visit.attribution)
     support = views.Support("Before", 1.0, tokens)
@@ -62,7 +82,9 @@ def all_views(visit: Visit) -> dict[str, str]:
         "table": views.table(visit.comparison),
         "heats": views.heat_pair(visit, support, replace(support, when="After")),
         "notice": views.notice(*EVIL),
-        "header": views.header(*EVIL),
+        "header": views.header(*EVIL[:2]),
+        "loading": views.loading(EVIL[0], Loading(EVIL[1], 1, 2)),
+        "setup": views.setup_page(evil_setup()),
         "foot": views.foot(),
     }
 

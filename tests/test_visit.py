@@ -1,15 +1,22 @@
 """A visitor's session: undo and redo by properties, and steps that keep what they should."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from conftest import tiny_sae
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import spearmanr
 
 from core import visit as session
-from core.clip import TEMPLATES
+from core.catalog import Place, SetupCard
+from core.clip import TEMPLATES, SplitClip
+from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.loading import Setup
 from core.steering import Edit, Lever
 from core.target import Target
 from core.visit import History, Subject, Visit
@@ -92,6 +99,13 @@ def visit(bench: Workbench, picture: Image.Image) -> Visit:
     return session.start(bench, picture, Subject("a picture"), CLASSES, SINGLE, None)
 
 
+@pytest.fixture(scope="module")
+def other(clip: SplitClip) -> Workbench:
+    """Another dictionary for the same CLIP."""
+    card = SetupCard("other", "Other", Place(Path("a")), Place(Path("b")), 1, "all", "MIT", "")
+    return Workbench(Setup(card, clip, Dictionary(tiny_sae("jumprelu", seed=3), "all")))
+
+
 def test_start_answers_everything(bench: Workbench, visit: Visit) -> None:
     assert visit.edit == Edit() and not visit.comparison.flipped
     order = visit.prediction.order
@@ -99,6 +113,15 @@ def test_start_answers_everything(bench: Workbench, visit: Visit) -> None:
     assert visit.parts
     for part in visit.parts:
         assert part.total == pytest.approx(part.on_cls + part.heat.sum(), abs=1e-4)
+
+
+def test_another_setup_is_asked_the_same(bench: Workbench, other: Workbench, picture: Image.Image) -> None:
+    start = session.start(bench, picture, Subject("a picture"), CLASSES, SINGLE, CLASSES[1])
+    pulled = session.change(bench, start, Edit.of_suppressed(start.attribution.ranked()[:2].tolist()))
+    moved = session.move(other, pulled, picture)
+    fresh = session.start(other, picture, Subject("a picture"), CLASSES, SINGLE, CLASSES[1])
+    assert moved.setup == other.card.name != pulled.setup == bench.card.name
+    assert moved == replace(fresh, revision=pulled.revision + 1), "no lever: its components are others"
 
 
 def test_measured_effects_come_after_the_predictions(bench: Workbench, visit: Visit) -> None:

@@ -13,11 +13,12 @@ from conftest import CLASSES
 from PIL import Image
 
 from core.attribution import attribute, measured_effects
-from core.catalog import Setup, SetupCard
+from core.catalog import Place, SetupCard
 from core.clip import SplitClip
 from core.comparison import compare, predict
 from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.loading import Setup
 from core.steering import Edit, Lever, edited
 from core.target import Target
 from core.trace import Trace
@@ -35,7 +36,9 @@ EDITS = [  # components 2 and 43 are active in the picture, 1 is not
 
 @pytest.fixture(scope="session")
 def workbench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
-    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "", frozenset({"dog", "red", "cat"}))
+    card = SetupCard(
+        "tiny", "Tiny", Place(Path("a")), Place(Path("b")), 1, "all", "MIT", "", knows=frozenset({"dog", "red", "cat"})
+    )
     return Workbench(Setup(card, clip, dictionary))
 
 
@@ -162,7 +165,7 @@ def test_many_comparisons_are_the_same_as_one_by_one(
 
 
 def test_texts_are_encoded_once(clip: SplitClip, dictionary: Dictionary, trace: Trace, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    card = SetupCard("tiny", "Tiny", Path("a"), Path("b"), 1, "all", "MIT", "")
+    card = SetupCard("tiny", "Tiny", Place(Path("a")), Place(Path("b")), 1, "all", "MIT", "")
     workbench = Workbench(Setup(card, clip, dictionary))
     encoded = []
     texts = clip.texts

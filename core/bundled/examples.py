@@ -18,8 +18,8 @@ from PIL import Image
 
 from core.bundled.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from core.bundled.scenes import Painter, Scene
-from core.catalog import load_setup
 from core.clip import TEMPLATES
+from core.loading import load_setup
 from core.steering import Edit
 from core.target import Target
 from core.workbench import Workbench

@@ -24,10 +24,10 @@ import torch
 from core.attribution import Attribution, attribute, measured_effects
 from core.bundled.sampling import Case, held_out
 from core.bundled.scenes import CLASSES, Painter
-from core.catalog import load_setup
 from core.clip import TEMPLATES, SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.evidence import matched_controls, rank_correlation
+from core.loading import load_setup
 from core.steering import Edit, steer
 from core.target import Target
 from core.trace import Trace, trace_crops

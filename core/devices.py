@@ -1,0 +1,34 @@
+"""Where the models run: a GPU where there is one, and what a hosted page with a borrowed GPU does instead."""
+
+import os
+
+import torch
+
+from .errors import Trouble
+
+PREFIXES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Precisions of the layers up to L, by name."""
+
+
+def on_zero_gpu() -> bool:
+    """Whether this is a ZeroGPU Space: there is a GPU only inside the functions that ask for one."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def best_device() -> str:
+    """The device for models that stay: CUDA, else Apple's MPS, else the CPU.
+
+    On ZeroGPU the CPU, whatever torch says there: outside those functions its GPU is make-believe.
+    """
+    if on_zero_gpu():
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def prefix_precision(name: str) -> torch.dtype:
+    """The precision of that name. Raises Trouble when there is none."""
+    if name not in PREFIXES:
+        raise Trouble(f"There is no precision {name!r} for the first layers. Choose one of: {', '.join(PREFIXES)}.")
+    return PREFIXES[name]

@@ -1,0 +1,168 @@
+"""A workbench whose long questions are answered in another process, where there is a GPU for a while.
+
+On a ZeroGPU Space the page's own process has no GPU. A function marked for it runs in a forked one, and what it is
+given and what it gives back are pickled. So:
+
+1. The models stay on the CPU of the page's process, which answers what is short: a lever moves the layers after L only.
+2. `Far` sends what is long (reading a picture, many ablations, evidence, searches) as plain values to `Answers`, which
+   keeps a copy of the setup on the GPU for as long as its process lives.
+3. Of exceptions only their kind and words cross. What the visitor has to read is sent as a value and raised here.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .catalog import SetupCard
+from .errors import Trouble
+from .evidence import DOSES
+from .loading import Setup, load
+from .references import Generalization
+from .steering import Edit
+from .trace import Trace
+from .workbench import Step, Workbench
+
+LONG = frozenset({"trace", "measure", "missed"})
+"""Questions with one answer that are answered on the GPU."""
+LONG_IN_STEPS = frozenset({"controls", "responses", "search", "elsewhere"})
+"""Questions answered in steps that are."""
+
+_PASSES = {"trace": 3.0, "missed": 3.0, "controls": 110.0, "search": 400.0, "elsewhere": 900.0}
+"""About how many pictures' worth of the vision tower a question costs."""
+_START = 8.0
+"""Seconds for a fresh process to get the models onto the GPU."""
+_PASS = 0.02
+"""Seconds for a picture, generously: who asks for too little is cut off."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about one setup, as plain values."""
+
+    card: SetupCard
+    """Which setup."""
+    name: str
+    """Which method of the workbench."""
+    arguments: tuple[Any, ...]
+    """What it is given."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question."""
+
+    value: Any = None
+    """The answer."""
+    trouble: str | None = None
+    """What the visitor has to be told instead; None when there is an answer."""
+
+    def get(self) -> Any:
+        """The value. Raises Trouble where there is none."""
+        if self.trouble is not None:
+            raise Trouble(self.trouble)
+        return self.value
+
+
+Ask = Callable[[Question], Answer]
+AskInSteps = Callable[[Question], Iterator[Answer]]
+
+
+def seconds(question: Question) -> int:
+    """How long a GPU is asked for: more for more work, since who asks for less is served sooner."""
+    passes = _PASSES.get(question.name, 0.0)
+    last = question.arguments[-1]
+    if question.name == "measure":
+        passes = len(last)  # components
+    elif question.name == "responses":
+        passes = len(DOSES) * (1 + len(last.levers))
+    return int(np.ceil(_START + _PASS * passes))
+
+
+class Answers:
+    """The other end: answers questions on a device, with a copy of each setup it was asked about.
+
+    It is made before the process is forked. `near` looks up what is loaded there already; what is not is loaded anew,
+    from what was downloaded.
+    """
+
+    def __init__(self, near: Callable[[str], Workbench | None], device: str) -> None:
+        """Answer on `device`."""
+        self._near = near
+        self._device = device
+        self._benches: dict[str, Workbench] = {}
+
+    def answer(self, question: Question) -> Answer:
+        """One answer."""
+        try:
+            return Answer(self._method(question, LONG)(*question.arguments))
+        except Trouble as trouble:
+            return Answer(trouble=str(trouble))
+
+    def answer_in_steps(self, question: Question) -> Iterator[Answer]:
+        """The steps of an answer."""
+        try:
+            for step in self._method(question, LONG_IN_STEPS)(*question.arguments):
+                yield Answer(step)
+        except Trouble as trouble:
+            yield Answer(trouble=str(trouble))
+
+    def _method(self, question: Question, known: frozenset[str]) -> Callable[..., Any]:
+        if question.name not in known:
+            raise ValueError(f"no such question: {question.name}")
+        # A forked process must not start threads of its own where its parent had some: OpenMP would wait for them.
+        torch.set_num_threads(1)
+        return getattr(self._bench(question.card), question.name)
+
+    def _bench(self, card: SetupCard) -> Workbench:
+        if card.name not in self._benches:
+            near = self._near(card.name)
+            setup = load(card, device=self._device) if near is None else near.setup.to(self._device)
+            self._benches[card.name] = Workbench(setup)
+        return self._benches[card.name]
+
+
+class Far(Workbench):
+    """A workbench that asks for what is long, and answers what is short itself."""
+
+    def __init__(self, setup: Setup, ask: Ask, ask_in_steps: AskInSteps) -> None:
+        """Work with `setup`, which stays here, and ask elsewhere."""
+        super().__init__(setup)
+        self._ask, self._ask_in_steps = ask, ask_in_steps
+
+    def trace(self, crop: np.ndarray) -> Trace:
+        """As `Workbench.trace`, elsewhere."""
+        return self._one("trace", crop)
+
+    def measure(self, *asked: Any) -> np.ndarray:
+        """As `Workbench.measure`, elsewhere."""
+        return self._one("measure", *asked)
+
+    def missed(self, *asked: Any) -> Any:
+        """As `Workbench.missed`, elsewhere."""
+        return self._one("missed", *asked)
+
+    def controls(self, *asked: Any) -> Iterator[Any]:
+        """As `Workbench.controls`, elsewhere."""
+        return self._steps("controls", *asked)
+
+    def responses(self, *asked: Any) -> Iterator[Any]:
+        """As `Workbench.responses`, elsewhere."""
+        return self._steps("responses", *asked)
+
+    def search(self, *asked: Any) -> Iterator[Any]:
+        """As `Workbench.search`, elsewhere."""
+        return self._steps("search", *asked)
+
+    def elsewhere(self, edit: Edit) -> Iterator[Step | Generalization]:
+        """As `Workbench.elsewhere`, elsewhere."""
+        return self._steps("elsewhere", edit)
+
+    def _one(self, name: str, *arguments: Any) -> Any:
+        return self._ask(Question(self.card, name, arguments)).get()
+
+    def _steps(self, name: str, *arguments: Any) -> Iterator[Any]:
+        for answer in self._ask_in_steps(Question(self.card, name, arguments)):
+            yield answer.get()

@@ -1,0 +1,60 @@
+"""The same questions for programs: words and files in, plain JSON out."""
+
+from typing import Any
+
+from . import plain
+from .catalog import find
+from .clip import TEMPLATES
+from .loading import Shelf
+from .plain import Plain
+from .prompts import parse_classes
+from .visit import named_target
+from .workbench import Workbench
+
+SINGLE = TEMPLATES["single"]
+
+
+class Programs:
+    """Answers by the setups of a shelf. Every answer names the setup it came from; every method raises Trouble."""
+
+    def __init__(self, shelf: Shelf[Workbench], default: str) -> None:
+        """Answer by `shelf`, and by the setup `default` where none is named."""
+        self._shelf, self._default = shelf, default
+
+    def setups(self) -> list[Plain]:
+        """What is on offer."""
+        loaded = self._shelf.loaded()
+        return [plain.card(card) | {"loaded": card.name in loaded} for card in self._shelf.cards.values()]
+
+    def predict(self, picture: str | None, classes: str | None, setup: str | None) -> Plain:
+        """The prediction among the classes."""
+        bench, names = self._bench(setup), parse_classes(classes or "").names
+        return self._told(bench, plain.prediction(bench.classify(bench.open(picture), names, SINGLE)))
+
+    def attribute(
+        self,
+        picture: str | None,
+        classes: str | None,
+        wanted: str | None,
+        against: str | None,
+        shown: int | None,
+        setup: str | None,
+    ) -> Plain:
+        """The strongest components for a target, by default the predicted class against the next."""
+        bench, names = self._bench(setup), parse_classes(classes or "").names
+        trace = bench.open(picture)
+        target = named_target(bench.classify(trace, names, SINGLE), wanted, against)
+        found = bench.attribute(trace, names, SINGLE, target)
+        return self._told(bench, plain.attribution(found, names, max(1, shown or 10)))
+
+    def steer(self, picture: str | None, classes: str | None, levers: Any, tokens: Any, setup: str | None) -> Plain:
+        """The prediction before and after an edit."""
+        bench, names = self._bench(setup), parse_classes(classes or "").names
+        edit = plain.edit(levers, tokens)
+        return self._told(bench, plain.comparison(bench.compare(bench.open(picture), edit, names, SINGLE)))
+
+    def _bench(self, setup: str | None) -> Workbench:
+        return self._shelf.get(find(self._shelf.cards, setup or self._default).name)
+
+    def _told(self, bench: Workbench, answer: Plain) -> Plain:
+        return answer | {"setup": plain.provenance(bench.setup)}

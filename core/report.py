@@ -1,0 +1,40 @@
+"""How a setup scored on scenes with planted shortcuts, in words. Only the bundled one has such a report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+CUES = {"note": "attacked", "stamp": "stamped", "water": "flooded"}
+"""What an example's twin lacks: one of these stands in the example's name, and in the report by another."""
+
+
+def read_report(path: Path | None) -> dict[str, Any]:
+    """How levers did, by shortcut; nothing where that is not known."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["levers"] if path is not None else {}
+    except (OSError, KeyError, ValueError):
+        return {}
+
+
+def repair_words(report: dict[str, Any]) -> str:
+    """How often what the first example shows works at large; nothing while there is no report."""
+    if not report:
+        return ""
+    off, back = (100 * report["attacked"][key]["1"] for key in ("off_the_lure", "back_to_truth"))
+    return (
+        "This example was chosen: one suppression repairs it. Over all pictures fooled by a note, one suppression "
+        f"moves the prediction off the written word in {off:.0f} %, and, where removing the note itself would, back "
+        f"to the right class in {back:.0f} %."
+    )
+
+
+def ceiling_words(report: dict[str, Any], cue: str) -> str:
+    """How often removing a cue repairs a fooled picture, and how often suppressing components does the same."""
+    if not report:
+        return ""
+    found = report[CUES[cue]]
+    return (
+        f"Over {found['fooled_pictures']} held-out scenes fooled by the {cue}, removing it brings the right class back "
+        f"in {100 * found['ceiling_removing_the_cue']:.0f} %; of these, suppressing at most 5 components does in "
+        f"{100 * found['back_to_truth_with_at_most_5']:.0f} %."
+    )

@@ -1,0 +1,148 @@
+"""How the app starts: what the environment and the command line decide, and the shelf of setups that follows."""
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from .catalog import Layout, Place, SetupCard, read_catalog
+from .devices import best_device, prefix_precision
+from .dictionary import Scope
+from .errors import Trouble
+from .far import Answer, Answers, Far, Question, seconds
+from .loading import Setup, Shelf, load
+from .workbench import Workbench
+
+GIGABYTE = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this page runs."""
+
+    setup: str
+    """The setup it opens with. CLIP_LEVERS_SETUP; by default a published one on a Space, and elsewhere the bundled."""
+    hosted: bool
+    """Whether it is a public Space: then only setups of the catalog are loaded."""
+    memory: int
+    """Bytes that the weights of all loaded setups may take. CLIP_LEVERS_MEMORY_GB; by default 6."""
+    prefix: torch.dtype
+    """The precision of the layers up to L. CLIP_LEVERS_PREFIX; by default float32."""
+    device: str
+    """Where the models are."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read them. Raises Trouble for a value that cannot be used."""
+        hosted = "SPACE_ID" in environment
+        device = best_device()
+        prefix = prefix_precision(environment.get("CLIP_LEVERS_PREFIX", "float32"))
+        if device == "cpu" and prefix != torch.float32:
+            raise Trouble("CLIP_LEVERS_PREFIX is for a GPU: on a CPU a lower precision is slower. Leave it out here.")
+        return cls(
+            setup=environment.get("CLIP_LEVERS_SETUP") or ("clip-scope-20" if hosted else "bundled"),
+            hosted=hosted,
+            memory=_gigabytes(environment.get("CLIP_LEVERS_MEMORY_GB", "6")),
+            prefix=prefix,
+            device=device,
+        )
+
+
+def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, Mapping[str, SetupCard]]:
+    """The settings and the setups on offer, after what was typed behind `python app.py`.
+
+    A setup of one's own is for local runs: raises Trouble where one is named on a Space, or not wholly.
+    """
+    arguments = _arguments(words)
+    cards = dict(read_catalog())
+    named = bool(arguments.clip or arguments.dictionary)
+    if settings.hosted:
+        if named:
+            raise Trouble("A public Space loads the setups of its catalog only. Run the app yourself for your own.")
+        # Folders of the visitor's own machine mean nothing there.
+        cards = {name: card for name, card in cards.items() if card.dictionary.repo or name == "bundled"}
+    if named:
+        cards["own"] = _own_setup(arguments)
+    return replace(settings, setup=arguments.setup or ("own" if named else settings.setup)), cards
+
+
+def make_shelf(
+    settings: Settings,
+    cards: Mapping[str, SetupCard],
+    gpu: Callable[..., Any] | None = None,
+    far_device: str = "cuda",
+    loader: Callable[..., Setup] | None = None,
+) -> Shelf[Workbench]:
+    """The setups of these cards, each loaded when it is first asked for.
+
+    `gpu` marks functions that run where there is a GPU for a while (`spaces.GPU`): what is long is asked there, on
+    `far_device`.
+    """
+    make: Callable[[Setup], Workbench] = Workbench
+    if gpu is not None:
+        answers = Answers(lambda name: shelf.peek(name), far_device)
+
+        @gpu(duration=seconds)
+        def ask(question: Question) -> Answer:
+            return answers.answer(question)
+
+        @gpu(duration=seconds)
+        def ask_in_steps(question: Question) -> Iterator[Answer]:
+            yield from answers.answer_in_steps(question)
+
+        make = partial(Far, ask=ask, ask_in_steps=ask_in_steps)
+    loader = loader or partial(load, device=settings.device, prefix=settings.prefix)
+    shelf = Shelf(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
+    return shelf
+
+
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="CLIP Levers: find what drives a CLIP prediction, and pull it."
+    )
+    parser.add_argument("--setup", help="the setup of the catalog to open with; else CLIP_LEVERS_SETUP")
+    own = parser.add_argument_group("a setup of your own (never on a public Space)")
+    own.add_argument("--clip", help="a CLIP in Hugging Face's layout: a folder, or owner/name on the Hub")
+    own.add_argument("--dictionary", help="its SAE: a folder, or owner/name on the Hub")
+    own.add_argument("--file", default=".", help="the file or folder in there; by default the folder itself")
+    own.add_argument("--layout", choices=get_args(Layout), default="sae_lens")
+    own.add_argument("--layer", type=int, help="the residual after this layer of the vision tower, from 0")
+    own.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens the SAE was trained on")
+    return parser.parse_args(words)
+
+
+def _own_setup(arguments: argparse.Namespace) -> SetupCard:
+    if not (arguments.clip and arguments.dictionary) or arguments.layer is None:
+        raise Trouble("A setup of your own needs --clip, --dictionary and --layer. Name all three.")
+    return SetupCard(
+        name="own",
+        title="Your own setup",
+        clip=_place(arguments.clip, "."),
+        dictionary=_place(arguments.dictionary, arguments.file),
+        layer=arguments.layer,
+        scope=arguments.scope,
+        layout=arguments.layout,
+        licence="as its makers say",
+        note="Named on the command line.",
+    )
+
+
+def _place(text: str, file: str) -> Place:
+    """A folder where there is one of that name, else a repository."""
+    folder = Path(text).expanduser()
+    return Place(folder=folder, file=file) if folder.is_dir() else Place(repo=text, file=file)
+
+
+def _gigabytes(text: str) -> int:
+    try:
+        size = float(text)
+    except ValueError as error:
+        raise Trouble(f"CLIP_LEVERS_MEMORY_GB is “{text}”. Give it a number of gigabytes, such as 6.") from error
+    if not 0.1 <= size <= 10_000:
+        raise Trouble(f"CLIP_LEVERS_MEMORY_GB is {size:g}. Give it between 0.1 and 10,000 gigabytes.")
+    return int(size * GIGABYTE)

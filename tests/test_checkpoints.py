@@ -1,0 +1,1071 @@
+"""Every reader on a file written as its project writes it, against that project's formula in plain torch."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import types
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import tiny_sae
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core.catalog import Layout
+from core.checkpoints import Reading, files_of, read_checkpoint
+from core.dictionary import Dictionary
+from core.errors import Trouble
+
+K = 5
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    """Random weights: of unit length in expectation for a matrix, small for a vector."""
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
+    return values * (0.1 if len(shape) == 1 else shape[0] ** -0.5)
+
+
+def four(d: int, m: int) -> dict[str, Tensor]:
+    return {
+        "W_enc": numbers(d, m),
+        "b_enc": numbers(m, seed=1),
+        "W_dec": numbers(m, d, seed=2),
+        "b_dec": numbers(d, seed=3),
+    }
+
+
+@dataclass
+class Release:
+    """A file as its project publishes it, and what that project computes with it."""
+
+    root: Path
+    layout: Layout
+    file: str
+    encode: Callable[[Tensor], Tensor]
+    """x [n, d] -> f [n, m], as the project has it."""
+    decode: Callable[[Tensor], Tensor]
+    """f [n, m] -> x_hat [n, d]."""
+    d: int
+    m: int
+    claims: Mapping[str, object] = field(default_factory=dict)
+    readings: int = 1
+    chosen: int = 0
+    """Which reading is the project's."""
+
+    def read(self) -> tuple[Reading, ...]:
+        return read_checkpoint(self.layout, self.root, self.file)
+
+
+@contextmanager
+def published_class(module: str, name: str, fields: Mapping[str, Any]) -> Iterator[Any]:
+    """An object of a class that can be imported now and, as on the reader's machine, not afterwards."""
+    made = make_dataclass(name, list(fields))
+    made.__module__, made.__qualname__ = module, name
+    parts = module.split(".")
+    modules = {".".join(parts[: n + 1]): types.ModuleType(parts[n]) for n in range(len(parts))}
+    setattr(modules[module], name, made)
+    sys.modules.update(modules)
+    try:
+        yield made(**fields)
+    finally:
+        for one in modules:
+            del sys.modules[one]
+
+
+# ---- the projects' own saving and formulas, restated
+
+
+def write_saev(root: Path, d: int, m: int, schema: int | None = None) -> Release:
+    """SAE-V: nn.dump, before its header had a schema number (None), in June 2025 (1), and at the end of 2025 (5)."""
+    w = four(d, m)
+    old = {"d_vit": d, "exp_factor": m // d, "n_reinit_samples": 524288, "seed": 42}
+    new = {"d_model": d, "d_sae": m, "activation": {"cls": "Relu", "params": {}}, "normalize_w_dec": True}
+    header = {
+        None: {**old, "sparsity_coeff": 4e-4, "ghost_grads": False, "remove_parallel_grads": True},
+        1: {"schema": 1, "cfg": old, "cls": "Relu", "commit": "abcdefg", "lib": "0.1.0"},
+        5: {"schema": 5, "cfg": new, "commit": "abcdefg", "lib": "0.2.0"},
+    }[schema]
+    with (root / "sae.pt").open("wb") as stream:
+        stream.write((json.dumps(header) + "\n").encode())
+        torch.save(w, stream)
+
+    def encode(x: Tensor) -> Tensor:
+        shifted = x if schema == 5 else x - w["b_dec"]
+        return torch.relu(torch.einsum("nd,ds->ns", shifted, w["W_enc"]) + w["b_enc"])
+
+    def decode(f: Tensor) -> Tensor:
+        return torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
+
+    return Release(root, "saev", "sae.pt", encode, decode, d, m, readings=2)
+
+
+PRISMA = {
+    "model_class_name": "HookedViT",
+    "model_name": "open-clip:laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
+    "vit_model_cfg": None,
+    "hook_point_layer": 9,
+    "layer_subtype": "hook_resid_post",
+    "context_size": 50,
+    "use_patches_only": False,
+    "architecture": "standard",
+    "is_transcoder": False,
+    "activation_fn_str": "relu",
+    "activation_fn_kwargs": {},
+    "cls_token_only": False,
+    "normalize_activations": "none",
+    "_device": "cuda",
+    "_dtype": "float32",
+}
+PRISMA_CLAIMS = {
+    "layer": 9,
+    "point": "residual",
+    "scope": "all",
+    "model": "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
+}
+
+
+def write_prisma(
+    root: Path, d: int, m: int, changes: Mapping[str, Any], embedded: bool = False, name: str = "weights.pt"
+) -> Release:
+    """ViT-Prisma: `save_config` and a state dict beside it, or `save_model`'s {"cfg": object, "state_dict": ...}."""
+    w = four(d, m)
+    config = {**PRISMA, "d_in": d, "expansion_factor": m // d, **changes}
+    if embedded:
+        with published_class("vit_prisma.sae.config", "VisionModelSAERunnerConfig", config) as cfg:
+            torch.save({"cfg": cfg, "state_dict": w}, root / name)
+    else:
+        (root / "config.json").write_text(json.dumps(config, indent=4))
+        torch.save(w, root / name)
+    state = {}
+
+    def encode(x: Tensor) -> Tensor:
+        if config["normalize_activations"] == "layer_norm":
+            state["mu"] = x.mean(dim=-1, keepdim=True)
+            x = x - state["mu"]
+            state["std"] = x.std(dim=-1, keepdim=True)
+            x = x / (state["std"] + 1e-5)
+        hidden_pre = torch.einsum("nd,ds->ns", x - w["b_dec"], w["W_enc"]) + w["b_enc"]
+        if config["activation_fn_str"] == "relu":
+            return torch.relu(hidden_pre)
+        topk = torch.topk(hidden_pre, k=config["activation_fn_kwargs"]["k"], dim=-1)
+        return torch.zeros_like(hidden_pre).scatter_(-1, topk.indices, torch.relu(topk.values))
+
+    def decode(f: Tensor) -> Tensor:
+        x_hat = torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
+        return x_hat * state["std"] + state["mu"] if state else x_hat
+
+    return Release(root, "prisma", ".", encode, decode, d, m, claims=PRISMA_CLAIMS)
+
+
+def write_prisma_topk(root: Path, d: int, m: int, k: int = K) -> Release:
+    """As the CLS-only top-k dictionaries: x standardised, the config's object in the file."""
+    changes = {
+        "activation_fn_str": "topk",
+        "activation_fn_kwargs": {"k": k},
+        "cls_token_only": True,
+        "normalize_activations": "layer_norm",
+        "device": torch.device("cpu"),
+        "dtype": torch.float32,
+    }
+    release = write_prisma(root, d, m, changes, embedded=True)
+    release.claims = {**PRISMA_CLAIMS, "scope": "cls"}
+    return release
+
+
+def write_clipscope(root: Path, d: int, m: int, k: int = K) -> Release:
+    """CLIP-Scope: the training checkpoint, with three keys added for publication."""
+    w = {"pre_b": numbers(d, seed=3), "enc": numbers(d, m), "dec": numbers(m, d, seed=2)}
+    (root / "20_resid").mkdir()
+    published = {"model_state_dict": w, "n_features": m, "d_in": d, "k": k, "n_iter": 73243, "mse": 278.06}
+    torch.save(published, root / "20_resid" / "1200013184.pt")
+
+    def encode(x: Tensor) -> Tensor:
+        topk = torch.topk((x - w["pre_b"]) @ w["enc"], k=k, dim=-1)
+        latent = torch.zeros(len(x), m)
+        return latent.scatter_(dim=-1, index=topk.indices, src=topk.values)
+
+    def decode(f: Tensor) -> Tensor:
+        return f @ w["dec"] + w["pre_b"]
+
+    claims = {"layer": 20, "point": "residual"}
+    return Release(root, "clipscope", "20_resid/1200013184.pt", encode, decode, d, m, claims)
+
+
+def write_patchsae(root: Path, d: int, m: int, as_object: bool = True) -> Release:
+    """PatchSAE: `save_model`, its cfg an object (as the code has it) or a dict."""
+    w = four(d, m)
+    fields = {
+        "class_token": None,
+        "model_name": "openai/openai/clip-vit-base-patch16",
+        "module_name": "resid",
+        "block_layer": -2,
+        "d_in": d,
+        "expansion_factor": m // d,
+        "d_sae": m,
+        "gated_sae": None,
+        "dtype": torch.float32,
+        "device": torch.device("cpu"),
+    }
+    with published_class("src.sae_training.config", "ViTSAERunnerConfig", fields) as cfg:
+        torch.save({"cfg": cfg if as_object else fields, "state_dict": w}, root / "out.pt")
+
+    def encode(x: Tensor) -> Tensor:
+        return torch.relu(torch.einsum("nd,ds->ns", x - w["b_dec"], w["W_enc"]) + w["b_enc"])
+
+    def decode(f: Tensor) -> Tensor:
+        return torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
+
+    claims = {"layer": -2, "point": "residual", "scope": "all", "model": "openai/clip-vit-base-patch16"}
+    return Release(root, "patchsae", "out.pt", encode, decode, d, m, claims)
+
+
+VLM = (
+    "imagenet_train_activations_clip-vit-large-patch14-336_22_post_mlp_residual_{0}/trainer_0/checkpoints/ae_100000.pt"
+)
+VLM_CLAIMS = {"layer": 22, "point": "residual", "model": "openai/clip-vit-large-patch14-336"}
+
+
+def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
+    """dictionary_learning's BatchTopKSAE: two nn.Linear."""
+    encoder, decoder = nn.Linear(d, m), nn.Linear(m, d, bias=False)
+    encoder.weight.data, encoder.bias.data, decoder.weight.data = numbers(d, m).T, numbers(m), numbers(d, m, seed=2)
+    b_dec = numbers(d, seed=3)
+    file = f"batch_top_k_20_x8/{VLM.format('batch_top_k_20_x8')}"
+    checkpoint = {
+        "b_dec": b_dec,
+        "k": torch.tensor(K, dtype=torch.int),
+        "threshold": torch.tensor(threshold),
+        **{f"decoder.{name}": value for name, value in decoder.state_dict().items()},
+        **{f"encoder.{name}": value for name, value in encoder.state_dict().items()},
+    }
+    (root / file).parent.mkdir(parents=True)
+    torch.save(checkpoint, root / file)
+
+    @torch.no_grad()
+    def encode(x: Tensor) -> Tensor:
+        post_relu = torch.relu(encoder(x - b_dec))
+        return post_relu * (post_relu > threshold)
+
+    @torch.no_grad()
+    def decode(f: Tensor) -> Tensor:
+        return decoder(f) + b_dec
+
+    return Release(root, "sae_for_vlm", file, encode, decode, d, m, VLM_CLAIMS)
+
+
+def write_matryoshka(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
+    """dictionary_learning's MatroyshkaBatchTopKSAE: W_enc starts as a transposed view, and is saved as one."""
+    w = four(d, m)
+    w["W_enc"] = w["W_enc"].T.contiguous().T
+    groups = torch.tensor([m // 4, m - m // 4])
+    file = f"matroyshka_batch_top_k_20_x8/{VLM.format('matroyshka_batch_top_k_20_x8')}"
+    (root / file).parent.mkdir(parents=True)
+    scalars = {"k": torch.tensor(K, dtype=torch.int), "threshold": torch.tensor(threshold), "group_sizes": groups}
+    torch.save({**w, **scalars}, root / file)
+
+    def encode(x: Tensor) -> Tensor:
+        post_relu = torch.relu((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
+        return post_relu * (post_relu > threshold)
+
+    def decode(f: Tensor) -> Tensor:
+        return f @ w["W_dec"] + w["b_dec"]
+
+    return Release(root, "sae_for_vlm", file, encode, decode, d, m, VLM_CLAIMS)
+
+
+def write_attributing_clip(root: Path, d: int, m: int, k: int = K) -> Release:
+    """attributing-clip: a Lightning checkpoint, weights only, of torch's old weight_norm on both sides."""
+    encoder = nn.Sequential(nn.utils.weight_norm(nn.Linear(d, m)))
+    decoder = nn.utils.weight_norm(nn.Linear(m, d, bias=False), dim=1)
+    with torch.no_grad():
+        encoder[0].weight_g.copy_(0.5 + numbers(m, 1).abs())
+        decoder.weight_g.fill_(1.0)
+    state = {
+        **{f"encoder.{name}": value for name, value in encoder.state_dict().items()},
+        **{f"decoder.{name}": value for name, value in decoder.state_dict().items()},
+    }
+    folder = f"clip_vit_b32_datacomp_xl_s13b_b90k_imagenet_topk-spatial-{k}-{m}_layer--1_lr_0.0002"
+    (root / folder).mkdir()
+    checkpoint = {
+        "epoch": 29,
+        "global_step": 120090,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": state,
+        "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 30, "completed": 29}}}},
+    }
+    torch.save(checkpoint, root / folder / "last.ckpt")
+
+    @torch.no_grad()
+    def encode(x: Tensor) -> Tensor:
+        z = encoder(x)
+        _, indices = torch.topk(z, k, dim=1)
+        return z * torch.zeros_like(z).scatter(1, indices, 1.0)
+
+    @torch.no_grad()
+    def decode(f: Tensor) -> Tensor:
+        return decoder(f)
+
+    claims = {"layer": -1, "point": "residual", "scope": "patches"}
+    return Release(root, "attributing_clip", f"{folder}/last.ckpt", encode, decode, d, m, claims)
+
+
+def write_sae_lens(root: Path, d: int, m: int) -> Release:
+    """sae_lens' `save_model`: what the other layouts are turned into, so that one architecture is enough here."""
+    sae = tiny_sae("jumprelu").requires_grad_(False)
+    sae.cfg.metadata.hook_name, sae.cfg.metadata.model_name = "blocks.3.hook_resid_post", "clip"
+    sae.save_model(root / "sub")
+    claims = {"layer": 3, "point": "residual", "model": "clip"}
+    return Release(root, "sae_lens", "sub", sae.encode, sae.decode, sae.cfg.d_in, sae.cfg.d_sae, claims)
+
+
+WRITERS: dict[str, tuple[Callable[..., Release], tuple[int, int], dict[str, Any]]] = {
+    "saev": (write_saev, (768, 24576), {}),
+    "prisma-relu": (lambda *at: write_prisma(*at, changes={}, name="n_images_2600058.pt"), (768, 49152), {}),
+    "prisma-topk": (write_prisma_topk, (768, 49152), {"k": 64}),
+    "clipscope": (write_clipscope, (1024, 65536), {"k": 32}),
+    "patchsae": (write_patchsae, (768, 49152), {}),
+    "batch-topk": (write_batch_topk, (1024, 65536), {"threshold": 2.5}),
+    "matryoshka": (write_matryoshka, (1024, 65536), {"threshold": 2.5}),
+    "attributing-clip": (write_attributing_clip, (768, 30000), {"k": 64}),
+}
+"""How to write it, and the sizes, width and components, of a published one."""
+
+SMALL = (12, 48)
+
+
+def small(name: str, root: Path) -> Release:
+    return write_sae_lens(root, *SMALL) if name == "sae_lens" else WRITERS[name][0](root, *SMALL)
+
+
+def tokens(d: int, n: int = 6) -> Tensor:
+    """Tokens of different means and lengths, so that a normalisation too many or too few shows."""
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(9))
+    return x * torch.linspace(0.5, 2, n)[:, None] + torch.linspace(-0.5, 0.5, n)[:, None]
+
+
+def check(release: Release) -> None:
+    """Activations and reconstruction are the project's, in the module and in the dictionary made of it."""
+    x = tokens(release.d)
+    f = release.encode(x)
+    x_hat = release.decode(f)
+    assert 0 < (f != 0).sum() < f.numel()
+    readings = release.read()
+    assert len(readings) == release.readings
+    reading = readings[release.chosen]
+    sae = reading.sae
+    assert {weight.dtype for weight in sae.parameters()} == {torch.float32}
+    assert not any(weight.requires_grad for weight in sae.parameters()) and not sae.training
+    assert dict(reading.claims) == dict(release.claims)
+    assert reading.formula
+    torch.testing.assert_close(sae.encode(x), f, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(sae.decode(f), x_hat, atol=1e-4, rtol=1e-4)
+    dictionary = Dictionary(sae, "all")
+    assert (dictionary.width, dictionary.n_components) == (release.d, release.m)
+    torch.testing.assert_close(dictionary.reconstruct(x), x_hat, atol=1e-4, rtol=1e-4)
+    activations = dictionary.activations(x)
+    assert len(activations.value) == (f != 0).sum()
+    assert (activations.value < 0).any() == (f < 0).any()
+    torch.testing.assert_close(dictionary.decode(activations) + dictionary.bias_at(x), x_hat, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sae_lens", *WRITERS])
+def test_a_file_in_its_layout_computes_as_its_project_does(name: str, tmp_path: Path) -> None:
+    check(small(name, tmp_path))
+
+
+@pytest.mark.full_size
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_of_its_published_size_computes_as_its_project_does(name: str) -> None:
+    write, sizes, settings = WRITERS[name]
+    with tempfile.TemporaryDirectory() as folder:  # pytest would keep half a gigabyte for each
+        check(write(Path(folder), *sizes, **settings))
+
+
+@pytest.mark.parametrize("name", ["sae_lens", *WRITERS])
+def test_every_layout_can_be_saved_as_a_sae_lens_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    release = small(name, tmp_path / "in")
+    for reading in release.read():
+        dictionary = Dictionary(reading.sae, "patches")
+        dictionary.save(tmp_path / "out")
+        x = tokens(release.d)
+        again = Dictionary.from_folder(tmp_path / "out", "patches")
+        assert again.activations(x) == dictionary.activations(x)
+        assert torch.equal(again.reconstruct(x), dictionary.reconstruct(x))
+        (read_again,) = read_checkpoint("sae_lens", tmp_path / "out")
+        assert Dictionary(read_again.sae, "patches").activations(x) == dictionary.activations(x)
+
+
+# ---- what each layout leaves open
+
+
+@pytest.mark.parametrize("schema", [None, 1, 5])
+def test_both_formulas_of_saev_are_read_the_likelier_first(schema: int | None, tmp_path: Path) -> None:
+    release = write_saev(tmp_path, *SMALL, schema=schema)
+    check(release)
+    first, second = release.read()
+    assert ("− b_dec" in first.formula) == (schema != 5) != ("− b_dec" in second.formula)
+    x = tokens(release.d)
+    assert (first.sae.encode(x) - second.sae.encode(x)).abs().max() > 0.05
+    for name, weight in first.sae.named_parameters():
+        assert weight.data_ptr() == dict(second.sae.named_parameters())[name].data_ptr(), "they share their weights"
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+@pytest.mark.parametrize("normalisation", ["none", "layer_norm"])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        {},
+        {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": K}},
+        {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 40}},  # some of them below zero
+    ],
+    ids=["relu", "topk", "large-topk"],
+)
+def test_prisma_says_how_it_encodes(embedded: bool, normalisation: str, activation: dict, tmp_path: Path) -> None:
+    changes = {"normalize_activations": normalisation, **activation}
+    release = write_prisma(tmp_path, *SMALL, changes, embedded)
+    check(release)
+    assert ("standard at every token" in release.read()[0].formula) == (normalisation == "layer_norm")
+
+
+def test_prisma_before_it_could_standardise_is_read_both_ways(tmp_path: Path) -> None:
+    for chosen, normalisation in enumerate(("layer_norm", "none")):
+        release = write_prisma(tmp_path, *SMALL, {"normalize_activations": normalisation})
+        config = json.loads((tmp_path / "config.json").read_text())
+        del config["normalize_activations"], config["cls_token_only"], config["use_patches_only"]
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        release.readings, release.chosen = 2, chosen
+        release.claims = {name: value for name, value in PRISMA_CLAIMS.items() if name != "scope"}
+        check(release)
+
+
+@pytest.mark.parametrize(
+    "changes, claims",
+    [
+        ({"cls_token_only": True}, {"scope": "cls"}),
+        ({"use_patches_only": True}, {"scope": "patches"}),
+        ({"layer_subtype": "hook_mlp_out", "hook_point_layer": 3}, {"point": "hook_mlp_out", "layer": 3}),
+    ],
+)
+def test_prisma_says_where_it_was_trained(changes: dict, claims: dict, tmp_path: Path) -> None:
+    (reading,) = write_prisma(tmp_path, *SMALL, changes).read()
+    assert dict(reading.claims) == {**PRISMA_CLAIMS, **claims}
+
+
+def test_the_config_in_prismas_file_comes_before_the_one_beside_it(tmp_path: Path) -> None:
+    release = write_prisma(tmp_path, *SMALL, {"hook_point_layer": 4}, embedded=True)
+    (tmp_path / "config.json").write_text(json.dumps({**PRISMA, "d_in": 1, "expansion_factor": 1}))
+    assert release.read()[0].claims["layer"] == 4
+
+
+def test_a_state_dict_of_prisma_without_a_config_in_it(tmp_path: Path) -> None:
+    release = write_prisma(tmp_path, *SMALL, {})
+    torch.save({"state_dict": four(*SMALL)}, tmp_path / "weights.pt")
+    check(release)
+
+
+def test_which_file_of_prisma_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "sub"
+    folder.mkdir()
+
+    def put(name: str, value: int) -> None:
+        write_prisma(folder, *SMALL, {}, name=name)
+        torch.save({**four(*SMALL), "b_dec": torch.full((SMALL[0],), float(value))}, folder / name)
+
+    def found(file: str) -> float:
+        return read_checkpoint("prisma", tmp_path, file)[0].sae.b_dec[0].item()
+
+    put("n_images_2600058.pt", 1)
+    torch.save(torch.zeros(3), folder / "n_images_2600058_log_feature_sparsity.pt")
+    assert found("sub") == 1
+    put("n_images_13000.pt", 2)
+    assert found("sub") == found("sub/n_images_*.pt") == 1, "the last, by number"
+    put("weights.pt", 3)
+    assert found("sub") == 3
+    assert found("sub/n_images_*.pt") == 1 and found("sub/n_images_13000.pt") == 2
+    put("other.pt", 4)
+    assert found("sub") == 3
+    (folder / "weights.pt").unlink()
+    with pytest.raises(Trouble, match="several: n_images_13000.pt, n_images_2600058.pt, other.pt"):
+        found("sub")
+    with pytest.raises(Trouble, match="there is none"):
+        found("sub/w*.pt")
+
+
+def test_patchsae_with_a_dict_in_place_of_an_object(tmp_path: Path) -> None:
+    release = write_patchsae(tmp_path, *SMALL, as_object=False)
+    check(release)
+    saved = torch.load(tmp_path / "out.pt")
+    saved["cfg"]["class_token"] = True
+    torch.save({"config": saved["cfg"], "state_dict": saved["state_dict"]}, tmp_path / "out.pt")
+    assert release.read()[0].claims["scope"] == "cls"
+    saved["cfg"]["gated_sae"] = True
+    torch.save(saved, tmp_path / "out.pt")
+    with pytest.raises(Trouble, match="out.pt has gated_sae = True"):
+        release.read()
+
+
+@pytest.mark.parametrize("write", [write_batch_topk, write_matryoshka])
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 1.5])
+def test_thresholds_of_sae_for_vlm(write: Callable[..., Release], threshold: float, tmp_path: Path) -> None:
+    release = write(tmp_path, *SMALL, threshold=threshold)
+    check(release)
+    assert release.read()[0].formula.endswith(f"above {max(threshold, 0):g}")
+
+
+def test_a_dictionary_of_the_projected_embedding_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "imagenet_train_activations_clip-vit-large-patch14-336_-1_post_projection_batch_top_k_20_x4"
+    folder.mkdir()
+    release = write_batch_topk(tmp_path, *SMALL)
+    (tmp_path / release.file).rename(folder / "ae.pt")
+    (reading,) = read_checkpoint("sae_for_vlm", folder)
+    assert dict(reading.claims) == {
+        "layer": -1,
+        "point": "post_projection",
+        "model": "openai/clip-vit-large-patch14-336",
+    }
+
+
+def test_attributing_clip_without_the_name_that_says_k(tmp_path: Path) -> None:
+    release = write_attributing_clip(tmp_path, 12, 96, k=64)
+    (tmp_path / release.file).rename(tmp_path / "last.ckpt")
+    release.file, release.claims = ".", {}
+    check(release)
+
+
+def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
+    """TinyCLIP's layout: the activation function and the hook stand in the configuration itself."""
+    w = four(*SMALL)
+    save_file({**w, "scaling_factor": torch.ones(SMALL[1])}, tmp_path / "sae_weights.safetensors")
+    old = {
+        "d_in": SMALL[0],
+        "d_sae": SMALL[1],
+        "dtype": "torch.float32",
+        "device": "cuda",
+        "model_name": "tiny",
+        "hook_point": "blocks.9.hook_mlp_out",
+        "activation_fn_str": "topk",
+        "activation_fn_kwargs": {"k": K},
+        "normalize_activations": "layer_norm",
+        "sae_lens_training_version": "3.0.0",
+    }
+    (tmp_path / "cfg.json").write_text(json.dumps(old))
+    (reading,) = read_checkpoint("sae_lens", tmp_path)
+    assert reading.sae.cfg.architecture() == "topk" and reading.sae.cfg.k == K
+    assert Dictionary(reading.sae, "all").normalisation == "layer_norm"
+    assert dict(reading.claims) == {"layer": 9, "point": "hook_mlp_out", "model": "tiny"}
+    save_file({**w, "scaling_factor": torch.full((SMALL[1],), 2.0)}, tmp_path / "sae_weights.safetensors")
+    with pytest.raises(Trouble, match="scaling_factor"):
+        read_checkpoint("sae_lens", tmp_path)
+    (tmp_path / "cfg.json").write_text(json.dumps(old | {"activation_fn_str": "tanh-relu"}))
+    with pytest.raises(Trouble, match="activation_fn_str = tanh-relu"):
+        read_checkpoint("sae_lens", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "layout, file, files",
+    [
+        ("sae_lens", ".", ("cfg.json", "sae_weights.safetensors")),
+        ("sae_lens", "a/b", ("a/b/cfg.json", "a/b/sae_weights.safetensors")),
+        ("saev", ".", ("sae.pt",)),
+        ("saev", "sub/sae.pt", ("sub/sae.pt",)),
+        ("prisma", ".", ("config.json", "*.pt")),
+        ("prisma", "sub", ("sub/config.json", "sub/*.pt")),
+        ("prisma", "n_images_*.pt", ("config.json", "n_images_*.pt")),
+        ("prisma", "sub/weights.pt", ("sub/config.json", "sub/weights.pt")),
+        ("clipscope", "20_resid/1200013184.pt", ("20_resid/1200013184.pt",)),
+        ("patchsae", "out/a.pt", ("out/a.pt",)),
+        ("sae_for_vlm", "a/ae.pt", ("a/ae.pt",)),
+        ("attributing_clip", ".", ("last.ckpt",)),
+    ],
+)
+def test_the_files_a_layout_needs(layout: Layout, file: str, files: tuple[str, ...]) -> None:
+    assert files_of(layout, file) == files
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_files_needed_are_the_files_read(name: str, tmp_path: Path) -> None:
+    release = small(name, tmp_path)
+    needed = {path for pattern in files_of(release.layout, release.file) for path in tmp_path.glob(pattern)}
+    assert needed
+    for path in tmp_path.rglob("*.*"):
+        if path.is_file() and path not in needed:
+            path.unlink()
+    release.read()
+
+
+# ---- nothing in a file is run
+
+
+class Runs:
+    """Unpickled by anything but a restricted reader, this calls what it was given."""
+
+    def __init__(self, function: Callable, *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+def hostile(mark: Path) -> dict[str, Runs]:
+    return {
+        "os.system": Runs(os.system, f"touch {mark}"),
+        "eval": Runs(eval, f"open({str(mark)!r}, 'w')"),
+        "Popen": Runs(subprocess.Popen, ["touch", str(mark)]),
+        "open": Runs(open, str(mark), "w"),
+        "mkdir": Runs(os.makedirs, str(mark)),
+    }
+
+
+@pytest.mark.parametrize("call", list(hostile(Path("x"))))
+@pytest.mark.parametrize("where", ["cfg", "beside", "tensor", "whole"])
+@pytest.mark.parametrize("layout", ["prisma", "patchsae", "clipscope", "attributing_clip", "saev"])
+def test_what_a_file_would_run_is_not_run(call: str, where: str, layout: Layout, tmp_path: Path) -> None:
+    mark = tmp_path / "it-ran"
+    name = {"prisma": "prisma-topk", "attributing_clip": "attributing-clip"}.get(layout, layout)
+    release = small(name, tmp_path)
+    path = tmp_path / (release.file if release.file != "." else "weights.pt")
+    evil = hostile(mark)[call]
+    line = path.read_bytes().split(b"\n")[0] + b"\n" if layout == "saev" else b""
+    (tmp_path / "plain").write_bytes(path.read_bytes()[len(line) :])
+    inside = {"vit_prisma.sae.config.VisionModelSAERunnerConfig", "src.sae_training.config.ViTSAERunnerConfig"}
+    with torch.serialization.safe_globals([(types.SimpleNamespace, one) for one in inside]):
+        saved = torch.load(tmp_path / "plain", weights_only=True)
+    saved = vars(saved) if not isinstance(saved, dict) else saved
+    saved.pop("cfg", None)
+    state = next((saved[key] for key in ("state_dict", "model_state_dict") if key in saved), saved)
+    if where == "tensor":
+        state[next(iter(state))] = evil
+    changed = {"cfg": {**saved, "cfg": evil}, "beside": {**saved, "comment": evil}, "whole": evil}.get(where, saved)
+    with path.open("wb") as stream:
+        stream.write(line)
+        torch.save(changed, stream)
+
+    allowed = set(torch.serialization.get_safe_globals())
+    try:
+        assert release.read()
+    except Trouble as trouble:
+        assert str(trouble).endswith(".")
+    assert not mark.exists()
+    assert set(torch.serialization.get_safe_globals()) == allowed, "and nothing stays allowed"
+
+
+def test_this_hostile_file_is_hostile(tmp_path: Path) -> None:
+    mark = tmp_path / "it-ran"
+    torch.save({"cfg": hostile(mark)["mkdir"]}, tmp_path / "weights.pt")
+    torch.load(tmp_path / "weights.pt", weights_only=False)
+    assert mark.exists()
+
+
+def test_a_stranger_beside_the_weights_changes_nothing(tmp_path: Path) -> None:
+    """A training checkpoint may hold anything; it is not looked at, and its class need not be there."""
+    release = write_clipscope(tmp_path, *SMALL)
+    saved = torch.load(tmp_path / release.file)
+    with published_class("somebody.training", "Progress", {"steps": 3, "path": Path("x")}) as progress:
+        torch.save({**saved, "progress": progress}, tmp_path / release.file)
+    check(release)
+
+
+def test_files_with_objects_are_read_at_the_same_time(tmp_path: Path) -> None:
+    allowed = set(torch.serialization.get_safe_globals())
+    releases = []
+    for n, write in enumerate([write_prisma_topk, write_patchsae] * 4):
+        (tmp_path / str(n)).mkdir()
+        releases.append(write(tmp_path / str(n), *SMALL))
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda release: release.read(), releases * 5))
+    assert all(len(readings) == 1 for readings in found)
+    assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+def test_a_file_overwritten_later_changes_nothing(tmp_path: Path) -> None:
+    release = write_clipscope(tmp_path, *SMALL)
+    (reading,) = release.read()
+    before = reading.sae.W_enc.clone()
+    path = tmp_path / release.file
+    with path.open("r+b") as stream:
+        stream.write(bytes(path.stat().st_size))
+    assert torch.equal(reading.sae.W_enc, before)
+
+
+# ---- files that do not fit
+
+
+NAMES = ["sae_lens", *WRITERS]
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Release]:
+    return {name: small(name, tmp_path_factory.mktemp(name)) for name in NAMES}
+
+
+def weights_of(release: Release) -> Path:
+    """The file with the tensors."""
+    pattern = files_of(release.layout, release.file)[-1]
+    return next(release.root.glob(pattern))
+
+
+@contextmanager
+def changed(path: Path, content: bytes) -> Iterator[None]:
+    """The file with another content, for a while."""
+    original = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(original)
+
+
+def refused(release: Release) -> str:
+    """The sentence it is refused with."""
+    with pytest.raises(Trouble) as caught:
+        release.read()
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "Traceback" not in sentence and "weights_only" not in sentence
+    return sentence
+
+
+def same(found: tuple[Reading, ...], expected: tuple[Reading, ...]) -> bool:
+    return len(found) == len(expected) and all(
+        torch.equal(value, one.sae.state_dict()[name])
+        for one, other in zip(expected, found, strict=True)
+        for name, value in other.sae.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@examples(max_examples=25)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_file_cut_short_is_trouble(name: str, releases: dict[str, Release], share: float) -> None:
+    path = weights_of(releases[name])
+    content = path.read_bytes()
+    with changed(path, content[: int(share * len(content))]):
+        assert path.name in refused(releases[name])
+
+
+@pytest.mark.parametrize("name", WRITERS)  # safetensors has no checksum
+@examples(max_examples=40)
+@given(where=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
+def test_a_damaged_file_is_trouble_or_was_not_touched(
+    name: str, releases: dict[str, Release], where: float, bits: int
+) -> None:
+    release = releases[name]
+    whole = release.read()
+    path = weights_of(release)
+    content = bytearray(path.read_bytes())
+    content[int(where * len(content))] ^= bits
+    with changed(path, bytes(content)):
+        try:
+            assert {r.formula for r in release.read()} == {r.formula for r in whole} and same(release.read(), whole)
+        except Trouble as trouble:
+            assert str(trouble).endswith(".")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 402860072\n",
+        b"PK\x03\x04",
+        b"{}\n",
+        b"{",
+    ],
+    ids=["empty", "pointer", "beginning", "object", "brace"],
+)
+def test_other_files_are_trouble(name: str, releases: dict[str, Release], content: bytes) -> None:
+    path = weights_of(releases[name])
+    with changed(path, content):
+        sentence = refused(releases[name])
+    assert path.name in sentence
+    if content.startswith(b"version") and name != "sae_lens":
+        assert "begins with “version https://git-lfs" in sentence
+    if not content:
+        assert "is empty" in sentence
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_is_not_there_is_trouble(name: str, releases: dict[str, Release]) -> None:
+    release = releases[name]
+    for path in [path for pattern in files_of(release.layout, release.file) for path in release.root.glob(pattern)]:
+        away = path.rename(path.with_suffix(".away"))
+        assert path.name in refused(release) or "there is none" in refused(release)
+        path.mkdir()
+        refused(release)
+        path.rmdir()
+        away.rename(path)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_archive_that_was_packed_anew_is_trouble(name: str, releases: dict[str, Release], tmp_path: Path) -> None:
+    """torch would take the packed bytes for numbers."""
+    path = weights_of(releases[name])
+    line = path.read_bytes().split(b"\n")[0] + b"\n" if name == "saev" else b""
+    (tmp_path / "plain.zip").write_bytes(path.read_bytes()[len(line) :])
+    source = zipfile.ZipFile(tmp_path / "plain.zip")
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for entry in source.infolist():
+            packed.writestr(entry.filename, source.read(entry))
+    with changed(path, line + (tmp_path / "packed.zip").read_bytes()):
+        assert "packed anew" in refused(releases[name])
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_torchs_old_format_and_pickles_are_trouble(name: str, releases: dict[str, Release], tmp_path: Path) -> None:
+    torch.save(four(*SMALL), tmp_path / "old", _use_new_zipfile_serialization=False)
+    path = weights_of(releases[name])
+    for content in ((tmp_path / "old").read_bytes(), pickle.dumps(four(*SMALL))):
+        with changed(path, content):
+            refused(releases[name])
+
+
+# The tensors, one at a time
+
+
+def split(release: Release) -> tuple[bytes, Any, dict[str, Tensor]]:
+    """What is before the archive, what is in it, and the tensors in that, each to be changed in place."""
+    path = weights_of(release)
+    if release.layout == "sae_lens":
+        from safetensors.torch import load_file
+
+        tensors = load_file(path)
+        return b"", tensors, tensors
+    content = path.read_bytes()
+    line = content.split(b"\n")[0] + b"\n" if release.layout == "saev" else b""
+    if release.layout in ("prisma", "patchsae") and not (release.root / "config.json").exists():
+        pytest.skip("its object would have to be made again")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "plain").write_bytes(content[len(line) :])
+        saved = torch.load(Path(folder) / "plain", weights_only=True)
+    return line, saved, next((saved[key] for key in ("state_dict", "model_state_dict") if key in saved), saved)
+
+
+def joined(release: Release, line: bytes, saved: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        if release.layout == "sae_lens":
+            save_file(saved, path)
+        else:
+            torch.save(saved, path)
+        return line + path.read_bytes()
+
+
+PLAIN = ["sae_lens", "saev", "prisma-relu", "clipscope", "batch-topk", "matryoshka", "attributing-clip"]
+CHANGES = ["dropped", "renamed", "another", "int64", "bool", "complex64", "nan", "inf", "scalar", "list", "repeated"]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_tensor_that_does_not_fit_is_trouble(name: str, change: str, releases: dict[str, Release]) -> None:
+    release = releases[name]
+    for key in split(release)[2]:
+        line, saved, tensors = split(release)
+        tensor = tensors[key]
+        single = tensor.ndim == 0 or key in ("k", "group_sizes")
+        if change in ("dropped", "renamed"):
+            if (change, key) == ("dropped", "group_sizes"):  # needed in training only
+                continue
+            del tensors[key]
+            if change == "renamed":
+                tensors[f"module.{key}"] = tensor
+        elif change == "another":
+            tensors["W_skip"] = torch.zeros(SMALL[0], SMALL[0])
+        elif change in ("int64", "bool", "complex64"):
+            if single and change == "int64" and key != "threshold":
+                continue
+            tensors[key] = tensor.to(getattr(torch, change))
+        elif change in ("nan", "inf"):
+            if key in ("k", "group_sizes"):
+                continue
+            tensors[key] = tensor.contiguous().clone()
+            tensors[key].view(-1)[-1] = float(change)
+        elif change == "scalar":
+            tensors[key] = torch.zeros((2,) if single else ())
+        elif change == "list":
+            if release.layout == "sae_lens":
+                continue
+            tensors[key] = tensor.tolist()
+        else:  # one number, said to be as many as the shape has
+            if single or release.layout == "sae_lens":
+                continue
+            tensors[key] = torch.zeros(()).expand(tensor.shape)
+        with changed(weights_of(release), joined(release, line, saved)):
+            sentence = refused(release)
+        assert weights_of(release).name in sentence
+        if change not in ("list", "another"):
+            assert key in sentence
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@examples(max_examples=30)
+@given(data=st.data())
+def test_a_tensor_of_another_shape_is_trouble(name: str, releases: dict[str, Release], data: st.DataObject) -> None:
+    release = releases[name]
+    line, saved, tensors = split(release)
+    key = data.draw(st.sampled_from([key for key in tensors if key not in ("k", "threshold", "group_sizes")]))
+    old = tuple(tensors[key].shape)
+    shape = data.draw(st.lists(st.integers(0, 60), max_size=3).map(tuple).filter(lambda new: new != old))
+    tensors[key] = torch.zeros(shape)
+    with changed(weights_of(release), joined(release, line, saved)):
+        sentence = refused(release)
+    assert weights_of(release).name in sentence and "expected" in sentence
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_read_in_single(name: str, dtype: torch.dtype, releases: dict[str, Release]) -> None:
+    release = releases[name]
+    whole = release.read()
+    line, saved, tensors = split(release)
+    for key, tensor in tensors.items():
+        if tensor.dtype == torch.float32:
+            tensors[key] = tensor.to(dtype)
+    with changed(weights_of(release), joined(release, line, saved)):
+        for one, other in zip(whole, release.read(), strict=True):
+            for key, value in other.sae.state_dict().items():
+                assert value.dtype == torch.float32 and value.is_contiguous()
+                torch.testing.assert_close(value, one.sae.state_dict()[key], atol=2e-2, rtol=2e-2)
+
+
+def test_a_mismatch_says_what_was_expected_and_found(tmp_path: Path) -> None:
+    release = write_prisma(tmp_path, *SMALL, {})
+    torch.save({**four(*SMALL), "W_enc": torch.zeros(12, 10)}, tmp_path / "weights.pt")
+    assert refused(release) == "In weights.pt, W_enc is [12, 10], expected [12, 48]."
+    torch.save({"W_enc": torch.zeros(12, 48), "b_gate": torch.zeros(48)}, tmp_path / "weights.pt")
+    assert refused(release) == (
+        "weights.pt lacks b_enc, W_dec, b_dec and also holds b_gate; expected W_enc, b_enc, W_dec, b_dec. "
+        "Choose another file or layout."
+    )
+
+
+def test_a_component_without_a_direction_is_trouble(tmp_path: Path) -> None:
+    release = write_attributing_clip(tmp_path, *SMALL)
+    for key, at in (("encoder.0.weight_v", (3,)), ("decoder.weight_v", (slice(None), 3))):
+        saved = torch.load(tmp_path / release.file)
+        saved["state_dict"][key][at] = 0
+        with changed(tmp_path / release.file, joined(release, b"", saved)):
+            assert "no direction" in refused(release)
+
+
+# The settings
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"is_transcoder": True}, "is_transcoder = True"),
+        ({"architecture": "gated"}, "architecture = gated"),
+        ({"activation_fn_str": "tanh-relu"}, "activation_fn_str = tanh-relu"),
+        ({"activation_fn_str": "topk"}, "activation_fn_kwargs = ;"),
+        (
+            {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 0}},
+            "k = 0, expected a whole number from 1",
+        ),
+        ({"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 49}}, "k = 49"),
+        ({"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 5, "postact_fn": "x"}}, "k, postact_fn"),
+        ({"normalize_activations": "constant_norm_rescale"}, "normalize_activations = constant_norm_rescale"),
+        ({"d_in": "12"}, "d_in = 12, expected a whole number"),
+        ({"expansion_factor": 8}, r"W_enc is \[12, 48\], expected \[12, 96\]"),
+    ],
+)
+@pytest.mark.parametrize("embedded", [False, True])
+def test_settings_of_prisma_that_cannot_be_read(changes: dict, sentence: str, embedded: bool, tmp_path: Path) -> None:
+    release = write_prisma(tmp_path, *SMALL, changes, embedded)
+    with pytest.raises(Trouble, match=sentence):
+        release.read()
+
+
+@pytest.mark.parametrize(
+    "header, sentence",
+    [
+        ({"schema": 5, "cfg": {"d_model": 12, "d_sae": 48, "activation": {"cls": "TopK"}}}, "activation = TopK"),
+        ({"schema": 1, "cls": "JumpRelu", "cfg": {"d_vit": 12, "exp_factor": 4}}, "activation = JumpRelu"),
+        ({"schema": 1, "cls": "Relu"}, "does not hold cfg"),
+        ({"d_vit": 16, "exp_factor": 3}, r"W_enc is \[12, 48\], expected \[16, 48\]"),
+        ({"exp_factor": 4}, "d_model = None, expected a whole number"),
+    ],
+)
+def test_headers_of_saev_that_cannot_be_read(header: dict, sentence: str, tmp_path: Path) -> None:
+    release = write_saev(tmp_path, *SMALL)
+    rest = (tmp_path / "sae.pt").read_bytes().split(b"\n", 1)[1]
+    (tmp_path / "sae.pt").write_bytes(json.dumps(header).encode() + b"\n" + rest)
+    with pytest.raises(Trouble, match=sentence):
+        release.read()
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"architecture": "transcoder"}, "architecture = transcoder"),
+        ({"architecture": "matching_pursuit"}, "architecture = matching_pursuit"),
+        ({"normalize_activations": "expected_average_only_in"}, "normalize_activations = expected_average_only_in"),
+        ({"reshape_activations": "hook_z"}, "reshape_activations = hook_z"),
+        ({"apply_b_dec_to_input": "yes"}, "apply_b_dec_to_input = yes"),
+        ({"d_sae": 49}, r"is \[.*48.*\], expected"),
+        ({"d_in": None}, "d_in = None"),
+        ({"architecture": "topk", "k": 1000}, "k = 1000"),
+    ],
+)
+def test_settings_of_sae_lens_that_cannot_be_read(changes: dict, sentence: str, tmp_path: Path) -> None:
+    release = write_sae_lens(tmp_path, *SMALL)
+    path = tmp_path / "sub" / "cfg.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(Trouble, match=sentence):
+        release.read()
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 100) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("name", ["sae_lens", "saev", "prisma-relu"])
+@examples(max_examples=60)
+@given(data=st.data())
+def test_any_settings_are_a_dictionary_or_trouble(name: str, releases: dict[str, Release], data: st.DataObject) -> None:
+    release = releases[name]
+    whole = release.read()
+    path = next(release.root.glob(files_of(release.layout, release.file)[0]))
+    text, *rest = path.read_bytes().split(b"\n", 1) if name == "saev" else [path.read_bytes()]
+    settings = json.loads(text)
+    keys = data.draw(st.lists(st.sampled_from([*settings, "k", "schema", "activation", "metadata"]), max_size=3))
+    for key in keys:
+        if data.draw(st.booleans()):
+            settings[key] = data.draw(JUNK)
+        else:
+            settings.pop(key, None)
+    with changed(path, b"\n".join([json.dumps(settings).encode(), *rest])):
+        try:
+            found = release.read()
+        except Trouble as trouble:
+            assert str(trouble).endswith(".")
+        else:
+            assert {name: value.shape for name, value in found[0].sae.state_dict().items()} == {
+                name: value.shape for name, value in whole[0].sae.state_dict().items()
+            }
+            assert torch.equal(found[0].sae.W_enc, whole[0].sae.W_enc)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"nonsense", b'{"d_in": ', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["sae_lens", "prisma-relu"])
+def test_settings_that_are_no_settings_are_trouble(name: str, content: bytes, releases: dict[str, Release]) -> None:
+    release = releases[name]
+    path = next(release.root.glob(files_of(release.layout, release.file)[0]))
+    with changed(path, content):
+        assert path.name in refused(release)

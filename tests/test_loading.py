@@ -1,0 +1,759 @@
+"""From a card to a setup: what is chosen, told and refused; and the shelf, with visitors in threads."""
+
+import gc
+import io
+import json
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from queue import Queue
+from shutil import copytree
+from threading import Barrier, Event, Lock, Semaphore, Thread
+from threading import enumerate as threads
+from types import MappingProxyType
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from conftest import WIDTH
+from fake_hub import serve
+from hypothesis import given
+from hypothesis import strategies as st
+from sae_lens import StandardSAE, StandardSAEConfig
+from safetensors.torch import load_file, save_file
+
+from core.catalog import Place, SetupCard, read_catalog
+from core.checkpoints import Reading
+from core.clip import SplitClip
+from core.dictionary import Dictionary
+from core.errors import Trouble
+from core.health import check, example_samples
+from core.loading import Loading, Setup, Shelf, load, load_setup
+
+PATIENCE = 60
+"""Seconds after which a test that hangs fails."""
+
+
+def card_of(clip: Place | Path, dictionary: Place | Path, **changes: Any) -> SetupCard:
+    places = (Place(one) if isinstance(one, Path) else one for one in (clip, dictionary))
+    return replace(SetupCard("tiny", "Tiny", *places, 1, "all", "MIT", ""), **changes)
+
+
+# ---- dictionaries that fit the tiny CLIP
+
+
+@pytest.fixture(scope="module")
+def axes(clip: SplitClip) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean [d] of the residual after layer 1 over the example pictures, and 2 d directions [2 d, d], v and -v.
+
+    With both ends of every axis of an orthogonal basis, relu((x - mean) V^T) V + mean is x.
+    """
+    crops = [clip.crop(sample.picture) for sample in example_samples()]
+    x = torch.cat([clip.residual(clip.pixels(crop[None]))[0] for crop in crops])
+    v = torch.linalg.svd(x - x.mean(0), full_matrices=False)[2]
+    return x.mean(0), torch.cat([v, -v])
+
+
+def fitting_sae(axes: tuple[torch.Tensor, torch.Tensor]) -> StandardSAE:
+    mean, v = axes
+    sae = StandardSAE(StandardSAEConfig(d_in=WIDTH, d_sae=2 * WIDTH))
+    sae.load_state_dict({"W_enc": v.T.contiguous(), "b_enc": torch.zeros(2 * WIDTH), "W_dec": v, "b_dec": mean})
+    return sae
+
+
+@pytest.fixture(scope="module")
+def sae_lens_folder(axes: tuple[torch.Tensor, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fitting")
+    fitting_sae(axes).save_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saev_folder(axes: tuple[torch.Tensor, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two files of SAE-V: made with "- b_dec" in the encoder, and without."""
+    mean, v = axes
+    folder = tmp_path_factory.mktemp("saev")
+    for name, b_enc in (("minus.pt", torch.zeros(2 * WIDTH)), ("plain.pt", -v @ mean)):
+        stream = io.BytesIO()
+        stream.write(json.dumps({"d_vit": WIDTH, "exp_factor": 2, "seed": 42}).encode() + b"\n")
+        torch.save({"W_enc": v.T.contiguous(), "b_enc": b_enc, "W_dec": v, "b_dec": mean}, stream)
+        (folder / name).write_bytes(stream.getvalue())
+    return folder
+
+
+# ---- load
+
+
+def test_a_setup_in_folders_is_loaded_and_checked(clip_folder: Path, sae_lens_folder: Path) -> None:
+    card = card_of(clip_folder, sae_lens_folder)
+    told: list[Loading] = []
+    setup = load(card, tell=told.append)
+    assert setup.card == card and setup.clip.layer == 1 and setup.dictionary.scope == "all"
+    assert setup.commits == {} and setup.alternatives == {} and "standard" in setup.formula
+    assert setup.health == check(setup.clip, setup.dictionary, example_samples())
+    assert setup.health is not None and setup.health.explained_variance == pytest.approx(1, abs=1e-3)
+    weights = [*setup.clip.model.parameters(), *setup.dictionary.sae.parameters()]
+    assert sum(4 * weight.numel() for weight in weights) <= setup.n_bytes
+    assert setup.to("cpu").clip is setup.clip and setup.to("cpu").dictionary is setup.dictionary
+
+    n = setup.health.pictures
+    stages = list(dict.fromkeys(step.said for step in told))
+    assert stages == ["Reading the CLIP", "Reading the dictionary", f"Checking it on {n} pictures"]
+    assert [(step.done, step.total) for step in told if step.total] == [(done, n) for done in range(n)]
+    assert [step.needs for step in told] == pytest.approx([setup.n_bytes] * len(told), rel=0.05)
+    assert not any(step.in_bytes for step in told)
+
+
+def test_the_bundled_setup_has_no_doubts() -> None:
+    setup = load_setup("bundled")
+    assert setup.card.name == "bundled" and setup.health is not None
+    with pytest.raises(Trouble, match="bundled"):
+        load_setup("another")
+
+
+@pytest.mark.parametrize(("file", "minus"), [("minus.pt", True), ("plain.pt", False)])
+def test_of_several_formulas_the_one_that_fits_is_taken(
+    clip_folder: Path, saev_folder: Path, file: str, minus: bool
+) -> None:
+    setup = load(card_of(clip_folder, Place(saev_folder, file=file), layout="saev"))
+    assert ("b_dec" in setup.formula) == minus == setup.dictionary.sae.cfg.apply_b_dec_to_input
+    assert setup.health is not None and len(setup.alternatives) == 2
+    other = next(formula for formula in setup.alternatives if formula != setup.formula)
+    assert setup.alternatives[setup.formula] == setup.health.explained_variance == pytest.approx(1, abs=1e-3)
+    assert setup.alternatives[other] < 0.9
+
+
+def test_whoever_listens_can_stop_it_at_every_stage(clip_folder: Path, sae_lens_folder: Path) -> None:
+    for stage in ("Reading the CLIP", "Reading the dictionary", "Checking"):
+
+        def stop(step: Loading, stage: str = stage) -> None:
+            if step.said.startswith(stage):
+                raise KeyboardInterrupt(stage)
+
+        with pytest.raises(KeyboardInterrupt, match=stage):
+            load(card_of(clip_folder, sae_lens_folder), tell=stop)
+
+
+def test_a_dictionary_that_does_not_fit_is_refused_with_its_numbers(clip_folder: Path, dictionary_folder: Path) -> None:
+    with pytest.raises(Trouble, match=r"'tiny' is refused: its dictionary explains −\d+\.\d\d .* pictures"):
+        load(card_of(clip_folder, dictionary_folder))
+
+
+def test_parts_of_other_sizes_are_trouble(clip_folder: Path, sae_lens_folder: Path, tmp_path: Path) -> None:
+    StandardSAE(StandardSAEConfig(d_in=8, d_sae=16)).save_model(tmp_path)
+    with pytest.raises(Trouble, match=f"8 wide; its CLIP has {WIDTH}"):
+        load(card_of(clip_folder, tmp_path))
+    with pytest.raises(Trouble, match="0 to 3, not 9"):
+        load(card_of(clip_folder, sae_lens_folder, layer=9))
+
+
+CLAIMS: list[tuple[dict[str, Any], str | None]] = [
+    ({}, None),
+    ({"layer": 1, "scope": "all", "point": "residual", "model": "another/name"}, None),
+    ({"layer": -3}, None),
+    ({"layer": 2}, "layer 2; the setup is for layer 1"),
+    ({"layer": -1}, "layer -1; the setup is for layer 1"),
+    ({"layer": 5}, "layer 5; the setup is for layer 1"),
+    ({"scope": "cls"}, "CLS only; the setup is for all tokens"),
+    ({"point": "hook_mlp_out", "layer": 1}, "hook_mlp_out.; the setup is for the residual"),
+    ({"layer": 0, "scope": "patches"}, "layer 0 and patches only; the setup is for layer 1 and all tokens"),
+]
+
+
+@pytest.mark.parametrize(("claims", "said"), CLAIMS, ids=lambda value: str(value) if isinstance(value, dict) else "")
+def test_what_a_file_says_of_itself_is_compared_with_the_card(
+    clip_folder: Path,
+    sae_lens_folder: Path,
+    axes: tuple[torch.Tensor, torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    claims: dict[str, Any],
+    said: str | None,
+) -> None:
+    reading = Reading("by hand", fitting_sae(axes), MappingProxyType(claims))
+    monkeypatch.setattr("core.loading.read_checkpoint", lambda layout, root, file: (reading,))
+    card = card_of(clip_folder, sae_lens_folder)
+    if said is None:
+        assert load(card).formula == "by hand"
+        return
+    with pytest.raises(Trouble, match=said):
+        load(card)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def lose_a_weight(path: Path) -> None:
+    weights = load_file(path)
+    del weights["vision_model.encoder.layers.2.mlp.fc1.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "damage"),
+    [
+        ("CLIP", "model.safetensors", cut),
+        ("CLIP", "config.json", cut),
+        ("CLIP", "tokenizer.json", cut),
+        ("CLIP", "processor_config.json", cut),
+        ("CLIP", "model.safetensors", lose_a_weight),
+        ("CLIP", "model.safetensors", Path.unlink),
+        ("dictionary", "sae_weights.safetensors", cut),
+        ("dictionary", "cfg.json", cut),
+        ("dictionary", "cfg.json", Path.unlink),
+    ],
+)
+def test_damaged_and_missing_files_are_a_sentence(
+    clip_folder: Path,
+    sae_lens_folder: Path,
+    tmp_path: Path,
+    part: str,
+    file: str,
+    damage: Callable[[Path], None],
+) -> None:
+    folders = {
+        name: copytree(folder, tmp_path / name)
+        for name, folder in (("CLIP", clip_folder), ("dictionary", sae_lens_folder))
+    }
+    damage(folders[part] / file)
+    with pytest.raises(Trouble) as caught:
+        load(card_of(folders["CLIP"], folders["dictionary"]))
+    said = str(caught.value)
+    assert len(said) > 40 and said.endswith(".") and "\n" not in said and "Traceback" not in said
+
+
+def test_a_folder_that_is_not_there_is_trouble(clip_folder: Path, sae_lens_folder: Path, tmp_path: Path) -> None:
+    for clip, dictionary in ((tmp_path / "nowhere", sae_lens_folder), (clip_folder, tmp_path / "nowhere")):
+        with pytest.raises(Trouble, match="nowhere"):
+            load(card_of(clip, dictionary))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 5.1 GB)"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("where", ["core.loading.SplitClip.from_folder", "core.loading.check_each"])
+def test_too_little_memory_is_a_sentence_with_the_size(
+    clip_folder: Path, sae_lens_folder: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    def fail(*arguments: object, **settings: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(Trouble, match=r"not enough memory for the setup 'tiny' \(its weights take about \d+.* kB\)"):
+        load(card_of(clip_folder, sae_lens_folder))
+
+
+def test_a_mistake_of_our_own_is_not_taken_for_a_damaged_file(
+    clip_folder: Path, sae_lens_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.loading.check_each", lambda *arguments: {}["mistake"])
+    with pytest.raises(KeyError, match="mistake"):
+        load(card_of(clip_folder, sae_lens_folder))
+
+
+# ---- load, from a Hub
+
+CLIP_REPO, SAE_REPO, SAEV_REPO = "someone/tiny-clip", "someone/tiny-sae", "someone/tiny-saev"
+
+
+def test_a_setup_comes_from_the_hub_and_then_without_it(
+    clip_folder: Path,
+    sae_lens_folder: Path,
+    saev_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sae_lens = card_of(Place(repo=CLIP_REPO), Place(repo=SAE_REPO))
+    saev = card_of(Place(repo=CLIP_REPO), Place(repo=SAEV_REPO, file="plain.pt"), layout="saev")
+    with serve({CLIP_REPO: clip_folder, SAE_REPO: sae_lens_folder, SAEV_REPO: saev_folder}) as hub:
+        hub.attach(monkeypatch, tmp_path / "cache")
+        told: list[Loading] = []
+        first, second = load(sae_lens, tell=told.append), load(saev)
+        assert first.commits == {"clip": hub.commit(CLIP_REPO), "dictionary": hub.commit(SAE_REPO)}
+        assert second.commits == {"clip": hub.commit(CLIP_REPO), "dictionary": hub.commit(SAEV_REPO)}
+        assert hub.downloads().count("model.safetensors") == 1
+        downloads = [step for step in told if step.in_bytes]
+        assert {step.said for step in downloads} == {f"Downloading {CLIP_REPO}", f"Downloading {SAE_REPO}"}
+        assert all(step.done < step.total <= step.needs for step in downloads)
+
+    told.clear()
+    again = load(sae_lens, tell=told.append)
+    assert again.commits == first.commits and again.health == first.health
+    assert not any(step.in_bytes for step in told)
+    assert load(saev).formula == second.formula
+    with pytest.raises(Trouble, match="someone/else"):
+        load(replace(sae_lens, dictionary=Place(repo="someone/else")))
+
+
+def test_a_download_that_nobody_waits_for_ends_and_what_came_is_kept(
+    clip_folder: Path, sae_lens_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = card_of(Place(repo=CLIP_REPO), Place(repo=SAE_REPO))
+    with serve({CLIP_REPO: clip_folder, SAE_REPO: sae_lens_folder}) as hub:
+        hub.attach(monkeypatch, tmp_path / "cache")
+        shelf = Shelf({"tiny": card}, lambda setup: setup, limit_bytes=10**9)
+        visitor = shelf.bring("tiny")
+        for step in visitor:
+            if isinstance(step, Loading) and step.said == f"Downloading {CLIP_REPO}":
+                break
+        visitor.close()
+        wait_for_the_end_of("loading tiny")
+        before = hub.downloads()
+        assert shelf.loaded() == () and "sae_weights.safetensors" in before
+        assert shelf.get("tiny").commits["clip"] == hub.commit(CLIP_REPO)
+        assert hub.downloads()[len(before) :].count("sae_weights.safetensors") == 0
+
+
+SECOND = """
+import os, socket
+
+connect = socket.socket.connect
+
+def only_here(self, address):
+    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"no network: {address}")
+    return connect(self, address)
+
+def resolve(host, *rest, **more):
+    raise OSError(f"no network: {host}")
+
+socket.socket.connect = socket.socket.connect_ex = only_here
+socket.getaddrinfo = resolve
+
+from core.clip import TEMPLATES
+from core.health import example_samples
+from core.loading import load_setup
+from core.workbench import Workbench
+
+bench = Workbench(load_setup("bundled"))
+sample = example_samples()[1]
+trace = bench.open(sample.picture)
+print(bench.classify(trace, sample.classes, TEMPLATES["single"]).best, "instead of", sample.truth)
+"""
+
+
+def test_a_second_process_without_network_serves_the_bundled_setup() -> None:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", SECOND],
+        cwd=Path(__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "dog instead of dog"  # the first example's twin: the same dog without its note
+
+
+# ---- the shelf
+
+
+class Toy:
+    """What stands for a setup, and for what is made of it."""
+
+    def __init__(self, name: str, n_bytes: int = 1) -> None:
+        self.name, self.n_bytes = name, n_bytes
+        self.circle = self  # as modules of sae_lens have
+
+
+class Guided:
+    """A loader that takes one step for each `go`, and remembers how its loads went."""
+
+    def __init__(self, steps: int = 2) -> None:
+        self.steps, self.go = steps, Semaphore(0)
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.fails: Exception | None = None
+
+    def __call__(self, card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+        self.begun.append(card.name)
+        try:
+            for n in range(self.steps):
+                tell(Loading(f"{card.name} {n}", n, self.steps))
+                assert self.go.acquire(timeout=PATIENCE)
+            if self.fails is not None:
+                raise self.fails
+        except BaseException as error:
+            self.ended.append(type(error).__name__)
+            raise
+        self.ended.append("loaded")
+        return Toy(card.name)
+
+
+def cards(*names: str) -> Mapping[str, SetupCard]:
+    return {name: card_of(Path(name), Path(name), name=name) for name in names}
+
+
+def same(setup: Any) -> Any:
+    return setup
+
+
+class Visitor:
+    """Somebody who waits for a setup, in a thread."""
+
+    def __init__(self, shelf: Shelf[Any], name: str) -> None:
+        self.heard: Queue[str] = Queue()
+        self.got: Any = None
+        self._leaves = Event()
+        self._thread = Thread(target=self._wait, args=(shelf.bring(name),), daemon=True)
+        self._thread.start()
+
+    def _wait(self, steps: Iterator[Any]) -> None:
+        try:
+            for step in steps:
+                if not isinstance(step, Loading):
+                    self.got = step
+                    return
+                self.heard.put(step.said)
+        except Trouble as trouble:
+            self.got = trouble
+
+    def hears(self, said: str) -> None:
+        assert self.heard.get(timeout=PATIENCE) == said
+
+    def gets(self) -> Any:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+        return self.got
+
+
+def wait_for_the_end_of(name: str) -> None:
+    for thread in threads():
+        if thread.name == name:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def test_visitors_wait_for_the_same_load_and_all_see_it() -> None:
+    loader = Guided()
+    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    early = [Visitor(shelf, "a") for _ in range(4)]
+    for visitor in early:
+        visitor.hears("a 0")
+    late = Visitor(shelf, "a")
+    late.hears("a 0")  # what is going on, at once
+    loader.go.release()
+    for visitor in (*early, late):
+        visitor.hears("a 1")
+    assert shelf.loaded() == () and shelf.peek("a") is None
+    loader.go.release()
+    found = {id(visitor.gets()) for visitor in (*early, late)}
+    assert len(found) == 1 and loader.begun == ["a"]
+    assert shelf.loaded() == ("a",) and id(shelf.get("a")) in found and id(shelf.peek("a")) in found
+    assert list(shelf.bring("a")) == [shelf.get("a")]
+    assert loader.begun == ["a"]
+
+
+def test_a_load_ends_when_all_have_left() -> None:
+    loader = Guided()
+    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    both = [shelf.bring("a"), shelf.bring("a")]
+    for visitor in both:
+        assert isinstance(next(visitor), Loading)
+    for visitor in both:
+        visitor.close()
+    assert loader.ended == []
+    loader.go.release()
+    wait_for_the_end_of("loading a")
+    assert loader.ended == ["_Nobody"] and shelf.loaded() == ()
+    loader.go.release(2)
+    assert shelf.get("a").name == "a" and loader.begun == ["a", "a"]
+
+
+def test_a_load_goes_on_while_one_stays() -> None:
+    loader = Guided()
+    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    leaving = shelf.bring("a")
+    next(leaving)
+    staying = Visitor(shelf, "a")
+    staying.hears("a 0")
+    leaving.close()
+    loader.go.release(2)
+    assert staying.gets() is shelf.peek("a") and loader.ended == ["loaded"]
+
+
+def test_who_comes_back_in_time_finds_the_same_load() -> None:
+    loader = Guided()
+    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    first = shelf.bring("a")
+    next(first)
+    first.close()
+    back = Visitor(shelf, "a")
+    back.hears("a 0")
+    loader.go.release(2)
+    assert back.gets().name == "a" and loader.begun == ["a"]
+
+
+def test_who_never_begins_to_wait_is_nobody() -> None:
+    loader = Guided()
+    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    shelf.bring("a").close()
+    assert loader.begun == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(Trouble("The Hub is on holiday. Try again."), "holiday"), (KeyError("mistake"), r"'a' could not be loaded")],
+)
+def test_a_failure_reaches_all_and_is_not_remembered(error: Exception, said: str) -> None:
+    loader = Guided(steps=1)
+    loader.fails = error
+    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    visitors = [Visitor(shelf, "a") for _ in range(3)]
+    for visitor in visitors:
+        visitor.hears("a 0")
+    loader.go.release()
+    troubles = [visitor.gets() for visitor in visitors]
+    assert all(isinstance(trouble, Trouble) for trouble in troubles)
+    assert len({str(trouble) for trouble in troubles}) == 1 and loader.begun == ["a"]
+    loader.go.release()
+    with pytest.raises(Trouble, match=said):
+        shelf.get("a")
+    loader.fails = None
+    loader.go.release()
+    assert shelf.get("a").name == "a" and loader.begun == ["a"] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(Trouble("The vocabulary is gone."), "vocabulary"), (OSError("disk"), "OSError")]
+)
+def test_what_cannot_be_made_of_a_setup_is_a_failure_too(error: Exception, said: str) -> None:
+    broken = True
+
+    def make(setup: Any) -> str:
+        if broken:
+            raise error
+        return f"made of {setup.name}"
+
+    shelf = Shelf(cards("a"), make, limit_bytes=10, loader=lambda card, tell: Toy(card.name))
+    with pytest.raises(Trouble, match=said):
+        shelf.get("a")
+    assert shelf.loaded() == ()
+    broken = False
+    assert shelf.get("a") == "made of a"
+
+
+def test_a_name_that_is_not_there_is_trouble() -> None:
+    shelf: Shelf[Any] = Shelf(cards("a", "b"), same, limit_bytes=10, loader=Guided())
+    with pytest.raises(Trouble, match="Choose one of: a, b"):
+        shelf.get("c")
+
+
+def test_different_setups_are_loaded_one_after_the_other() -> None:
+    loader = Guided(steps=1)
+    shelf: Shelf[Any] = Shelf(cards("a", "b"), same, limit_bytes=10, loader=loader)
+    one = Visitor(shelf, "a")
+    one.hears("a 0")
+    two = Visitor(shelf, "b")
+    two.hears("Waiting for another setup to load")
+    assert loader.begun == ["a"]
+    loader.go.release()
+    assert one.gets().name == "a"
+    two.hears("b 0")
+    loader.go.release()
+    assert two.gets().name == "b" and loader.begun == ["a", "b"]
+
+
+def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
+    loader = Guided(steps=1)
+    shelf: Shelf[Any] = Shelf(cards("a", "b"), same, limit_bytes=10, loader=loader)
+    one, two = Visitor(shelf, "a"), None
+    one.hears("a 0")
+    two = shelf.bring("b")
+    assert next(two).said.startswith("Waiting")
+    two.close()
+    loader.go.release()
+    assert one.gets().name == "a"
+    wait_for_the_end_of("loading b")
+    assert loader.ended in (["loaded"], ["loaded", "_Nobody"]) and shelf.loaded() == ("a",)
+
+
+# Memory
+
+
+def sized(sizes: Mapping[str, int]) -> Callable[..., Any]:
+    """A loader of setups of these sizes, which it tells beforehand."""
+
+    def loader(card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+        tell(Loading("Reading", needs=sizes[card.name]))
+        return Toy(card.name, sizes[card.name])
+
+    return loader
+
+
+def test_what_was_not_used_for_longest_leaves_and_what_is_pinned_stays() -> None:
+    sizes = {"pin": 1, "a": 1, "b": 1, "c": 1, "wide": 2}
+    shelf: Shelf[Any] = Shelf(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
+    for name in ("pin", "a", "b", "c"):
+        shelf.get(name)
+    assert shelf.loaded() == ("pin", "a", "b", "c")
+    shelf.get("a")
+    shelf.peek("b")  # is no use
+    shelf.get("wide")
+    assert shelf.loaded() == ("pin", "a", "wide")
+    shelf.get("b")
+    assert shelf.loaded() == ("pin", "wide", "b")
+
+
+@patch("core.loading.gc.collect", lambda: 0)  # it takes longer than all the rest
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=4, max_size=4),
+    limit=st.integers(3, 12),
+    asked=st.lists(st.integers(0, 3), max_size=12),
+    honest=st.booleans(),
+)
+def test_the_shelf_is_like_a_list_in_order_of_use(sizes: list[int], limit: int, asked: list[int], honest: bool) -> None:
+    names = ["a", "b", "c", "d"]
+    by_name = dict(zip(names, sizes, strict=True))
+    # whether the size is known beforehand makes no difference to what stays
+    loader = sized(by_name) if honest else lambda card, tell: Toy(card.name, by_name[card.name])
+    shelf: Shelf[Any] = Shelf(cards(*names), same, limit_bytes=limit, pinned={"a"}, loader=loader)
+    kept: list[str] = []
+    for name in (names[index] for index in asked):
+        if name in kept:
+            kept = [one for one in kept if one != name] + [name]
+        elif name != "a" and by_name[name] > limit - by_name["a"] * ("a" in kept):
+            with pytest.raises(Trouble, match=f"'{name}' takes {by_name[name]} bytes of memory; .* {limit} bytes"):
+                shelf.get(name)
+            continue
+        else:
+            for old in [one for one in kept if one != "a"]:
+                if sum(by_name[one] for one in (*kept, name)) > limit:
+                    kept.remove(old)
+            kept.append(name)
+        assert shelf.get(name) is shelf.peek(name)
+        assert shelf.loaded() == tuple(kept)
+
+
+def test_room_is_made_before_reading_but_not_before_downloading() -> None:
+    seen = {}
+
+    def loader(card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+        tell(Loading("Downloading", 1, 2, in_bytes=True, needs=3))
+        seen["downloading"] = shelf.loaded()
+        tell(Loading("Reading", needs=3))
+        seen["reading"] = shelf.loaded()
+        return Toy(card.name, 3)
+
+    shelf: Shelf[Any] = Shelf(cards("a", "b"), same, limit_bytes=4, loader=loader)
+    shelf.get("a")
+    shelf.get("b")
+    assert seen == {"downloading": ("a",), "reading": ()}
+
+
+@pytest.mark.parametrize("when", ["downloading", "reading", "loaded"])
+def test_a_setup_too_large_for_the_shelf_is_refused_and_nothing_leaves_for_it(when: str) -> None:
+    reached = []
+
+    def loader(card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+        if card.name == "large":
+            tell(Loading("Downloading", 1, 2, in_bytes=True, needs=2_500_000 if when == "downloading" else 1))
+            reached.append("reading")
+            tell(Loading("Reading", needs=2_500_000 if when == "reading" else 1))
+            reached.append("loaded")
+            return Toy(card.name, 2_500_000)
+        return Toy(card.name, 1_000_000)
+
+    shelf: Shelf[Any] = Shelf(cards("pin", "large"), same, limit_bytes=3_000_000, pinned={"pin"}, loader=loader)
+    shelf.get("pin")
+    with pytest.raises(Trouble, match="'large' takes 2.5 MB .* 3.0 MB for setups, of which 1.0 MB are taken for good"):
+        shelf.get("large")
+    assert reached == ["reading", "loaded"][: ["downloading", "reading", "loaded"].index(when)]
+    assert shelf.loaded() == ("pin",)
+
+
+def test_a_pinned_setup_comes_whatever_the_limit() -> None:
+    sizes = {"pin": 9, "a": 1}
+    shelf: Shelf[Any] = Shelf(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
+    shelf.get("a")
+    shelf.get("pin")
+    assert shelf.loaded() == ("pin",)
+    with pytest.raises(Trouble, match="taken for good"):
+        shelf.get("a")
+
+
+def test_what_left_is_gone_once_nobody_uses_it() -> None:
+    sizes = {"a": 2, "b": 2, "c": 2}
+    shelf: Shelf[Any] = Shelf(cards(*sizes), same, limit_bytes=3, loader=sized(sizes))
+    gone = weakref.ref(shelf.get("a"))
+    wait_for_the_end_of("loading a")
+    in_use = shelf.get("b")
+    assert gone() is None  # although it refers to itself
+    wait_for_the_end_of("loading b")
+    shelf.get("c")
+    assert shelf.loaded() == ("c",) and in_use.name == "b"
+    still = weakref.ref(in_use)
+    del in_use
+    gc.collect()
+    assert still() is None
+
+
+def test_real_weights_are_gone_too(clip_folder: Path, sae_lens_folder: Path) -> None:
+    two = {name: card_of(clip_folder, sae_lens_folder, name=name) for name in ("one", "other")}
+    size = load(two["one"]).n_bytes
+    shelf = Shelf(two, lambda setup: [setup], limit_bytes=int(1.5 * size))
+    setup = shelf.get("one")[0]
+    gone = [weakref.ref(weight) for weight in (setup.clip.model.logit_scale, setup.dictionary.sae.W_dec)]
+    del setup
+    shelf.get("other")
+    assert shelf.loaded() == ("other",) and [ref() for ref in gone] == [None, None]
+
+
+@patch("core.loading.gc.collect", lambda: 0)
+def test_many_visitors_at_once_never_exceed_the_limit() -> None:
+    sizes = {"pin": 1, "a": 2, "b": 3, "c": 1, "d": 2}
+    limit, guard, now, worst = 6, Lock(), [0], [0, 0]
+
+    def loader(card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+        with guard:
+            now[0] += 1
+            worst[0] = max(worst[0], now[0])
+        for n in range(3):
+            tell(Loading("Reading", n, 3, needs=sizes[card.name]))
+        worst[1] = max(worst[1], sizes[card.name] + sum(sizes[name] for name in shelf.loaded()))
+        with guard:
+            now[0] -= 1
+        return Toy(card.name, sizes[card.name])
+
+    shelf: Shelf[Any] = Shelf(cards(*sizes), same, limit_bytes=limit, pinned={"pin"}, loader=loader)
+    together, wrong = Barrier(6), []
+
+    def visit(start: int) -> None:
+        together.wait(PATIENCE)
+        names = list(sizes)
+        for n in range(20):
+            name = names[(start + n * (start + 1)) % len(names)]
+            if shelf.get(name).name != name:
+                wrong.append(name)
+
+    visitors = [Thread(target=visit, args=(n,), daemon=True) for n in range(6)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join(PATIENCE)
+    assert not any(visitor.is_alive() for visitor in visitors)
+    assert wrong == [] and worst[0] == 1 and worst[1] <= limit
+
+
+def test_the_shelf_serves_real_setups() -> None:
+    bundled = {"bundled": read_catalog()["bundled"]}
+    shelf: Shelf[tuple[str, Setup]] = Shelf(
+        bundled, lambda setup: ("made", setup), limit_bytes=1, pinned={"bundled"}, loader=load
+    )
+    *steps, made = shelf.bring("bundled")
+    assert all(isinstance(step, Loading) for step in steps)
+    assert made[0] == "made" and isinstance(made[1].dictionary, Dictionary)

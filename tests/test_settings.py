@@ -1,0 +1,90 @@
+"""How the app starts: the environment, the command line, and which setups are offered where."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.catalog import read_catalog
+from core.errors import Trouble
+from core.settings import Settings, chosen_setups
+
+AT_HOME, ON_A_SPACE = {}, {"SPACE_ID": "somebody/clip-levers"}
+
+
+def test_a_space_opens_with_a_published_setup_and_others_with_the_bundled() -> None:
+    here, there = Settings.from_environment(AT_HOME), Settings.from_environment(ON_A_SPACE)
+    assert (here.setup, here.hosted) == ("bundled", False)
+    assert there.hosted and read_catalog()[there.setup].downloads
+    chosen = Settings.from_environment(ON_A_SPACE | {"CLIP_LEVERS_SETUP": "bundled"})
+    assert chosen.setup == "bundled" and chosen.hosted
+
+
+def test_memory_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.from_environment({"CLIP_LEVERS_MEMORY_GB": "2.5"}).memory == 2_500_000_000
+    monkeypatch.setattr("core.settings.best_device", lambda: "cuda")
+    assert Settings.from_environment({"CLIP_LEVERS_PREFIX": "bfloat16"}).prefix == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CLIP_LEVERS_MEMORY_GB", "much"),
+        ("CLIP_LEVERS_MEMORY_GB", "0"),
+        ("CLIP_LEVERS_MEMORY_GB", "nan"),
+        ("CLIP_LEVERS_PREFIX", "int8"),
+    ],
+)
+def test_what_cannot_be_used_is_trouble(name: str, value: str) -> None:
+    with pytest.raises(Trouble):
+        Settings.from_environment({name: value})
+
+
+def test_a_lower_precision_is_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.settings.best_device", lambda: "cpu")
+    with pytest.raises(Trouble, match="GPU"):
+        Settings.from_environment({"CLIP_LEVERS_PREFIX": "bfloat16"})
+
+
+def test_zero_gpu_keeps_the_models_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There torch claims to have a GPU, outside the functions that borrow one too."""
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert Settings.from_environment(ON_A_SPACE).device == "cpu"
+
+
+def test_the_command_line_chooses_the_setup() -> None:
+    settings, cards = chosen_setups(Settings.from_environment(AT_HOME), ["--setup", "sae-v"])
+    assert settings.setup == "sae-v" and list(cards) == list(read_catalog())
+
+
+def test_a_setup_of_ones_own(tmp_path: Path) -> None:
+    words = ["--clip", "openai/clip-vit-base-patch32", "--dictionary", str(tmp_path), "--layer", "9", "--scope", "cls"]
+    settings, cards = chosen_setups(Settings.from_environment(AT_HOME), [*words, "--file", "sae", "--layout", "prisma"])
+    own = cards[settings.setup]
+    assert own.clip.repo == "openai/clip-vit-base-patch32" and own.dictionary.folder == tmp_path
+    assert (own.dictionary.file, own.layout, own.layer, own.scope) == ("sae", "prisma", 9, "cls")
+    assert not own.verified and "bundled" in cards
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--clip", "openai/clip-vit-base-patch32"],
+        ["--clip", "a/b", "--dictionary", "c/d"],
+        ["--clip", "not a repository", "--dictionary", "c/d", "--layer", "1"],
+        ["--clip", "a/b", "--dictionary", "c/d", "--layer", "1", "--file", "../../etc/passwd"],
+    ],
+)
+def test_half_a_setup_is_trouble(words: list[str]) -> None:
+    with pytest.raises(Trouble):
+        chosen_setups(Settings.from_environment(AT_HOME), words)
+
+
+def test_a_public_space_loads_nothing_but_its_catalog() -> None:
+    settings = Settings.from_environment(ON_A_SPACE)
+    with pytest.raises(Trouble, match="Space"):
+        chosen_setups(settings, ["--clip", "a/b", "--dictionary", "c/d", "--layer", "1"])
+    _, cards = chosen_setups(settings, [])
+    assert "bundled" in cards and settings.setup in cards
+    assert all(card.dictionary.repo for name, card in cards.items() if name != "bundled"), "no folder of a visitor's"
