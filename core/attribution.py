@@ -54,7 +54,7 @@ class Completeness:
 
     @property
     def gap(self) -> float:
-        """whole minus the sum of the parts: rounding, and for "integrated" the steps of the integral."""
+        """whole minus the sum of the parts: for "integrated" the steps of the integral, otherwise rounding alone."""
         return self.whole - self.components - sum(part or 0.0 for part in (self.error, self.bias, self.rest))
 
     @property
@@ -135,24 +135,22 @@ def attribute(
     """
     x = clip.place(trace.residual)
     f = trace.activations
-    decoded = dictionary.decode(f)  # [T, d]
     (value,), (gradient,) = target_gradients(clip, x[None], classifier, [target])
     if method == "gradient":
         pair = _pairs(f, gradient, dictionary)
         flow = (x * gradient).double().sum(-1)  # [T]
         scope = list(dictionary.tokens(f.n_tokens))
-        off = dictionary.bias_at(x)[scope]
-        bias = (off * gradient[scope]).double().sum().item()
-        missed = (((x - decoded)[scope] - off) * gradient[scope]).double().sum().item()
+        bias = (dictionary.bias_at(x)[scope] * gradient[scope]).double().sum().item()
+        components, inside = float(pair.sum()), flow[scope].sum().item()
         completeness = Completeness(
-            components=float(pair.sum()),
+            components=components,
             whole=flow.sum().item(),
-            error=missed,
+            error=inside - components - bias,  # <x - x_hat, g> without decoding x_hat
             bias=bias,
-            rest=flow.sum().item() - flow[scope].sum().item(),
+            rest=flow.sum().item() - inside,
         )
     else:
-        mean, without = _path(clip, x, decoded, classifier, target, n_steps)
+        mean, without = _path(clip, x, dictionary.decode(f), classifier, target, n_steps)
         pair = _pairs(f, mean, dictionary)
         completeness = Completeness(components=float(pair.sum()), whole=value.item() - without)
     component, first = np.unique(f.component, return_index=True)

@@ -11,6 +11,7 @@ called in two groups. The result equals the unsplit model's.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
@@ -163,11 +164,17 @@ class SplitClip:
             values = (values - mean) / std
         return values.contiguous()
 
+    def in_prefix(self) -> AbstractContextManager[object]:
+        """Within it, layers multiply in the precision of those up to L."""
+        if self.prefix == self.dtype:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.prefix)
+
     @torch.no_grad()
     def residual(self, pixels: Tensor) -> Tensor:
         """pixels [B, 3, S, S] -> x [B, T, d], the residual stream after layer L."""
         vision = self.model.vision_model
-        with torch.autocast(self.device.type, self.prefix, enabled=self.prefix != self.dtype):
+        with self.in_prefix():
             x = vision.pre_layrnorm(vision.embeddings(pixels))
             for layer in vision.encoder.layers[: self.layer + 1]:
                 x = layer(x, attention_mask=None)

@@ -83,6 +83,13 @@ class Activations(Record):
         return np.unique(self.component)
 
 
+def _nonzero(f: Tensor) -> Tensor:
+    """Where the flattened f is not 0, int64. On a CPU numpy finds that four times as fast as torch."""
+    if f.device.type != "cpu":
+        return f.flatten().nonzero()[:, 0]
+    return torch.from_numpy(np.flatnonzero(f.numpy() != 0))
+
+
 def blank_sae(config: SAEConfig) -> SAE:
     """The SAE that `config` describes, without numbers: its tensors have shapes only (torch's meta device)."""
     sae_class, _ = get_sae_class(config.architecture())

@@ -409,7 +409,7 @@ def _residuals(clip: SplitClip, crop: np.ndarray) -> dict[int, Tensor]:
     )
     found = {first: x[0]}
     for layer in range(first + 1, min(clip.layer + 2, clip.n_layers)):
-        with torch.autocast(clip.device.type, clip.prefix, enabled=clip.prefix != clip.dtype):
+        with clip.in_prefix():
             x = clip.model.vision_model.encoder.layers[layer](x, attention_mask=None)
         x = x.to(clip.dtype)
         found[layer] = x[0]
