@@ -115,7 +115,7 @@ def _pairs(activations: Activations, gradient: Tensor, dictionary: Dictionary) -
         part = slice(start, start + step)
         g = gradient[torch.as_tensor(activations.token[part], dtype=torch.long, device=gradient.device)]
         slope = (g * dictionary.directions(activations.component[part])).sum(-1)
-        parts.append(slope.double().cpu().numpy() * activations.value[part])
+        parts.append(slope.cpu().double().numpy() * activations.value[part])
     return np.concatenate(parts)
 
 
@@ -138,9 +138,9 @@ def attribute(
     (value,), (gradient,) = target_gradients(clip, x[None], classifier, [target])
     if method == "gradient":
         pair = _pairs(f, gradient, dictionary)
-        flow = (x * gradient).double().sum(-1)  # [T]
+        flow = (x * gradient).cpu().double().sum(-1)  # [T]
         scope = list(dictionary.tokens(f.n_tokens))
-        bias = (dictionary.bias_at(x)[scope] * gradient[scope]).double().sum().item()
+        bias = (dictionary.bias_at(x)[scope] * gradient[scope]).cpu().double().sum().item()
         components, inside = float(pair.sum()), flow[scope].sum().item()
         completeness = Completeness(
             components=components,
@@ -194,7 +194,7 @@ def _peaks(value: np.ndarray, first: np.ndarray) -> np.ndarray:
 
 
 def _energy(f: Activations, component: np.ndarray, first: np.ndarray, dictionary: Dictionary) -> np.ndarray:
-    norms = dictionary.directions(component).norm(dim=-1).double().cpu().numpy()
+    norms = dictionary.directions(component).norm(dim=-1).cpu().double().numpy()
     return (np.sqrt(_sums(f.value.astype(np.float64) ** 2, first)) * norms).astype(np.float32)
 
 
@@ -222,5 +222,5 @@ def measured_effects(
         edits = [Edit.of_suppressed([int(components[i])]) for i in part]
         steered = steer(x, trace.activations, edits, dictionary)
         y = target_values(clip, steered, classifier, target)
-        effects[part] = value - y.double().cpu().numpy()
+        effects[part] = value - y.cpu().double().numpy()
     return effects

@@ -166,7 +166,7 @@ class SplitClip:
 
     def in_prefix(self) -> AbstractContextManager[object]:
         """Within it, layers multiply in the precision of those up to L."""
-        if self.prefix == self.dtype:
+        if self.prefix == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.prefix)
 

@@ -69,7 +69,7 @@ def predict(
 ) -> Prediction:
     """Compare one image embedding [p] (any length) with the unit class vectors [C, p]. Softmax in float64."""
     z = torch.as_tensor(embedding).detach().to(classifier)
-    values = class_logits(z, classifier, logit_scale).double()
+    values = class_logits(z, classifier, logit_scale).cpu().double()
     return Prediction(
         classes=tuple(classes),
         logits=values.cpu().numpy().astype(np.float32),

@@ -70,7 +70,7 @@ def _components(edit: Edit) -> np.ndarray:
 
 def _norms(components: np.ndarray, dictionary: Dictionary) -> np.ndarray:
     """||v_j||, float64 [k]."""
-    return dictionary.directions(components).norm(dim=-1).double().cpu().numpy()
+    return dictionary.directions(components).norm(dim=-1).cpu().double().numpy()
 
 
 def _active(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Active:
@@ -294,10 +294,10 @@ def controls(
     _ask_for_a_lever(edit)
     rng = np.random.default_rng(seed)
     x, f = clip.place(trace.residual), trace.activations
-    before = target.of(logits(clip.place(trace.embedding), classifier, clip.logit_scale)).double()
+    before = target.of(logits(clip.place(trace.embedding), classifier, clip.logit_scale)).cpu().double()
 
     def effects(residuals: Tensor) -> np.ndarray:
-        after = target.of(_answers(clip, trace, residuals, classifier)).double()
+        after = target.of(_answers(clip, trace, residuals, classifier)).cpu().double()
         return (after - before).cpu().numpy().astype(np.float32)
 
     several = len(edit.levers) > 1
@@ -456,7 +456,7 @@ def missed(
     inside = slice(scope.start, scope.stop)
     x_hat = x.clone()
     x_hat[inside] = (dictionary.decode(trace.activations) + dictionary.bias_at(x))[inside]
-    seen, error = x[inside].double(), (x - x_hat)[inside].double()
+    seen, error = (part[inside].cpu().double() for part in (x, x - x_hat))
     spread = (seen - seen.mean(0)).square().sum().item()
     return Missed(
         explained_variance=1 - error.square().sum().item() / spread if len(scope) > 1 and spread else None,

@@ -99,7 +99,7 @@ class Question:
     def values(self, residuals: Tensor) -> np.ndarray:
         """y of each residual, [B, T, d] -> float64 [B], in logits."""
         batches = (target_values(self.clip, x, self.classifier, self.target) for x in residuals.split(_BATCH))
-        return torch.cat(list(batches)).double().cpu().numpy()
+        return torch.cat(list(batches)).cpu().double().numpy()
 
 
 # What each method predicts: a number for every active component, ascending, float [k]
@@ -136,7 +136,7 @@ def by_lens(question: Question) -> np.ndarray:
     toward = question.target.of(question.classifier.T)  # [p]
     read = (f.token == 0) | (question.dictionary.scope == "patches")
     written = np.bincount(which, weights=f.value * read, minlength=len(components))
-    return written * (seen @ toward).double().cpu().numpy()
+    return written * (seen @ toward).cpu().double().numpy()
 
 
 METHODS: Mapping[str, Callable[[Question], np.ndarray]] = MappingProxyType(

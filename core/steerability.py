@@ -74,7 +74,7 @@ def impulse(clip: SplitClip, trace: Trace, added: np.ndarray, directions: Tensor
     parts = [torch.zeros(0, len(vocabulary)).to(before)]
     for f, v in zip(clip.place(added).split(_BATCH), directions.split(_BATCH), strict=True):
         parts.append(logits(clip.finish(x + f[:, :, None] * v[:, None]), vocabulary, clip.logit_scale) - before)
-    return torch.cat(parts).double().cpu().numpy()
+    return torch.cat(parts).cpu().double().numpy()
 
 
 def steerability(
