@@ -26,11 +26,11 @@ from safetensors.torch import load_file, save_file
 class DictionaryRecipe:
     """Everything that decides what the dictionary training makes, but for the residuals."""
 
-    levels: tuple[int, ...] = (360, 640)
+    levels: tuple[int, ...] = (360, 800)
     """How many of the first components have to reconstruct alone; the last is the size of the dictionary."""
     k: int = 12
     """Components active at a token, on average over a batch."""
-    class_token_share: float = 0.4
+    class_token_share: float = 0.5
     """Share of a batch that is drawn from class tokens."""
     samples: int = 4_500_000
     """Tokens seen in all."""

@@ -31,8 +31,6 @@ from core.faithfulness_report import figure, tables
 from core.loading import load_setup
 
 ROOT = Path(__file__).parents[1]
-MISSED = {"back_to_truth_with_at_most_5"}
-"""The goal that the shipped weights miss; README says by how much."""
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +67,8 @@ def test_the_shipped_weights_score_what_the_report_says(fresh, committed):
         assert now[place] == pytest.approx(value, abs=slack), place
 
 
-def test_only_the_goals_known_to_be_missed_are_missed(committed):
-    assert {goal.path[-1] for goal in GOALS if not goal.met(committed)} == MISSED
+def test_every_goal_is_met(committed):
+    assert [goal.path[-1] for goal in GOALS if not goal.met(committed)] == []
 
 
 def test_readme_quotes_the_faithfulness_report():

@@ -59,7 +59,7 @@ DICTIONARY_PICTURES = 32_000
 class Recipe:
     """Everything that decides what the CLIP training makes, but for the machine's arithmetic."""
 
-    pictures: int = 300_000
+    pictures: int = 380_000
     """Training pictures in all, each seen once."""
     batch: int = 64
     """Pictures that are contrasted with each other."""
