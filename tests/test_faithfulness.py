@@ -40,7 +40,7 @@ from core.faithfulness import (
     report_pictures,
 )
 from core.faithfulness_report import NAMES, STYLES, figure, tables
-from core.loading import Setup, load_setup
+from core.loading import Setup
 from core.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
 from core.steering import Edit, Lever, steer
 from core.target import Target
@@ -480,19 +480,12 @@ def run(monkeypatch, *arguments):
     faithfulness.main()
 
 
-def test_the_command_on_a_folder_of_pictures(
-    monkeypatch, capsys, tmp_path, folder, clip_folder, dictionary_folder, setup
-):
-    catalog = tmp_path / "catalog.toml"
-    catalog.write_text(
-        f'[[setup]]\nname = "tiny"\ntitle = "Tiny"\nclip = "{clip_folder}"\ndictionary = "{dictionary_folder}"\n'
-        'layer = 1\nscope = "all"\nlicence = "MIT"\nnote = ""\n'
-    )
-    monkeypatch.setattr(faithfulness, "load_setup", partial(load_setup, catalog=catalog))
+def test_the_command_on_a_folder_of_pictures(monkeypatch, capsys, tmp_path, folder, setup):
+    monkeypatch.setattr(faithfulness, "load_setup", {"tiny": setup}.__getitem__)
     out = tmp_path / "out"
     run(monkeypatch, "--setup", "tiny", "--pictures", folder, "--classes", "dog, cat, owl", "--out", out)
     report = json.loads((out / "faithfulness.json").read_text())
-    assert report["setup"] == "tiny" and report["pictures"] == 2 and report["classes"] == ["dog", "cat", "owl"]
+    assert report["setup"] == setup.card.name and report["pictures"] == 2 and report["classes"] == ["dog", "cat", "owl"]
     assert "recovery" not in report and "steerability" not in report
     for method in NAMES:
         deletion, insertion = report["deletion"][method], report["insertion"][method]

@@ -10,10 +10,9 @@ from core.attribution import attribute
 from core.bundled import training
 from core.bundled.scenes import CLASSES
 from core.bundled.training import contrast, pace, reading_loss
-from core.catalog import Place, SetupCard
-from core.clip import TEMPLATES, text_classifier
+from core.clip import TEMPLATES, SplitClip, text_classifier
+from core.dictionary import Dictionary
 from core.dictionary_training import DictionaryRecipe
-from core.loading import load
 from core.target import Target
 from core.trace import trace_crops
 
@@ -31,11 +30,12 @@ def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
     assert all(torch.isfinite(value).all() for value in state["model"].values()) and sum(moved) > 100
     words = (out / "words.txt").read_text().split()
     assert set(CLASSES) <= set(words)
-    card = SetupCard("new", "New", Place(out / "clip"), Place(out / "dictionary"), training.LAYER, "all", "MIT", "")
-    setup = load(card)
-    trace = trace_crops(setup.clip, setup.dictionary, [setup.clip.crop(picture)])[0]
-    classifier = text_classifier(setup.clip, CLASSES, TEMPLATES["single"])
-    assert len(attribute(setup.clip, setup.dictionary, trace, classifier, Target(0, 1)).component) > 0
+    # The parts, and not a setup: after so short a training it would be refused.
+    clip = SplitClip.from_folder(out / "clip", training.LAYER)
+    dictionary = Dictionary.from_folder(out / "dictionary", "all")
+    trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
+    classifier = text_classifier(clip, CLASSES, TEMPLATES["single"])
+    assert len(attribute(clip, dictionary, trace, classifier, Target(0, 1)).component) > 0
     assert json.loads((out / "dictionary" / "cfg.json").read_text())["architecture"] == "jumprelu"
 
     monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "3072"])
