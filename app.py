@@ -337,21 +337,27 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
 
         # ---- listeners
 
+        def told_setup(html: str, busy: bool = False, failure: str = "") -> dict:
+            """What a loading replies. All of it every time: what a stream leaves out is emptied."""
+            return {said_setup: html, stop: gr.Button("Stop loading it", visible=busy), failed: failure}
+
         def change_setup(v: Visit, name: str, loads: Errands) -> Iterator[dict]:
             """Load a setup, telling how far that is. The visit goes on meanwhile, with the setup it has."""
             wanted_still = loads.begin()
-            told, failure = views.notice(), ""
+            news: tuple = (views.notice(),)
             try:
                 for step in shelf.bring(name):
                     if not wanted_still():
-                        return
+                        break
                     if isinstance(step, Loading):
-                        progress = views.loading(shelf.cards[name].title, step)
-                        yield {said_setup: progress, stop: gr.Button(visible=True), failed: ""}
+                        loads.news = (views.loading(shelf.cards[name].title, step), True)
+                        yield told_setup(*loads.news)
             except Trouble as trouble:
-                told = views.notice(f"{trouble} {shelf.cards[v.setup].title} stays.", tone="bad")
-                failure = name
-            yield {said_setup: told, stop: gr.Button(visible=False), failed: failure}
+                sentence = f"{trouble} {shelf.cards[v.setup].title} stays."
+                news = (views.notice(sentence, tone="bad"), False, name)
+            if wanted_still():
+                loads.news = news
+            yield told_setup(*loads.news)
 
         def move(v: Visit, name: str, failure: str, file: str | None) -> Any:
             """Ask the setup that was loaded, unless another was chosen meanwhile, which is on its way."""
@@ -371,7 +377,8 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             """Whoever presses stop no longer waits; when nobody does, the loading ends."""
             loads.begin()
             told = f"Stopped. {shelf.cards[v.setup].title} stays; what was downloaded is kept for the next time."
-            return {said_setup: views.notice(told), stop: gr.Button(visible=False), chosen: v.setup}
+            loads.news = (views.notice(told),)
+            return told_setup(*loads.news) | {chosen: v.setup}
 
         def picture_of(v: Visit, file: str | None) -> Path | str | np.ndarray:
             """The picture of a visit: the file, or, where that is gone, what the model saw of it."""
@@ -633,7 +640,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
         moved.then(measure, visit, [visit, cards], **every).then(
             prove, [visit, proved, errands, on_tab], evidence_parts, **proof
         )
-        stop.click(stay, [visit, loads], [said_setup, stop, chosen], **every)
+        stop.click(stay, [visit, loads], [said_setup, stop, failed, chosen], **every)
         upload.clear(gone, visit, said_picture, **every)
         compare.select(show_heats, visit, heats, **turn)
         which.input(show_dose, [answers, which], [said_dose, dose], **turn)

@@ -74,6 +74,9 @@ class Errands:
     def __init__(self) -> None:
         """Nothing is waited for."""
         self._latest = 0
+        self.news: Any = None
+        """What the latest errand last replied. An older one that ends after it has to reply the same: the page keeps
+        what comes last."""
 
     def begin(self) -> Callable[[], bool]:
         """Begin an errand. What it returns tells whether it is still wanted."""

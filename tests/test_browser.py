@@ -3,14 +3,22 @@
 Without Chromium these tests skip; with REQUIRE_BROWSER=1 they fail.
 """
 
+import dataclasses
+import itertools
 import os
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from core.catalog import SetupCard, read_catalog
+from core.loading import Loading, Setup, load
+from core.settings import Settings
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -440,3 +448,48 @@ def test_a_setup_that_cannot_be_loaded_leaves_everything_as_it_was(open_page: Op
         expect(page.locator("#said-setup")).to_contain_text("Bundled demo stays.")
         expect(page.locator("#chosen input")).to_have_value("Bundled demo")
         expect(page.locator("#panel .flip")).to_contain_text("Flipped")
+
+
+@pytest.fixture
+def slow_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, threading.Event]]:
+    """A page whose second setup downloads for as long as anybody waits; and whether that has ended."""
+    import app
+
+    ended = threading.Event()
+
+    def loader(card: SetupCard, *, tell: Callable[[Loading], None], **how: object) -> Setup:
+        try:
+            for megabyte in itertools.count() if card.name == "slow" else ():
+                tell(Loading("Downloading somewhere/else", megabyte * 10**6, 10**10, in_bytes=True))
+                time.sleep(0.1)
+        finally:
+            if card.name == "slow":
+                ended.set()
+        return load(card, tell=tell)
+
+    monkeypatch.setattr("core.settings.load", loader)
+    bundled = read_catalog()["bundled"]
+    slow = dataclasses.replace(bundled, name="slow", title="Slow", verified=False)
+    page = app.make_page(Settings.from_environment({}), {"bundled": bundled, "slow": slow})
+    _, url, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
+    yield url.rstrip("/"), ended
+    page.close()
+
+
+def test_a_loading_can_be_stopped(browser: Browser, slow_address: tuple[str, threading.Event]) -> None:
+    address, ended = slow_address
+    page = browser.new_page(viewport={"width": 390, "height": SIZES[390]})
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    page.locator("#panel .bar.best").wait_for()
+    choose_setup(page, "Slow · unverified")
+    expect(page.locator("#said-setup progress")).to_be_visible()
+    tab(page, "Attribution")  # meanwhile the page goes on
+    page.locator(".half.for .act[data-action=suppress]").first.click()
+    expect(page.locator("#panel .flip")).to_contain_text("Flipped")
+    page.get_by_role("button", name="Stop loading it").click()
+    expect(page.locator("#said-setup")).to_contain_text("Stopped. Bundled demo stays")
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#chosen input")).to_have_value("Bundled demo")
+    assert ended.wait(PATIENCE / 1000), "nobody waits any more, so it ends"
+    page.close()
