@@ -356,6 +356,7 @@ def report_pictures(setup: Setup, folder: Path, classes: Sequence[str], count: i
         questions.append(Question(setup.clip, setup.dictionary, classifier, trace, target))
     return {
         "setup": setup.card.name,
+        "commits": dict(setup.commits),
         "explained": "the predicted class's logit minus the runner-up's",
         "seed": SEED,
         "classes": list(classes),

@@ -124,10 +124,12 @@ class Hub:
         close_session()  # it had read the settings of proxies
 
     def commit(self, repo: str, revision: str = "main") -> str:
-        """The commit of a revision: made up, and another one whenever the files are others."""
+        """The commit of a revision: itself where it is one, else made up, and another whenever the files are others."""
         folder = self.repositories[repo][revision]
         state = [repo, *(f"{name} {_digests(*_key(path))[0]}" for name, path in _files(folder).items())]
         commit = hashlib.sha1("\n".join(state).encode()).hexdigest()
+        if re.fullmatch("[0-9a-f]{40}", revision):
+            commit = revision
         self._folders[repo, commit] = folder
         return commit
 
