@@ -18,22 +18,25 @@ if on_zero_gpu():
 import gradio as gr
 import numpy as np
 
-from core import charts, views
 from core import evidence_views as proofs
+from core import inquiry as inquiries
+from core import proving, views
 from core import visit as session
 from core.catalog import SetupCard, find
 from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.evidence import Response
+from core.faces import sheet
 from core.figures import picture_uri
+from core.gallery import Example, read_examples
+from core.inquiry import Inquiry, Pushed
 from core.loading import Loading, Shelf
 from core.pictures import read_picture
 from core.programs import Programs
 from core.prompts import parse_classes, parse_templates
-from core.references import Generalization
-from core.report import CUES, ceiling_words, read_report, repair_words
+from core.report import ceiling_words, read_report, repair_words
 from core.settings import Settings, chosen_setups, make_shelf
-from core.steering import Edit, Lever
+from core.steering import Edit
 from core.target import Target
 from core.visit import Errands, Subject, Visit
 from core.workbench import Workbench
@@ -41,9 +44,9 @@ from core.workbench import Workbench
 ASSETS = Path(__file__).parent / "assets"
 NOTHING = -1
 """The choice of no class in a list of classes."""
-NAME_THE_TAB = """(visit, proved, errands, tab) =>
-  [visit, proved, errands, document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim()]"""
-"""What a listener is told besides: which tab is open."""
+NAME_THE_TAB = """(...told) =>
+  [...told.slice(0, -1), document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim()]"""
+"""What a listener is told last: which tab is open."""
 EDITOR_SIDE = 640
 """Pixels of the longer side of a picture that is painted on."""
 
@@ -53,9 +56,9 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
 
     Every visitor chooses among the shelf's setups; `apology` says why the page does not open with another one.
     """
-    examples = json.loads((ASSETS / "examples" / "examples.json").read_text(encoding="utf-8"))
-    thumbs = [picture_uri(ASSETS / "examples" / f"{e['name']}.webp", 224) for e in examples]
-    by_name = {e["name"]: e for e in examples}
+    examples = read_examples()
+    thumbs = [picture_uri(e.file(), 224) for e in examples]
+    by_name = {e.name: e for e in examples}
     reports = {name: read_report(card.report) for name, card in shelf.cards.items()}
 
     def bench_of(v: Visit) -> Workbench:
@@ -64,23 +67,11 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
 
     # ---- pictures and words
 
-    def example_file(name: str) -> Path:
-        return ASSETS / "examples" / f"{name}.webp"
-
-    def subject_of(e: dict[str, Any], twin: bool = False) -> Subject:
-        caption = f"{e['sentence']} Here without it." if twin else e["sentence"]
-        return Subject(caption, e["name"], twin, not e["source"].startswith("rendered"))
-
-    def open_example(bench: Workbench, index: int, templates: tuple[str, ...]) -> Visit:
-        e = examples[index]
-        classes = tuple(e["classes"])
-        return session.start(bench, example_file(e["name"]), subject_of(e), classes, templates, e["truth"])
+    def open_example(bench: Workbench, e: Example, templates: tuple[str, ...]) -> Visit:
+        return session.start(bench, e.file(), session.subject_of(e), e.classes, templates, e.truth)
 
     def cue_of(v: Visit) -> str | None:
-        name = v.subject.example
-        if name is None or by_name[name]["twin"] is None:
-            return None
-        return next(cue for cue in CUES if cue in name.split("-"))
+        return None if v.subject.example is None else by_name[v.subject.example].cue
 
     def templates_of(wording: str, own: str) -> tuple[str, ...]:
         return parse_templates(own) if wording == "own" else TEMPLATES[wording]
@@ -94,7 +85,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 "What it says here shows how the levers work, not what CLIP sees.",
                 tone="warn",
             )
-        first_example = v.subject.example == examples[0]["name"] and not v.subject.twin
+        first_example = v.subject.example == examples[0].name and not v.subject.twin
         return views.notice(repair_words(reports[v.setup]) if first_example else "")
 
     def show_setup(v: Visit) -> str:
@@ -126,12 +117,20 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             views.Support("After", attribution.value, after),
         )
 
+    def show_cards(v: Visit) -> str:
+        return views.cards(v, inquiries.on_cards(bench_of(v), v))
+
+    def show_faces(v: Visit) -> str:
+        """The pictures on the cards: once, and not with every move of a lever."""
+        shown = inquiries.on_cards(bench_of(v), v)
+        return sheet(shot for face in shown.values() for shot in face.shots)
+
     def show_gone(v: Visit) -> str:
         """For an example with a twin: what the model says when the cue is really gone."""
         cue = cue_of(v)
         if cue is None or v.subject.twin:
             return proofs.section("When the cue is really gone", proofs.no_twin(v.subject.twin))
-        gone = session.without_cue(bench_of(v), v, example_file(by_name[str(v.subject.example)]["twin"]))
+        gone = session.without_cue(bench_of(v), v, by_name[str(v.subject.example)].file(twin=True))
         told = proofs.counterfactual(v, f"without the {cue}", gone, ceiling_words(reports[v.setup], cue))
         return proofs.section(f"When the {cue} is really gone", told)
 
@@ -151,19 +150,21 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
         return {"choices": class_choices(v, "(nothing)"), "value": value}
 
     def steering_title(v: Visit) -> str:
-        return f"Steering · {len(v.edit.levers)}" if v.edit.levers else "Steering"
+        return f"Steering · {v.edit.n_groups}" if v.edit.levers else "Steering"
 
     opening = shelf.get(opens_with)
-    first = session.measure(opening, open_example(opening, 0, TEMPLATES["single"]))
+    first = session.measure(opening, open_example(opening, examples[0], TEMPLATES["single"]))
     part: dict[str, Any] = {"padding": False, "apply_default_css": False, "js_on_load": None}
 
-    def widget(name: str, html: str, word: str | None = None) -> gr.HTML:
-        """HTML that listens. With a `word`, that is its value, for the page to write, and Python draws by a prop.
+    def widget(name: str, html: str, word: str | None = None, script: str | None = None) -> gr.HTML:
+        """HTML that listens, by the script of its name or another's.
+
+        With a `word`, that is its value, for the page to write, and Python draws by a prop.
 
         While its tab was never opened, a reply that leaves a component out would make it forget its props
         (though not its value), so replies always name those with a word: see `sorry`.
         """
-        js = (ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8")
+        js = (ASSETS / "widgets" / f"{script or name}.js").read_text(encoding="utf-8")
         own: dict[str, Any] = {"js_on_load": js, "elem_id": name, "padding": False, "apply_default_css": False}
         return gr.HTML(html, **own) if word is None else gr.HTML(word, html=html, html_template="${html}", **own)
 
@@ -195,7 +196,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 panel = widget("panel", show_panel(first))
             with gr.Column(scale=1, min_width=320, elem_id="main"):
                 about = gr.HTML(show_about(first), elem_id="about", elem_classes="said", **part)
-                with gr.Tabs(elem_id="tabs"):
+                with gr.Tabs(elem_id="tabs") as tabs:
                     with gr.Tab("Image", id="image", render_children=True) as image:
                         gallery = widget("gallery", views.gallery(examples, thumbs, first.subject.example))
                         with gr.Row(equal_height=False):
@@ -238,7 +239,25 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                             )
                         said_target = said("said-target")
                         target = gr.HTML(show_target(first), elem_id="target", **part)
-                        cards = widget("cards", views.cards(first))
+                        faces = gr.HTML(show_faces(first), elem_id="cards-sheet", **part)
+                        cards = widget("cards", show_cards(first))
+                        look = widget("look", inquiries.show_look(opening, first))
+                    with gr.Tab("Components", id="components", render_children=True) as components:
+                        with gr.Row(elem_id="search", visible=opening.index is not None) as searching:
+                            words_for = gr.Textbox(
+                                label="Find components by words", placeholder="written text", elem_id="words-for",
+                                submit_btn="Search", scale=3, min_width=260,
+                            )  # fmt: skip
+                            picture_for = gr.File(
+                                label="or by a picture", file_types=["image"], height=132, elem_id="picture-for",
+                                scale=2, min_width=220,
+                            )  # fmt: skip
+                        said_search = said("said-search")
+                        found_faces = gr.HTML(elem_id="found-sheet", **part)
+                        page_faces = gr.HTML(elem_id="component-sheet", **part)
+                        found = widget("found", inquiries.show_found(opening, first, Inquiry()), script="cards")
+                        page = widget("component", inquiries.show_page(opening, first, Inquiry(), None), script="cards")
+                        inquired, pushed = gr.State(Inquiry()), gr.State(None)
                     with gr.Tab(steering_title(first), id="steering", render_children=True) as steering:
                         history = widget("history", views.history(first))
                         said_levers = said("said-levers")
@@ -275,20 +294,21 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                             own_gone = gr.HTML(elem_id="own-gone", **part)
                         lacking = gr.HTML(elem_id="lacking", **part)
                         proved, answers, errands = gr.State(None), gr.State([]), gr.State(Errands())
+                        inquiring = gr.State(Errands())
                         loads, failed = gr.State(Errands()), gr.State("")
                         on_tab = gr.Textbox(visible=False)
         gr.HTML(views.foot(), elem_id="foot", **part)
 
         # ---- replies: what follows a change
 
-        notices = [said_picture, said_classes, said_target, said_levers]
+        notices = [said_picture, said_classes, said_target, said_levers, said_search]
 
         def answer(v: Visit) -> dict:
             """What follows every change of the edit. (Heatmaps after the edit wait until their tab is opened.)"""
             return {
                 visit: v,
                 panel: show_panel(v),
-                cards: views.cards(v),
+                cards: show_cards(v),
                 chart: views.chart(v),
                 table: views.table(v.comparison),
                 history: views.history(v),
@@ -310,7 +330,9 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 wanted: gr.Dropdown(**wanted_list(v)),
                 against: gr.Dropdown(**against_list(v)),
                 heats: show_heats(v),
-            } | widgets(v)  # fmt: skip
+                faces: show_faces(v),
+                look: inquiries.show_look(bench_of(v), v),
+            } | widgets(v)
 
         def picture(v: Visit) -> dict:
             """Another picture or other classes."""
@@ -324,7 +346,12 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
 
         def other_setup(v: Visit) -> dict:
             """Another setup, asked the same about the same picture."""
-            return other_picture(v) | {setup_line: show_setup_line(v), setup_page: show_setup(v)}
+            has_index = bench_of(v).index is not None
+            return other_picture(v) | {
+                setup_line: show_setup_line(v),
+                setup_page: show_setup(v),
+                searching: gr.Row(visible=has_index),
+            }
 
         def other_picture(v: Visit) -> dict:
             """Another picture: what was painted on the old one goes with it."""
@@ -383,8 +410,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
         def picture_of(v: Visit, file: str | None) -> Path | str | np.ndarray:
             """The picture of a visit: the file, or, where that is gone, what the model saw of it."""
             if v.subject.example is not None:
-                e = by_name[v.subject.example]
-                return example_file(e["twin"] if v.subject.twin else e["name"])
+                return by_name[v.subject.example].file(v.subject.twin)
             if file is not None:
                 try:
                     read_picture(file)
@@ -394,7 +420,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             return v.trace.crop
 
         def choose(v: Visit, event: gr.EventData) -> dict:
-            v = session.after(v, open_example(bench_of(v), int(event.example), v.templates))
+            v = session.after(v, open_example(bench_of(v), examples[int(event.example)], v.templates))
             return other_picture(v) | {classes: "\n".join(v.classes), upload: None}
 
         def bring(v: Visit, file: str | None, text: str, how: str, own_text: str) -> dict:
@@ -415,10 +441,10 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             return {said_picture: views.notice(f"The picture looked at stays: {v.subject.caption}")}
 
         def twin(v: Visit, event: gr.EventData) -> dict:
-            e = by_name[v.subject.example or examples[0]["name"]]
-            without = bool(event.on) and e["twin"] is not None
-            name = e["twin"] if without else e["name"]
-            return other_picture(session.look_at(bench_of(v), v, example_file(name), subject_of(e, without)))
+            e = by_name[v.subject.example or examples[0].name]
+            without = bool(event.on) and e.twin is not None
+            subject = session.subject_of(e, without)
+            return other_picture(session.look_at(bench_of(v), v, e.file(without), subject))
 
         def reclassify(v: Visit, text: str, how: str, own_text: str, should_be: str | None) -> dict:
             shown = {own: gr.Textbox(visible=how == "own")}
@@ -441,16 +467,49 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             if v.agreement is not None:
                 return gr.skip()
             v = session.measure(bench_of(v), v)
-            return {visit: v, cards: views.cards(v)}
+            return {visit: v, cards: show_cards(v)}
 
-        def press(v: Visit, event: gr.EventData) -> dict:
+        def press(v: Visit, i: Inquiry, known: Pushed | None, event: gr.EventData) -> dict:
+            """A press on a component, wherever it is shown."""
             component = int(event.component)
-            lever = Lever(component) if event.action == "suppress" else Lever(component, "scale", 2.0)
+            if event.action == "open":
+                i = inquiries.open_page(v, i, component)
+                told = inquiries.show_page(bench_of(v), v, i, known)
+                drawn = inquiries.page_faces(bench_of(v), v, i)
+                return {inquired: i, page: told, page_faces: drawn, tabs: gr.Tabs(selected="components")}
             try:
-                v = session.change(bench_of(v), v, v.edit.pull(lever) if event.on else v.edit.release(component))
+                v = session.press(bench_of(v), v, component, event.action, bool(event.on))
             except Trouble as trouble:
-                return sorry(v, said_target, trouble)
+                return sorry(v, said_target, trouble) | {said_search: views.notice(str(trouble), tone="bad")}
             return answer(v) | widgets(v)
+
+        def search(v: Visit, i: Inquiry, text: str, file: str | None) -> dict:
+            """The components that match words, or a picture where one was dropped."""
+            try:
+                i = inquiries.search(bench_of(v), v, i, text, file)
+            except Trouble as trouble:
+                return {said_search: views.notice(str(trouble), tone="bad")}
+            return {
+                inquired: i,
+                found: inquiries.show_found(bench_of(v), v, i),
+                found_faces: inquiries.found_faces(bench_of(v), v, i),
+                said_search: views.notice(),
+            }
+
+        def inquire(v: Visit, i: Inquiry, known: Pushed | None, asked_last: Errands, tab: str) -> Iterator[dict]:
+            """What components do in the present picture, where that is in sight; what one pushes is measured last."""
+            wanted_still = asked_last.begin()
+            if tab != "Components":
+                return
+            bench = bench_of(v)
+            yield {
+                found: inquiries.show_found(bench, v, i), page: inquiries.show_page(bench, v, i, known), pushed: known
+            }  # fmt: skip
+            if not inquiries.unmeasured(bench, v, i, known):
+                return
+            known = inquiries.measure(bench, v, i)
+            if wanted_still():
+                yield {pushed: known, page: inquiries.show_page(bench, v, i, known)}
 
         def pull(v: Visit, word: str) -> dict:
             wish = json.loads(word)
@@ -507,62 +566,25 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             key = (v.setup, v.revision, v.subject, v.classes, v.templates, v.truth, v.target, v.edit)
             if tab != "Evidence" or key == already:
                 return
-            for part_of_it in prove_all(v):
+            yield {proved: None}
+            for told in proving.prove(bench_of(v), v, show_gone(v)):
                 if not wanted_still():
                     return
-                yield part_of_it
+                yield shown(told)
             yield {proved: key}
 
-        def prove_all(v: Visit) -> Iterator[dict]:
-            asked, levers_pulled = (v.trace, v.classes, v.templates), bool(v.edit.levers)
-            yield {
-                proved: None,
-                summary: proofs.headline(v) if levers_pulled else proofs.no_edit(),
-                tried: gr.Row(visible=levers_pulled),
-                said_chance: proofs.heading("More than chance?") + proofs.waiting("Trying random edits of this size"),
-                said_dose: proofs.heading("Strength"),
-                chance: None, dose: None, answers: [], which: gr.Dropdown(visible=False),
-                ripple: "", elsewhere: "", own_gone: "",
-                really: show_gone(v),
-                lacking: proofs.section("What the SAE misses", proofs.missed_words(bench_of(v).missed(*asked))),
-            }  # fmt: skip
-            if levers_pulled:
-                yield from prove_edit(v)
-
-        def prove_edit(v: Visit) -> Iterator[dict]:
-            asked, bench = (v.trace, v.classes, v.templates), bench_of(v)
-            for controls in bench.controls(*asked, v.target, v.edit):
-                yield {chance: charts.chance(controls)}
-            yield {
-                summary: proofs.headline(v, controls),
-                said_chance: proofs.heading("More than chance?") + proofs.chance_words(controls),
+        def shown(told: Mapping[str, Any]) -> dict:
+            """What the parts of the tab are to show, as Gradio wants to hear it."""
+            as_update = {
+                "tried": lambda pulled: gr.Row(visible=pulled),
+                "which": lambda names: gr.Dropdown(
+                    [(n, k) for k, n in enumerate(names)], value=0, visible=len(names) > 1
+                ),
             }
-            found = []
-            for response in bench.responses(*asked, v.target, v.edit):
-                found.append(response)
-                if len(found) == 1:
-                    yield show_dose([(v, response)], 0)
-            names = [("all levers together", 0), *((f"#{r.component} alone", k) for k, r in enumerate(found) if k)]
-            yield {
-                answers: [(v, response) for response in found],
-                which: gr.Dropdown(names, value=0, visible=len(found) > 1),
-            }
-            rippled = bench.ripple(*asked, v.target, v.edit)
-            shifted = bench.shifted(*asked, v.attribution, v.edit)
-            yield {
-                summary: proofs.headline(v, controls, rippled),
-                ripple: proofs.section("What else changed", proofs.ripples(rippled, shifted)),
-            }
-            for step in bench.elsewhere(v.edit):
-                told = proofs.elsewhere(step) if isinstance(step, Generalization) else proofs.waiting(*step)
-                yield {elsewhere: proofs.section("On other pictures", told)}
+            return {evidence_parts[name]: as_update.get(name, lambda same: same)(value) for name, value in told.items()}
 
         def show_dose(found: list[tuple[Visit, Response]], k: int) -> dict:
-            v, response = found[k]
-            return {
-                said_dose: proofs.heading("Strength") + proofs.dose_words(response, v.classes),
-                dose: charts.dose(response, v.classes, v.target, v.edit),
-            }
+            return shown(proving.show_dose(*found[k]))
 
         def lend(v: Visit, file: str | None) -> np.ndarray:
             """The picture, to be painted on."""
@@ -591,15 +613,19 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         turn = private | {"concurrency_id": "visit", "concurrency_limit": 1}
         long = private | {"concurrency_id": "evidence", "concurrency_limit": 4}
-        evidence_parts = [proved, summary, tried, said_chance, chance, said_dose, which, dose, answers]
-        evidence_parts += [ripple, elsewhere, really, own_gone, lacking]
+        evidence_parts = {
+            "summary": summary, "tried": tried, "said_chance": said_chance, "chance": chance, "said_dose": said_dose,
+            "which": which, "dose": dose, "answers": answers, "ripple": ripple, "elsewhere": elsewhere,
+            "really": really, "own_gone": own_gone, "lacking": lacking,
+        }  # fmt: skip
+        proof_parts = [proved, *evidence_parts.values()]
         finding = finder.find(find, visit, finder, **long)
         every = turn | {"trigger_mode": "multiple"}  # every press counts, in order
         latest = turn | {"trigger_mode": "always_last"}  # only the latest counts, read from the widget's value
         slow = every | {"show_progress": "minimal", "show_progress_on": [panel]}
         another = slow | {"cancels": [finding]}  # an edit is found for one picture among its classes
         follow = [visit, panel, cards, chart, table, history, steering, *notices]
-        ask = [target, wanted, against, levers, patches, heats]
+        ask = [target, wanted, against, levers, patches, heats, faces, look]
         all_parts = [*follow, *ask, about, gallery, truth, words, finder]
         fresh_parts = [*all_parts, editor, own_gone, own_twin]
         asked_for = [classes, wording, own]
@@ -616,9 +642,19 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
         ]  # fmt: skip
         for asked in questions:
             asked.then(measure, visit, [visit, cards], **every)
+        pressed = [
+            place.act(
+                press, [visit, inquired, pushed], [*follow, levers, patches, inquired, page, page_faces, tabs], **every
+            )
+            for place in (cards, look, found, page)
+        ]
+        gr.on(
+            [words_for.submit, picture_for.upload, picture_for.clear],
+            search, [visit, inquired, words_for, picture_for], [inquired, found, found_faces, said_search], **slow,
+        )  # fmt: skip
         changes = [
             *questions,
-            cards.act(press, visit, [*follow, levers, patches], **every),
+            *pressed,
             levers.pull(pull, [visit, levers], [*follow, levers], **latest),
             patches.pick(pick, [visit, patches], follow, **latest),
             history.step(step, visit, [*follow, levers, patches], **every),
@@ -626,20 +662,28 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
         ]
         proof: dict[str, Any] = {"js": NAME_THE_TAB, "trigger_mode": "multiple"} | long
         # Another tab ends what nobody looks at any more.
-        opened = [tab.select for tab in (image, attribution, steering, compare, evidence)]
-        for ask_for_proof in (*opened, *(change.then for change in changes)):
-            ask_for_proof(prove, [visit, proved, errands, on_tab], evidence_parts, **proof)
+        opened = [tab.select for tab in (image, attribution, components, steering, compare, evidence)]
+
+        def follow_up(after: Any) -> None:
+            """What is told besides, where its tab is in sight."""
+            after(prove, [visit, proved, errands, on_tab], proof_parts, **proof)
+            after(inquire, [visit, inquired, pushed, inquiring, on_tab], [found, page, pushed], **proof)
+
+        for after in (*opened, *(change.then for change in changes)):
+            follow_up(after)
         # The list itself is no output here: between the steps of a stream it would be emptied.
         loading = chosen.input(
             change_setup, [visit, chosen, loads], [said_setup, stop, failed],
             trigger_mode="multiple", concurrency_id="setups", concurrency_limit=32, **private,
         )  # fmt: skip
         moved = loading.then(
-            move, [visit, chosen, failed, upload], [*fresh_parts, setup_line, setup_page, said_setup, chosen], **another
+            move,
+            [visit, chosen, failed, upload],
+            [*fresh_parts, setup_line, setup_page, said_setup, chosen, searching],
+            **another,
         )
-        moved.then(measure, visit, [visit, cards], **every).then(
-            prove, [visit, proved, errands, on_tab], evidence_parts, **proof
-        )
+        measured = moved.then(measure, visit, [visit, cards], **every)
+        follow_up(measured.then)
         stop.click(stay, [visit, loads], [said_setup, stop, failed, chosen], **every)
         upload.clear(gone, visit, said_picture, **every)
         compare.select(show_heats, visit, heats, **turn)
@@ -658,10 +702,12 @@ def endpoints(shelf: Shelf[Workbench], opens_with: str) -> None:
     `gr.File` accepts only what was uploaded.
     """
     file = gr.File(visible=False, label="picture")
-    text, wanted, against, name = (
-        gr.Textbox("", visible=False, label=label) for label in ("classes", "wanted", "against", "setup")
+    text, wanted, against, words, name = (
+        gr.Textbox("", visible=False, label=label) for label in ("classes", "wanted", "against", "words", "setup")
     )
-    number = gr.Number(10, visible=False, label="shown", precision=0)
+    number, which = (
+        gr.Number(value, visible=False, label=label, precision=0) for value, label in ((10, "shown"), (0, "component"))
+    )
     levers, tokens, found = (gr.JSON(visible=False, label=label) for label in ("levers", "tokens", "answer"))
 
     ask = Programs(shelf, opens_with)
@@ -685,10 +731,22 @@ def endpoints(shelf: Shelf[Workbench], opens_with: str) -> None:
         with told():
             return ask.steer(picture, classes, levers, tokens, setup)
 
+    def component(component: int | None, classes: str, setup: str) -> dict:
+        """What a component fires for: reference pictures, label guesses, neighbours, family, what it pushes."""
+        with told():
+            return ask.component(component, classes, setup)
+
+    def search(words: str, picture: str | None, shown: int | None, setup: str) -> dict:
+        """The components whose reference pictures fit words, or a picture where there are no words."""
+        with told():
+            return ask.search(words, picture, shown, setup)
+
     limits: dict[str, Any] = {"concurrency_id": "programs", "concurrency_limit": 1}
     gr.on([], setups, None, found, api_name="setups", **limits)
     gr.on([], predict, [file, text, name], found, api_name="predict", **limits)
     gr.on([], attribute, [file, text, wanted, against, number, name], found, api_name="attribute", **limits)
+    gr.on([], component, [which, text, name], found, api_name="component", **limits)
+    gr.on([], search, [words, file, number, name], found, api_name="search", **limits)
     gr.on([], steer, [file, text, levers, tokens, name], found, api_name="steer", **limits)
 
 

@@ -19,6 +19,7 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     [verified = true]                           # whether somebody has loaded it from where it is published
     [words = "bundled/words.txt"]               # all words it was trained with, one a line
     [report = "bundled/report.json"]            # how it scored on scenes with planted shortcuts
+    [index = { folder = "bundled/index" }]      # its concept index (see core/concept_index.py), placed like the CLIP
 """
 
 import re
@@ -116,6 +117,8 @@ class SetupCard:
     """Every word its texts had in training, in lower case; None when that is practically any word."""
     report: Path | None = None
     """How it scored on scenes with planted shortcuts; None where that is not known."""
+    index: Place | None = None
+    """Its concept index; None where nobody has built one."""
 
     @property
     def downloads(self) -> bool:
@@ -148,7 +151,7 @@ def find(cards: Mapping[str, SetupCard], name: str) -> SetupCard:
 def _card(table: dict[str, Any], folder: Path) -> SetupCard:
     name = table.get("name", "without a name")
     try:
-        words, report = table.pop("words", None), table.pop("report", None)
+        words, report, index = (table.pop(part, None) for part in ("words", "report", "index"))
         clip, dictionary = (_place(table.pop(part), folder) for part in ("clip", "dictionary"))
         published = Published(**table.pop("published", {}))
         known = None if words is None else (folder / words).read_text(encoding="utf-8").lower().split()
@@ -159,6 +162,7 @@ def _card(table: dict[str, Any], folder: Path) -> SetupCard:
             published=published,
             knows=None if known is None else frozenset(known),
             report=None if report is None else folder / report,
+            index=None if index is None else _place(index, folder),
         )
     except (KeyError, TypeError) as error:
         raise Trouble(f"The setup {name!r} in the catalog lacks or misnames an entry: {error}.") from error

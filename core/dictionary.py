@@ -181,13 +181,14 @@ class Dictionary:
         """x [..., T, d] -> f [..., T, m], dense, 0 outside the scope."""
         scope = self.tokens(residual.shape[-2])
         if len(scope) == residual.shape[-2]:
-            return self._encode(residual)
+            return self.encode_seen(residual)
         f = residual.new_zeros(*residual.shape[:-1], self.n_components)
-        f[..., scope.start : scope.stop, :] = self._encode(residual[..., scope.start : scope.stop, :])
+        f[..., scope.start : scope.stop, :] = self.encode_seen(residual[..., scope.start : scope.stop, :])
         return f
 
-    def _encode(self, seen: Tensor) -> Tensor:
-        """Tokens in scope [..., d] -> f [..., m], such that f W_dec is in the units of x."""
+    @torch.no_grad()
+    def encode_seen(self, seen: Tensor) -> Tensor:
+        """Tokens in scope [..., d], whichever they are -> f [..., m], such that f W_dec is in the units of x."""
         if self.normalisation == "none":
             return self.sae.encode(seen)
         standard, _, spread = self._standard(seen)
@@ -208,7 +209,7 @@ class Dictionary:
         step = max(1, _CHUNK // self.n_components)
         found = []
         for start in range(scope.start, scope.stop, step):
-            f = self._encode(residual[start : min(start + step, scope.stop)])
+            f = self.encode_seen(residual[start : min(start + step, scope.stop)])
             where = f.nonzero(as_tuple=True)
             found.append((where[0] + start, where[1], f[where]))
         token, component, value = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))

@@ -365,7 +365,7 @@ class Response(Record):
     """What the model says at every dose of an edit."""
 
     component: int | None
-    """The component whose lever acts alone, or None for the whole edit."""
+    """The component whose lever acts alone, of a family the first, or None for the whole edit."""
     before: float
     """y of the picture without any edit, in logits."""
     logits_before: np.ndarray
@@ -407,13 +407,14 @@ def responses(
 ) -> Iterator[Response]:
     """The whole edit at all `DOSES`, then each of its levers alone if there are several, in their order.
 
-    Against unit class vectors [C, p]. Raises Trouble for an empty edit, for a target that is not among the classes, and
-    as `steering.shift`.
+    A family, whose levers are moved as one, counts as one lever. The answers are against unit class
+    vectors [C, p]. Raises Trouble for an empty edit, for a target that is not among the classes, and as
+    `steering.shift`.
     """
     _ask_for_a_lever(edit)
     x = clip.place(trace.residual)
     plain = logits(clip.place(trace.embedding), classifier, clip.logit_scale)
-    parts = [Edit((lever,), edit.tokens) for lever in edit.levers]
+    parts = [Edit(group, edit.tokens) for group in edit.groups()]
     for part in [edit, *parts] if len(parts) > 1 else [edit]:
         steered = steer(x, trace.activations, [dosed(part, dose) for dose in DOSES], dictionary)
         answers = _answers(clip, trace, steered, classifier)

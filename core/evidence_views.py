@@ -8,14 +8,17 @@ from .comparison import Prediction
 from .evidence import Controls, Missed, Response
 from .figures import picture_uri
 from .finder import Search
+from .markup import count, escaped, flag, percent, sign, signed
 from .references import Generalization
 from .ripple import Ripple, Shifted
 from .steering import Edit, Lever
-from .views import count, escaped, flag, percent, sign, signed, target_words, tokens_words
+from .views import target_words, tokens_words
 from .visit import Gone, Visit
 
 MOVED = 6
 """Concepts shown in each direction."""
+NAMED = 6
+"""Components listed by number; of more, the rest are counted."""
 ENOUGH = 19
 """Controls that a verdict takes: with fewer, no effect can be beyond chance at p = 0.05."""
 KIND_WORDS = {"clean": "no cue", "attacked": "a conflicting note", "stamped": "the stamp", "flooded": "water"}
@@ -53,19 +56,27 @@ def no_edit() -> str:
  Here you then see whether it does more than chance, what else it changes, and whether it holds elsewhere.</p>"""
 
 
-def lever_words(lever: Lever) -> str:
-    """A lever in words."""
+def lever_words(group: Sequence[Lever]) -> str:
+    """A lever, or those of a family, in words."""
+    lever, who = group[0], group_words(group)
     if lever.operation == "suppress":
-        return f"suppress #{lever.component}"
+        return f"suppress {who}"
     if lever.operation == "scale":
-        return f"#{lever.component} × {lever.strength:g}"
-    return f"set #{lever.component} to {lever.strength:g}"
+        return f"{who} × {lever.strength:g}"
+    return f"set {who} to {lever.strength:g}"
+
+
+def group_words(group: Sequence[Lever]) -> str:
+    """What a lever is on."""
+    if len(group) == 1:
+        return f"#{group[0].component}"
+    return f"#{group[0].family} and its family ({count(len(group), 'component')})"
 
 
 def headline(visit: Visit, controls: Controls | None = None, ripple: Ripple | None = None) -> str:
     """The edit, and three numbers about it: effect, chance, selectivity. None: not computed yet."""
     rows, columns = visit.trace.grid
-    done = ", ".join(map(lever_words, visit.edit.levers))
+    done = ", ".join(map(lever_words, visit.edit.groups()))
     effect, tone, words, how = "…", "", "…", "the same done to random components"
     if controls is not None:
         effect = f"{signed(controls.effect)} <small>logits</small>"
@@ -104,7 +115,8 @@ def selectivity_words(ripple: Ripple) -> str:
 def chance_words(controls: Controls) -> str:
     """What the chart of the controls says."""
     _, words, _ = verdict(controls)
-    rival = ", ".join(f"#{lever.component}" for lever in controls.rival_edit.levers)
+    named = [f"#{lever.component}" for lever in controls.rival_edit.levers]
+    rival = ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
     moved = f"it by {_range(controls.random)}" if len(controls.random) else "nothing: there is none"
     theirs = ""
     if controls.energy is not None:

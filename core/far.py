@@ -25,12 +25,12 @@ from .steering import Edit
 from .trace import Trace
 from .workbench import Step, Workbench
 
-LONG = frozenset({"trace", "measure", "missed"})
+LONG = frozenset({"trace", "measure", "missed", "pushes"})
 """Questions with one answer that are answered on the GPU."""
 LONG_IN_STEPS = frozenset({"controls", "responses", "search", "elsewhere"})
 """Questions answered in steps that are."""
 
-_PASSES = {"trace": 3.0, "missed": 3.0, "controls": 110.0, "search": 400.0, "elsewhere": 900.0}
+_PASSES = {"trace": 3.0, "missed": 3.0, "pushes": 20.0, "controls": 110.0, "search": 400.0, "elsewhere": 900.0}
 """About how many pictures' worth of the vision tower a question costs."""
 _START = 8.0
 """Seconds for a fresh process to get the models onto the GPU."""
@@ -77,7 +77,7 @@ def seconds(question: Question) -> int:
     if question.name == "measure":
         passes = len(last)  # components
     elif question.name == "responses":
-        passes = len(DOSES) * (1 + len(last.levers))
+        passes = len(DOSES) * (1 + last.n_groups)
     return int(np.ceil(_START + _PASS * passes))
 
 
@@ -143,6 +143,10 @@ class Far(Workbench):
     def missed(self, *asked: Any) -> Any:
         """As `Workbench.missed`, elsewhere."""
         return self._one("missed", *asked)
+
+    def pushes(self, *asked: Any) -> Any:
+        """As `Workbench.pushes`, elsewhere."""
+        return self._one("pushes", *asked)
 
     def controls(self, *asked: Any) -> Iterator[Any]:
         """As `Workbench.controls`, elsewhere."""

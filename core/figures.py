@@ -30,7 +30,26 @@ def heat_uri(heat: np.ndarray, peak: float | None = None) -> str:
     return _uri(Image.fromarray(rgba), "PNG", optimize=True)
 
 
+def mask_uri(region: np.ndarray) -> str:
+    """float [rows, columns], 0 to 1 -> a PNG of a pixel per patch (about 100 bytes) whose opacity is the region.
+
+    As a CSS mask it lights what lies in the region.
+    """
+    opacity = np.clip(region, 0, 1) ** 0.7 * 255
+    flat = np.stack([np.zeros_like(opacity), opacity], axis=-1)
+    return _uri(Image.fromarray(flat.round().astype(np.uint8)), "PNG", optimize=True)
+
+
+def webp_uri(file: bytes) -> str:
+    """A WebP file, as it is."""
+    return _data_uri(file, "WEBP")
+
+
 def _uri(picture: Image.Image, kind: str, **options: object) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return _data_uri(buffer.getvalue(), kind)
+
+
+def _data_uri(file: bytes, kind: str) -> str:
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file).decode()}"

@@ -11,10 +11,8 @@ these figures tell a wrong layer, a missing normalisation or damaged weights fro
 replace the figures that a release states over millions of tokens, which stand beside them.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,9 +22,8 @@ from torch import Tensor
 from .catalog import Published, SetupCard
 from .clip import TEMPLATES, SplitClip, logits, text_classifier
 from .dictionary import Dictionary
+from .gallery import read_examples
 from .pictures import read_picture
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 LEAST_EXPLAINED = 0.3
 """Explained variance below which a dictionary is refused.
@@ -194,10 +191,9 @@ class Health:
 def example_samples() -> tuple[Sample, ...]:
     """The example pictures, each followed by its twin (the same scene without its cue) where it has one."""
     found = []
-    for example in json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8")):
-        for name in filter(None, (example["name"], example["twin"])):
-            picture = read_picture(EXAMPLES / f"{name}.webp")
-            found.append(Sample(picture, tuple(example["classes"]), example["truth"]))
+    for example in read_examples():
+        for twin in (False, True) if example.twin else (False,):
+            found.append(Sample(read_picture(example.file(twin)), example.classes, example.truth))
     return tuple(found)
 
 

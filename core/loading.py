@@ -4,7 +4,8 @@
    with the card. Of several formulas that the file may have been trained with, the one that reconstructs the example
    pictures best is taken, and the figures of all are kept.
 2. Every setup is checked on the example pictures (`core.health`); a bad one is refused with its numbers.
-3. A `Shelf` keeps loaded setups for all visitors: whoever asks for one that is being loaded waits for the same load and
+3. Where its catalog names a concept index, that is read too. A setup works without one, and says why there is none.
+4. A `Shelf` keeps loaded setups for all visitors: whoever asks for one that is being loaded waits for the same load and
    sees how far it is. What was not used for longest leaves when the memory is needed.
 
 Whatever goes wrong is a Trouble with a sentence; it is not remembered, so that asking again tries again.
@@ -24,9 +25,11 @@ from typing import Generic, Protocol, TypeVar, cast
 import torch
 from transformers import CLIPConfig, CLIPModel
 
+from . import concept_index
 from .catalog import CATALOG, SetupCard, find, read_catalog
 from .checkpoints import Reading, files_of, read_checkpoint
 from .clip import SplitClip
+from .concept_index import ConceptIndex
 from .dictionary import Dictionary
 from .errors import Trouble
 from .health import Health, check_each, example_samples, refusal
@@ -77,11 +80,15 @@ class Setup:
     """Where its file does not tell the formula: the explained variance (as in `Health`) of each that was tried."""
     health: Health | None = None
     """How it did on the example pictures; None for one that was put together by hand."""
+    index: ConceptIndex | None = None
+    """What its components fire for; None without a concept index."""
+    index_trouble: str = ""
+    """Why its concept index cannot be used; empty where there is one, or none was named."""
 
     @property
     def n_bytes(self) -> int:
-        """What the weights take in memory."""
-        return self.clip.n_bytes + self.dictionary.n_bytes
+        """What the weights and the concept index take in memory."""
+        return self.clip.n_bytes + self.dictionary.n_bytes + (0 if self.index is None else self.index.n_bytes)
 
     def to(self, device: str) -> "Setup":
         """The same on another device; what is there already is not copied."""
@@ -147,17 +154,38 @@ def _loaded(card: SetupCard, device: str, prefix: torch.dtype, tell: Tell) -> Se
     best = explained.index(max(explained))
     if (refused := refusal(healths[best], card)) is not None:
         raise Trouble(refused)
-    commits = {"clip": clip_fetched.commit, "dictionary": fetched.commit}
+    commits = {
+        part: commit
+        for part, commit in (("clip", clip_fetched.commit), ("dictionary", fetched.commit))
+        if commit is not None
+    }
+    index, trouble = _index(card, commits, clip, dictionaries[best], tell)
     figures = {reading.formula: h.explained_variance for reading, h in zip(readings, healths, strict=True)}
     return Setup(
         card=card,
         clip=clip,
         dictionary=dictionaries[best],
-        commits={part: commit for part, commit in commits.items() if commit is not None},
+        commits=commits,
         formula=readings[best].formula,
         alternatives=figures if len(readings) > 1 else {},
         health=healths[best],
+        index=index,
+        index_trouble=trouble,
     )
+
+
+def _index(
+    card: SetupCard, commits: Mapping[str, str], clip: SplitClip, dictionary: Dictionary, tell: Tell
+) -> tuple[ConceptIndex | None, str]:
+    """The concept index of a setup, or why it cannot be used: the setup is good without."""
+    if card.index is None:
+        return None, ""
+    try:
+        fetched = fetch(card.index, concept_index.INDEX_FILES, _downloading(tell, 0))
+        identity = concept_index.identity(card, commits, clip, dictionary)
+        return concept_index.load(fetched.folder, identity, clip), ""
+    except Trouble as trouble:
+        return None, str(trouble)
 
 
 def _downloading(tell: Tell, besides: int) -> Callable[[Download], None]:

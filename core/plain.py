@@ -1,10 +1,15 @@
 """The answers as plain JSON, for programs, and edits from it."""
 
+from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from .attribution import Attribution
 from .catalog import Place, SetupCard
 from .comparison import Comparison, Prediction
+from .concepts import Concept, Family, Neighbour, Pushes, Shot
 from .errors import Trouble
 from .loading import Setup
 from .steering import Edit
@@ -75,6 +80,53 @@ def attribution(a: Attribution, classes: tuple[str, ...], shown: int) -> Plain:
 
 def _component(a: Attribution, component: int) -> Plain:
     return {"component": component, "contribution": a.total_of(component)}
+
+
+def concept(c: Concept, family: Family | None) -> Plain:
+    """What a concept index knows of a component; clarity -1 to 1, frequency 0 to 1, activations in the units of f."""
+    return {
+        "component": c.component,
+        "guesses": [{"word": g.word, "alignment": g.alignment} for g in c.guesses],
+        "clarity": c.clarity,
+        "clarity_of_any_pictures": c.usual,
+        "frequency": c.frequency,
+        "mean_active": c.mean_active,
+        "peak": c.peak,
+        "pictures_fired_in": c.fired,
+        "pictures": c.pictures,
+        "family": [c.component] if family is None else list(family.members),
+    }
+
+
+def references(shots: Sequence[Shot]) -> list[Plain]:
+    """Reference pictures: WebP files in base64, and where the component fires in each, 1 at its strongest."""
+    return [
+        {
+            "picture": b64encode(shot.webp).decode(),
+            "activation": shot.value,
+            "token": shot.token,
+            "region": np.round(shot.region, 3).tolist(),
+        }
+        for shot in shots
+    ]
+
+
+def neighbours(found: Sequence[Neighbour]) -> list[Plain]:
+    """Components near another one; `value` is a cosine."""
+    return [{"component": n.component, "value": n.value} for n in found]
+
+
+def pushes(p: Pushes) -> Plain:
+    """Changes of the classes' logits, after minus before, with what is common to all classes left in."""
+    several = p.n_references > 1
+    return {
+        "classes": list(p.classes),
+        "set_to": p.strength,
+        "on_a_grey_picture": [float(x) for x in p.on_blank],
+        "suppressed_on_references": [float(x) for x in p.on_references] if p.n_references else None,
+        "standard_error": [float(x) for x in p.error] if several else None,
+        "references": p.n_references,
+    }
 
 
 def edit(levers: Any, tokens: Any = None) -> Edit:

@@ -5,6 +5,7 @@ from typing import Any
 from . import plain
 from .catalog import find
 from .clip import TEMPLATES
+from .errors import Trouble
 from .loading import Shelf
 from .plain import Plain
 from .prompts import parse_classes
@@ -12,6 +13,8 @@ from .visit import named_target
 from .workbench import Workbench
 
 SINGLE = TEMPLATES["single"]
+SHOTS = 16
+"""Reference pictures of a kind, at most."""
 
 
 class Programs:
@@ -52,6 +55,35 @@ class Programs:
         bench, names = self._bench(setup), parse_classes(classes or "").names
         edit = plain.edit(levers, tokens)
         return self._told(bench, plain.comparison(bench.compare(bench.open(picture), edit, names, SINGLE)))
+
+    def component(self, number: int | None, classes: str | None, setup: str | None) -> Plain:
+        """What is known of a component: the page of it, for programs. With classes also what it pushes among them."""
+        if number is None:
+            raise Trouble("Name a component by its number, from 0.")
+        bench = self._bench(setup)
+        found = plain.concept(bench.concept(number), bench.family(number))
+        found["references"] = {
+            "strongest": plain.references(bench.shots(number, "top", SHOTS)),
+            "usual": plain.references(bench.shots(number, "mid", SHOTS)),
+            "by_mean": plain.references(bench.shots(number, "mean", SHOTS)),
+        }
+        found["near"] = {
+            "by_direction": plain.neighbours(bench.neighbours(number, "direction")),
+            "by_firing": plain.neighbours(bench.neighbours(number, "firing")),
+        }
+        if (classes or "").strip() and found["pictures_fired_in"]:
+            names = parse_classes(classes or "").names
+            found["pushes"] = plain.pushes(bench.pushes(number, names, SINGLE))
+        return self._told(bench, found)
+
+    def search(self, words: str | None, picture: str | None, most: int | None, setup: str | None) -> Plain:
+        """The components that fit words, or a picture where there are none."""
+        bench, most = self._bench(setup), max(1, most or 10)
+        if (words or "").strip():
+            found = bench.matches_words(words or "", most)
+        else:
+            found = bench.matches_picture(bench.open(picture).embedding, most)
+        return self._told(bench, {"found": [{"component": m.component, "score": m.score} for m in found]})
 
     def _bench(self, setup: str | None) -> Workbench:
         return self._shelf.get(find(self._shelf.cards, setup or self._default).name)

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
-from .catalog import Layout, Place, SetupCard, read_catalog
+from .catalog import SetupCard, find, read_catalog
 from .devices import best_device, prefix_precision
-from .dictionary import Scope
 from .errors import Trouble
 from .far import Answer, Answers, Far, Question, seconds
 from .loading import Setup, Shelf, load
+from .own_setup import add_setup_options, own_setup, place_named
 from .workbench import Workbench
 
 GIGABYTE = 1_000_000_000
@@ -61,14 +61,21 @@ def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, M
     arguments = _arguments(words)
     cards = dict(read_catalog())
     named = bool(arguments.clip or arguments.dictionary)
+    chosen = arguments.setup or ("own" if named else settings.setup)
     if settings.hosted:
-        if named:
+        if named or arguments.index or arguments.catalog:
             raise Trouble("A public Space loads the setups of its catalog only. Run the app yourself for your own.")
         # Folders of the visitor's own machine mean nothing there.
         cards = {name: card for name, card in cards.items() if card.dictionary.repo or name == "bundled"}
+    for name, card in (read_catalog(arguments.catalog) if arguments.catalog else {}).items():
+        if name in cards:
+            raise Trouble(f"There is a setup {name!r} already. Give that of {arguments.catalog} another name.")
+        cards[name] = card
     if named:
-        cards["own"] = _own_setup(arguments)
-    return replace(settings, setup=arguments.setup or ("own" if named else settings.setup)), cards
+        cards["own"] = own_setup(arguments)
+    if arguments.index:
+        cards[chosen] = replace(find(cards, chosen), index=place_named(arguments.index, "."))
+    return replace(settings, setup=chosen), cards
 
 
 def make_shelf(
@@ -105,37 +112,12 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="app.py", description="CLIP Levers: find what drives a CLIP prediction, and pull it."
     )
-    parser.add_argument("--setup", help="the setup of the catalog to open with; else CLIP_LEVERS_SETUP")
-    own = parser.add_argument_group("a setup of your own (never on a public Space)")
-    own.add_argument("--clip", help="a CLIP in Hugging Face's layout: a folder, or owner/name on the Hub")
-    own.add_argument("--dictionary", help="its SAE: a folder, or owner/name on the Hub")
-    own.add_argument("--file", default=".", help="the file or folder in there; by default the folder itself")
-    own.add_argument("--layout", choices=get_args(Layout), default="sae_lens")
-    own.add_argument("--layer", type=int, help="the residual after this layer of the vision tower, from 0")
-    own.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens the SAE was trained on")
-    return parser.parse_args(words)
-
-
-def _own_setup(arguments: argparse.Namespace) -> SetupCard:
-    if not (arguments.clip and arguments.dictionary) or arguments.layer is None:
-        raise Trouble("A setup of your own needs --clip, --dictionary and --layer. Name all three.")
-    return SetupCard(
-        name="own",
-        title="Your own setup",
-        clip=_place(arguments.clip, "."),
-        dictionary=_place(arguments.dictionary, arguments.file),
-        layer=arguments.layer,
-        scope=arguments.scope,
-        layout=arguments.layout,
-        licence="as its makers say",
-        note="Named on the command line.",
+    add_setup_options(parser)
+    parser.add_argument(
+        "--catalog", type=Path, help="a catalog of more setups, such as core.dictionary_training makes (not on a Space)"
     )
-
-
-def _place(text: str, file: str) -> Place:
-    """A folder where there is one of that name, else a repository."""
-    folder = Path(text).expanduser()
-    return Place(folder=folder, file=file) if folder.is_dir() else Place(repo=text, file=file)
+    parser.add_argument("--index", help="a concept index of that setup: a folder, or owner/name on the Hub")
+    return parser.parse_args(words)
 
 
 def _gigabytes(text: str) -> int:

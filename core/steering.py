@@ -34,13 +34,16 @@ class Lever:
     """suppress, scale or set."""
     strength: float = 0.0
     """scale: a factor, without unit. set: the new activation, in the units of f. suppress: always 0."""
+    family: int | None = None
+    """The component whose family it was pulled with: levers of one family are shown, and moved, as one. None: alone."""
 
     def __post_init__(self) -> None:
         """Check and normalise, so that equal levers compare equal."""
         if self.operation not in get_args(Operation):
             raise Trouble(f"There is no operation {self.operation!r}. Use suppress, scale or set.")
-        if self.component < 0:
-            raise Trouble(f"There is no component {self.component}. Components count from 0.")
+        for component in (self.component, *(() if self.family is None else (self.family,))):
+            if component < 0:
+                raise Trouble(f"There is no component {component}. Components count from 0.")
         strength = 0.0 if self.operation == "suppress" else float(self.strength)
         if not math.isfinite(strength) or abs(strength) > MAX_STRENGTH:
             raise Trouble(
@@ -48,11 +51,15 @@ class Lever:
             )
         object.__setattr__(self, "component", int(self.component))
         object.__setattr__(self, "strength", strength)
+        object.__setattr__(self, "family", None if self.family is None else int(self.family))
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Levers and the tokens they act on. Raises Trouble for two levers on a component or negative tokens."""
+    """Levers and the tokens they act on.
+
+    Raises Trouble for two levers on a component, for levers of one family that differ, or for negative tokens.
+    """
 
     levers: tuple[Lever, ...] = ()
     """In the order they were pulled; at most one for each component. The order does not change the result."""
@@ -66,6 +73,14 @@ class Edit:
         for component in components:
             if components.count(component) > 1:
                 raise Trouble(f"Component {component} has two levers in one edit. Keep one of them.")
+        moves: dict[int, tuple[Operation, float]] = {}
+        for lever in self.levers:
+            move = (lever.operation, lever.strength)
+            if lever.family is not None and moves.setdefault(lever.family, move) != move:
+                raise Trouble(
+                    f"The levers of component {lever.family}'s family do not do the same. Give all of them one "
+                    "operation and one strength, or pull them one by one."
+                )
         if self.tokens is not None:
             tokens = tuple(sorted({int(token) for token in self.tokens}))
             if tokens and tokens[0] < 0:
@@ -88,6 +103,40 @@ class Edit:
     def release(self, component: int) -> "Edit":
         """Without the lever on this component."""
         return replace(self, levers=tuple(lever for lever in self.levers if lever.component != component))
+
+    def pull_family(
+        self, family: int, members: Iterable[int], operation: Operation = "suppress", strength: float = 0.0
+    ) -> "Edit":
+        """With one lever for all `members`, the family of component `family`.
+
+        Those that have a lever already keep its place, the others come at the end. Members it had before and that are
+        not named any more are released.
+        """
+        new = {lever.component: lever for lever in (Lever(int(c), operation, strength, family) for c in members)}
+        kept = [new.pop(old.component, old) for old in self.levers if old.component in new or old.family != family]
+        return replace(self, levers=(*kept, *new.values()))
+
+    def release_family(self, component: int) -> "Edit":
+        """Without the levers that are moved as one with the lever on this component, itself included."""
+        released = {lever.component for lever in self.group_of(component)}
+        return replace(self, levers=tuple(lever for lever in self.levers if lever.component not in released))
+
+    def group_of(self, component: int) -> tuple[Lever, ...]:
+        """The levers that are moved as one with the lever on this component, itself included; none without one."""
+        return next((group for group in self.groups() if component in [lever.component for lever in group]), ())
+
+    def groups(self) -> tuple[tuple[Lever, ...], ...]:
+        """The levers as they are shown, and moved: those of one family together, where the first of them stands."""
+        found: dict[tuple[bool, int], list[Lever]] = {}
+        for lever in self.levers:
+            alone = lever.family is None
+            found.setdefault((alone, lever.component if lever.family is None else lever.family), []).append(lever)
+        return tuple(map(tuple, found.values()))
+
+    @property
+    def n_groups(self) -> int:
+        """How many levers a reader counts: a family is one."""
+        return len(self.groups())
 
     def among(self, tokens: Iterable[int] | None) -> "Edit":
         """The same levers, on these tokens only (None: all tokens in the dictionary's scope)."""

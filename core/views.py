@@ -1,6 +1,5 @@
 """What the visitor sees: plain values in, HTML out. Every text that someone typed passes `escaped`."""
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +8,17 @@ import numpy as np
 
 from .catalog import Place, SetupCard
 from .comparison import Comparison
+from .faces import NO_FACES, ONLY_CLS, STRIP, Face, face_words, guess, strip
 from .figures import heat_uri, picture_uri
+from .gallery import Example
 from .health import doubts
 from .loading import Loading, Setup
+from .markup import count, decimal, escaped, flag, percent, sign, signed
 from .steering import MAX_STRENGTH, Edit, Lever
 from .visit import Part, Visit
 
-MINUS = "−"
 PANEL_CLASSES = 6
 """Classes beside the picture; the chart has all."""
-
-Example = Mapping[str, object]
-"""An entry of examples.json: name, sentence, classes, truth, twin, source."""
 
 OPERATIONS = {"suppress": "Suppress", "scale": "Scale", "set": "Set"}
 UNITS = {"scale": "× its activation", "set": "its activation, wherever the edit acts"}
@@ -164,7 +162,7 @@ def panel(visit: Visit, cue: str | None = None, shown: int = PANEL_CLASSES) -> s
 
     With `cue` (what the twin lacks) comes the button that shows the same scene without it.
     """
-    c, pulled = visit.comparison, len(visit.edit.levers)
+    c, pulled = visit.comparison, visit.edit.n_groups
     order = [int(k) for k in c.before.order[:shown]]
     order += [] if c.after.top in order else [c.after.top]
     rest = len(c.before.classes) - len(order)
@@ -225,8 +223,8 @@ def _bar(c: Comparison, k: int, pulled: bool) -> str:
 def gallery(examples: Sequence[Example], thumbs: Sequence[str], chosen: str | None) -> str:
     """The examples as buttons; `chosen` is a name."""
     cells = "".join(
-        f"""<button type="button" class="example" data-example="{k}" aria-pressed="{flag(e["name"] == chosen)}">
-<img src="{thumb}" alt="" width="224" height="224"><span>{escaped(e["sentence"])}</span></button>"""
+        f"""<button type="button" class="example" data-example="{k}" aria-pressed="{flag(e.name == chosen)}">
+<img src="{thumb}" alt="" width="224" height="224"><span>{escaped(e.sentence)}</span></button>"""
         for k, (e, thumb) in enumerate(zip(examples, thumbs, strict=True))
     )
     return f'<div class="gallery" role="group" aria-label="Examples">{cells}</div>'
@@ -258,8 +256,11 @@ def target_line(visit: Visit, logit_scale: float) -> str:
  speaks for that part.</small></p>"""
 
 
-def cards(visit: Visit) -> str:
-    """Two columns, for and against. The picture stands once (--picture), each heatmap is a few bytes."""
+def cards(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> str:
+    """Two columns, for and against. The picture stands once (--picture), each heatmap is a few bytes.
+
+    `faces` by component; empty without a concept index. Their pictures stand in `faces.sheet`, which the page has once.
+    """
     strongest = max((abs(part.total) for part in visit.parts), default=1.0)
     halves = []
     wanted, other = f"“{escaped(visit.wanted)}”", f"“{escaped(visit.against)}”"
@@ -273,7 +274,7 @@ def cards(visit: Visit) -> str:
             [p for p in visit.parts if p.total < 0],
         ),
     ):
-        listed = "".join(_card(part, visit, strongest) for part in found)
+        listed = "".join(_card(part, visit, strongest, faces.get(part.component)) for part in found)
         listed = listed or '<li class="empty">No component speaks this way here.</li>'
         halves.append(
             f'<section class="half {tone}"><h3><span aria-hidden="true">{shape}</span> {title} '
@@ -283,7 +284,15 @@ def cards(visit: Visit) -> str:
 <div class="cards" style="--picture:url({picture_uri(visit.trace.crop, 160)})">{"".join(halves)}</div>
 <p class="legend"><span class="key for"></span>▲ speaks for <span class="key against"></span>▼ speaks against ·
  heatmap: contribution of each patch in logits, full colour at the card's strongest patch ·
- measured: what the target lost when the model ran without the component</p>"""
+ measured: what the target lost when the model ran without the component{_face_legend(faces)}</p>"""
+
+
+def _face_legend(faces: Mapping[int, Face]) -> str:
+    if not faces:
+        return ""
+    pictures = next(iter(faces.values())).concept.pictures
+    return f""" · small pictures: where the component fires most among {pictures:,} other pictures, the firing part lit.
+ <b>The pictures are the evidence; the label is a guess.</b>"""
 
 
 def _agreement(visit: Visit) -> str:
@@ -299,21 +308,48 @@ def _agreement(visit: Visit) -> str:
     return f"{said} {doubted} of them {'differ' if doubted > 1 else 'differs'} in sign or by more than a factor of two."
 
 
-def _card(part: Part, visit: Visit, strongest: float) -> str:
+def _card(part: Part, visit: Visit, strongest: float, face: Face | None) -> str:
     tone, shape = sign(part.total)
     lever = _lever_of(visit.edit, part.component)
-    suppressed = lever is not None and lever.operation == "suppress"
-    amplified = lever is not None and lever.operation == "scale" and lever.strength > 1
     patches = part.total - part.on_cls
-    return f"""<li class="card {tone}{" pulled" if lever else ""}" id="component-{part.component}">{_heat(part)}
-<div class="facts"><p class="number"><b>#{part.component}</b>
+    known = ""
+    if face:
+        shots = strip(face, face.shots[:STRIP], "where it fires most") if face.shots else ""
+        known = f"""{shots}<div class="known">{face_words(face.concept)}</div>"""
+    return f"""<li class="card {tone}{" pulled" if lever else ""}" id="component-{part.component}">{heat_of(part)}
+<div class="facts"><p class="number"><span><b>#{part.component}</b> {guess(face.concept) if face else ""}</span>
 <span class="sum"><span aria-hidden="true">{shape}</span> {signed(part.total)} <small>logits</small></span></p>
 <p class="scale" aria-hidden="true"><i style="width:{100 * abs(part.total) / strongest:.0f}%"></i></p>
 <p class="detail measured">{_measured(part.total, part.measured)}</p>
 <p class="detail">by patches {signed(patches)}, by CLS {signed(part.on_cls)}</p>
-<p class="detail">activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches</p>
-<p class="actions">{_toggle(part.component, "suppress", suppressed, "Suppress", "Suppressed ✓")}
-{_toggle(part.component, "amplify", amplified, "Amplify", "Amplified ✓")}</p></div></li>"""
+<p class="detail">{firing(part)}</p></div>
+{known}<p class="actions">{actions(part.component, visit.edit, face)}</p></li>"""
+
+
+def firing(part: Part) -> str:
+    """Where in the visit's picture a component fires, and how strongly."""
+    return f"activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches"
+
+
+def actions(component: int, edit: Edit, face: Face | None, more: bool = True) -> str:
+    """What can be done with a component, as buttons: pull its lever, or its family's, or open its page."""
+    lever = _lever_of(edit, component)
+    suppressed = lever is not None and lever.operation == "suppress"
+    amplified = lever is not None and lever.operation == "scale" and lever.strength > 1
+    buttons = [
+        _toggle(component, "suppress", suppressed, "Suppress", "Suppressed ✓"),
+        _toggle(component, "amplify", amplified, "Amplify", "Amplified ✓"),
+    ]
+    if face and face.family and len(face.family.members) > 1:
+        n, as_one = len(face.family.members), len(edit.group_of(component)) > 1
+        offer, done = f"Suppress family ({n})", f"Family suppressed ({n}) ✓"
+        buttons.append(_toggle(component, "family", suppressed and as_one, offer, done))
+    if face and more:
+        buttons.append(
+            f"""<button type="button" class="act" data-component="{component}" data-action="open"
+ aria-label="More about component {component}">More</button>"""
+        )
+    return "\n".join(buttons)
 
 
 def _measured(predicted: float, measured: float | None) -> str:
@@ -341,7 +377,8 @@ def disagreement(predicted: float, measured: float) -> str:
 
 def _toggle(component: int, action: str, on: bool, offer: str, done: str) -> str:
     return f"""<button type="button" class="act" data-component="{component}" data-action="{action}"
- aria-pressed="{flag(on)}" aria-label="{offer} component {component}">{done if on else offer}</button>"""
+ aria-pressed="{flag(on)}" aria-label="{offer} {"of " if action == "family" else ""}component {component}"
+>{done if on else offer}</button>"""
 
 
 # ---- steering tab
@@ -366,37 +403,65 @@ def levers(visit: Visit) -> str:
     """The levers of the edit. `data-revision` makes each drawing differ, so that undo takes back a drag too."""
     body = """<p class="empty">No lever yet. Go to <b>Attribution</b> and press <b>Suppress</b> on a component.</p>"""
     if visit.edit.levers:
-        rows = "".join(_lever(lever, visit.part(lever.component)) for lever in visit.edit.levers)
-        body = f"<ul>{rows}</ul>"
+        body = f"<ul>{''.join(_lever(group, visit) for group in visit.edit.groups())}</ul>"
     return f"""<div class="levers" data-revision="{visit.revision}"
  style="--picture:url({picture_uri(visit.trace.crop, 160)})">{body}</div>"""
 
 
-def _lever(lever: Lever, part: Part) -> str:
-    c, operation = lever.component, lever.operation
+def _lever(group: Sequence[Lever], visit: Visit) -> str:
+    """One lever, or those of a family, which are moved as one."""
+    first, parts = group[0], [visit.part(lever.component) for lever in group]
+    operation, several = first.operation, len(group) > 1
+    name = f"#{first.family} and its family" if several else f"#{first.component}"
+    # A family is not set to an activation: its members' usual activations differ, and one number would suit none.
+    offered = {key: word for key, word in OPERATIONS.items() if key != "set" or not several or operation == "set"}
     choices = "".join(
         f"""<button type="button" role="radio" data-operation="{key}" aria-checked="{flag(key == operation)}"
  tabindex="{0 if key == operation else -1}">{word}</button>"""
-        for key, word in OPERATIONS.items()
+        for key, word in offered.items()
     )
-    tone, shape = sign(part.total)
-    standing = "<small>not active in this picture</small>"
-    if part.peak:
-        standing = f"""<span class="sum {tone}"><span aria-hidden="true">{shape}</span> {signed(part.total)}
- <small>logits</small></span>"""
-    ranges = {key: Range.of(key, part.peak) for key in UNITS}
+    ranges = {key: Range.of(key, max((p.peak for p in parts), key=abs)) for key in UNITS if key in offered}
     data = " ".join(f'data-{key}="{r.low:g} {r.high:g} {r.step:g} {r.start:g}"' for key, r in ranges.items())
     own, unit = ranges.get(operation, ranges["scale"]), UNITS.get(operation, "")
     off = operation == "suppress"
-    return f"""<li class="lever" data-component="{c}" data-operation="{operation}" {data}>{_heat(part, "small")}
-<p class="number"><b>#{c}</b> {standing}</p>
-<div class="choice" role="radiogroup" aria-label="What to do with component {c}">{choices}</div>
-<div class="strength"{" hidden" if off else ""}><input type="range" aria-label="Strength for component {c}, {unit}"
- min="{own.low:g}" max="{own.high:g}" step="{own.step:g}" value="{lever.strength:g}"><input type="text" class="exact"
- inputmode="decimal" autocomplete="off" aria-label="Strength for component {c} as a number" value="{lever.strength:g}">
+    components = ",".join(str(lever.component) for lever in group)
+    family = "" if first.family is None else first.family
+    as_one = f"<small>{len(group)} components as one</small> " if several else ""
+    seen = _members(parts) if several else heat_of(parts[0], "small")
+    return f"""<li class="lever{" family" if several else ""}" data-components="{components}" data-family="{family}"
+ data-operation="{operation}" {data}>{seen}
+<p class="number"><b>{name}</b> {as_one}{_standing(parts)}</p>
+<div class="choice" role="radiogroup" aria-label="What to do with {name}">{choices}</div>
+<div class="strength"{" hidden" if off else ""}><input type="range" aria-label="Strength for {name}, {unit}"
+ min="{own.low:g}" max="{own.high:g}" step="{own.step:g}" value="{first.strength:g}"><input type="text" class="exact"
+ inputmode="decimal" autocomplete="off" aria-label="Strength for {name} as a number" value="{first.strength:g}">
 <small>{unit}</small></div>
 <p class="strength-none"{"" if off else " hidden"}>removed wherever the edit acts</p>
-<button type="button" class="remove" data-remove aria-label="Remove lever {c}">✕</button></li>"""
+<button type="button" class="remove" data-remove aria-label="Remove the lever on {name}">✕</button></li>"""
+
+
+def _standing(parts: Sequence[Part]) -> str:
+    """What they contribute to the target together."""
+    if not any(part.peak for part in parts):
+        return "<small>not active in this picture</small>"
+    total = sum(part.total for part in parts)
+    tone, shape = sign(total)
+    return f"""<span class="sum {tone}"><span aria-hidden="true">{shape}</span> {signed(total)}
+ <small>logits</small></span>"""
+
+
+def _members(parts: Sequence[Part]) -> str:
+    """The members of a family: a lever for all of them hides none."""
+    listed = "".join(
+        f"""<li>{heat_of(part, "tiny") if part.peak else ""}
+<span>#{part.component}<small>{_share_of(part)}</small></span></li>"""
+        for part in sorted(parts, key=lambda part: (not part.peak, -abs(part.total)))
+    )
+    return f'<ul class="members" aria-label="Its components, and what each contributes in logits">{listed}</ul>'
+
+
+def _share_of(part: Part) -> str:
+    return f"{sign(part.total)[1]} {signed(part.total)}" if part.peak else "not active"
 
 
 def intent(visit: Visit) -> str:
@@ -404,7 +469,7 @@ def intent(visit: Visit) -> str:
     return json.dumps(
         {
             "revision": visit.revision,
-            "levers": [[own.component, own.operation, own.strength] for own in visit.edit.levers],
+            "levers": [[own.component, own.operation, own.strength, own.family] for own in visit.edit.levers],
             "tokens": None if visit.edit.tokens is None else list(visit.edit.tokens),
             "gesture": 0,
         }
@@ -453,7 +518,7 @@ def _cell(row: int, column: int, columns: int, chosen: set[int]) -> str:
 def chart(visit: Visit) -> str:
     """The flip in words, and the probability of every class before and after."""
     c = visit.comparison
-    tone, words = flip_words(c, len(visit.edit.levers))
+    tone, words = flip_words(c, visit.edit.n_groups)
     rows = "".join(_pair(c, int(k)) for k in c.before.order)
     n = len(c.before.classes)
     return f"""<section class="compare"><p class="verdict {tone}">{words}</p>
@@ -488,7 +553,7 @@ def _row(c: Comparison, k: int) -> str:
     tone, shape = sign(change) if abs(change) >= 0.005 else ("same", "=")
     name = escaped(c.before.classes[k])
     return f"""<tr><th scope="row" title="{name}">{name}</th><td>{percent(was)} → <b>{percent(now)}</b></td>
-<td>{signed(100 * (now - was), 1)}</td><td>{_plain(c.before.logits[k])} → <b>{_plain(c.after.logits[k])}</b></td>
+<td>{signed(100 * (now - was), 1)}</td><td>{decimal(c.before.logits[k])} → <b>{decimal(c.after.logits[k])}</b></td>
 <td class="{tone}"><span aria-hidden="true">{shape}</span> {signed(change)}</td>
 <td>{c.before.ranks[k]} → <b>{c.after.ranks[k]}</b></td></tr>"""
 
@@ -525,7 +590,8 @@ def heat_pair(visit: Visit, before: Support, after: Support) -> str:
 # ---- parts
 
 
-def _heat(part: Part, size: str = "") -> str:
+def heat_of(part: Part, size: str = "") -> str:
+    """What a component contributes by each patch, over the visit's picture (--picture)."""
     words = f"Where component {part.component} acts; its strongest patch: {signed(_strongest(part.heat))} logits"
     return f"""<span class="heat {size}" role="img" aria-label="{words}" title="{words}"><i
  style="background-image:url({heat_uri(part.heat)})"></i>{_nowhere(part)}</span>"""
@@ -534,7 +600,7 @@ def _heat(part: Part, size: str = "") -> str:
 def _nowhere(part: Part) -> str:
     if part.n_patches:
         return ""
-    return f"<em>{'only CLS' if part.peak else 'not active'}</em>"
+    return ONLY_CLS if part.peak else "<em>not active</em>"
 
 
 def _strongest(heat: np.ndarray) -> float:
@@ -549,44 +615,3 @@ def target_words(visit: Visit) -> str:
     """The target by the names of its classes."""
     against = "" if visit.against is None else f" against “{escaped(visit.against)}”"
     return f"“{escaped(visit.wanted)}”{against}"
-
-
-def escaped(words: object) -> str:
-    """Text as HTML shows it, never as HTML reads it."""
-    return html.escape(str(words), quote=True)
-
-
-def flag(on: bool) -> str:
-    """A truth value as attributes write it."""
-    return str(bool(on)).lower()
-
-
-def count(n: int, word: str, ending: str = "s") -> str:
-    """A number and what it counts."""
-    return f"{n} {word}{'' if n == 1 else ending}"
-
-
-def signed(value: float, digits: int = 2) -> str:
-    """A number with its sign; what rounds to nothing is ±0."""
-    rounded = f"{abs(value):.{digits}f}"
-    if float(rounded) == 0:
-        return f"±{rounded}"
-    return f"{'+' if value > 0 else MINUS}{rounded}"
-
-
-def _plain(value: float) -> str:
-    return f"{value:.2f}".replace("-", MINUS)
-
-
-def sign(value: float) -> tuple[str, str]:
-    """(class, shape): the sign is told by shape and sign, colour only repeats it."""
-    return ("for", "▲") if value >= 0 else ("against", "▼")
-
-
-def percent(share: float) -> str:
-    """0 to 1 -> whole percent; what is not quite none, or not quite all, says so."""
-    if 0 < share < 0.005:
-        return "&lt; 1"
-    if 0.995 < share < 1:
-        return "&gt; 99"
-    return f"{100 * share:.0f}"

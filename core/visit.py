@@ -15,6 +15,7 @@ from .attribution import Attribution
 from .comparison import Comparison, Prediction
 from .errors import Trouble
 from .evidence import rank_correlation
+from .gallery import Example
 from .pictures import Source
 from .records import Record
 from .steering import Edit, Lever
@@ -191,6 +192,12 @@ class Visit(Record):
         return found or _part(self.trace, self.attribution, component)
 
 
+def subject_of(example: Example, twin: bool = False) -> Subject:
+    """An example, or its twin, as what is looked at."""
+    caption = f"{example.sentence} Here without it." if twin else example.sentence
+    return Subject(caption, example.name, twin, not example.rendered)
+
+
 def start(
     bench: Workbench, source: Source | None, subject: Subject, classes: Names, templates: Names, truth: str | None
 ) -> Visit:
@@ -242,6 +249,26 @@ def change(bench: Workbench, visit: Visit, edit: Edit) -> Visit:
     return _with_history(bench, visit, visit.history.then(edit), visit.revision + 1)
 
 
+def press(bench: Workbench, visit: Visit, component: int, action: str, on: bool) -> Visit:
+    """A component's button pressed: suppress, amplify (twice its activation), or suppress its whole family.
+
+    `on` is what the button is to be. Raises Trouble for a component that is not there.
+    """
+    edit = visit.edit
+    if action == "family":
+        edit = edit.pull_family(component, _members(bench, component)) if on else edit.release_family(component)
+    elif on:
+        edit = edit.pull(Lever(component) if action == "suppress" else Lever(component, "scale", 2.0))
+    else:
+        edit = edit.release(component)
+    return change(bench, visit, edit)
+
+
+def _members(bench: Workbench, component: int) -> tuple[int, ...]:
+    family = bench.family(component)
+    return (component,) if family is None else family.members
+
+
 def undo(bench: Workbench, visit: Visit) -> Visit:
     """The edit before this one."""
     return _with_history(bench, visit, visit.history.undo(), visit.revision + 1)
@@ -264,10 +291,10 @@ def pull(bench: Workbench, visit: Visit, edit: Edit, gesture: float) -> Visit:
     return _with_history(bench, visit, visit.history.then(edit, gesture), visit.revision)
 
 
-def lever(component: int, operation: Any, strength: str | float) -> Lever:
+def lever(component: int, operation: Any, strength: str | float, family: int | None = None) -> Lever:
     """A lever as typed. Raises Trouble for a strength that is no number."""
     try:
-        return Lever(component, operation, float(str(strength).replace(",", ".").replace("−", "-")))
+        return Lever(component, operation, float(str(strength).replace(",", ".").replace("−", "-")), family)
     except ValueError as error:
         if isinstance(error, Trouble):
             raise

@@ -1,8 +1,9 @@
 """The facade: every question the app asks is one method, plain values in, plain values out.
 
 A picture is opened once; every later question starts from its trace and runs only the layers after L. Nothing
-a visitor does is kept here: the only state is what depends on the setup alone, class vectors and how it reads the
-reference pictures. Long answers are generators: they tell how far they are, and whoever stops asking stops them.
+a visitor does is kept here: the only state is what depends on the setup alone, class vectors, families of components,
+and how it reads the reference pictures. Long answers are generators: they tell how far they are, and whoever stops
+asking stops them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,36 @@ from .attribution import Attribution, Method, attribute, measured_effects
 from .catalog import SetupCard
 from .clip import TEMPLATES, text_classifier
 from .comparison import Comparison, Prediction, compare, predict
+from .concept_index import ConceptIndex
+from .concepts import (
+    WORDINGS,
+    By,
+    Concept,
+    Family,
+    Histogram,
+    Kind,
+    Match,
+    Neighbour,
+    Pushes,
+    Shot,
+    concept,
+    crops_of,
+    families,
+    family_of,
+    matches_picture,
+    matches_words,
+    neighbours,
+    pushes,
+    shots,
+    spread,
+    strength_of,
+)
+from .errors import Trouble
 from .evidence import Controls, Missed, Response, controls, missed, responses
 from .finder import Search, find_edit
 from .loading import Setup
 from .pictures import Source, read_picture
-from .prompts import unknown_words
+from .prompts import MAX_LENGTH, unknown_words
 from .references import Generalization, References, generalize, read_references
 from .ripple import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
 from .steering import Edit, edited, steer
@@ -29,7 +55,12 @@ from .target import Target
 from .trace import Trace, finish, trace_crops
 
 CACHED_CLASSIFIERS = 64
+PUSHED_ON = 8
+"""Reference pictures on which a component is suppressed, to see what it pushes."""
+
 _BATCH = 32
+_EVERYDAY = 100
+"""Words of an index's vocabulary that stand for all words in a search."""
 
 Names = tuple[str, ...]
 """Class names, or templates."""
@@ -51,6 +82,9 @@ class Workbench:
         self._reading = Lock()
         self._readings = read_references(setup.clip, setup.dictionary)
         self._references: References | None = None
+        self._sorting = Lock()
+        self._families: tuple[Family, ...] | None = None
+        self._common: np.ndarray | None = None
 
         @lru_cache(maxsize=CACHED_CLASSIFIERS)
         def classifier(classes: Names, templates: Names) -> Tensor:
@@ -189,6 +223,80 @@ class Workbench:
         classifier = self._classifier(references.classes, TEMPLATES["single"])
         for found in generalize(self.setup.clip, self.setup.dictionary, references, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
+
+    # What components are about. All but `index` raise Trouble without one, and for a component that there is not.
+
+    @property
+    def index(self) -> ConceptIndex | None:
+        """What the setup's components fire for; None without a concept index."""
+        return self.setup.index
+
+    def concept(self, component: int) -> Concept:
+        """What the index knows of a component."""
+        return concept(self._indexed(), component)
+
+    def shots(self, component: int, kind: Kind = "top", most: int = 5) -> tuple[Shot, ...]:
+        """At most that many of its reference pictures."""
+        return shots(self._indexed(), component, kind, most)
+
+    def spread(self, component: int) -> Histogram | None:
+        """How strongly it fires; None for one that never does."""
+        return spread(self._indexed(), component)
+
+    def neighbours(self, component: int, by: By, most: int = 8) -> tuple[Neighbour, ...]:
+        """The components nearest to it, by direction or by firing."""
+        return neighbours(self._indexed(), component, by, most)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Components that are alike. Found when first asked for, which takes seconds for a large dictionary."""
+        index = self._indexed()
+        with self._sorting:
+            if self._families is None:
+                self._families = families(index)
+            return self._families
+
+    def family(self, component: int) -> Family | None:
+        """The family of a component; None for one that stands alone."""
+        return family_of(self.families, component)
+
+    def matches_words(self, words: str, most: int) -> tuple[Match, ...]:
+        """The components that fit words best. Raises Trouble for no words, and for more than 200 characters."""
+        index, words = self._indexed(), " ".join(words.split())
+        if not words:
+            raise Trouble("There is nothing to search for. Write a word or a few, such as: dog, written text.")
+        if len(words) > MAX_LENGTH:
+            raise Trouble(f"The search has {len(words):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
+        with self._sorting:
+            if self._common is None:
+                self._common = self._everyday(index.manifest.vocabulary)
+        return matches_words(index, self._classifier((words,), WORDINGS)[0].cpu().numpy(), self._common, most)
+
+    def matches_picture(self, embedding: np.ndarray, most: int) -> tuple[Match, ...]:
+        """The components that fit a picture best, by its embedding, [p] of any length, as in its trace."""
+        return matches_picture(self._indexed(), embedding, most)
+
+    def pushes(self, component: int, classes: Names, templates: Names) -> Pushes:
+        """What a component does to the classes, set on a blank picture and suppressed on its reference pictures."""
+        index, clip = self._indexed(), self.setup.clip
+        strength = strength_of(index, component)
+        crops = crops_of(index, component, PUSHED_ON, clip.model.config.vision_config.image_size)
+        classifier = self._classifier(classes, templates)
+        return pushes(clip, self.setup.dictionary, component, strength, crops, classifier, classes)
+
+    def _indexed(self) -> ConceptIndex:
+        if self.setup.index is None:
+            why = f" {self.setup.index_trouble}" if self.setup.index_trouble else ""
+            raise Trouble(
+                f"The setup {self.card.name!r} has no concept index: what its components fire for is not known.{why} "
+                f"Build one: python -m core.indexing --setup {self.card.name} --pictures FOLDER --out INDEX"
+            )
+        return self.setup.index
+
+    def _everyday(self, vocabulary: Names) -> np.ndarray:
+        """What all words have in common: the mean vector of some, evenly spread over a vocabulary, float32 [p]."""
+        words = vocabulary[:: -(-len(vocabulary) // _EVERYDAY)] if vocabulary else ("",)
+        return self._classifier(words, WORDINGS).mean(0).cpu().numpy()
 
     def _probes(self, classes: Names) -> Names:
         return probe_words(self._vocabulary, self.card.knows, classes)

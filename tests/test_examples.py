@@ -1,17 +1,16 @@
 """The shipped example pictures do with the shipped weights what their sentences say."""
 
-import json
-
 import pytest
 
-from core.bundled.examples import CLEARLY, FOLDER, PHOTOGRAPH, WISHES
+from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
 from core.clip import TEMPLATES
+from core.gallery import FOLDER, read_examples
 from core.loading import load_setup
 from core.steering import Edit
 from core.target import Target
 from core.workbench import Workbench
 
-EXAMPLES = {example["name"]: example for example in json.loads((FOLDER / "examples.json").read_text())}
+EXAMPLES = {example.name: example for example in read_examples()}
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +20,13 @@ def bench():
 
 def asked(bench, name, file):
     trace = bench.open(FOLDER / f"{file}.webp")
-    classes = tuple(EXAMPLES[name]["classes"])
+    classes = EXAMPLES[name].classes
     return trace, classes, bench.classify(trace, classes, TEMPLATES["single"])
 
 
 def test_the_gallery_is_what_was_wished_for_and_every_file_is_there():
     assert list(EXAMPLES) == [wish.name for wish in WISHES] + [PHOTOGRAPH.name]
-    files = {name for e in EXAMPLES.values() for name in (e["name"], e["twin"]) if name}
+    files = {name for e in EXAMPLES.values() for name in (e.name, e.twin) if name}
     assert {path.stem for path in FOLDER.glob("*.webp")} == files
 
 
@@ -39,7 +38,7 @@ def test_the_model_says_what_the_sentence_says(wish, bench):
 
 @pytest.mark.parametrize("wish", [wish for wish in WISHES if wish.lure], ids=lambda wish: wish.name)
 def test_without_the_cue_the_model_is_right(wish, bench):
-    _, _, said = asked(bench, wish.name, EXAMPLES[wish.name]["twin"])
+    _, _, said = asked(bench, wish.name, EXAMPLES[wish.name].twin)
     assert said.best == wish.truth
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import wraps
 from inspect import isgeneratorfunction
 from types import MappingProxyType
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_index import tiny_index
 
 from core import visit as session
 from core.catalog import SetupCard
@@ -80,6 +82,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def bench(bench: Workbench) -> Workbench:
+    """The tiny setup, with a concept index."""
+    return Workbench(replace(bench.setup, index=tiny_index()))
+
+
+@pytest.fixture(scope="module")
 def far(bench: Workbench) -> Far:
     """The tiny setup, its long questions answered in a forked process."""
     settings = Settings("tiny", True, 10**9, torch.float32, "cpu")
@@ -102,6 +110,7 @@ def questions(v: Visit) -> dict[str, tuple[Any, ...]]:
     return {
         "trace": (v.trace.crop,),
         "missed": asked,
+        "pushes": (2, v.classes, v.templates),
         "measure": (*asked, v.target, v.attribution.ranked()[:6]),
         "controls": (*asked, v.target, v.edit),
         "responses": (*asked, v.target, v.edit),
@@ -155,6 +164,8 @@ def test_what_the_visitor_must_be_told_crosses(far: Far, visit: Visit) -> None:
         far.measure(*asked, Target(99), visit.attribution.ranked()[:2])
     with pytest.raises(Trouble):
         next(far.controls(*asked, visit.target, Edit()))
+    with pytest.raises(Trouble, match="never fired"):
+        far.pushes(4, visit.classes, visit.templates)
 
 
 def test_who_stops_asking_stops_the_answer(far: Far, visit: Visit) -> None:
@@ -191,7 +202,7 @@ def test_a_setup_that_came_after_the_fork_is_loaded_there(bench: Workbench, monk
 
 def test_more_work_asks_for_more_time(bench: Workbench, visit: Visit) -> None:
     asked = {name: seconds(Question(bench.card, name, arguments)) for name, arguments in questions(visit).items()}
-    assert asked["trace"] < asked["controls"] < asked["search"] < asked["elsewhere"] <= 120
+    assert asked["trace"] <= asked["pushes"] < asked["controls"] < asked["search"] < asked["elsewhere"] <= 120
     arguments = questions(visit)
     many = Edit.of_suppressed(range(20))
     more = Question(bench.card, "responses", (*arguments["responses"][:-1], many))

@@ -88,3 +88,20 @@ def test_a_public_space_loads_nothing_but_its_catalog() -> None:
     _, cards = chosen_setups(settings, [])
     assert "bundled" in cards and settings.setup in cards
     assert all(card.dictionary.repo for name, card in cards.items() if name != "bundled"), "no folder of a visitor's"
+
+
+def test_a_catalog_of_ones_own_adds_its_setups(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.toml"
+    lines = ['name = "mine"', 'title = "Mine"', 'clip = { folder = "clip" }', 'dictionary = { folder = "." }']
+    text = "\n".join(["[[setup]]", *lines, "layer = 1", 'scope = "cls"', 'licence = "?"', 'note = ""'])
+    catalog.write_text(text)
+    settings, cards = chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(catalog), "--setup", "mine"])
+    assert settings.setup == "mine" and cards["mine"].scope == "cls"
+    assert list(cards) == [*read_catalog(), "mine"]
+    with pytest.raises(Trouble, match="Space"):
+        chosen_setups(Settings.from_environment(ON_A_SPACE), ["--catalog", str(catalog)])
+    catalog.write_text(text.replace("mine", "bundled"))
+    with pytest.raises(Trouble, match="already"):
+        chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(catalog)])
+    with pytest.raises(Trouble, match="cannot be read"):
+        chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(tmp_path / "nowhere.toml")])

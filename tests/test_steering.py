@@ -245,6 +245,78 @@ def test_the_strength_of_suppress_is_ignored(component: int, strength: float) ->
     assert Lever(component, "suppress", strength) == Lever(component) == Lever(component, "suppress", 5.0)
 
 
+# Families: several levers, moved as one
+
+
+components = st.integers(0, COMPONENTS - 1)
+families = st.tuples(
+    components,
+    st.lists(components, unique=True, min_size=1, max_size=5),
+    st.sampled_from(["suppress", "scale"]),
+    st.floats(-5, 5, width=32),
+)
+Family = tuple[int, list[int], Operation, float]
+
+
+@given(lever_sets, st.lists(families, max_size=4))
+def test_a_family_is_pulled_and_shown_as_one(some: tuple[Lever, ...], pulled: list[Family]) -> None:
+    """Whatever was pulled before: its members and no others are one group, and no lever of another one moves."""
+    edit = Edit(some)
+    for family, members, operation, strength in pulled:
+        before, edit = edit, edit.pull_family(family, members, operation, strength)
+        assert set(edit.group_of(members[0])) == {Lever(c, operation, strength, family) for c in members}
+        others = [lever for lever in before.levers if lever.component not in members and lever.family != family]
+        assert [lever for lever in edit.levers if lever.family != family] == others
+        assert edit.pull_family(family, members, operation, strength) == edit
+    groups = edit.groups()
+    assert sorted(lever.component for group in groups for lever in group) == sorted(
+        lever.component for lever in edit.levers
+    )
+    assert edit.n_groups == len(groups)
+    first = [edit.levers.index(group[0]) for group in groups]
+    assert first == sorted(first), "a group stands where its first lever does"
+    for group in groups:
+        assert len({(lever.family, lever.operation, lever.strength) for lever in group}) == 1
+        assert len(group) == 1 or group[0].family is not None
+
+
+@given(keys, lever_sets, families)
+def test_a_family_does_what_its_levers_do(key: Key, some: tuple[Lever, ...], pulled: Family) -> None:
+    family, members, operation, strength = pulled
+    one_by_one = Edit(some)
+    for component in members:
+        one_by_one = one_by_one.pull(Lever(component, operation, strength))
+    assert same_bits(*(steered(key, one)[0] for one in (Edit(some).pull_family(*pulled), one_by_one)))
+
+
+@given(lever_sets, families)
+def test_a_family_is_released_as_one(some: tuple[Lever, ...], pulled: Family) -> None:
+    family, members, _, _ = pulled
+    alone = tuple(lever for lever in some if lever.component not in members)
+    edit = Edit(some).pull_family(*pulled)
+    assert edit.release_family(members[-1]) == Edit(alone)
+    assert [lever.component for lever in edit.release(members[0]).group_of(members[-1])] == [
+        lever.component for lever in edit.levers if lever.component in members[1:]
+    ]
+
+
+def test_a_lever_alone_is_a_group_of_its_own() -> None:
+    edit = Edit((Lever(5), Lever(2, "scale", 2.0)))
+    assert edit.groups() == ((Lever(5),), (Lever(2, "scale", 2.0),)) and edit.n_groups == 2
+    assert edit.group_of(2) == (Lever(2, "scale", 2.0),) and edit.group_of(3) == ()
+    assert edit.release_family(3) == edit and edit.release_family(5) == Edit((Lever(2, "scale", 2.0),))
+    assert Edit((Lever(5, family=7), Lever(7))).n_groups == 2, "a lever on the component that names a family"
+
+
+def test_levers_of_a_family_that_differ_are_trouble() -> None:
+    with pytest.raises(Trouble, match="family do not do the same"):
+        Edit((Lever(1, family=9), Lever(2, "scale", 2.0, 9)))
+    with pytest.raises(Trouble, match="component -3"):
+        Lever(1, family=-3)
+    edit = Edit((Lever(1, family=9), Lever(2, family=9))).pull(Lever(2, "scale", 2.0))
+    assert edit.n_groups == 2, "a member that is pulled by itself leaves"
+
+
 def test_suppressed_components_become_levers_in_order() -> None:
     assert Edit.of_suppressed(np.array([5, 2], dtype=np.int32)) == Edit((Lever(5), Lever(2)))
 

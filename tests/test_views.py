@@ -1,5 +1,6 @@
 """What the visitor sees: nothing typed is ever markup, every number has its unit, signs have shapes."""
 
+import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,15 +9,19 @@ import numpy as np
 import pytest
 from conftest import tiny_model, tiny_sae, tiny_tokenizer
 from PIL import Image
+from test_faces import classes, concept, shot
 from transformers import CLIPImageProcessorPil
 
 from core import plain, views
 from core import visit as session
 from core.catalog import Place, Published, SetupCard
 from core.clip import TEMPLATES, SplitClip
+from core.concepts import Family, Guess
 from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.faces import Face, sheet
 from core.figures import heat_uri, picture_uri
+from core.gallery import Example
 from core.health import Fit, Health
 from core.loading import Loading, Setup
 from core.steering import Edit, Lever
@@ -33,6 +38,14 @@ def visit(bench: Workbench, picture: Image.Image) -> Visit:
     return session.change(
         bench, session.measure(bench, start), Edit((Lever(shown[0]), Lever(shown[1], "set", 2.0)), (0, 3, 4))
     )
+
+
+def with_family(visit: Visit) -> Visit:
+    """A lever on the third card, and one on a family whose members are a card, another one and one not shown."""
+    shown = [part.component for part in visit.parts]
+    hidden = next(c for c in range(48) if c not in shown and not visit.part(c).peak)
+    edit = Edit((Lever(shown[2], "set", 1.5),)).pull_family(shown[0], (shown[0], shown[1], hidden), "scale", 0.5)
+    return replace(visit, history=session.History(edit))
 
 
 class Tags(HTMLParser):
@@ -65,18 +78,30 @@ def evil_setup() -> Setup:
     return Setup(card, clip, dictionary, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health)
 
 
+def faces_of(visit: Visit) -> dict[int, Face]:
+    """A face for every card: the first of a family of three, the second silent."""
+    shown = [part.component for part in visit.parts]
+    faces = {c: Face(concept(c), tuple(shot(k) for k in range(5))) for c in shown}
+    family = Family((shown[0], *sorted({*range(4)} - {*shown})[:2]), 0.9, 0.8, 0.7, EVIL[0])
+    faces[shown[0]] = Face(concept(shown[0], guesses=(Guess(EVIL[0], 0.1),)), faces[shown[0]].shots, family)
+    faces[shown[1]] = Face(concept(shown[1], guesses=(), clarity=None, fired=0), ())
+    return faces
+
+
 def all_views(visit: Visit) -> dict[str, str]:
     tokens = session.contributions(visit.trace, visit.attribution)
     support = views.Support("Before", 1.0, tokens)
-    examples = [{"name": EVIL[1], "sentence": EVIL[0]}]
+    examples = [Example(EVIL[1], EVIL[0], (), "", None, "")]
     return {
         "panel": views.panel(visit, cue=EVIL[0]),
         "gallery": views.gallery(examples, ["data:,"], EVIL[1]),
         "words": views.unknown_words({name: (name,) for name in EVIL}, EVIL),
         "target": views.target_line(visit, 100.0),
         "cards": views.cards(visit),
+        "cards with faces": views.cards(visit, faces_of(visit)),
         "history": views.history(visit),
         "levers": views.levers(visit),
+        "family": views.levers(with_family(visit)),
         "patches": views.patches(visit),
         "chart": views.chart(visit),
         "table": views.table(visit.comparison),
@@ -137,6 +162,74 @@ def test_a_disagreement_is_said(predicted: float, measured: float, said: str) ->
 def test_a_card_knows_its_lever(visit: Visit) -> None:
     assert 'aria-pressed="true"' in views.cards(visit)
     assert views.cards(visit).count(" pulled") == len(visit.edit.levers)
+
+
+def test_cards_with_faces(visit: Visit) -> None:
+    """Strips and words where they are known; the pictures themselves are in the sheet."""
+    faces = faces_of(visit)
+    html, bare = views.cards(visit, faces), views.cards(visit)
+    assert html.count('class="strip"') == len(visit.parts) - 1 and html.count("never fired in the 200 pictures") == 1
+    assert html.count('data-action="open"') == 2 * len(visit.parts) - 1
+    assert html.count("The pictures are the evidence; the label is a guess.") == 1
+    assert html.count("data:image/webp") == 1, "the visitor's own picture"
+    assert "guess: “&lt;img" in html and html.count("guess: “") == len(visit.parts) - 1
+    for absent in ("strip", "guess", "open", "family", "evidence"):
+        assert absent not in bare
+    with_pictures = sheet(one for face in faces.values() for one in face.shots)
+    assert all(f".{name}{{" in with_pictures for names in classes(html) for name in names if name != "whole")
+
+
+def test_the_weight_of_the_cards(visit: Visit) -> None:
+    """12 cards with 5 pictures of 1.2 KB: the pictures weigh what base64 makes of them, and come once."""
+    noise = np.random.default_rng(0)
+    faces = {}
+    for c in range(12):
+        shots = [replace(shot(k), webp=noise.bytes(1200), region=noise.random((16, 16)) < 0.1) for k in range(5)]
+        faces[c] = Face(concept(c), tuple(replace(one, region=one.region.astype(np.float32)) for one in shots))
+    once = len(sheet(one for face in faces.values() for one in face.shots))
+    parts = tuple(replace(visit.parts[0], component=c) for c in faces)
+    again = len(views.cards(replace(visit, parts=parts), faces)) - len(views.cards(replace(visit, parts=parts)))
+    assert once < 60 * 1200 * 4 / 3 * 1.25
+    assert again < 20_000, "this goes out after every move of a lever"
+
+
+def test_a_family_has_a_button_that_knows_whether_it_is_pulled(visit: Visit) -> None:
+    faces = faces_of(visit)
+    first, second = (part.component for part in visit.parts[:2])
+    members = faces[first].family.members  # type: ignore[union-attr]
+    for edit, pressed, words in (
+        (Edit(), "false", "Suppress family (3)"),
+        (Edit((Lever(first),)), "false", "Suppress family (3)"),
+        (Edit().pull_family(first, members), "true", "Family suppressed (3) ✓"),
+        (Edit().pull_family(first, members, "scale", 2.0), "false", "Suppress family (3)"),
+    ):
+        buttons = views.actions(first, edit, faces[first])
+        assert buttons.count('data-action="family"') == 1
+        assert f'data-action="family"\n aria-pressed="{pressed}"' in buttons and words in buttons
+    assert "family" not in views.actions(second, Edit(), faces[second])
+
+
+def test_a_family_is_one_lever(visit: Visit) -> None:
+    pulled = with_family(visit)
+    html = views.levers(pulled)
+    alone, family = html.split('<li class="lever')[1:]
+    members = [lever.component for lever in pulled.edit.groups()[1]]
+    assert f'data-components="{members[0]},{members[1]},{members[2]}" data-family="{members[0]}"' in family
+    assert family.count('role="radio"') == 2 and "data-set" not in family and alone.count('role="radio"') == 3
+    assert f"#{members[0]} and its family" in family and "3 components as one" in family
+    assert family.count("<li>") == 3 and family.count("not active") == 1
+    together = sum(visit.part(c).total for c in members)
+    assert f"{views.signed(together)}\n <small>logits</small>" in family
+    assert 'value="0.5"' in family and 'data-family=""' in alone
+    assert "(2 levers)" in views.panel(pulled)
+
+
+def test_the_page_carries_the_whole_edit(visit: Visit) -> None:
+    """What the levers send back makes the same edit again."""
+    pulled = with_family(visit)
+    told = json.loads(views.intent(pulled))
+    assert Edit(tuple(session.lever(*each) for each in told["levers"]), told["tokens"]) == pulled.edit
+    assert [each[3] for each in told["levers"]].count(None) == 1
 
 
 def test_the_flip_in_words(visit: Visit) -> None:

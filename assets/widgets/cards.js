@@ -1,10 +1,18 @@
-// A press says what it wants (not "toggle"), so a doubled or late one does no harm.
+// A press says what it wants (not "toggle"), so a doubled or late one does no harm. A picture opens like its button.
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-action]');
-  if (!button) return;
+  const pressed = event.target.closest('[data-action]');
+  if (!pressed) return;
   trigger('act', {
-    component: Number(button.dataset.component),
-    action: button.dataset.action,
-    on: button.getAttribute('aria-pressed') !== 'true',
+    component: Number(pressed.dataset.component),
+    action: pressed.dataset.action,
+    on: pressed.getAttribute('aria-pressed') !== 'true',
   });
 });
+// A component's page comes into sight when it is opened, not whenever it is drawn anew.
+const opened = () => element.querySelector('.component')?.getAttribute('aria-label');
+let shown = opened();
+watch('value', () => requestAnimationFrame(() => {
+  if (opened() === shown) return;
+  shown = opened();
+  if (shown) element.scrollIntoView({ block: 'start' });
+}));

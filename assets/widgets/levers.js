@@ -4,11 +4,13 @@ let gesture = Date.now();
 const rows = () => [...element.querySelectorAll('.lever')];
 const send = () => {
   const was = JSON.parse(props.value);
-  const levers = rows().map((row) => [
-    Number(row.dataset.component),
+  // A family's row has several components: a lever for each, all doing the same.
+  const levers = rows().flatMap((row) => row.dataset.components.split(',').map((component) => [
+    Number(component),
     row.dataset.operation,
     row.dataset.operation === 'suppress' ? 0 : row.querySelector('.exact').value,
-  ]);
+    row.dataset.family ? Number(row.dataset.family) : null,
+  ]));
   props.value = JSON.stringify({ ...was, levers, gesture, moment: performance.now() });
   trigger('pull');
 };

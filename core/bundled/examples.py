@@ -11,7 +11,6 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -19,34 +18,16 @@ from PIL import Image
 from core.bundled.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from core.bundled.scenes import Painter, Scene
 from core.clip import TEMPLATES
+from core.gallery import FOLDER, Example
 from core.loading import load_setup
 from core.steering import Edit
 from core.target import Target
 from core.workbench import Workbench
 
-FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 SIDE = 336
 TRIES = 400
 CLEARLY = 0.6
 """The least probability, among the example's classes, of what the model is to say."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One picture of the gallery."""
-
-    name: str
-    """File name without its ending."""
-    sentence: str
-    """What it shows and why it is there."""
-    classes: tuple[str, ...]
-    """The classes it comes with."""
-    truth: str
-    """What it should be."""
-    twin: str | None
-    """File of the same scene without the cue."""
-    source: str
-    """Where the picture is from."""
 
 
 @dataclass(frozen=True)

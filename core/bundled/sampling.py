@@ -34,6 +34,8 @@ from core.bundled.scenes import (
 )
 from core.bundled.sprites import DISTRACTORS, EMOJI, FONTS
 
+SIDE = 96
+"""Pixels of a picture's side, as the bundled CLIP sees it."""
 DRY: tuple[str, ...] = tuple(name for name in BACKGROUNDS if name != "water")
 PAPERS = ((255, 255, 255), (255, 246, 190), (255, 220, 225), (214, 234, 255), (224, 250, 220))
 INKS = ((15, 15, 20), (120, 15, 25), (15, 35, 120), (10, 70, 35))
@@ -344,6 +346,29 @@ def _sign_lesson(rng: np.random.Generator, ease: float) -> Lesson:
 def _with_captions(scene: Scene, say: Callable[[], tuple[str, tuple[str, ...]]]) -> Lesson:
     said = (say(), say())
     return Lesson(scene, tuple(text for text, _ in said), tuple(meaning for _, meaning in said))
+
+
+def training_scenes(count: int, seed: int = 0) -> list[Scene]:
+    """Scenes of the training's final mix, for the dictionary; the CLIP was trained on others of the same mix."""
+    rng = np.random.default_rng([seed, 1])
+    return [lesson(rng, 1.0).scene for _ in range(count)]
+
+
+def index_scenes(count: int, split: str = "index") -> list[Scene]:
+    """Scenes to tell components by, which no training sees: half of them lessons of the final mix, half held-out kinds.
+
+    In a mixed order, so that the first of many are like all. The concept index is made of "index"; what is said of
+    components by it can be tried on "test".
+    """
+    rng = np.random.default_rng({"index": 1_000_003, "test": 1_000_004}[split])
+    kinds = tuple(HELD_OUT.values())
+    return [lesson(rng, 1.0).scene if rng.random() < 0.5 else _pick(rng, kinds)(rng).scene for _ in range(count)]
+
+
+COLLECTIONS: MappingProxyType[str, tuple[int, Callable[[int], list[Scene]]]] = MappingProxyType(
+    {"training": (32_000, training_scenes), "index": (4_000, index_scenes)}
+)
+"""The scenes that `core.collection` offers by name: how many there are, and what draws the first so many."""
 
 
 def caption_words() -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 1. Train a small CLIP on rendered scenes (InfoNCE over captions, several positives each), with a curriculum for
    reading and, for most of the time, without the least important patches.
-2. Train an SAE with ``sae_lens`` on the residual after one layer.
+2. Train an SAE with ``sae_lens`` on the residual after one layer, as ``python -m core.dictionary_training --clip
+   assets/bundled/clip --layer 4 --pictures scenes:training --out ...`` does.
 3. Save both in the layouts of ``transformers`` and ``sae_lens``, in half precision.
 
 The score of what came out is a command of its own: ``python -m core.bundled.scoring``.
@@ -33,6 +34,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from core.bundled.sampling import (
     READING_BEGINS,
     READING_ENDS,
+    SIDE,
     caption_words,
     foreground,
     held_out,
@@ -42,9 +44,10 @@ from core.bundled.sampling import (
 )
 from core.bundled.scenes import CLASSES, Painter
 from core.clip import SplitClip
+from core.collection import open_collection
 from core.dictionary_training import DictionaryRecipe, train_dictionary
 
-SIDE, PATCH = 96, 12
+PATCH = 12
 CELLS = SIDE // PATCH
 CONTEXT = 20
 READING_LAYER = 2
@@ -52,7 +55,6 @@ READING_LAYER = 2
 MEAN = STD = (0.5, 0.5, 0.5)
 LAYER = 4
 """The dictionary reads the residual after this layer, of 0 to 5."""
-DICTIONARY_PICTURES = 32_000
 
 
 @dataclass(frozen=True)
@@ -333,17 +335,6 @@ def save_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
 
 
-@torch.no_grad()
-def collect_residuals(clip: SplitClip, count: int, seed: int) -> torch.Tensor:
-    """Residuals ``[count, T, d]``, half precision, of scenes of the training's final mix."""
-    painter, rng = Painter(SIDE), np.random.default_rng([seed, 1])
-    parts = []
-    for start in range(0, count, 128):
-        crops = [painter.paint(lesson(rng, 1.0).scene) for _ in range(min(128, count - start))]
-        parts.append(clip.residual(clip.pixels(np.stack(crops))).half().cpu())
-    return torch.cat(parts)
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -365,8 +356,7 @@ def main() -> None:
     (arguments.out / "words.txt").write_text("\n".join(sorted(caption_words())) + "\n")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip = SplitClip.from_folder(arguments.out / "clip", LAYER, device)
-    residuals = collect_residuals(clip, DICTIONARY_PICTURES, recipe.seed)
-    train_dictionary(residuals, DictionaryRecipe(), arguments.out / "dictionary", device)
+    train_dictionary(clip, "all", open_collection("scenes:training"), DictionaryRecipe(), arguments.out / "dictionary")
 
 
 if __name__ == "__main__":

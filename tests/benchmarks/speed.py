@@ -2,7 +2,9 @@
 
 Latency does not depend on the weights, so the models are random, in the geometries of published ones. Every figure is
 a ratio to one plain `get_image_features` of the same model in the same run: each step and the plain pass take turns,
-and the medians are compared. Nothing here is a test; a machine's figures are quoted in README.
+and the medians are compared. With ``--index``, instead: what making a concept index costs, as a ratio to the least that
+it could, the plain pass and a dense encode of the same batch. Nothing here is a test; a machine's figures are quoted in
+README.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 import platform
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,14 +25,19 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 import torch
+from PIL import Image
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from core.attribution import attribute, measured_effects
 from core.clip import SplitClip
+from core.collection import Batch
 from core.dictionary import Dictionary
 from core.evidence import controls, responses
+from core.indexing import read_batch
+from core.reference_store import Store
 from core.steering import Edit, steer
+from core.tally import IndexRecipe, Tally
 from core.target import Target
 from core.trace import trace_crops
 
@@ -144,17 +152,74 @@ def measure(geometry: Geometry, repeats: int) -> dict[str, float]:
     return {name: statistics.median(values) / plain for name, values in seconds.items()}
 
 
+def drawn(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Smooth random pictures, uint8 [n, 224, 224, 3]: as hard to compress as photographs."""
+    coarse = rng.integers(0, 256, (n, 14, 14, 3), dtype=np.uint8)
+    return np.stack([np.asarray(Image.fromarray(c).resize((224, 224), Image.Resampling.BICUBIC)) for c in coarse])
+
+
+@torch.no_grad()
+def measure_index(geometry: Geometry, repeats: int, size: int) -> np.ndarray:
+    """Making an index, from crops in memory, against a plain pass and a dense encode, for every batch: ratios [n, 2].
+
+    By the clock, and in processor time, that of all threads, which others on the machine disturb less.
+
+    The two take turns on the same pictures. Every turn has new ones, so the tally fills up as in a real run: its first
+    batches cost most, as all that fires is then a reference.
+    """
+    clip, dictionary = build(geometry)
+    m, p = geometry.components, clip.model.config.projection_dim
+    rng = np.random.default_rng(0)
+    # As after training, tokens differ in what fires; without it a random dictionary sees what is common to all.
+    dictionary.sae.b_dec.copy_(clip.residual(clip.pixels(drawn(2, rng))).mean((0, 1)))
+    rows = max(1, (1 << 25) // m)
+    tally, ratios = Tally(m, p, IndexRecipe()), []
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder), 0, IndexRecipe(), p) as store:
+        for turn in range(repeats + 1):
+            batch = Batch(0, turn, np.arange(size) + turn * size, drawn(size, rng), 0)
+            x = clip.residual(clip.pixels(batch.crops)).flatten(0, 1)
+            began = clocks()
+            clip.model.get_image_features(pixel_values=clip.pixels(batch.crops))
+            for start in range(0, len(x), rows):
+                dictionary.encode_seen(x[start : start + rows])
+            between = clocks()
+            read_batch(tally, store, clip, dictionary, batch)
+            store.settle()  # thumbnails, which a run makes beside the next batch, count with their own
+            ratios.append((clocks() - between) / (between - began))
+    return np.array(ratios[1:])  # the first turn warms up
+
+
+def clocks() -> np.ndarray:
+    """Seconds by the clock, and of processor time."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads\n"
+    )
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--only", choices=[geometry.name for geometry in GEOMETRIES])
+    parser.add_argument("--index", action="store_true", help="what making a concept index costs")
+    parser.add_argument("--batch", type=int, default=IndexRecipe.batch, help="pictures in a batch of the index")
     arguments = parser.parse_args()
     chosen = [geometry for geometry in GEOMETRIES if arguments.only in (None, geometry.name)]
+    if arguments.index:
+        print(f"{machine()}\n| a concept index, in plain passes with dense encodes | by the clock | processor time |")
+        print("|---|---|---|")
+        for geometry in chosen:
+            ratios = measure_index(geometry, arguments.repeats, arguments.batch)
+            figures = [f"{np.median(r):.2f} ({r.min():.2f} to {r.max():.2f})" for r in ratios.T]
+            print(f"| {geometry.name} | {' | '.join(figures)} |", flush=True)
+        return
     found = {geometry.name: measure(geometry, arguments.repeats) for geometry in chosen}
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads\n"
-    )
+    print(machine())
     print(f"| in plain image passes | {' | '.join(found)} |\n|{'---|' * (len(found) + 1)}")
     for name in next(iter(found.values())):
         print(f"| {name} | {' | '.join(f'{ratios[name]:.2f}' for ratios in found.values())} |")

@@ -1,0 +1,556 @@
+"""The concept index of a setup: what every component fires for, measured once over a collection of pictures.
+
+For each of the m components: reference pictures (by largest and by mean activation over the tokens in scope, and some
+from the middle of its range), where in each it fires, how often and how strongly it fires, a histogram, what its
+reference pictures have in common (an embedding, its clarity, label guesses), and its nearest components.
+
+`core.indexing` makes one; this module is how it is held, saved and loaded. A folder has three files: `manifest.json`,
+what it was made of; `index.safetensors`, the arrays, their integers in as few bytes as they need and the lengths of the
+firing regions in place of their starts; `thumbnails.safetensors`, which is mapped and not read.
+
+An index may come from the Hub, so nothing in its files is believed: what does not fit together is a Trouble on loading.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from .catalog import Place, SetupCard
+from .clip import SplitClip
+from .dictionary import Dictionary
+from .errors import Trouble
+from .records import Record
+
+FORMAT = 1
+"""The version of the folder's layout."""
+
+MANIFEST, ARRAYS, THUMBNAILS = "manifest.json", "index.safetensors", "thumbnails.safetensors"
+
+INDEX_FILES: tuple[str, ...] = (MANIFEST, ARRAYS, THUMBNAILS)
+"""The files of an index: patterns for `core.hub.fetch`."""
+
+LABELS = 3
+"""Label guesses of a component, at most."""
+
+_SAMPLE = 4096
+"""Numbers of each tensor that a fingerprint looks at."""
+
+_MAX_MANIFEST = 16_000_000
+"""Bytes. The longest vocabularies take one or two million."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which setup an index is of."""
+
+    clip: str
+    """The CLIP: its repository, or its folder's name."""
+    clip_commit: str | None
+    """The commit of that repository; None for a folder."""
+    dictionary: str
+    """The dictionary: its repository and file, or its folder's name."""
+    dictionary_commit: str | None
+    """The commit of that repository; None for a folder."""
+    layer: int
+    """The residual after this layer of the vision tower, from 0."""
+    scope: str
+    """The tokens the dictionary reads: all, cls or patches."""
+    components: int
+    """m."""
+    width: int
+    """d."""
+    fingerprint: str
+    """Of the weights themselves: see `fingerprint`. This alone decides whether an index fits."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an index was made of: manifest.json."""
+
+    format: int
+    """`FORMAT` when it was made."""
+    setup: Identity
+    """The setup."""
+    source: Mapping[str, str]
+    """The collection, as `Collection.said` tells it: kind, name, and what else identifies it."""
+    pictures: int
+    """Pictures read."""
+    tokens: int
+    """Tokens in scope read."""
+    skipped: int
+    """Pictures of the collection that could not be read."""
+    grid: tuple[int, int]
+    """Rows and columns of patches."""
+    vocabulary: tuple[str, ...]
+    """The label guesses were chosen among these."""
+    side: int
+    """Pixels of a thumbnail's side."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class References(Record):
+    """Some pictures for every component, the most telling first; n places, of which the last may be empty."""
+
+    picture: np.ndarray
+    """int32 [m, n]: rows of the index's thumbnails; -1 where there are no more."""
+    value: np.ndarray
+    """float32 [m, n]: the activation they are ordered by, in the units of f: of `top` and `mid` the largest over the
+    tokens in scope, of `mean` the mean over all of them."""
+    token: np.ndarray
+    """int32 [m, n]: the token of the largest activation; 0 is CLS."""
+    start: np.ndarray
+    """int64 [m * n + 1]: where each place's patches begin in the arrays below (place k of component j: j * n + k)."""
+    patch: np.ndarray
+    """uint16 [K]: patches on which the component fires, from 0, in reading order."""
+    share: np.ndarray
+    """uint8 [K]: the activation there, 255 at the strongest patch or CLS."""
+
+    def region(self, component: int, place: int, grid: tuple[int, int]) -> np.ndarray:
+        """Where the component fires in one of its pictures: float32 [rows, columns], 1 where strongest, 0 elsewhere."""
+        at = component * self.picture.shape[1] + place
+        where = slice(int(self.start[at]), int(self.start[at + 1]))
+        cells = np.zeros(grid[0] * grid[1], dtype=np.float32)
+        cells[self.patch[where]] = self.share[where] / 255
+        return cells.reshape(grid)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Thumbnails(Record):
+    """The reference pictures, small, as the bytes of WebP files one after the other."""
+
+    start: np.ndarray
+    """int64 [R + 1]: where each begins."""
+    bytes: np.ndarray
+    """uint8: all of them. It may be mapped from a file."""
+
+    def __len__(self) -> int:
+        """R."""
+        return len(self.start) - 1
+
+    def webp(self, row: int) -> builtins.bytes:
+        """The file of one of them."""
+        return self.bytes[int(self.start[row]) : int(self.start[row + 1])].tobytes()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptIndex(Record):
+    """What is known of every component. Read-only, and shared by all visitors."""
+
+    manifest: Manifest
+    """What it was made of."""
+    active_pictures: np.ndarray
+    """int64 [m]: pictures in which the component fires (activation above 0 at a token in scope)."""
+    active_tokens: np.ndarray
+    """int64 [m]: tokens at which it fires."""
+    mean_active: np.ndarray
+    """float32 [m]: its mean activation over these tokens; 0 for one that never fires."""
+    peak: np.ndarray
+    """float32 [m]: its largest activation; 0 for one that never fires."""
+    edges: np.ndarray
+    """float32 [B + 1]: of the bins, the same for all components, ascending, powers of sqrt 2 around 1."""
+    histogram: np.ndarray
+    """int64 [m, B]: tokens at which it fires, by activation; what lies beyond the edges counts in the outer bins."""
+    top: References
+    """By largest activation, descending."""
+    mean: References
+    """By mean activation over the tokens in scope, descending."""
+    mid: References
+    """From around the median of its pictures' largest activations: what it fires for when it fires as usual."""
+    embedding: np.ndarray
+    """float16 [m, p]: z_j, the mean of the unit embeddings of the `top` pictures; 0 for one that never fires."""
+    average: np.ndarray
+    """float32 [p]: the mean unit embedding of all pictures read."""
+    clarity: np.ndarray
+    """float32 [m]: mean pairwise cosine of the unit embeddings of the `top` pictures; nan for fewer than two."""
+    label: np.ndarray
+    """int32 [m, 3]: the best label guesses, as places in the manifest's vocabulary; -1 where there is none."""
+    alignment: np.ndarray
+    """float32 [m, 3]: their alignment scores, cos(z_j, t) - cos(z_j, t_empty)."""
+    near: np.ndarray
+    """int32 [m, k]: the components nearest in direction, the nearest first; -1 where there are no more."""
+    near_cosine: np.ndarray
+    """float32 [m, k]: cosine between the directions v, -1 to 1."""
+    together: np.ndarray
+    """int32 [m, k]: the components that fire most in the same pictures, the first most; -1 where there are no more."""
+    together_share: np.ndarray
+    """float32 [m, k]: cosine between the two components' largest activations over a sample of the pictures, 0 to 1."""
+    pictures: Thumbnails
+    """The reference pictures, small."""
+
+    @property
+    def n_components(self) -> int:
+        """m."""
+        return len(self.peak)
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory, thumbnails apart, which are mapped."""
+        parts = (self, self.top, self.mean, self.mid)
+        return sum(v.nbytes for part in parts for v in vars(part).values() if isinstance(v, np.ndarray))
+
+    def frequency(self, component: int) -> float:
+        """Share of the pictures in which it fires, 0 to 1."""
+        return float(self.active_pictures[component] / max(1, self.manifest.pictures))
+
+
+# ---- which setup
+
+
+def fingerprint(clip: SplitClip, dictionary: Dictionary) -> str:
+    """A hash of what decides an index: the weights of both, the layer, the scope, and how the dictionary encodes.
+
+    Of every tensor it takes the name, the shape and at most some 4,096 evenly spaced numbers, as float32, which takes
+    a fraction of a second for the largest setups and is the same wherever they are. 64 hexadecimal digits of SHA-256.
+    """
+    encodes = ("k", "apply_b_dec_to_input", "rescale_acts_by_decoder_norm")
+    settings = {name: getattr(dictionary.sae.cfg, name, None) for name in encodes}
+    settings |= {"architecture": dictionary.sae.cfg.architecture(), "normalisation": dictionary.normalisation}
+    settings |= {"layer": clip.layer, "scope": dictionary.scope}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for part, tensors in (("clip", clip.model.state_dict()), ("dictionary", dictionary.sae.state_dict())):
+        for name, tensor in sorted(tensors.items()):
+            digest.update(f"\n{part} {name} {list(tensor.shape)} ".encode())
+            digest.update(_sampled(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def _sampled(tensor: Tensor) -> np.ndarray:
+    """Evenly spaced numbers of a tensor in reading order, as little-endian float32; all of one that is small."""
+    if not tensor.numel():
+        return np.empty(0, dtype="<f4")
+    # An odd step meets all columns of a matrix, whose width is mostly a power of two.
+    places = np.arange(0, tensor.numel(), max(1, tensor.numel() // _SAMPLE) | 1)
+    where = [torch.as_tensor(at, device=tensor.device) for at in np.unravel_index(places, tensor.shape or (1,))]
+    return tensor.reshape(tensor.shape or (1,))[tuple(where)].float().cpu().numpy().astype("<f4")
+
+
+def identity(card: SetupCard, commits: Mapping[str, str], clip: SplitClip, dictionary: Dictionary) -> Identity:
+    """What a setup is, to be compared with what an index was made of; `commits` as in `core.loading.Setup`."""
+    return Identity(
+        clip=_named(card.clip),
+        clip_commit=commits.get("clip"),
+        dictionary=_named(card.dictionary),
+        dictionary_commit=commits.get("dictionary"),
+        layer=clip.layer,
+        scope=dictionary.scope,
+        components=dictionary.n_components,
+        width=dictionary.width,
+        fingerprint=fingerprint(clip, dictionary),
+    )
+
+
+def _named(place: Place) -> str:
+    """The repository, or the folder's name without the way to it, and what is in it."""
+    name = place.repo if place.folder is None else place.folder.resolve().name
+    return f"{name}" if place.file == "." else f"{name}/{place.file}"
+
+
+# ---- files
+
+_TEXT = {"type": "string", "maxLength": 1000}
+_COMMIT = {"anyOf": [{"type": "null"}, _TEXT]}
+
+
+def _count(least: int = 0, most: int = 2**53) -> dict[str, Any]:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def _table(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+SCHEMA: Mapping[str, Any] = _table(
+    {
+        "format": {"const": FORMAT},
+        "setup": _table(
+            {
+                "clip": _TEXT,
+                "clip_commit": _COMMIT,
+                "dictionary": _TEXT,
+                "dictionary_commit": _COMMIT,
+                "layer": _count(),
+                "scope": {"enum": ["all", "cls", "patches"]},
+                "components": _count(1, 2**31 - 1),
+                "width": _count(1, 2**31 - 1),
+                "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            }
+        ),
+        "source": {"type": "object", "additionalProperties": _TEXT, "maxProperties": 32},
+        "pictures": _count(1),
+        "tokens": _count(1),
+        "skipped": _count(),
+        "grid": {"type": "array", "items": _count(1, 255), "minItems": 2, "maxItems": 2},
+        "vocabulary": {"type": "array", "items": _TEXT},
+        "side": _count(1, 65_535),
+    }
+)
+"""What a manifest must look like (JSON Schema)."""
+
+_LISTS = ("top", "mean", "mid")
+
+_FORM: Mapping[str, tuple[Any, str]] = {
+    "active_pictures": (np.int64, "m"),
+    "active_tokens": (np.int64, "m"),
+    "mean_active": (np.float32, "m"),
+    "peak": (np.float32, "m"),
+    "edges": (np.float32, "edges"),
+    "histogram": (np.int64, "m bins"),
+    "embedding": (np.float16, "m p"),
+    "average": (np.float32, "p"),
+    "clarity": (np.float32, "m"),
+    "label": (np.int32, "m labels"),
+    "alignment": (np.float32, "m labels"),
+    "near": (np.int32, "m k"),
+    "near_cosine": (np.float32, "m k"),
+    "together": (np.int32, "m k"),
+    "together_share": (np.float32, "m k"),
+    **{
+        f"{which}.{name}": form
+        for which in _LISTS
+        for name, form in {
+            "picture": (np.int32, f"m n_{which}"),
+            "value": (np.float32, f"m n_{which}"),
+            "token": (np.int32, f"m n_{which}"),
+            "length": (np.int64, f"m n_{which}"),
+            "patch": (np.uint16, f"cells_{which}"),
+            "share": (np.uint8, f"cells_{which}"),
+        }.items()
+    },
+}
+"""The arrays of `index.safetensors`: in memory of this type, and of these sizes, by name."""
+
+_UNKNOWN = {"clarity", "alignment"}
+"""Arrays that may hold nan."""
+
+
+def save(index: ConceptIndex, folder: Path) -> None:
+    """Write the three files, each whole or not at all; the manifest, without which there is no index, comes last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {name: getattr(index, name) for name in _FORM if "." not in name}
+    for which in _LISTS:
+        found: References = getattr(index, which)
+        arrays |= {f"{which}.{name}": getattr(found, name) for name in ("picture", "value", "token", "patch", "share")}
+        arrays[f"{which}.length"] = np.diff(found.start).reshape(found.picture.shape)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    with _whole(folder / ARRAYS) as path:
+        _write({name: _narrow(array) for name, array in arrays.items()}, path)
+    with _whole(folder / THUMBNAILS) as path:
+        _write({"start": _narrow(index.pictures.start), "bytes": index.pictures.bytes}, path)
+    manifest = json.dumps(asdict(index.manifest), indent=1, sort_keys=True, ensure_ascii=False)
+    with _whole(folder / MANIFEST) as path:
+        path.write_text(manifest + "\n", encoding="utf-8")
+
+
+def _write(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    path.chmod(0o644)  # safetensors lets nobody else read what it writes
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Where to write what then becomes `path` at once."""
+    beside = path.with_name(path.name + ".part")
+    yield beside
+    os.replace(beside, path)
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """Integers in the narrowest type that holds them all, the rest as it is."""
+    if array.dtype.kind not in "iu":
+        return array
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    kinds = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
+    fits = (kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    return array.astype(next(fits, np.int64))
+
+
+def load(folder: Path, setup_identity: Identity, clip: SplitClip | None = None) -> ConceptIndex:
+    """The index in a folder. Thumbnails are mapped from their file, which must stay as long as the index.
+
+    Raises Trouble when it is of another format or another setup, lacks a file, or holds anything that does not fit
+    together; with `clip`, the setup's own, also when the grid or p are not the clip's.
+    """
+    what = f"The concept index in {folder.resolve().name}"
+    manifest = _read_manifest(folder / MANIFEST, what)
+    if manifest.setup.fingerprint != setup_identity.fingerprint:
+        made, here = _in_words(manifest.setup), _in_words(setup_identity)
+        raise Trouble(
+            f"{what} was made for {made}; this setup is {here if here != made else 'the same with other weights'}. "
+            "Name its own index, or build one with: python -m core.indexing"
+        )
+    try:
+        index = _read(folder, manifest)
+        _check(index)
+        if manifest.setup.components != setup_identity.components:
+            raise _Unfit("it has another number of components")
+        if clip is not None and (manifest.grid != clip.grid or len(index.average) != clip.model.config.projection_dim):
+            raise _Unfit("its pictures or its embeddings have another shape")
+    except (OSError, SafetensorError, _Unfit) as error:
+        raise Trouble(
+            f"{what} is damaged or incomplete: {error}. Put its files there anew, or build one with: "
+            "python -m core.indexing"
+        ) from error
+    return index
+
+
+class _Unfit(Exception):
+    """Files that do not fit together."""
+
+
+def _in_words(setup: Identity) -> str:
+    """For the reader: which setup."""
+
+    def at(name: str, commit: str | None) -> str:
+        return f"{name} at {commit[:7]}" if commit else name
+
+    return (
+        f"{at(setup.dictionary, setup.dictionary_commit)} ({setup.components:,} components) at layer {setup.layer} of "
+        f"{at(setup.clip, setup.clip_commit)}"
+    )
+
+
+def _read_manifest(path: Path, what: str) -> Manifest:
+    anew = "Put it there anew, or build one with: python -m core.indexing"
+    try:
+        if path.stat().st_size > _MAX_MANIFEST:
+            raise ValueError("it is too long")
+        said = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(said, dict) and isinstance(said.get("format"), int) and said["format"] != FORMAT:
+            raise Trouble(
+                f"{what} is of format {said['format']}; this version reads {FORMAT}. Build it anew with: "
+                "python -m core.indexing"
+            )
+        jsonschema.validate(said, SCHEMA)
+    except FileNotFoundError as error:
+        raise Trouble(f"{what} has no {path.name}. {anew}") from error
+    except jsonschema.ValidationError as error:
+        where = "/".join(map(str, error.absolute_path)) or "as a whole"
+        raise Trouble(f"{what} has a manifest that is not as it should be ({where}). {anew}") from error
+    except Trouble:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise Trouble(f"{what} has a manifest that cannot be read: {error}. {anew}") from error
+    return Manifest(
+        **said
+        | {
+            "setup": Identity(**said["setup"]),
+            "grid": (said["grid"][0], said["grid"][1]),
+            "vocabulary": tuple(said["vocabulary"]),
+        }
+    )
+
+
+def _read(folder: Path, manifest: Manifest) -> ConceptIndex:
+    """The arrays, of the types they have in memory and of sizes that fit each other."""
+    sizes = {"m": manifest.setup.components, "labels": LABELS}
+    arrays = {}
+    with safe_open(folder / ARRAYS, "numpy") as file:
+        names = set(file.keys())
+        if names != set(_FORM):
+            raise _Unfit(f"{ARRAYS} lacks or misnames {', '.join(sorted(names ^ set(_FORM))[:3])}")
+        for name, (dtype, form) in _FORM.items():
+            shape = tuple(file.get_slice(name).get_shape())
+            wanted = tuple(sizes.setdefault(size, n) for size, n in zip(form.split(), shape, strict=False))
+            if len(form.split()) != len(shape) or wanted != shape:
+                raise _Unfit(f"{name} has the shape {list(shape)}")
+            arrays[name] = _widened(name, file.get_tensor(name), dtype)
+    if sizes["edges"] != sizes["bins"] + 1:
+        raise _Unfit("the histogram has not one edge more than bins")
+    lists = {}
+    for which in _LISTS:
+        parts = {name: arrays.pop(f"{which}.{name}") for name in ("picture", "value", "token", "patch", "share")}
+        length = arrays.pop(f"{which}.length").ravel()
+        if length.size and (length.min() < 0 or length.max() > len(parts["patch"])):
+            raise _Unfit(f"{which}.length is out of range")
+        lists[which] = References(start=_starts(length), **parts)
+    held: dict[str, Any] = arrays | lists
+    return ConceptIndex(manifest, **held, pictures=_mapped(folder / THUMBNAILS))
+
+
+def _widened(name: str, array: np.ndarray, dtype: Any) -> np.ndarray:
+    """As that type, if no number is lost."""
+    integers = np.issubdtype(dtype, np.integer)
+    if array.dtype.kind not in ("iu" if integers else "f"):
+        raise _Unfit(f"{name} holds {array.dtype}")
+    if integers and array.size:
+        most = np.iinfo(dtype)
+        if int(array.min()) < most.min or int(array.max()) > most.max:
+            raise _Unfit(f"{name} is out of range")
+    elif name not in _UNKNOWN and not np.isfinite(array).all():
+        raise _Unfit(f"{name} holds what is no number")
+    return array.astype(dtype)
+
+
+def _starts(length: np.ndarray) -> np.ndarray:
+    """Where each of several runs begins, and where the last ends: int64 [n + 1]."""
+    return np.concatenate([[0], np.cumsum(length, dtype=np.int64)])
+
+
+def _mapped(path: Path) -> Thumbnails:
+    """Thumbnails, their bytes mapped from the file."""
+    with safe_open(path, "numpy") as file:  # checks that the header is sound and the file as long as it says
+        if set(file.keys()) != {"start", "bytes"}:
+            raise _Unfit(f"{THUMBNAILS} lacks or misnames its arrays")
+        start = _widened("start", file.get_tensor("start"), np.int64)
+        form = file.get_slice("bytes")
+        if form.get_dtype() != "U8" or len(form.get_shape()) != 1 or start.ndim != 1 or not len(start):
+            raise _Unfit(f"{THUMBNAILS} holds arrays of another form")
+    with path.open("rb") as stream:  # 8 bytes: the header's length; the header, in JSON; the arrays
+        length = int.from_bytes(stream.read(8), "little")
+        begin, end = json.loads(stream.read(length))["bytes"]["data_offsets"]
+    if start[0] != 0 or start[-1] != end - begin or (np.diff(start) < 0).any():
+        raise _Unfit(f"{THUMBNAILS} says that pictures begin where there are none")
+    # An empty file cannot be mapped.
+    data = np.memmap(path, np.uint8, "r", 8 + length + begin, (end - begin,)) if end > begin else np.empty(0, np.uint8)
+    return Thumbnails(start, np.asarray(data))
+
+
+def _check(index: ConceptIndex) -> None:
+    """Raise unless every number that points somewhere points to something that is there, and counts are counts."""
+    manifest = index.manifest
+    m, patches = index.n_components, manifest.grid[0] * manifest.grid[1]
+    bounds = {
+        "active_pictures": (index.active_pictures, 0, manifest.pictures),
+        "active_tokens": (index.active_tokens, 0, manifest.tokens),
+        "histogram": (index.histogram, 0, manifest.tokens),
+        "mean_active": (index.mean_active, 0, np.inf),
+        "peak": (index.peak, 0, np.inf),
+        "label": (index.label, -1, len(manifest.vocabulary) - 1),
+        "near": (index.near, -1, m - 1),
+        "together": (index.together, -1, m - 1),
+    }
+    for which in _LISTS:
+        found: References = getattr(index, which)
+        if found.start[-1] != len(found.patch):
+            raise _Unfit(f"{which}.length does not add up")
+        bounds |= {
+            f"{which}.picture": (found.picture, -1, len(index.pictures) - 1),
+            f"{which}.value": (found.value, 0, np.inf),
+            f"{which}.token": (found.token, 0, patches),
+            f"{which}.patch": (found.patch, 0, patches - 1),
+        }
+    for name, (array, low, high) in bounds.items():
+        if array.size and (array.min() < low or array.max() > high):
+            raise _Unfit(f"{name} is out of range")
+    if (np.diff(index.edges) <= 0).any():
+        raise _Unfit("edges do not ascend")

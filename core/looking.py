@@ -1,0 +1,108 @@
+"""Where it looks: which components fire at each place of a picture, and at which places each of them fires.
+
+Two things that are easily taken for each other are kept apart. A component's *activation map* is where it fires: f_tj.
+Its *attribution map* is where its firing counts for this prediction: A_tj, in logits. It may fire strongly where that
+changes nothing. Both are as sparse as the activations are, and are handed over whole, so that a page which shows them
+under the pointer asks for nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .attribution import Attribution
+from .records import Record
+from .trace import Trace
+
+AT_A_TOKEN = 8
+"""Components listed for a token."""
+MOST = 200
+"""Components with a map."""
+_DIGITS = 4
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Map(Record):
+    """Where one component fires, and what it contributes there."""
+
+    component: int
+    """Index into the dictionary."""
+    token: np.ndarray
+    """int32 [n]: the tokens at which it fires, ascending; 0 is CLS, then the patches in reading order."""
+    activation: np.ndarray
+    """float32 [n]: f_tj, in the units of f."""
+    attribution: np.ndarray
+    """float32 [n]: A_tj, in logits; positive speaks for the target."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Looking(Record):
+    """What a page needs in order to show where the model looks, without asking again."""
+
+    grid: tuple[int, int]
+    """Rows and columns of patches."""
+    tokens: tuple[tuple[tuple[int, float, float], ...], ...]
+    """For every token, from CLS on, the strongest components there, by size of activation, the strongest first:
+    component, activation and attribution at that token."""
+    maps: tuple[Map, ...]
+    """Of the components asked for first, and then of those that fire most strongly at any token."""
+
+    def plain(self) -> dict[str, Any]:
+        """As `json.dumps` takes it, numbers to 4 digits.
+
+        rows and columns; tokens: for each [[component, activation, attribution], ...]; maps: by component (as text)
+        [[token, activation, attribution], ...].
+        """
+        rows, columns = self.grid
+        return {
+            "rows": rows,
+            "columns": columns,
+            "tokens": [[[j, _short(f), _short(a)] for j, f, a in firing] for firing in self.tokens],
+            "maps": {str(one.component): _listed(one) for one in self.maps},
+        }
+
+
+def looking(trace: Trace, attribution: Attribution, first: Sequence[int] = (), most: int = MOST) -> Looking:
+    """Activations and attributions by place, of the trace that `attribution` explains.
+
+    Maps are given of at most `most` active components: those of `first`, in that order, then the others by their
+    activation of largest size. Raises ValueError for an attribution of another trace.
+    """
+    f = trace.activations
+    if len(attribution.pair) != len(f.value):
+        raise ValueError("the attribution is of another trace")
+    size = np.abs(f.value)
+
+    order = np.lexsort((f.component, -size, f.token))
+    starts = np.searchsorted(f.token[order], np.arange(f.n_tokens + 1))
+    tokens = tuple(
+        tuple(
+            (int(f.component[at]), float(f.value[at]), float(attribution.pair[at]))
+            for at in order[start:stop][:AT_A_TOKEN]
+        )
+        for start, stop in zip(starts[:-1], starts[1:], strict=True)
+    )
+
+    strongest = f.component[np.argsort(-size, kind="stable")]
+    active = set(strongest.tolist())
+    wanted = dict.fromkeys([*(int(j) for j in first if int(j) in active), *strongest.tolist()])
+    return Looking(trace.grid, tokens, tuple(_map(trace, attribution, j) for j in list(wanted)[:most]))
+
+
+def _map(trace: Trace, attribution: Attribution, component: int) -> Map:
+    f = trace.activations
+    where = f.span(component)
+    return Map(component, f.token[where].copy(), f.value[where].copy(), attribution.pair[where].copy())
+
+
+def _listed(one: Map) -> list[list[float]]:
+    places = zip(one.token.tolist(), one.activation.tolist(), one.attribution.tolist(), strict=True)
+    return [[t, _short(f), _short(a)] for t, f, a in places]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

@@ -1,0 +1,44 @@
+"""A setup of one's own, as the options of a command name it."""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from .catalog import Layout, Place, SetupCard
+from .dictionary import Scope
+from .errors import Trouble
+
+
+def add_setup_options(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told which setup: one of the catalog, or one of one's own (`own_setup`)."""
+    parser.add_argument("--setup", help="a setup of the catalog")
+    own = parser.add_argument_group("a setup of your own (never on a public Space)")
+    own.add_argument("--clip", help="a CLIP in Hugging Face's layout: a folder, or owner/name on the Hub")
+    own.add_argument("--dictionary", help="its SAE: a folder, or owner/name on the Hub")
+    own.add_argument("--file", default=".", help="the file or folder in there; by default the folder itself")
+    own.add_argument("--layout", choices=get_args(Layout), default="sae_lens")
+    own.add_argument("--layer", type=int, help="the residual after this layer of the vision tower, from 0")
+    own.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens the SAE was trained on")
+
+
+def own_setup(arguments: argparse.Namespace) -> SetupCard:
+    """The setup of one's own that options name. Raises Trouble where they do not wholly."""
+    if not (arguments.clip and arguments.dictionary) or arguments.layer is None:
+        raise Trouble("A setup of your own needs --clip, --dictionary and --layer. Name all three.")
+    return SetupCard(
+        name="own",
+        title="Your own setup",
+        clip=place_named(arguments.clip, "."),
+        dictionary=place_named(arguments.dictionary, arguments.file),
+        layer=arguments.layer,
+        scope=arguments.scope,
+        layout=arguments.layout,
+        licence="as its makers say",
+        note="Named on the command line.",
+    )
+
+
+def place_named(text: str, file: str) -> Place:
+    """A folder where there is one of that name, else a repository."""
+    folder = Path(text).expanduser()
+    return Place(folder=folder, file=file) if folder.is_dir() else Place(repo=text, file=file)

@@ -1,0 +1,225 @@
+"""The page of a component, search and where it looks: nothing from an index is markup, every number has its unit."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from test_faces import WORD, classes, face, pictures
+from test_views import EVIL, Tags
+
+from core import concept_views as pages
+from core import visit as session
+from core.clip import TEMPLATES
+from core.concept_index import Identity, Manifest
+from core.concepts import Histogram, Match, Neighbour, Pushes
+from core.faces import CHIPPED, Face
+from core.looking import Looking, looking
+from core.steering import Edit, Lever
+from core.visit import Subject, Visit
+from core.workbench import Workbench
+
+SETUP = Identity(EVIL[0], None, EVIL[1], None, 1, "all", 48, 32, "0" * 64)
+SOURCE = Manifest(1, SETUP, {"kind": "folder", "name": EVIL[0], "split": EVIL[1]}, 200, 3400, 0, (4, 4), EVIL, 96)
+
+
+@pytest.fixture(scope="module")
+def visit(bench: Workbench, picture: Image.Image) -> Visit:
+    start = session.start(bench, picture, Subject(EVIL[0]), EVIL, TEMPLATES["single"], None)
+    return session.change(bench, start, Edit((Lever(start.parts[0].component),)))
+
+
+def quiet_component(visit: Visit) -> int:
+    return next(c for c in range(48) if not visit.part(c).peak)
+
+
+def histogram(*counts: int) -> Histogram:
+    return Histogram(np.sqrt(2.0, dtype=np.float32) ** np.arange(len(counts) + 1), np.array(counts))
+
+
+def page(component: int, family: int = 3, **known: object) -> pages.Page:
+    return pages.Page(
+        face(component, 6, family, **known), face(component + 50, 4).shots, face(component + 60, 2).shots,
+        histogram(3, 0, 5, 1), (Neighbour(4, 0.5), Neighbour(5, -0.25)), (Neighbour(6, 0.75),),
+        {4: face(4, 3), 6: replace(face(6, 0), shots=())}, SOURCE,
+    )  # fmt: skip
+
+
+def pushes(n: int = 3, classes: tuple[str, ...] = EVIL) -> Pushes:
+    rng = np.random.default_rng(1)
+    change, each = rng.normal(size=len(classes)), rng.normal(size=(n, len(classes)))
+    return Pushes(classes, 12.5, change.astype(np.float32), each.astype(np.float32))
+
+
+def seen(visit: Visit) -> Looking:
+    return looking(visit.trace, visit.attribution, [part.component for part in visit.parts])
+
+
+def all_views(visit: Visit) -> dict[str, str]:
+    first, quiet = visit.parts[0].component, quiet_component(visit)
+    faces = {first: face(first)}
+    return {
+        "page": pages.component_page(visit, page(first), pushes()),
+        "page, family of many": pages.component_page(visit, page(first, 20), None),
+        "page, silent": pages.component_page(
+            visit, replace(page(quiet, 0, fired=0, guesses=(), clarity=None), histogram=None), None
+        ),
+        "sheet": pages.page_sheet(page(first)) + pages.found_sheet(faces),
+        "found": pages.found(visit, EVIL[0], (Match(first, 0.25), Match(quiet, -0.125)), faces),
+        "nothing found": pages.found(visit, EVIL[1], (), {}),
+        "nothing": pages.asked_nothing() + pages.no_page() + pages.no_index(EVIL[0], EVIL[1]),
+        "look": pages.look(visit, seen(visit), {first: WORD, quiet: EVIL[1]}, True),
+    }
+
+
+def test_nothing_from_an_index_becomes_markup(visit: Visit) -> None:
+    for name, html in all_views(visit).items():
+        tags = Tags()
+        tags.feed(html)
+        assert not tags.open, name
+        assert "script" not in tags.found and not any(".on" in found for found in tags.found), name
+
+
+def test_the_page_says_what_is_known(visit: Visit) -> None:
+    first = visit.parts[0]
+    html = pages.component_page(visit, page(first.component), pushes())
+    assert f"Component #{first.component} " in html and html.count("guess: “") > 1
+    assert "its strongest: " in html and "around the median: " in html and "by mean activation: " in html
+    assert "+0.125" in html and "+0.100" in html, "both guesses with their scores"
+    assert "it contributes <b" in html and "logits</b>" in html and "activation up to" in html
+    assert 'aria-label="Suppress component' in html and "Suppressed ✓" in html and "Amplify" in html
+    assert "Suppress family (3)" in html and 'data-action="open"' in html and ">More<" not in html
+    assert "over 200 pictures of &lt;img src=x onerror=alert(1)&gt; (folder, " in html
+    assert html.count("The pictures are the evidence; a label is a guess.") == 1
+    named = {name for names in classes(html) for name in names} - {"whole"}
+    assert named <= set(pictures(pages.page_sheet(page(first.component))))
+
+
+def test_the_page_of_what_is_not_active_and_of_what_never_fired(visit: Visit) -> None:
+    quiet = quiet_component(visit)
+    assert "In your picture it is <b>not active</b>" in pages.component_page(visit, page(quiet), None)
+    silent = replace(page(quiet, 0, fired=0, guesses=(), clarity=None), histogram=None, usual=(), mean=())
+    html = pages.component_page(visit, replace(silent, face=replace(silent.face, shots=())), None)
+    assert "never fired in the 200 pictures" in html
+    assert "What it pushes" not in html and "How strongly" not in html and "strip" not in html
+
+
+def test_the_pushes_wait_and_then_say_what_was_done(visit: Visit) -> None:
+    component = visit.parts[0].component
+    assert "Measuring on a grey picture" in pages.component_page(visit, page(component), None)
+    html = pages.component_page(visit, page(component), pushes())
+    assert "Set to 12.5 on a grey picture" in html and "Suppressed on its 3 reference pictures" in html
+    assert "less the mean change of all classes" in html and "± " in html and "logit" in html
+    told = pushes()
+    for change in (told.relative_on_blank, told.relative_on_references):
+        for k, value in enumerate(change.tolist()):
+            assert f"{'▲' if value > 0 else '▼'}</span> {'+' if value > 0 else '−'}{abs(value):.2f}" in html, k
+    alone = pages.component_page(visit, page(component), pushes(1, ("dog",)))
+    assert "less the mean" not in alone and "± nan" not in alone and "1 reference picture<" not in alone
+    assert "Suppressed" not in pages.component_page(visit, page(component), pushes(0)).split("What it pushes")[1]
+
+
+def test_of_many_classes_the_most_pushed_are_listed(visit: Visit) -> None:
+    many = tuple(f"thing {k}" for k in range(30))
+    change = np.arange(30, dtype=np.float32) - 10
+    told = Pushes(many, 1.0, change, np.zeros((0, 30), dtype=np.float32))
+    html = pages.component_page(visit, page(3), told)
+    assert re.findall(r'title="thing (\d+)"', html) == ["29", "28", "27", "2", "1", "0"]
+
+
+def test_a_family_shows_all_its_members(visit: Visit) -> None:
+    html = pages.component_page(visit, page(10, 20), None)
+    opened = [int(c) for c in re.findall(r'class="chip" data-component="(\d+)"', html)]
+    assert opened == [*range(11, 30), 4, 5, 6]
+    assert f"and {19 - CHIPPED} more" in html and "20 components alike" in html
+    assert "−0.25" in html and "more</summary>" not in pages.component_page(visit, page(10, 3), None)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=40), st.floats(2.0**-8, 2.0**12), st.integers(-16, 16))
+def test_a_histogram_stays_on_its_axis(visit: Visit, counts: list[int], peak: float, low: int) -> None:
+    counts[0] = counts[-1] = 1
+    edges = np.sqrt(2.0) ** np.arange(low, low + len(counts) + 1)
+    told = Histogram(edges.astype(np.float32), np.array(counts))
+    part = replace(visit.parts[0], peak=peak)
+    html = pages._histogram(told, part, SOURCE)
+    bars = [tuple(map(float, bar)) for bar in re.findall(r"<i style=\"left:(.+?)%;width:(.+?)%;height:(.+?)%\"", html)]
+    assert len(bars) == len(counts)
+    for (left, width, height), n in zip(bars, counts, strict=True):
+        assert 0 <= left and left + width <= 100.1 and height == pytest.approx(100 * n / max(counts), abs=0.06)
+    assert [bar[0] for bar in bars] == sorted(bar[0] for bar in bars)
+    ticks = [(float(at), float(v)) for at, v in re.findall(r'<span style="left:(.+?)%">(.+?)</span>', html)]
+    assert len(ticks) <= 12 and all(0 <= at <= 100 for at, _ in ticks) and ticks == sorted(ticks)
+    (mark,) = re.findall(r'class="mark" style="left:(.+?)%"', html)
+    below = [float(at) for at, v in ticks if v < peak / 1.1]
+    above = [float(at) for at, v in ticks if v > peak * 1.1]
+    assert max(below, default=0.0) <= float(mark) <= min(above, default=100.0)
+    assert f"your picture’s strongest: {peak:.3g}" in html and "tokens" in html and "logarithmic" in html
+
+
+def test_a_search_says_what_matches_and_what_it_does_here(visit: Visit) -> None:
+    part, quiet = visit.parts[0], quiet_component(visit)
+    faces: dict[int, Face] = {part.component: face(part.component), quiet: face(quiet)}
+    html = pages.found(visit, "“<b>”", (Match(part.component, 0.25), Match(quiet, -0.125)), faces)
+    assert "match “&lt;b&gt;” best; one of them is active in your picture" in html
+    first, second = html.split("<tbody")[1].split("<tr")[1:]
+    assert "+0.250" in first and "<b>active</b>, up to" in first and f"{abs(part.total):.2f}</b>" in first
+    assert "Suppressed ✓" in first and "logits" in first
+    assert "−0.125" in second and "not active" in second and "–</td>" in second and "logits" not in second
+    assert first.count('class="shot') == 3 and 'data-action="open"' in first
+    named = {name for names in classes(html) for name in names}
+    assert named == set(pictures(pages.found_sheet(faces)))
+    heads = re.findall(r'role="columnheader">(.*?)</th>', html)
+    assert len(heads) == first.count('role="cell"') + 1 == 6
+
+
+def test_a_search_of_an_index_where_nothing_ever_fired(visit: Visit) -> None:
+    assert "none to find" in pages.found(visit, "“x”", (), {})
+
+
+def test_without_an_index_the_page_says_how_to_get_one() -> None:
+    html = pages.no_index("Tiny", "It is of another setup.")
+    assert "Tiny has no concept index" in html and "It is of another setup." in html
+    assert "python -m core.indexing" in html and "All else works" in html
+
+
+class Data(HTMLParser):
+    """What the widget will read."""
+
+    told: dict
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        for name, value in attrs:
+            if name == "data-looking":
+                self.told = json.loads(value)
+
+
+def test_the_widget_reads_what_the_picture_has(visit: Visit) -> None:
+    """Whatever words are in it: every (token, component) pair of the trace, with its activation and attribution."""
+    names = {c: word for c, word in enumerate((*EVIL, WORD) * 10)}
+    data = Data()
+    data.feed(pages.look(visit, seen(visit), names, True))
+    told, f = data.told, visit.trace.activations
+    assert (told["rows"], told["columns"], told["first"]) == (*visit.trace.grid, visit.parts[0].component)
+    assert told["labels"] == {str(c): names[c] for c in f.components().tolist()}
+    assert told["firing"] == [int((f.token == t).sum()) for t in range(f.n_tokens)]
+    pairs = {(t, int(c)): (a, b) for c, places in told["maps"].items() for t, a, b in places}
+    assert sorted(pairs) == sorted(zip(f.token.tolist(), f.component.tolist(), strict=True))
+    for t, c, value, share in zip(f.token, f.component, f.value, visit.attribution.pair, strict=True):
+        np.testing.assert_allclose(pairs[int(t), int(c)], (value, share), rtol=1e-3)
+
+
+def test_the_two_maps_are_told_apart(visit: Visit) -> None:
+    html = pages.look(visit, seen(visit), {}, False)
+    assert "Activation: where it fires" in html and "Attribution: what it contributes to “" in html
+    assert html.count('role="grid"') == 2 and html.count('role="radio"') == 2
+    assert "data-cls" in html
+    f = visit.trace.activations
+    kept = f.token > 0
+    patches_only = replace(f, token=f.token[kept], component=f.component[kept], value=f.value[kept])
+    blind = replace(visit, trace=replace(visit.trace, activations=patches_only))
+    assert "data-cls" not in pages.look(blind, seen(visit), {}, False)

@@ -1,0 +1,126 @@
+"""Reference pictures and what is said beside them: each picture once, lit where the component fires, guesses marked."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.concepts import Concept, Family, Guess, Shot
+from core.faces import Face, chip, face_words, guess, sheet, strip
+from core.figures import mask_uri
+
+GRID = (4, 4)
+WORD = "<b>\"cat\" & 'dog'</b>"
+
+
+def concept(component: int = 0, **known: object) -> Concept:
+    plain = Concept(component, (Guess(WORD, 0.125), Guess("owl", 0.1)), 0.6, 0.2, 0.25, 1.5, 8.0, 50, 200)
+    return replace(plain, **known)  # type: ignore[arg-type]
+
+
+def shot(seed: int, patches: tuple[int, ...] = (1, 6)) -> Shot:
+    """A picture of its own for every seed."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "WEBP", lossless=True)
+    region = np.zeros(GRID, dtype=np.float32)
+    region.flat[list(patches)] = np.linspace(1, 0.2, len(patches))
+    return Shot(file.getvalue(), 9.0 - seed / 10, 0 if not patches else 1 + patches[0], region, seed)
+
+
+def face(component: int = 0, n: int = 5, family: int = 0, **known: object) -> Face:
+    shots = tuple(shot(10 * component + k) for k in range(n))
+    members = Family(tuple(range(component, component + family)), 0.9, 0.8, 0.7, None) if family else None
+    return Face(concept(component, **known), shots, members)
+
+
+def pictures(style: str) -> dict[str, Image.Image]:
+    """The pictures of a style sheet, by class."""
+    rules = re.findall(r"\.([\w-]+)\{--\w+:url\(data:image/\w+;base64,([^)]+)\)\}", style)
+    assert style == f"<style>{''.join(re.findall(r'[.][^}]+}', style))}</style>"
+    assert len(rules) == style.count("{") == len(dict(rules)), "each once"
+    return {name: Image.open(io.BytesIO(base64.b64decode(data))) for name, data in rules}
+
+
+def classes(html: str) -> list[list[str]]:
+    """The classes of every shot."""
+    return [words.split()[1:] for words in re.findall(r'class="(shot[^"]*)"', html)]
+
+
+def test_every_picture_stands_once_in_the_sheet_and_every_strip_finds_it() -> None:
+    faces = [face(0), face(1), replace(face(2), shots=face(0).shots)]
+    found = pictures(sheet(one for each in faces for one in each.shots))
+    named = [names for each in faces for names in classes(strip(each, each.shots, "most"))]
+    assert {name for names in named for name in names} == set(found)
+    assert sum(picture.format == "WEBP" for picture in found.values()) == 10
+    for names, one in zip(named, (one for each in faces for one in each.shots), strict=True):
+        picture, mask = (found[name] for name in names)
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(Image.open(io.BytesIO(one.webp))))
+        assert mask.size == GRID
+
+
+def test_a_mask_is_opaque_where_the_component_fires() -> None:
+    region = np.array([[0, 1, 0.25], [0.5, 0, 0]], dtype=np.float32)
+    mask = Image.open(io.BytesIO(base64.b64decode(mask_uri(region).split(",")[1])))
+    opacity = np.asarray(mask.convert("RGBA"))[..., 3] / 255
+    assert opacity.shape == region.shape
+    assert ((opacity > 0) == (region > 0)).all() and opacity.max() == 1
+    assert (np.argsort(opacity, axis=None) == np.argsort(region, axis=None)).all()
+
+
+def test_what_fires_at_cls_only_says_so_and_is_not_dimmed() -> None:
+    shots = (shot(0), shot(1, ()), shot(2, ()))
+    html = strip(face(7), shots, "most")
+    assert html.count("only CLS") == 2 and "in 2 of them it fires at CLS only" in html
+    assert [("whole" in names) for names in classes(html)] == [False, True, True]
+    assert len(pictures(sheet(shots))) == 4, "three pictures, one mask"
+    assert "activation 9, on 2 patches" in html and "activation 8.9, at CLS only" in html
+
+
+def test_a_strip_says_what_it_shows() -> None:
+    html = strip(face(7), face(7).shots, "around the median")
+    assert 'role="img" aria-label="5 reference pictures of component 7, around the median; lit where it fires"' in html
+    assert 'data-component="7"' in html and 'data-action="open"' in html
+
+
+def test_a_label_is_marked_as_a_guess_and_cannot_be_markup() -> None:
+    said = guess(concept())
+    assert "guess: “&lt;b&gt;&quot;cat&quot; &amp; &#x27;dog&#x27;&lt;/b&gt;”" in said and "+0.125" in said
+    assert guess(concept(guesses=())) == ""
+    assert '<b>"' not in chip(3, "", face(3))
+
+
+@pytest.mark.parametrize(
+    "clarity, usual, word",
+    [
+        (0.95, 0.2, "very clear"), (0.5, 0.2, "clear"), (0.35, 0.2, "fairly clear"), (0.5, 0.5, "mixed"),
+        (0.1, 0.5, "mixed"),
+    ],
+)  # fmt: skip
+def test_clarity_is_told_against_arbitrary_pictures(clarity: float, usual: float, word: str) -> None:
+    said = face_words(concept(clarity=clarity, usual=usual))
+    assert f">{word} <small>(clarity {clarity:.2f})" in said and f"{usual:.2f}: pictures picked at random" in said
+
+
+def test_frequency_names_its_pictures() -> None:
+    said = face_words(concept())
+    assert "fires in 25 % of pictures" in said and "In 50 of the 200 pictures of the index" in said
+    assert "&lt; 1 %" in face_words(concept(frequency=0.001, fired=1, pictures=1000))
+
+
+def test_what_never_fired_says_so() -> None:
+    silent = concept(guesses=(), clarity=None, frequency=0.0, fired=0)
+    assert "never fired in the 200 pictures" in face_words(silent) and "clar" not in face_words(silent)
+    assert "clarity" not in face_words(concept(clarity=None, fired=1))
+
+
+def test_a_chip_opens_a_component_with_or_without_a_face() -> None:
+    known, unknown = chip(3, "<small>0.9</small>", face(3)), chip(4, "", None)
+    for html, component in ((known, 3), (unknown, 4)):
+        assert f'data-component="{component}" data-action="open"' in html and f"<b>#{component}</b>" in html
+    assert classes(known)[0][1] == "whole" and "shot" not in unknown

@@ -1,0 +1,521 @@
+"""The concept index against a slow, dense derivation; runs that were stopped; several processes."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import PartialState
+from conftest import COMPONENTS, WIDTH, tiny_sae
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from sae_lens import SAE
+
+from core import indexing
+from core.catalog import Place, SetupCard
+from core.clip import SplitClip
+from core.collection import Collection
+from core.concept_index import INDEX_FILES, MANIFEST, ConceptIndex, References, identity, load
+from core.dictionary import Dictionary
+from core.errors import Trouble
+from core.indexing import WORK, alignment, build, clarity, main
+from core.loading import Setup
+from core.reference_store import Store
+from core.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
+from core.tally import EDGES, Best, IndexRecipe, Tally, firing
+
+WORDS = ("dog", "red fish", "owl", "a bus")
+RECIPE = IndexRecipe(top=3, mean=4, mid=2, near=5, side=24, batch=4, mid_sample=6, together_sample=15, vocabulary=WORDS)
+SCOPES = ("all", "cls", "patches")
+
+
+class Drawn(Collection):
+    """Random pictures in parts of these sizes; every seventh cannot be read. `look` is told of each that is read."""
+
+    def __init__(self, sizes: tuple[int, ...] = (13, 0, 9, 4, 11), look: Callable[[int], None] = lambda place: None):
+        self.sizes, self.look = sizes, look
+        self.n_parts = len(sizes)
+        self.said = {"kind": "drawn", "name": "drawn for tests", "pictures": str(sum(sizes))}
+
+    def entries(self, number: int, start: int = 0) -> Iterator[int]:
+        yield from range(sum(self.sizes[:number]) + start, sum(self.sizes[: number + 1]))
+
+    def picture(self, entry: int) -> Image.Image:
+        self.look(entry)
+        if entry % 7 == 3:
+            raise Trouble("It cannot be read.")
+        rng = np.random.default_rng(entry)
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        return Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
+
+
+def some_sae(architecture: str) -> SAE:
+    if architecture != "signed_topk":
+        return tiny_sae(architecture)
+    return SignedTopKSAE(SignedTopKSAEConfig(d_in=WIDTH, d_sae=COMPONENTS, k=6))
+
+
+def setup_of(clip: SplitClip, architecture: str = "topk", scope: str = "all") -> Setup:
+    torch.manual_seed(1)
+    card = SetupCard("tiny", "Tiny", Place(Path("clip")), Place(Path("sae")), 1, scope, "MIT", "")
+    return Setup(card, clip, Dictionary(some_sae(architecture), scope))
+
+
+@pytest.fixture(scope="module")
+def setup(clip: SplitClip) -> Setup:
+    return setup_of(clip)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> ConceptIndex:
+    """What every run over the drawn pictures should end with."""
+    return build(setup, Drawn(), tmp_path_factory.mktemp("index") / "new", RECIPE, quiet=True)
+
+
+# ---- the numbers
+
+
+@dataclass
+class Dense:
+    """Everything at once: what a run never has."""
+
+    ids: np.ndarray
+    crops: list[np.ndarray]
+    f: np.ndarray
+    """float32 [N, T, m]: activations of all tokens, 0 where not above 0."""
+    z: np.ndarray
+    """float32 [N, p]: unit embeddings."""
+
+
+def dense(setup: Setup, collection: Collection, batch: int) -> Dense:
+    ids, crops, fs, zs = [], [], [], []
+    for number in range(collection.n_parts):
+        pieces = list(collection.part(number))
+        for start in range(0, len(pieces), batch):
+            good = [piece for piece in pieces[start : start + batch] if piece.picture is not None]
+            seen = [setup.clip.crop(piece.picture) for piece in good]
+            x = setup.clip.residual(setup.clip.pixels(np.stack(seen)))
+            ids += [piece.id for piece in good]
+            crops += seen
+            fs.append(setup.dictionary.encode(x).clamp(min=0))
+            zs.append(torch.nn.functional.normalize(setup.clip.finish(x), dim=-1))
+    return Dense(np.array(ids), crops, torch.cat(fs).numpy(), torch.cat(zs).numpy())
+
+
+def check_list(index: ConceptIndex, found: References, d: Dense, ids: np.ndarray, want: list[list[int]]) -> None:
+    """The pictures (rows of `d`) of every component, and what is said of each."""
+    for j, rows in enumerate(want):
+        places = found.picture[j]
+        assert (places[len(rows) :] == -1).all() and (found.value[j, len(rows) :] == 0).all()
+        assert ids[places[: len(rows)]].tolist() == d.ids[rows].tolist()
+        for place, row in enumerate(rows):
+            f = d.f[row, :, j]
+            assert found.token[j, place] == f.argmax()
+            region = found.region(j, place, index.manifest.grid).ravel()
+            assert np.array_equal(region > 0, f[1:] > 0)
+            assert np.allclose(region, f[1:] / f.max(), atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "scope"),
+    [*(("topk", scope) for scope in SCOPES), ("jumprelu", "all"), ("signed_topk", "all"), ("abstopk", "patches")],
+)
+def test_every_number_of_the_index(clip: SplitClip, tmp_path: Path, architecture: str, scope: str) -> None:
+    setup = setup_of(clip, architecture, scope)
+    index = build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
+    d = dense(setup, Drawn(), RECIPE.batch)
+    m, n_scope = COMPONENTS, {"all": 17, "cls": 1, "patches": 16}[scope]
+    peaks, fires = d.f.max(1), d.f > 0  # [N, m], [N, T, m]
+
+    assert (index.manifest.pictures, index.manifest.skipped) == (len(d.ids), sum(i % 7 == 3 for i in range(37)))
+    assert index.manifest.tokens == n_scope * len(d.ids)
+    assert index.manifest.setup == identity(setup.card, {}, clip, setup.dictionary)
+    assert index.active_pictures.tolist() == fires.any(1).sum(0).tolist()
+    assert index.active_tokens.tolist() == fires.sum((0, 1)).tolist()
+    assert (index.active_pictures == 0).any() or architecture == "topk", "some never fire"
+    mean = [d.f[..., j][fires[..., j]].mean(dtype=np.float64) if fires[..., j].any() else 0 for j in range(m)]
+    assert np.allclose(index.mean_active, mean, rtol=1e-6)
+    assert np.array_equal(index.peak, peaks.max(0))
+
+    shown = np.concatenate([found.picture.ravel() for found in (index.top, index.mean, index.mid)])
+    assert np.unique(shown[shown >= 0]).tolist() == list(range(len(index.pictures)))
+    ids = reference_ids(index, d)
+    means = (d.f.sum(1, dtype=np.float64) / n_scope).astype(np.float32)
+    ranked = {name: [best(values[:, j], d.ids) for j in range(m)] for name, values in (("top", peaks), ("mean", means))}
+    for name, found, n in (("top", index.top, RECIPE.top), ("mean", index.mean, RECIPE.mean)):
+        check_list(index, found, d, ids, [rows[:n] for rows in ranked[name]])
+    for j in range(m):
+        n = min(RECIPE.top, len(ranked["top"][j]))
+        assert np.array_equal(index.top.value[j, :n], peaks[ranked["top"][j][:n], j])
+        n = min(RECIPE.mean, len(ranked["mean"][j]))
+        assert np.allclose(index.mean.value[j, :n], means[ranked["mean"][j][:n], j], rtol=1e-6)
+
+    for j in range(m):  # exact counts, the outermost bins without an end
+        counts = np.histogram(d.f[..., j][fires[..., j]], np.r_[0, index.edges[1:-1], np.inf])[0]
+        assert index.histogram[j].tolist() == counts.tolist()
+    assert set(index.edges) <= set(EDGES)
+
+    assert np.allclose(index.average, d.z.mean(0), atol=1e-6)
+    texts = clip.texts([f"a photo of a {word}" for word in WORDS] + [""]).numpy()
+    for j in range(m):
+        units = d.z[ranked["top"][j][: RECIPE.top]].astype(np.float64)
+        if not len(units):
+            assert not index.embedding[j].any() and (index.label[j] == -1).all() and np.isnan(index.alignment[j]).all()
+            assert np.isnan(index.clarity[j]) and index.peak[j] == 0
+            continue
+        z = units.mean(0)
+        assert np.allclose(index.embedding[j], z, atol=1e-3)
+        pairs = [units[a] @ units[b] for a in range(len(units)) for b in range(a)]
+        assert np.isclose(index.clarity[j], np.mean(pairs), atol=1e-5) if pairs else np.isnan(index.clarity[j])
+        scores = texts @ z / np.linalg.norm(z)
+        scores = scores[:-1] - scores[-1]
+        assert np.allclose(index.alignment[j], np.sort(scores)[::-1][:3], atol=1e-5)
+        assert np.allclose(scores[index.label[j]], index.alignment[j], atol=1e-5)
+
+    directions = setup.dictionary.directions(np.arange(m)).numpy()
+    check_nearest(index.near, index.near_cosine, cosines(directions), -np.inf)
+
+
+def best(values: np.ndarray, ids: np.ndarray) -> list[int]:
+    """Rows of the values above 0, the largest first; of equal ones, that of the smaller id."""
+    return sorted(np.flatnonzero(values > 0).tolist(), key=lambda row: (-values[row], ids[row]))
+
+
+def reference_ids(index: ConceptIndex, d: Dense) -> np.ndarray:
+    """Which picture every thumbnail is of: the one whose thumbnail is the same file."""
+    files = {webp(crop): id_ for id_, crop in zip(d.ids, d.crops, strict=True)}
+    found = np.array([files[index.pictures.webp(row)] for row in range(len(index.pictures))])
+    assert (np.diff(found) > 0).all()
+    return found
+
+
+def webp(crop: np.ndarray) -> bytes:
+    stream = BytesIO()
+    small = Image.fromarray(crop).resize((RECIPE.side, RECIPE.side), Image.Resampling.LANCZOS)
+    small.save(stream, "WEBP", quality=RECIPE.quality, method=6)
+    return stream.getvalue()
+
+
+def cosines(rows: np.ndarray) -> np.ndarray:
+    unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return unit.astype(np.float64) @ unit.T.astype(np.float64)
+
+
+def check_nearest(index: np.ndarray, value: np.ndarray, wanted: np.ndarray, above: float) -> None:
+    """Of every row the k others with the largest cosines."""
+    for j, row in enumerate(wanted):
+        others = np.delete(row, j)
+        k = min(index.shape[1], int((others > above).sum()))
+        assert np.allclose(value[j, :k], np.sort(others)[::-1][:k], atol=1e-5)
+        assert np.allclose(row[index[j, :k]], value[j, :k], atol=1e-5) and j not in index[j]
+        assert (index[j, k:] == -1).all() and (value[j, k:] == 0).all()
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["all pictures", "a sample"])
+def test_what_fires_together_and_what_is_from_the_middle(clip: SplitClip, tmp_path: Path, whole: bool) -> None:
+    """Where the samples hold all pictures, both are exact; smaller ones are of the right pictures."""
+    setup = setup_of(clip)
+    size = 100 if whole else 5
+    recipe = replace(RECIPE, mid_sample=size, together_sample=size)
+    index = build(setup, Drawn(), tmp_path, recipe, quiet=True)
+    d = dense(setup, Drawn(), RECIPE.batch)
+    peaks, ids = d.f.max(1), reference_ids(index, d)
+    row_of = {id_: row for row, id_ in enumerate(d.ids)}
+    if whole:
+        check_nearest(index.together, index.together_share, cosines(peaks.T), 0)
+    for j in range(COMPONENTS):
+        places = index.mid.picture[j][index.mid.picture[j] >= 0]
+        rows = [row_of[id_] for id_ in ids[places]]
+        assert len(set(rows)) == len(rows) == min(recipe.mid, index.active_pictures[j])
+        assert np.array_equal(index.mid.value[j, : len(rows)], peaks[rows, j]) and (peaks[rows, j] > 0).all()
+        if whole and rows:
+            active = np.flatnonzero(peaks[:, j] > 0)
+            away = np.abs(peaks[active, j].astype(np.float64) - np.median(peaks[active, j].astype(np.float64)))
+            assert rows == active[np.lexsort((d.ids[active], away))][: recipe.mid].tolist()
+
+
+def test_samples_are_the_same_whatever_the_batches(clip: SplitClip, tmp_path: Path) -> None:
+    """Which pictures are looked at for the middle depends on nothing but their ids."""
+    indexes = [
+        build(setup_of(clip), Drawn(), tmp_path / str(size), replace(RECIPE, batch=size), quiet=True) for size in (3, 8)
+    ]
+    a, b = indexes
+    assert np.array_equal(a.mid.picture, b.mid.picture) and np.array_equal(a.together, b.together)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=60), st.lists(st.integers(1, 20), max_size=8))
+def test_the_best_of_each_row(pairs: list[tuple[int, int]], cuts: list[int]) -> None:
+    """Whatever the order and the portions, with many equal keys."""
+    component, key = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in range(2))
+    ids = np.random.default_rng(len(pairs)).permutation(len(pairs))
+    found, start = Best(4, 3), 0
+    for size in [*cuts, len(pairs)]:
+        part = slice(start, start + size)
+        admitted = np.flatnonzero(found.admits(component[part], key[part].astype(np.uint64))) + start
+        if len(admitted):
+            found.add(component[admitted], key[admitted].astype(np.uint64), ids[admitted], admitted)
+        start += size
+    for j in range(4):
+        wanted = sorted((int(k), int(i)) for c, k, i in zip(component, key, ids, strict=True) if c == j)[:3]
+        taken = found.taken[j]
+        assert list(zip(found.key[j][taken].tolist(), found.id[j][taken].tolist(), strict=True)) == wanted
+
+
+def test_nothing_fires(clip: SplitClip, tmp_path: Path) -> None:
+    """An index of a dictionary that is silent has empty places, and can be saved and read."""
+    sae = tiny_sae("jumprelu")
+    sae.threshold.data.fill_(1e6)
+    index = build(replace(setup_of(clip), dictionary=Dictionary(sae, "all")), Drawn(), tmp_path, RECIPE, quiet=True)
+    assert not index.peak.any() and (index.top.picture == -1).all() and len(index.pictures) == 0
+    assert (index.together == -1).all() and (index.near >= 0).all() and not index.top.region(0, 0, (4, 4)).any()
+
+
+def test_small_formulas() -> None:
+    rng = np.random.default_rng(0)
+    units = rng.normal(size=(5, 8))
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    pairs = [units[a] @ units[b] for a in range(5) for b in range(a)]
+    assert np.isclose(clarity(units.mean(0), np.array(5)), np.mean(pairs), atol=1e-6)
+    assert np.isnan(clarity(units[:1], np.array([1])))[0] and np.isclose(clarity(units[0], np.array(3)), 1)
+    z, t, empty = 3 * units[0], units[1:4], units[4]
+    assert np.allclose(alignment(z, t, empty), t @ units[0] - empty @ units[0], atol=1e-6)
+    assert alignment(np.stack([z, 0 * z]), t, empty).shape == (2, 3) and not alignment(0 * z, t, empty).any()
+
+
+def test_large_dictionaries_are_encoded_in_portions(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, undisturbed: ConceptIndex
+) -> None:
+    x = setup.clip.residual(setup.clip.pixels(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)))
+    at_once = firing(setup.dictionary, x)
+    monkeypatch.setattr("core.tally._CHUNK", 7 * COMPONENTS)
+    portions = firing(setup.dictionary, x)
+    for name in ("component", "picture", "token", "first", "tokens"):
+        assert np.array_equal(getattr(at_once, name), getattr(portions, name))
+    assert np.allclose(at_once.values, portions.values, rtol=1e-5)
+
+
+# ---- what is stopped
+
+
+class Stop(Exception):
+    """Something happened."""
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_run_that_fails_again_and_again_ends_with_the_same_index(
+    setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, every: int
+) -> None:
+    failing = np.random.default_rng(every).permutation(37)[:12].tolist()  # at these pictures, each once
+
+    def look(place: int) -> None:
+        if place in failing:
+            failing.remove(place)
+            raise Stop
+
+    found = None
+    while found is None:
+        with suppress(Stop):
+            found = build(setup, Drawn(look=look), tmp_path, RECIPE, every=every, quiet=True)
+    assert not failing and found == undisturbed and not (tmp_path / WORK).exists()
+
+
+def in_a_process(run: Callable[[], None], environment: dict[str, str] | None = None) -> multiprocessing.Process:
+    """A fork of this process that runs it, with one thread on both sides, and without what accelerate knows here."""
+
+    def begin() -> None:
+        os.environ.update(environment or {})
+        PartialState._reset_state()
+        torch.set_num_threads(1)
+        run()
+        os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=begin)
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, seed: int) -> None:
+    """SIGKILL between any two steps that touch the disk, and before and after every batch; the run then goes on."""
+    torch.set_num_threads(1)
+    moments = [(os, "replace"), (os, "fsync"), (indexing, "read_batch"), (Store, "add"), (indexing.shutil, "rmtree")]
+
+    def killed_at(moment: int) -> Callable[[], None]:
+        def run() -> None:
+            left = [moment]
+
+            def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+                def call(*args: Any, **options: Any) -> Any:
+                    for after in (False, True):
+                        left[0] -= 1
+                        if left[0] < 0:
+                            os.kill(os.getpid(), signal.SIGKILL)
+                        if not after:
+                            made = original(*args, **options)
+                    return made
+
+                return call
+
+            for owner, name in moments:
+                setattr(owner, name, counted(getattr(owner, name)))
+            build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
+
+        return run
+
+    rng, kills, late = np.random.default_rng(seed), 0, 0
+    while not (tmp_path / MANIFEST).exists() or (tmp_path / WORK).exists():
+        process = in_a_process(killed_at(int(rng.integers(1, 24))))
+        process.join()
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        kills += 1
+        late += any(tmp_path.glob("index.safetensors*"))
+    assert kills > 5 and late, "killed while reading and while writing the index"
+    assert load(tmp_path, undisturbed.manifest.setup) == undisturbed
+    with pytest.raises(Trouble, match="holds an index already"):
+        build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
+    assert {path.name for path in tmp_path.iterdir()} == set(INDEX_FILES)
+
+
+def test_what_cannot_be_gone_on_with(setup: Setup, tmp_path: Path) -> None:
+    def look(place: int) -> None:
+        if place == 20:
+            raise Stop
+
+    with pytest.raises(Stop):
+        build(setup, Drawn(look=look), tmp_path, RECIPE, every=1, quiet=True)
+    with pytest.raises(Trouble, match="another index: its recipe differs"):
+        build(setup, Drawn(), tmp_path, replace(RECIPE, top=2), quiet=True)
+    with pytest.raises(Trouble, match="its pictures differs"):
+        build(setup, Drawn((5, 5)), tmp_path, RECIPE, quiet=True)
+    with pytest.raises(Trouble, match="its setup and recipe differ"):
+        build(setup_of(setup.clip, "jumprelu"), Drawn(), tmp_path, replace(RECIPE, top=2), quiet=True)
+    (tmp_path / WORK / "thumbnails-0.bin").write_bytes(b"")
+    with pytest.raises(Trouble, match="cannot be read"):
+        build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
+    (tmp_path / WORK / "tally-0.safetensors").write_bytes(b"nothing")
+    with pytest.raises(Trouble, match="cannot be read"):
+        build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
+
+
+def test_an_index_is_not_written_over(setup: Setup, tmp_path: Path) -> None:
+    build(setup, Drawn((3,)), tmp_path, RECIPE, quiet=True)
+    with pytest.raises(Trouble, match="holds an index already"):
+        build(setup, Drawn((3,)), tmp_path, RECIPE, quiet=True)
+
+
+def test_no_picture_can_be_read(setup: Setup, tmp_path: Path) -> None:
+    class Broken(Drawn):
+        def picture(self, entry: int) -> Image.Image:
+            raise Trouble("It cannot be read.")
+
+    with pytest.raises(Trouble, match="None of the 37 pictures"):
+        build(setup, Broken(), tmp_path, RECIPE, quiet=True)
+
+
+# ---- several processes
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.mark.parametrize("world", [2, 7])
+def test_several_processes_make_the_same_index(
+    setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, world: int
+) -> None:
+    """Also more processes than there are parts."""
+    torch.set_num_threads(1)
+    shared = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+    def run() -> None:
+        assert indexing.processes().num_processes == world
+        found = build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
+        assert found.manifest == undisturbed.manifest
+        PartialState().destroy_process_group()
+
+    started = [in_a_process(run, shared | {"RANK": str(r), "LOCAL_RANK": str(r)}) for r in range(world)]
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0] * world
+    found = load(tmp_path, undisturbed.manifest.setup)
+    assert np.allclose(found.mean_active, undisturbed.mean_active, rtol=1e-6)
+    assert np.allclose(found.average, undisturbed.average, rtol=1e-6, atol=1e-8)
+    assert replace(found, mean_active=undisturbed.mean_active, average=undisturbed.average) == undisturbed
+
+
+def test_what_is_kept_stays_small(setup: Setup) -> None:
+    """However many pictures go by, what is no reference any more is forgotten."""
+    tally, rng = Tally(COMPONENTS, 16, RECIPE), np.random.default_rng(0)
+    residual = setup.clip.residual(setup.clip.pixels(rng.integers(0, 256, (4, 32, 32, 3), np.uint8)))
+    for number in range(60):
+        found = firing(setup.dictionary, residual * float(rng.uniform(0.5, 2)))
+        tally.add(np.arange(4) + 4 * number, found, 17, np.zeros((4, 16)))
+    places = COMPONENTS * (RECIPE.top + RECIPE.mean + RECIPE.mid_sample)
+    assert len(tally.compact()) <= places and len(tally.sample) == RECIPE.together_sample
+
+
+# ---- the command
+
+
+def test_the_command(tmp_path: Path, clip_folder: Path, exact_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures, out, words = tmp_path / "pictures", tmp_path / "index", tmp_path / "words.txt"
+    pictures.mkdir()
+    for place in (0, 1, 2):
+        Drawn().picture(place).save(pictures / f"{place}.png")
+    (pictures / "broken.png").write_bytes(b"no picture")
+    words.write_text("# animals\ndog\ncat\n")
+    said = ["--clip", str(clip_folder), "--dictionary", str(exact_folder), "--layer", "1", "--pictures", str(pictures)]
+    said += ["--out", str(out), "--vocabulary", str(words), "--top", "2", "--side", "16"]
+    main(said)
+    told = capsys.readouterr().out
+    assert "fire in 3 pictures (1 could not be read)" in told and "3 of them are references" in told
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["vocabulary"] == ["dog", "cat"] and manifest["source"]["kind"] == "folder"
+    assert (manifest["pictures"], manifest["skipped"], manifest["side"]) == (3, 1, 16)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--pictures", "nowhere/at/all"], "no folder"),
+        (["--setup", "nothing"], "There is no setup"),
+        (["--top", "0"], "Choose 1 to"),
+        (["--vocabulary", "nowhere.txt"], "cannot be read"),
+        (["--every", "0"], "--every is 1 or more"),
+        (["--limit", "0"], "holds nothing"),
+    ],
+)
+def test_what_the_command_cannot_use_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--pictures", str(tmp_path), "--out", str(tmp_path / "out"), *wrong])
+    assert end.value.code == 1 and said in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(indexing, "_run", stop)
+    with pytest.raises(SystemExit) as end:
+        main(["--pictures", "scenes:index", "--out", str(tmp_path)])
+    assert end.value.code == 130 and "the same command goes on" in capsys.readouterr().err
