@@ -196,7 +196,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 panel = widget("panel", show_panel(first))
             with gr.Column(scale=1, min_width=320, elem_id="main"):
                 about = gr.HTML(show_about(first), elem_id="about", elem_classes="said", **part)
-                with gr.Tabs(elem_id="tabs") as tabs:
+                with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
                     with gr.Tab("Image", id="image", render_children=True) as image:
                         gallery = widget("gallery", views.gallery(examples, thumbs, first.subject.example))
                         with gr.Row(equal_height=False):
@@ -483,7 +483,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 return sorry(v, said_target, trouble) | {said_search: views.notice(str(trouble), tone="bad")}
             return answer(v) | widgets(v)
 
-        def search(v: Visit, i: Inquiry, text: str, file: str | None) -> dict:
+        def look_up(v: Visit, i: Inquiry, text: str, file: str | None) -> dict:
             """The components that match words, or a picture where one was dropped."""
             try:
                 i = inquiries.search(bench_of(v), v, i, text, file)
@@ -650,7 +650,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
         ]
         gr.on(
             [words_for.submit, picture_for.upload, picture_for.clear],
-            search, [visit, inquired, words_for, picture_for], [inquired, found, found_faces, said_search], **slow,
+            look_up, [visit, inquired, words_for, picture_for], [inquired, found, found_faces, said_search], **slow,
         )  # fmt: skip
         changes = [
             *questions,

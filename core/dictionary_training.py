@@ -13,8 +13,9 @@
 
 The class token decides the prediction but is one token among many, so batches draw it more often than its share.
 
-Several processes (``accelerate launch -m core.dictionary_training ...``) share out the collection's parts, the ring
-and every batch among them. They start with the same weights and average their gradients, so their weights stay equal.
+Several processes (on GPUs ``accelerate launch -m core.dictionary_training ...``, on CPUs ``torchrun``) share out the
+collection's parts, the ring and every batch among them. They start with the same weights and average their gradients,
+so their weights stay equal.
 
 What is drawn at a step depends on the step alone. So a run that was stopped and is taken up at its last checkpoint ends
 with the same dictionary as one that was not.

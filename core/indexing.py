@@ -4,8 +4,9 @@
    of the pictures that are references for any component, thumbnails and embeddings go to a `core.reference_store`.
 2. Both are saved every so many batches. A run that was stopped at any moment goes on from there, and ends with the same
    index as one that was not.
-3. Several processes (`accelerate launch -m core.indexing ...`) each read every W-th part of the collection into a tally
-   of their own. The main one adds them up, and has what a single process would have.
+3. Several processes each read every W-th part of the collection into a tally of their own. The main one adds them up,
+   and has what a single process would have. On GPUs: `accelerate launch -m core.indexing ...`; on CPUs, of which
+   accelerate starts one process only: `torchrun --nproc-per-node 2 -m core.indexing ...`.
 4. At the end comes what looks at all components at once: labels, clarity, and the nearest by direction and by firing.
 """
 
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -31,9 +32,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
-from .catalog import find, read_catalog
+from .catalog import find
 from .clip import TEMPLATES, SplitClip, text_classifier
-from .collection import Batch, Collection, batches, open_collection, share
+from .collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
 from .concept_index import (
     FORMAT,
     LABELS,
@@ -51,7 +52,7 @@ from .dictionary import Dictionary
 from .errors import Trouble
 from .loading import Setup
 from .loading import load as load_setup
-from .own_setup import add_setup_options, own_setup
+from .own_setup import add_setup_options, known_setups, own_setup
 from .reference_store import Store, Stored
 from .ripple import VOCABULARY, probe_words, read_vocabulary
 from .tally import EDGES, Best, Entries, IndexRecipe, Sampled, Tally, firing, values_of
@@ -210,7 +211,10 @@ def _begin(out: Path, made_for: Identity, collection: Collection, recipe: IndexR
     if (out / MANIFEST).exists() and not work.exists():
         raise Trouble(f"The folder {out} holds an index already. Name another, or delete that one.")
     if path.exists():
-        begun = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            begun = dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise Trouble(f"The file {path} cannot be read. Delete the folder {work} to begin anew.") from error
         other = [name for name, value in settings.items() if begun.get(name) != value]
         if other:
             raise Trouble(
@@ -406,16 +410,10 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m core.indexing",
         description="Make the concept index of a setup: what each of its components fires for.",
-        epilog="Stopped, the same command goes on. Several GPUs: accelerate launch -m core.indexing ...",
+        epilog="After a stop, the same command goes on. Several GPUs: accelerate launch -m core.indexing ...",
     )
     add_setup_options(parser)
-    pictures = parser.add_argument_group("the pictures")
-    pictures.add_argument("--pictures", required=True, help="a folder, a data set of the Hub, or scenes:index")
-    pictures.add_argument("--split", default="train", help="of a data set")
-    pictures.add_argument("--column", help="of a data set: where its pictures are; by default the first such")
-    pictures.add_argument("--config", help="of a data set")
-    pictures.add_argument("--revision", help="of a data set: a branch, a tag or a commit")
-    pictures.add_argument("--limit", type=int, help="take about so many, spread evenly")
+    add_collection_options(parser, "scenes:index")
     index = parser.add_argument_group("the index")
     index.add_argument("--out", type=Path, required=True, help="the folder for it")
     index.add_argument("--top", type=int, default=IndexRecipe.top, help="references by largest activation")
@@ -427,15 +425,14 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     run = parser.add_argument_group("the run")
     run.add_argument("--batch", type=int, default=IndexRecipe.batch, help="pictures at a time")
     run.add_argument("--every", type=int, default=100, help="save after so many batches")
-    run.add_argument("--workers", type=int, default=2, help="threads that read pictures ahead")
     return parser.parse_args(words)
 
 
 def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
-    if arguments.every < 1 or arguments.workers < 0:
-        raise Trouble("--every is 1 or more, and --workers 0 or more. Correct them.")
+    if arguments.every < 1:
+        raise Trouble("--every is 1 or more. Correct it.")
     own = arguments.clip or arguments.dictionary
-    card = own_setup(arguments) if own else find(read_catalog(), arguments.setup or "bundled")
+    card = own_setup(arguments) if own else find(known_setups(arguments), arguments.setup or "bundled")
     try:
         words = probe_words(read_vocabulary(arguments.vocabulary), card.knows, ())
     except (OSError, UnicodeDecodeError) as error:
@@ -443,8 +440,7 @@ def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
     sizes = {name: getattr(arguments, name) for name in ("top", "mean", "mid", "side", "quality", "batch")}
     sample = max(IndexRecipe.mid_sample, 4 * arguments.mid)
     recipe = IndexRecipe(**sizes, mid_sample=sample, vocabulary=words)
-    names: tuple[Any, ...] = ("split", "column", "config", "revision", "limit")
-    collection = open_collection(arguments.pictures, **{name: getattr(arguments, name) for name in names})
+    collection = chosen_collection(arguments)
     setup = load_setup(card, device)
     return build(setup, collection, arguments.out, recipe, every=arguments.every, workers=arguments.workers)
 
@@ -457,8 +453,12 @@ def main(words: Sequence[str] | None = None) -> None:
         index = _run(arguments, str(group.device))
     except KeyboardInterrupt:
         _fail(group, f"Stopped. What was saved is in {arguments.out / WORK}; the same command goes on from there.", 130)
-    except (Trouble, OSError) as error:
-        _fail(group, str(error), 1)
+    except Trouble as trouble:
+        _fail(group, str(trouble), 1)
+    except torch.OutOfMemoryError:
+        _fail(group, f"{arguments.batch} pictures at a time take too much memory. Choose a smaller --batch.", 1)
+    except (OSError, SafetensorError) as error:
+        _fail(group, f"Files in {arguments.out} cannot be read or written: {error}. The same command tries again.", 1)
     if group.is_main_process:
         manifest, fires = index.manifest, int((index.active_pictures > 0).sum())
         skipped = f" ({manifest.skipped:,} could not be read)" if manifest.skipped else ""

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import Condition, Lock, Thread
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -181,9 +181,11 @@ def _index(
     if card.index is None:
         return None, ""
     try:
-        fetched = fetch(card.index, concept_index.INDEX_FILES, _downloading(tell, 0))
+        # A repository may hold the indexes of several setups, each in a folder of its own.
+        files = [(PurePosixPath(card.index.file) / name).as_posix() for name in concept_index.INDEX_FILES]
+        fetched = fetch(card.index, files, _downloading(tell, 0))
         identity = concept_index.identity(card, commits, clip, dictionary)
-        return concept_index.load(fetched.folder, identity, clip), ""
+        return concept_index.load(fetched.folder / card.index.file, identity, clip), ""
     except Trouble as trouble:
         return None, str(trouble)
 

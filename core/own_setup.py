@@ -1,10 +1,10 @@
-"""A setup of one's own, as the options of a command name it."""
+"""Which setup a command is about: one of the catalog, of another catalog, or one's own."""
 
 import argparse
 from pathlib import Path
 from typing import get_args
 
-from .catalog import Layout, Place, SetupCard
+from .catalog import Layout, Place, SetupCard, read_catalog
 from .dictionary import Scope
 from .errors import Trouble
 
@@ -12,6 +12,7 @@ from .errors import Trouble
 def add_setup_options(parser: argparse.ArgumentParser) -> None:
     """Let a command be told which setup: one of the catalog, or one of one's own (`own_setup`)."""
     parser.add_argument("--setup", help="a setup of the catalog")
+    parser.add_argument("--catalog", type=Path, help="a catalog of more setups, such as core.dictionary_training makes")
     own = parser.add_argument_group("a setup of your own (never on a public Space)")
     own.add_argument("--clip", help="a CLIP in Hugging Face's layout: a folder, or owner/name on the Hub")
     own.add_argument("--dictionary", help="its SAE: a folder, or owner/name on the Hub")
@@ -19,6 +20,16 @@ def add_setup_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--layout", choices=get_args(Layout), default="sae_lens")
     own.add_argument("--layer", type=int, help="the residual after this layer of the vision tower, from 0")
     own.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens the SAE was trained on")
+
+
+def known_setups(arguments: argparse.Namespace) -> dict[str, SetupCard]:
+    """The setups of the catalog, and of another one that is named. Raises Trouble when both have one of a name."""
+    cards = dict(read_catalog())
+    for name, card in (read_catalog(arguments.catalog) if arguments.catalog else {}).items():
+        if name in cards:
+            raise Trouble(f"There is a setup {name!r} already. Give that of {arguments.catalog} another name.")
+        cards[name] = card
+    return cards
 
 
 def own_setup(arguments: argparse.Namespace) -> SetupCard:

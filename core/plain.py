@@ -33,8 +33,11 @@ def card(c: SetupCard) -> Plain:
 
 
 def provenance(s: Setup) -> Plain:
-    """Which models answered, and the commits of those that came from the Hub."""
-    return card(s.card) | {"commits": dict(s.commits), "formula": s.formula}
+    """Which models answered, the commits of those that came from the Hub, and what the concept index was made of."""
+    index = None
+    if s.index is not None:
+        index = {"pictures": s.index.manifest.pictures, "source": dict(s.index.manifest.source)}
+    return card(s.card) | {"commits": dict(s.commits), "formula": s.formula, "index": index}
 
 
 def _name(place: Place) -> str:

@@ -5,17 +5,16 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from .catalog import SetupCard, find, read_catalog
+from .catalog import SetupCard, find
 from .devices import best_device, prefix_precision
 from .errors import Trouble
 from .far import Answer, Answers, Far, Question, seconds
 from .loading import Setup, Shelf, load
-from .own_setup import add_setup_options, own_setup, place_named
+from .own_setup import add_setup_options, known_setups, own_setup, place_named
 from .workbench import Workbench
 
 GIGABYTE = 1_000_000_000
@@ -59,18 +58,15 @@ def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, M
     A setup of one's own is for local runs: raises Trouble where one is named on a Space, or not wholly.
     """
     arguments = _arguments(words)
-    cards = dict(read_catalog())
     named = bool(arguments.clip or arguments.dictionary)
     chosen = arguments.setup or ("own" if named else settings.setup)
     if settings.hosted:
         if named or arguments.index or arguments.catalog:
             raise Trouble("A public Space loads the setups of its catalog only. Run the app yourself for your own.")
+    cards = known_setups(arguments)
+    if settings.hosted:
         # Folders of the visitor's own machine mean nothing there.
         cards = {name: card for name, card in cards.items() if card.dictionary.repo or name == "bundled"}
-    for name, card in (read_catalog(arguments.catalog) if arguments.catalog else {}).items():
-        if name in cards:
-            raise Trouble(f"There is a setup {name!r} already. Give that of {arguments.catalog} another name.")
-        cards[name] = card
     if named:
         cards["own"] = own_setup(arguments)
     if arguments.index:
@@ -113,9 +109,6 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         prog="app.py", description="CLIP Levers: find what drives a CLIP prediction, and pull it."
     )
     add_setup_options(parser)
-    parser.add_argument(
-        "--catalog", type=Path, help="a catalog of more setups, such as core.dictionary_training makes (not on a Space)"
-    )
     parser.add_argument("--index", help="a concept index of that setup: a folder, or owner/name on the Hub")
     return parser.parse_args(words)
 

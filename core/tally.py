@@ -32,7 +32,7 @@ EDGES = (2 ** (np.arange(-24, 25) / 2)).astype(np.float32)
 _CHUNK = 1 << 25
 """Numbers in one dense block of activations (128 MB in float32)."""
 
-_LAST = np.iinfo(np.uint64).max
+_LAST = np.iinfo(np.uint32).max
 _NOBODY = np.iinfo(np.int64).max
 """The key and the picture of a place that is empty: behind all others."""
 
@@ -169,15 +169,19 @@ def _hashed(numbers: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
+def _short(hashed: np.ndarray) -> np.ndarray:
+    """Of hashes the first 31 bits, which are enough among the pictures of one component: uint32, below `_LAST`."""
+    return (hashed >> np.uint64(33)).astype(np.uint32)
+
+
 def _descending(values: np.ndarray) -> np.ndarray:
-    """Keys that put float32 values >= 0 into descending order: uint64. (Their bits are in the order of the values.)"""
-    return np.uint64(0xFFFFFFFF) - values.astype(np.float32).view(np.uint32)
+    """Keys that put float32 values >= 0 into descending order: uint32. (Their bits are in the order of the values.)"""
+    return np.uint32(_LAST) - values.astype(np.float32).view(np.uint32)
 
 
 def values_of(keys: np.ndarray) -> np.ndarray:
     """What `_descending` was given; 0 where a place is empty."""
-    values = (np.uint64(0xFFFFFFFF) - keys).astype(np.uint32).view(np.float32)
-    return np.where(keys == _LAST, np.float32(0), values)
+    return (np.uint32(_LAST) - keys).view(np.float32)
 
 
 class Best:
@@ -185,7 +189,7 @@ class Best:
 
     def __init__(self, m: int, n: int) -> None:
         """All places are empty."""
-        self.key = np.full((m, n), _LAST, np.uint64)
+        self.key = np.full((m, n), _LAST, np.uint32)
         self.id = np.full((m, n), _NOBODY, np.int64)
         self.entry = np.full((m, n), -1, np.int64)
 
@@ -199,18 +203,36 @@ class Best:
         return key <= self.key[component, -1]
 
     def add(self, component: np.ndarray, key: np.ndarray, id_: np.ndarray, entry: np.ndarray) -> None:
-        """Consider candidates."""
-        rows, row = np.unique(component, return_inverse=True)
-        n = self.key.shape[1]
-        row = np.concatenate([np.repeat(np.arange(len(rows)), n), row])
-        key, id_, entry = (
-            np.concatenate([kept[rows].ravel(), new])
-            for kept, new in ((self.key, key), (self.id, id_), (self.entry, entry))
+        """Consider candidates, which come in ascending order of components."""
+        begins = np.flatnonzero(np.diff(component, prepend=-1))
+        rows, count, n = component[begins], np.diff(np.append(begins, len(component))), self.key.shape[1]
+        ids, entries = (
+            np.concatenate([kept[rows].ravel(), new]) for kept, new in ((self.id, id_), (self.entry, entry))
         )
-        order = np.lexsort((id_, key, row))
-        begins = np.searchsorted(row[order], np.arange(len(rows)))
-        chosen = order[begins[:, None] + np.arange(n)]
-        self.key[rows], self.id[rows], self.entry[rows] = key[chosen], id_[chosen], entry[chosen]
+        # What is there is in order; the candidates are put into order, and each to its place in that.
+        there = _in_rows(np.repeat(np.arange(len(rows)), n), self.key[rows].ravel())
+        new = _in_rows(np.repeat(np.arange(len(rows)), count), key)
+        sorted_ = np.lexsort((id_, new))
+        behind = np.searchsorted(there, new[sorted_], "right")
+        equal = (behind > 0) & (there[behind - 1] == new[sorted_])
+        if (id_[sorted_][equal] < ids[behind[equal] - 1]).any():  # among equal keys, not behind all that are there
+            order = np.lexsort((ids, np.concatenate([there, new])))
+        else:
+            order = np.empty(len(ids), np.int64)
+            place = behind + np.arange(len(new))
+            order[place] = len(there) + sorted_
+            others = np.ones(len(ids), bool)
+            others[place] = False
+            order[others] = np.arange(len(there))
+        first = np.arange(len(rows)) * n + np.cumsum(count) - count
+        chosen = order[first[:, None] + np.arange(n)]
+        keys = np.concatenate([there, new])[chosen] & np.uint64(_LAST)
+        self.key[rows], self.id[rows], self.entry[rows] = keys.astype(np.uint32), ids[chosen], entries[chosen]
+
+
+def _in_rows(row: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """What sorts by row, then key: uint64."""
+    return (row.astype(np.uint64) << np.uint64(32)) | key
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,7 +346,7 @@ class Tally:
         keys = {
             "top": _descending(found.peak),
             "mean": _descending(found.total / n_tokens),
-            "mid": _hashed(_hashed(id_) + found.component.astype(np.uint64) * _GOLDEN),
+            "mid": _short(_hashed(_hashed(id_) + found.component.astype(np.uint64) * _GOLDEN)),
         }
         wanted = {which: best.admits(found.component, keys[which]) for which, best in self.best.items()}
         candidates = np.flatnonzero(np.logical_or.reduce(list(wanted.values())))
@@ -338,11 +360,13 @@ class Tally:
             if len(of):
                 best.add(found.component[of], keys[which][of], id_[of], entry[of])
         # Of the candidates only those that stayed are kept.
-        places = {which: np.nonzero(best.entry >= begin) for which, best in self.best.items()}
-        stayed = [best.entry[places[which]] - begin for which, best in self.best.items()]
-        kept = np.unique(np.concatenate(stayed))
-        for (which, best), old in zip(self.best.items(), stayed, strict=True):
-            best.entry[places[which]] = begin + np.searchsorted(kept, old)
+        stayed = np.zeros(len(candidates), bool)
+        for best in self.best.values():
+            stayed[best.entry[best.entry >= begin] - begin] = True
+        number, kept = begin + np.cumsum(stayed) - 1, np.flatnonzero(stayed)
+        for best in self.best.values():
+            fresh = best.entry >= begin
+            best.entry[fresh] = number[best.entry[fresh] - begin]
         self._entries.append(Entries.of(found, candidates[kept]))
         self._n_entries += len(kept)
         if self._n_entries > 2 * self._live + (1 << 18):
@@ -362,10 +386,12 @@ class Tally:
 
     def compact(self) -> Entries:
         """Forget what no component refers to any more; what is left."""
-        kept = np.unique(np.concatenate([best.entry[best.taken] for best in self.best.values()]))
-        entries = Entries.joined(self._entries).only(kept)
+        alive = np.zeros(self._n_entries, bool)
         for best in self.best.values():
-            best.entry[best.taken] = np.searchsorted(kept, best.entry[best.taken])
+            alive[best.entry[best.taken]] = True
+        entries, number = Entries.joined(self._entries).only(np.flatnonzero(alive)), np.cumsum(alive) - 1
+        for best in self.best.values():
+            best.entry[best.taken] = number[best.entry[best.taken]]
         self._entries, self._n_entries, self._live = [entries], len(entries), len(entries)
         return entries
 

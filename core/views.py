@@ -89,6 +89,7 @@ def setup_page(setup: Setup) -> str:
         ("Dictionary", _place(card.dictionary, setup.commits.get("dictionary"))),
         ("Reads", f"{dictionary.n_components:,} components of {scope}, {depth}"),
         ("Encodes", escaped(setup.formula)),
+        ("Concept index", _index_words(setup)),
         ("Licence", escaped(card.licence)),
         ("More", _link(card.paper, card.paper) if card.paper else ""),
     ]
@@ -100,6 +101,13 @@ def setup_page(setup: Setup) -> str:
     )
     return f"""<div class="about"><div>{"" if card.verified else unverified}<dl class="setup-facts">{listed}</dl></div>
 <div>{_health(setup)}</div></div>"""
+
+
+def _index_words(setup: Setup) -> str:
+    if setup.index is None:
+        return escaped(setup.index_trouble or "none yet: its components have no pictures")
+    made_of = setup.index.manifest
+    return escaped(f"over {made_of.pictures:,} pictures of {made_of.source.get('name', 'a collection')}")
 
 
 def _health(setup: Setup) -> str:

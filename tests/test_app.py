@@ -2,8 +2,10 @@
 
 import struct
 import zlib
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +82,47 @@ def test_steer(ask: Ask, bench: Workbench) -> None:
     assert nothing["before"] == nothing["after"] and not nothing["flipped"]
 
 
-def test_only_four_endpoints_are_public(address: str) -> None:
+def test_only_the_named_endpoints_are_public(address: str) -> None:
     named = Client(address, verbose=False).view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/predict", "/attribute", "/steer", "/setups"}
+    assert set(named) == {"/predict", "/attribute", "/steer", "/setups", "/component", "/search"}
+
+
+def test_component(address: str, bench: Workbench) -> None:
+    client = Client(address, verbose=False)
+    number = bench.matches_words("dog", 1)[0].component
+    said = client.predict(number, "dog, cat", "", api_name="/component")
+    concept, pushed = bench.concept(number), bench.pushes(number, ("dog", "cat"), SINGLE)
+    assert [guess["word"] for guess in said["guesses"]] == [guess.word for guess in concept.guesses]
+    assert (said["clarity"], said["frequency"]) == (concept.clarity, concept.frequency)
+    for kind, shots in {"strongest": "top", "usual": "mid", "by_mean": "mean"}.items():
+        expected = bench.shots(number, shots, 16)
+        assert [b64decode(one["picture"]) for one in said["references"][kind]] == [shot.webp for shot in expected]
+        assert Image.open(BytesIO(b64decode(said["references"][kind][0]["picture"]))).format == "WEBP"
+    np.testing.assert_allclose(said["pushes"]["on_a_grey_picture"], pushed.on_blank, atol=1e-4)
+    family = bench.family(number)
+    assert said["family"] == ([number] if family is None else list(family.members))
+    assert "pushes" not in client.predict(number, "", "", api_name="/component")
+    with pytest.raises(AppError, match="no component 123456"):
+        client.predict(123_456, "", "", api_name="/component")
+
+
+def test_search(address: str, bench: Workbench) -> None:
+    client = Client(address, verbose=False)
+    by_words = client.predict("the word dog", None, 5, "", api_name="/search")
+    expected = bench.matches_words("the word dog", 5)
+    assert [one["component"] for one in by_words["found"]] == [match.component for match in expected]
+    by_picture = client.predict("", handle_file(DOG), 5, "", api_name="/search")
+    expected = bench.matches_picture(bench.open(DOG).embedding, 5)
+    assert [one["component"] for one in by_picture["found"]] == [match.component for match in expected]
+    with pytest.raises(AppError, match="no picture"):
+        client.predict(" ", None, 5, "", api_name="/search")
+
+
+def test_without_an_index_the_page_says_how_to_build_one(address: str) -> None:
+    client = Client(address, verbose=False)
+    for question, api_name in (((3, "", "tiny"), "/component"), (("dog", None, 5, "tiny"), "/search")):
+        with pytest.raises(AppError, match="python -m core.indexing"):
+            client.predict(*question, api_name=api_name)
 
 
 def test_every_answer_names_the_setup_it_came_from(ask: Ask, address: str) -> None:
@@ -91,6 +131,7 @@ def test_every_answer_names_the_setup_it_came_from(ask: Ask, address: str) -> No
             more = [*question, *[""] * (ARGUMENTS[question[0]] + 1 - len(question)), name]
             said = ask(*more)["setup"]
             assert said["name"] == (name or "bundled") and "formula" in said and "commits" in said
+            assert (said["index"] is None) == (name == "tiny")
     offered = Client(address, verbose=False).predict(api_name="/setups")
     assert [setup["name"] for setup in offered] == ["bundled", "tiny", "random", "lost"]
     assert {setup["name"] for setup in offered if setup["loaded"]} == {"bundled", "tiny"}

@@ -51,12 +51,13 @@ from core.bundled.factors import (
     table,
     where,
 )
-from core.bundled.sampling import PAPERS, caption_words, foreground, index_scenes, letters
+from core.bundled.sampling import PAPERS, SIDE, caption_words, foreground, index_scenes, letters
 from core.bundled.scenes import BACKGROUNDS, Bar, Label, Painter, Scene, Stamp, Thing
 from core.bundled.sprites import DISTRACTORS
 from core.concept_index import ConceptIndex, Identity, Manifest, References, Thumbnails
 from core.errors import Trouble
 from core.loading import load_setup
+from core.trace import trace_crops
 
 ROOT = Path(__file__).parents[1]
 ONE = {factor: place for place, factor in enumerate(FACTORS)}
@@ -312,16 +313,16 @@ def some_matches(which, n, hits=None, fires=20):
 
 
 def test_where_components_fire_is_told_by_the_strongest_token():
-    cat, sand = ("word", "cat"), ("background", "plain")
+    cat, plain = ("word", "cat"), ("background", "plain")
     scenes = [FULL, FULL, FULL, replace(FULL, label=None)]
-    inside = 1 + 8 * 6 + 4  # the card reaches from 0.69 to 0.91, thus over the rows of patches 5 to 7
-    token = np.array([[0, 0], [inside, 5], [1, 0], [inside, 0]], dtype=np.int16)
+    covered = where(FULL, cat, 8)
+    assert covered[6, 4] and not covered[0, 0]
+    last = 1 + np.flatnonzero(covered)[-1]  # token 0 is CLS
+    token = np.array([[0, 0], [last, 5], [1, 0], [last, 0]], dtype=np.int16)
     ones = np.ones((4, 2), dtype=np.float32)
     seen = Seen(tuple(scenes), table(scenes), ones, token, ones)
     firing = np.ones((4, 2), dtype=bool)
-    matches = some_matches([cat, sand], 4)
-    covered = where(FULL, cat, 8)
-    assert covered[6, 4] and not covered[0, 0]
+    matches = some_matches([cat, plain], 4)
     one, other = np.array([True, False]), np.array([False, True])
     third = round(1 / 3, 4)
     # The last scene has no card: it says nothing of a component for it.
@@ -424,32 +425,35 @@ def setup():
 
 
 @pytest.fixture(scope="module")
+def painter():
+    return Painter(SIDE)
+
+
+@pytest.fixture(scope="module")
 def committed():
     return json.loads(REPORT.read_text())
 
 
 @pytest.fixture(scope="module")
-def index_of_nothing(setup):
+def index_of_nothing(setup, painter):
     """As good as an index: peaks from a few pictures, one guess for all."""
     m = setup.dictionary.n_components
-    peak = look(setup.clip, setup.dictionary, index_scenes(30)).largest.max(0)
+    peak = look(setup, painter, index_scenes(30)).largest.max(0)
     words = tuple(sorted(caption_words()))
     return made_up_index(words, np.zeros((m, 3), dtype=int), np.ones(m), np.ones((m, 3)), peak=peak)
 
 
-def test_looking_sees_what_a_trace_holds(setup):
+def test_looking_sees_what_a_trace_holds(setup, painter):
     """Each picture's strongest token and value, from its trace, one at a time."""
-    from core.trace import trace_crops
-
     scenes = index_scenes(3)
-    seen = look(setup.clip, setup.dictionary, scenes)
+    seen = look(setup, painter, scenes)
     assert seen.scenes == tuple(scenes) and np.array_equal(seen.has, table(scenes))
     fewer = seen.first(2)
     assert fewer.scenes == tuple(scenes[:2])
     for part in ("has", "largest", "token", "random"):
         assert np.array_equal(getattr(fewer, part), getattr(seen, part)[:2])
     for row, scene in enumerate(scenes):
-        (trace,) = trace_crops(setup.clip, setup.dictionary, [Painter(96).paint(scene)])
+        (trace,) = trace_crops(setup.clip, setup.dictionary, [painter.paint(scene)])
         for j in range(0, setup.dictionary.n_components, 37):
             tokens = trace.activations.of(j)
             assert seen.largest[row, j] == pytest.approx(tokens.max(), rel=1e-3, abs=1e-3)
@@ -457,9 +461,9 @@ def test_looking_sees_what_a_trace_holds(setup):
 
 
 @pytest.fixture(scope="module")
-def looked(setup):
+def looked(setup, painter):
     """The first of the scenes that factors are chosen on, and of those they are judged on."""
-    return [look(setup.clip, setup.dictionary, index_scenes(PART, split)) for split in ("index", "test")]
+    return [look(setup, painter, index_scenes(PART, split)) for split in ("index", "test")]
 
 
 def figures(part, path=()):
@@ -530,11 +534,14 @@ def test_tables_have_as_many_cells_in_every_row(committed):
     assert len(blocks[0]) == 2 + len(KINDS) + 3
 
 
-def test_the_command_writes_the_report_and_prints_its_tables(setup, index_of_nothing, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_report_and_prints_its_tables(
+    setup, index_of_nothing, painter, tmp_path, monkeypatch, capsys
+):
     few = replace(setup, index=index_of_nothing)
     monkeypatch.setattr(concept_quality, "load_setup", lambda name: few)
     monkeypatch.setattr(concept_quality, "JUDGED", 20)
     monkeypatch.setattr(concept_quality, "PART", 10)
+    monkeypatch.setattr(concept_quality, "Painter", lambda side: painter)  # it has drawn all backgrounds already
     out = tmp_path / "concepts.json"
     monkeypatch.setattr(sys, "argv", ["concept_quality", "--out", str(out)])
     concept_quality.main()

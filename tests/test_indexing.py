@@ -261,10 +261,11 @@ def test_the_best_of_each_row(pairs: list[tuple[int, int]], cuts: list[int]) -> 
     ids = np.random.default_rng(len(pairs)).permutation(len(pairs))
     found, start = Best(4, 3), 0
     for size in [*cuts, len(pairs)]:
-        part = slice(start, start + size)
-        admitted = np.flatnonzero(found.admits(component[part], key[part].astype(np.uint64))) + start
-        if len(admitted):
-            found.add(component[admitted], key[admitted].astype(np.uint64), ids[admitted], admitted)
+        part = np.arange(start, min(start + size, len(pairs)))
+        part = part[np.argsort(component[part], kind="stable")]
+        part = part[found.admits(component[part], key[part].astype(np.uint32))]
+        if len(part):
+            found.add(component[part], key[part].astype(np.uint32), ids[part], part)
         start += size
     for j in range(4):
         wanted = sorted((int(k), int(i)) for c, k, i in zip(component, key, ids, strict=True) if c == j)[:3]
@@ -408,6 +409,9 @@ def test_what_cannot_be_gone_on_with(setup: Setup, tmp_path: Path) -> None:
     (tmp_path / WORK / "tally-0.safetensors").write_bytes(b"nothing")
     with pytest.raises(Trouble, match="cannot be read"):
         build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
+    (tmp_path / WORK / "settings.json").write_text("{")
+    with pytest.raises(Trouble, match="cannot be read"):
+        build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
 
 
 def test_an_index_is_not_written_over(setup: Setup, tmp_path: Path) -> None:
@@ -509,13 +513,26 @@ def test_what_the_command_cannot_use_is_a_sentence(
     assert end.value.code == 1 and said in capsys.readouterr().err
 
 
-def test_ctrl_c_says_how_to_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "the same command goes on"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 1, "smaller --batch"),
+        (OSError(28, "No space left on device"), 1, "No space left on device. The same command tries again"),
+    ],
+)
+def test_however_the_command_ends_it_says_how_to_go_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    said: str,
 ) -> None:
     def stop(*_args: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr(indexing, "_run", stop)
     with pytest.raises(SystemExit) as end:
         main(["--pictures", "scenes:index", "--out", str(tmp_path)])
-    assert end.value.code == 130 and "the same command goes on" in capsys.readouterr().err
+    assert end.value.code == code and said in capsys.readouterr().err

@@ -33,11 +33,9 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 
 from core.bundled.factors import EVERYWHERE, FACTORS, KINDS, names, table, where
-from core.bundled.sampling import index_scenes
+from core.bundled.sampling import SIDE, index_scenes
 from core.bundled.scenes import Painter, Scene
-from core.clip import SplitClip
 from core.concept_index import ConceptIndex
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.evidence import rank_correlation
 from core.loading import Setup, load_setup
@@ -64,7 +62,7 @@ Plain = dict[str, Any]
 
 JUDGED = 8_000
 """Scenes on which precision is measured; factors are chosen on all of the index's."""
-PART = 384
+PART = 256
 """Of both, the first so many that a test looks at again. Whole batches, so that it does the same sums."""
 
 
@@ -89,9 +87,9 @@ class Seen(Record):
 
 
 @torch.no_grad()
-def look(clip: SplitClip, dictionary: Dictionary, scenes: Sequence[Scene]) -> Seen:
+def look(setup: Setup, painter: Painter, scenes: Sequence[Scene]) -> Seen:
     """Draw scenes, and see every component, and as many random directions, in each."""
-    painter = Painter(clip.model.config.vision_config.image_size)
+    clip, dictionary = setup.clip, setup.dictionary
     shape = dictionary.width, dictionary.n_components
     directions = clip.place(np.random.default_rng(SEED).normal(size=shape).astype(np.float32))
     scope = dictionary.tokens(1 + clip.grid[0] * clip.grid[1])
@@ -187,6 +185,8 @@ def match(chosen: np.ndarray, chosen_has: np.ndarray, judged: np.ndarray, judged
     factor = phi(chosen, chosen_has).argmax(1)
     held = judged_has[:, factor]
     n_strong, n_right = judged.sum(0), (judged & held).sum(0)
+    pairs = list(zip(n_right.tolist(), n_strong.tolist(), strict=True))
+    least = {pair: wilson(*pair)[0] for pair in set(pairs)}  # scipy takes its time for each, and many are alike
     return Matches(
         factor=factor,
         chosen=chosen.sum(0),
@@ -194,7 +194,7 @@ def match(chosen: np.ndarray, chosen_has: np.ndarray, judged: np.ndarray, judged
         right=n_right,
         present=held.sum(0),
         pictures=len(judged),
-        least=np.array([wilson(int(k), int(n))[0] for k, n in zip(n_right, n_strong, strict=True)]),
+        least=np.array([least[pair] for pair in pairs]),
     )
 
 
@@ -383,9 +383,9 @@ def report(setup: Setup) -> Plain:
         raise Trouble(f"The setup {setup.card.name!r} has no concept index to be measured. {why} {_BUILD}")
     if index.manifest.source.get("name") != "scenes:index":
         raise Trouble(f"This concept index was not made of scenes whose contents are known. {_BUILD}")
-    cells = setup.clip.grid[0]
-    chosen = look(setup.clip, setup.dictionary, index_scenes(index.manifest.pictures, "index"))
-    judged = look(setup.clip, setup.dictionary, index_scenes(JUDGED, "test"))
+    cells, painter = setup.clip.grid[0], Painter(SIDE)
+    chosen = look(setup, painter, index_scenes(index.manifest.pictures, "index"))
+    judged = look(setup, painter, index_scenes(JUDGED, "test"))
     return {
         "setup": setup.card.name,
         "fingerprint": index.manifest.setup.fingerprint,

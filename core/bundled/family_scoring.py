@@ -1,0 +1,137 @@
+"""Does a family of components hold a planted shortcut? ``python -m core.bundled.family_scoring``.
+
+1. Families come from the concept index (`core.concepts.families`), which knows nothing of shortcuts, classes or truths.
+2. For each shortcut, every family is suppressed as one lever on validation scenes that show it. The family after which
+   most are right is taken.
+3. On test scenes: how many are right, and how many say the lure, without and with that family suppressed; what the same
+   lever does to clean scenes; and what as many components drawn at random do.
+
+Unlike an attribution, a family is found once and is the same for every picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.bundled.scoring import SHORTCUTS, Kind, Scorer, look_at, share
+from core.concepts import Family, families
+from core.errors import Trouble
+from core.loading import Setup, load_setup
+from core.steering import Edit, shift
+
+REPORT = Path(__file__).parents[2] / "assets" / "bundled" / "families.json"
+CHOSEN_ON = 200
+"""Validation scenes of each kind."""
+JUDGED_ON = 600
+"""Test scenes of each kind."""
+DRAWS = 10
+"""Random sets of as many components."""
+SEED = 4_000_001
+WORDS = {"attacked": "a conflicting word", "stamped": "the stamp", "flooded": "water"}
+
+Plain = dict[str, Any]
+
+
+@torch.no_grad()
+def says_without(scorer: Scorer, kind: Kind, edits: Sequence[Edit]) -> np.ndarray:
+    """The predicted class of every picture under each edit, int [edits, pictures].
+
+    Pictures that an edit changes nothing in keep their prediction.
+    """
+    said = np.repeat(kind.said[None], len(edits), 0)
+    for picture, trace in enumerate(scorer.traces(kind.crops)):
+        x = scorer.clip.place(trace.residual)
+        changes = torch.stack([shift(trace.activations, edit, scorer.dictionary) for edit in edits])
+        touched = changes.flatten(1).any(1).cpu().numpy()
+        if touched.any():
+            said[touched, picture] = scorer.says(x + changes[torch.from_numpy(touched)])
+    return said
+
+
+def best_family(scorer: Scorer, kind: Kind, found: Sequence[Family]) -> Family:
+    """The family whose suppression leaves most of the pictures right; of equals the first, which is the larger."""
+    said = says_without(scorer, kind, [Edit.of_suppressed(family.members) for family in found])
+    return found[int((said == kind.truth).sum(1).argmax())]
+
+
+def random_edits(setup: Setup, size: int, seed: int) -> list[Edit]:
+    """Suppressions of as many components, drawn among all that ever fire."""
+    assert setup.index is not None
+    rng = np.random.default_rng([SEED, seed])
+    fire = np.flatnonzero(setup.index.active_pictures)
+    return [Edit.of_suppressed(rng.choice(fire, size, replace=False)) for _ in range(DRAWS)]
+
+
+def score(setup: Setup, chosen_on: int = CHOSEN_ON, judged_on: int = JUDGED_ON) -> Plain:
+    """What `assets/bundled/families.json` holds; shares of pictures. Raises Trouble without a concept index."""
+    if setup.index is None:
+        raise Trouble(f"The setup {setup.card.name!r} has no concept index, and so no families. Build one first.")
+    scorer, found = Scorer.of(setup.clip, setup.dictionary), families(setup.index)
+    clean = look_at(scorer, "clean", judged_on, "test")
+    report: Plain = {
+        "families": len(found),
+        "components_in_families": sum(len(family) for family in found),
+        "pictures": judged_on,
+    }
+    for number, name in enumerate(SHORTCUTS):
+        family = best_family(scorer, look_at(scorer, name, chosen_on, "validation"), found)
+        kind = look_at(scorer, name, judged_on, "test")
+        edits = [Edit.of_suppressed(family.members), *random_edits(setup, len(family), number)]
+        said, clean_said = says_without(scorer, kind, edits), says_without(scorer, clean, edits[:1])
+        report[name] = {
+            "members": list(family.members),
+            "label": family.label,
+            "right_before": share(kind.said == kind.truth),
+            "right": share(said[0] == kind.truth),
+            "right_at_random": share(said[1:] == kind.truth),
+            "right_with_the_cue_removed": share(kind.said_twin == kind.truth),
+            "lured_before": share(kind.said == kind.lure),
+            "lured": share(said[0] == kind.lure),
+            "lured_at_random": share(said[1:] == kind.lure),
+            "clean_before": share(clean.said == clean.truth),
+            "clean": share(clean_said[0] == clean.truth),
+        }
+    return report
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The block for README."""
+
+    def arrow(found: Mapping[str, float], which: str) -> str:
+        return f"{100 * found[f'{which}_before']:.1f} → **{100 * found[which]:.1f} %**"
+
+    heads = (
+        "| scenes with | the family | right | say the cue's class | as many at random: right | cue removed: right "
+        "| clean scenes right |"
+    )
+    rows = []
+    for name in SHORTCUTS:
+        found = report[name]
+        guess = f", guess “{found['label']}”" if found["label"] else ""
+        rows.append(
+            f"| {WORDS[name]} | {len(found['members'])} components{guess} | {arrow(found, 'right')} "
+            f"| {arrow(found, 'lured')} | {100 * found['right_at_random']:.1f} % "
+            f"| {100 * found['right_with_the_cue_removed']:.1f} % | {arrow(found, 'clean')} |"
+        )
+    return "\n".join([heads, "|---|---|---|---|---|---|---|", *rows])
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=REPORT)
+    arguments = parser.parse_args()
+    report = score(load_setup("bundled"))
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"{report['families']} families hold {report['components_in_families']} components.\n\n{table(report)}")
+
+
+if __name__ == "__main__":
+    main()
