@@ -372,6 +372,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             """Load a setup, telling how far that is. The visit goes on meanwhile, with the setup it has."""
             wanted_still = loads.begin()
             news: tuple = (views.notice(),)
+            loads.news = news  # nothing yet: an older loading may end before this one has told anything
             try:
                 for step in shelf.bring(name):
                     if not wanted_still():
@@ -483,6 +484,10 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 return sorry(v, said_target, trouble) | {said_search: views.notice(str(trouble), tone="bad")}
             return answer(v) | widgets(v)
 
+        def look_up_words(v: Visit, i: Inquiry, text: str) -> dict:
+            """The components that match words; a picture that was dropped before is asked about no more."""
+            return look_up(v, i, text, None) | {picture_for: None}
+
         def look_up(v: Visit, i: Inquiry, text: str, file: str | None) -> dict:
             """The components that match words, or a picture where one was dropped."""
             try:
@@ -500,6 +505,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             """What components do in the present picture, where that is in sight; what one pushes is measured last."""
             wanted_still = asked_last.begin()
             if tab != "Components":
+                yield gr.skip()  # as in `prove`
                 return
             bench = bench_of(v)
             yield {
@@ -542,6 +548,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
         def find(v: Visit) -> Iterator[dict]:
             """The smallest edit that makes the picture what it should be, as far as the search is."""
             if v.truth is None:
+                yield gr.skip()  # as in `prove`
                 return
             try:
                 for search in bench_of(v).search(v.trace, v.classes, v.templates, v.truth):
@@ -565,6 +572,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             wanted_still = errands.begin()
             key = (v.setup, v.revision, v.subject, v.classes, v.templates, v.truth, v.target, v.edit)
             if tab != "Evidence" or key == already:
+                yield gr.skip()  # a stream without any step would empty what it could tell
                 return
             yield {proved: None}
             for told in proving.prove(bench_of(v), v, show_gone(v)):
@@ -648,9 +656,11 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             )
             for place in (cards, look, found, page)
         ]
+        searched = [inquired, found, found_faces, said_search]
+        words_for.submit(look_up_words, [visit, inquired, words_for], [*searched, picture_for], **slow)
         gr.on(
-            [words_for.submit, picture_for.upload, picture_for.clear],
-            look_up, [visit, inquired, words_for, picture_for], [inquired, found, found_faces, said_search], **slow,
+            [picture_for.upload, picture_for.clear],
+            look_up, [visit, inquired, words_for, picture_for], searched, **slow,
         )  # fmt: skip
         changes = [
             *questions,

@@ -80,8 +80,11 @@ def page_sheet(page: Page) -> str:
     return sheet(chain(page.face.shots, page.usual, page.mean, *tiny))
 
 
-def component_page(visit: Visit, page: Page, pushes: Pushes | None) -> str:
-    """All that is known of one component; its pictures are in `page_sheet`. `pushes` None: still being measured."""
+def component_page(visit: Visit, page: Page, pushes: Pushes | None, opening: int = 0) -> str:
+    """All that is known of one component; its pictures are in `page_sheet`. `pushes` None: still being measured.
+
+    `opening` counts the pages that were opened, for cards.js, which brings a newly opened one into sight.
+    """
     c = page.face.concept
     part = visit.part(c.component)
     seen = pushed = ""
@@ -92,21 +95,24 @@ def component_page(visit: Visit, page: Page, pushes: Pushes | None) -> str:
 {_evidence("Where it fires all over", "by mean activation", page.face, page.mean)}</div>
 <div class="sides">{_histogram(page.histogram, part, page.source)}{_guesses(page.face)}</div>"""
         pushed = f"<section><h4>What it pushes</h4>{_pushes(pushes)}</section>"
+    back = """<button type="button" class="act" data-back title="To where this was opened from">↑ Back</button>"""
     return f"""<section class="sheet component" style="--picture:url({picture_uri(visit.trace.crop, 160)})"
- aria-label="Component {c.component}"><div class="about-it"><div><h3>Component #{c.component} {guess(c)}</h3>
-{face_words(c)}</div><p class="actions">{actions(c.component, visit.edit, page.face, more=False)}</p></div>
+ aria-label="Component {c.component}" data-opening="{opening}" tabindex="-1"><div class="about-it"><div>
+<h3>Component #{c.component} {guess(c)}</h3>{face_words(c)}</div>
+<p class="actions">{actions(c.component, visit.edit, page.face, more=False)}{back}</p></div>
 {_here(visit, part)}{seen}{_relatives(page)}{pushed}
-<p class="legend">{_source(page.source)} The pictures are the evidence; a label is a guess.</p></section>"""
+<p class="legend">{_source(page.source)} The pictures are the evidence; a label is a guess.</p>
+<p class="actions">{back}</p></section>"""
 
 
 def _here(visit: Visit, part: Part) -> str:
-    """What it does in the visit's picture."""
-    if not part.peak:
-        return """<p class="told">In your picture it is <b>not active</b>.</p>"""
-    tone, shape = sign(part.total)
-    return f"""<div class="here">{heat_of(part, "small")}<p class="told">In your picture: {firing(part)}. To
- {target_words(visit)} it contributes <b class="sum {tone}"><span aria-hidden="true">{shape}</span>
- {signed(part.total)} logits</b>.</p></div>"""
+    """What it does in the visit's picture. As tall when it does nothing: what stands below keeps its place."""
+    said = "In your picture it is <b>not active</b>."
+    if part.peak:
+        tone, shape = sign(part.total)
+        said = f"""In your picture: {firing(part)}. To {target_words(visit)} it contributes <b class="sum {tone}"><span
+ aria-hidden="true">{shape}</span> {signed(part.total)} logits</b>."""
+    return f"""<div class="here">{heat_of(part, "small")}<p class="told">{said}</p></div>"""
 
 
 def _evidence(title: str, which: str, face: Face, shots: Sequence[Shot]) -> str:

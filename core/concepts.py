@@ -301,11 +301,6 @@ def families(index: ConceptIndex) -> tuple[Family, ...]:
     return tuple(sorted(found, key=lambda family: (-len(family), family.members)))
 
 
-def family_of(found: Sequence[Family], component: int) -> Family | None:
-    """The family a component belongs to; None where it stands alone."""
-    return next((family for family in found if component in family.members), None)
-
-
 def average_linkage(alike: sparse.csr_array, least: float) -> np.ndarray:
     """Groups by average linkage of a symmetric, sparse likeness [m, m]: the number of each one's group, int [m].
 

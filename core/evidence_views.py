@@ -12,7 +12,7 @@ from .markup import count, escaped, flag, percent, sign, signed
 from .references import Generalization
 from .ripple import Ripple, Shifted
 from .steering import Edit, Lever
-from .views import target_words, tokens_words
+from .views import group_name, target_words, tokens_words
 from .visit import Gone, Visit
 
 MOVED = 6
@@ -68,9 +68,7 @@ def lever_words(group: Sequence[Lever]) -> str:
 
 def group_words(group: Sequence[Lever]) -> str:
     """What a lever is on."""
-    if len(group) == 1:
-        return f"#{group[0].component}"
-    return f"#{group[0].family} and its family ({count(len(group), 'component')})"
+    return group_name(group) + (f" ({count(len(group), 'component')})" if len(group) > 1 else "")
 
 
 def headline(visit: Visit, controls: Controls | None = None, ripple: Ripple | None = None) -> str:

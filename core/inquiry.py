@@ -5,7 +5,7 @@ page is open, depend on the setup alone. What they do here, in the present pictu
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import concept_views as pages
 from .concept_index import ConceptIndex
@@ -34,6 +34,8 @@ class Inquiry:
     """What was found, the best first; None before anything was searched for."""
     opened: int | None = None
     """The component whose page is open."""
+    openings: int = 0
+    """How many pages were opened, in any setup: the page tells an opening from a drawing anew by it."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +50,24 @@ class Pushed:
 
 def of(v: Visit, inquiry: Inquiry) -> Inquiry:
     """The inquiry as far as it is about the visit's setup."""
-    return inquiry if inquiry.setup == v.setup else Inquiry(v.setup)
+    return inquiry if inquiry.setup == v.setup else Inquiry(v.setup, openings=inquiry.openings)
 
 
 def search(bench: Workbench, v: Visit, inquiry: Inquiry, words: str, picture: Source | None) -> Inquiry:
     """The components that fit words, or a picture where one is given. Raises Trouble for what cannot be asked."""
-    opened = of(v, inquiry).opened
+    mine = of(v, inquiry)
     if picture is not None:
-        return Inquiry(v.setup, "your picture", bench.matches_picture(bench.open(picture).embedding, FOUND), opened)
+        matches = bench.matches_picture(bench.open(picture).embedding, FOUND)
+        return replace(mine, asked="your picture", matches=matches)
     if words.strip():
-        return Inquiry(v.setup, f"“{words.strip()}”", bench.matches_words(words.strip(), FOUND), opened)
-    return Inquiry(v.setup, opened=opened)
+        return replace(mine, asked=f"“{words.strip()}”", matches=bench.matches_words(words.strip(), FOUND))
+    return replace(mine, asked="", matches=None)
 
 
 def open_page(v: Visit, inquiry: Inquiry, component: int) -> Inquiry:
     """With the page of that component open."""
     mine = of(v, inquiry)
-    return Inquiry(v.setup, mine.asked, mine.matches, component)
+    return replace(mine, opened=component, openings=mine.openings + 1)
 
 
 # ---- what is shown
@@ -108,13 +111,13 @@ def page_faces(bench: Workbench, v: Visit, inquiry: Inquiry) -> str:
 
 def show_page(bench: Workbench, v: Visit, inquiry: Inquiry, pushed: Pushed | None) -> str:
     """The page of the component that is open; what it pushes, where `pushed` is about that."""
-    component = of(v, inquiry).opened
+    mine = of(v, inquiry)
     if bench.index is None:
         return pages.no_index(bench.card.title, bench.setup.index_trouble)
-    if component is None:
+    if mine.opened is None:
         return pages.no_page()
-    known = pushed is not None and pushed.question == _question(v, component)
-    return pages.component_page(v, _page(bench, bench.index, component), pushed.pushes if pushed and known else None)
+    known = pushed.pushes if pushed is not None and pushed.question == _question(v, mine.opened) else None
+    return pages.component_page(v, _page(bench, bench.index, mine.opened), known, mine.openings)
 
 
 def unmeasured(bench: Workbench, v: Visit, inquiry: Inquiry, pushed: Pushed | None) -> bool:

@@ -288,7 +288,8 @@ def cards(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> str:
             f'<section class="half {tone}"><h3><span aria-hidden="true">{shape}</span> {title} '
             f"<small>strongest {len(found)}</small></h3><ul>{listed}</ul></section>"
         )
-    return f"""<p class="agreement" role="status">{_agreement(visit)}</p>
+    return f"""<p class="agreement"><span role="status">{_agreement(visit)}</span>
+ <a href="#look">Where it looks ↓</a></p>
 <div class="cards" style="--picture:url({picture_uri(visit.trace.crop, 160)})">{"".join(halves)}</div>
 <p class="legend"><span class="key for"></span>▲ speaks for <span class="key against"></span>▼ speaks against ·
  heatmap: contribution of each patch in logits, full colour at the card's strongest patch ·
@@ -420,7 +421,7 @@ def _lever(group: Sequence[Lever], visit: Visit) -> str:
     """One lever, or those of a family, which are moved as one."""
     first, parts = group[0], [visit.part(lever.component) for lever in group]
     operation, several = first.operation, len(group) > 1
-    name = f"#{first.family} and its family" if several else f"#{first.component}"
+    name = group_name(group)
     # A family is not set to an activation: its members' usual activations differ, and one number would suit none.
     offered = {key: word for key, word in OPERATIONS.items() if key != "set" or not several or operation == "set"}
     choices = "".join(
@@ -446,6 +447,14 @@ def _lever(group: Sequence[Lever], visit: Visit) -> str:
 <small>{unit}</small></div>
 <p class="strength-none"{"" if off else " hidden"}>removed wherever the edit acts</p>
 <button type="button" class="remove" data-remove aria-label="Remove the lever on {name}">✕</button></li>"""
+
+
+def group_name(group: Sequence[Lever]) -> str:
+    """What a lever is on: a component, or a family by the one it was pulled from, which may have left it since."""
+    if len(group) == 1:
+        return f"#{group[0].component}"
+    whole = any(lever.component == lever.family for lever in group)
+    return f"#{group[0].family} and its family" if whole else f"the others of #{group[0].family}’s family"
 
 
 def _standing(parts: Sequence[Part]) -> str:

@@ -33,7 +33,6 @@ from .concepts import (
     concept,
     crops_of,
     families,
-    family_of,
     matches_picture,
     matches_words,
     neighbours,
@@ -84,6 +83,7 @@ class Workbench:
         self._references: References | None = None
         self._sorting = Lock()
         self._families: tuple[Family, ...] | None = None
+        self._family: dict[int, Family] = {}
         self._common: np.ndarray | None = None
 
         @lru_cache(maxsize=CACHED_CLASSIFIERS)
@@ -254,11 +254,12 @@ class Workbench:
         with self._sorting:
             if self._families is None:
                 self._families = families(index)
+                self._family = {member: family for family in self._families for member in family.members}
             return self._families
 
     def family(self, component: int) -> Family | None:
         """The family of a component; None for one that stands alone."""
-        return family_of(self.families, component)
+        return self._family.get(component) if self.families else None
 
     def matches_words(self, words: str, most: int) -> tuple[Match, ...]:
         """The components that fit words best. Raises Trouble for no words, and for more than 200 characters."""

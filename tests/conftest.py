@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -32,6 +33,10 @@ from core.loading import Setup
 from core.settings import Settings
 from core.trace import Trace, trace_crops
 from core.workbench import Workbench
+
+if TYPE_CHECKING:  # most tests do without a browser
+    from browser import Open
+    from playwright.sync_api import Browser
 
 # Times vary on a shared machine, and failures should be the same on every machine.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -218,3 +223,21 @@ def address(cards: Mapping[str, SetupCard]) -> Iterator[str]:
     _, url, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium, for the tests of one file."""
+    from browser import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(browser: "Browser", address: str) -> Iterator["Open"]:
+    """Opens the served page, and looks to it that nothing goes wrong there."""
+    from browser import watched
+
+    with watched(browser, address) as open_page:
+        yield open_page

@@ -1,100 +1,20 @@
-"""The page in a real browser, at desktop and phone width: the story it is made for, and how it behaves in the hand.
-
-Without Chromium these tests skip; with REQUIRE_BROWSER=1 they fail.
-"""
+"""The page in a real browser, at desktop and phone width: the story it is made for, and how it behaves in the hand."""
 
 import dataclasses
 import itertools
-import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from browser import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, press_strongest, step, tab
+from playwright.sync_api import Browser, expect
 
 from core.catalog import SetupCard, read_catalog
 from core.loading import Loading, Setup, load
 from core.settings import Settings
-
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-SIZES = {1400: 900, 390: 844}
-PATIENCE = 60_000
-"""Milliseconds; a shared machine may be slow."""
-TABS = ("Image", "Attribution", "Steering", "Before / after", "Evidence")
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
-
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        words = "Chromium is not installed. Install it, or set CHROMIUM to its path."
-        pytest.fail(words) if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip(words)
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """Opens the page; at the end, whatever the test did, nothing may have gone wrong or left the machine."""
-    errors: list[str] = []
-    requests: list[str] = []
-    contexts = []
-
-    def open_page(width: int = 1400, theme: str = "light") -> Page:
-        size = {"width": width, "height": SIZES[width]}
-        context = browser.new_context(viewport=size, color_scheme=theme, has_touch=width < 500)  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(address)
-        page.locator("#panel .bar.best").wait_for()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert errors == []
-    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
-
-
-def tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-
-
-def pick(page: Page, list_: str, option: str) -> None:
-    """Choose from a list, and wait until it is folded: while it folds, its options are still on the page."""
-    page.locator(f"{list_} input").click()
-    options = page.get_by_role("option", name=option, exact=True)
-    options.click()
-    expect(options).to_have_count(0)
-
-
-def press_strongest(page: Page, side: str = "for") -> Locator:
-    tab(page, "Attribution")
-    button = page.locator(f".half.{side} .act[data-action=suppress]").first
-    button.click()
-    expect(button).to_have_text("Suppressed ✓")
-    return button
-
-
-def step(page: Page, name: str) -> Locator:
-    return page.locator(f"#history [data-step={name}]")
 
 
 @pytest.mark.parametrize("width", SIZES)
@@ -280,7 +200,8 @@ def test_a_mistake_before_the_tabs_were_opened(open_page: Open) -> None:
     page.locator("#classes textarea").fill(" ")
     page.locator("button#classify").click()
     expect(page.locator("#said-classes")).to_contain_text("no classes")
-    for name, part in zip(TABS[1:], (".half.for .card", "#patches .grid", "#heats h3", "#lacking h3"), strict=True):
+    drawn = (".half.for .card", "#component .empty", "#patches .grid", "#heats h3", "#lacking h3")
+    for name, part in zip(TABS[1:], drawn, strict=True):
         tab(page, name)
         expect(page.locator(part).first).to_be_visible()
     tab(page, "Steering")
@@ -410,11 +331,6 @@ def test_take_the_cue_away_oneself(open_page: Open) -> None:
     page.wait_for_timeout(1500)  # the easel has no word for having got its picture
     page.locator("#retell").click()
     expect(page.locator("#own-gone")).to_contain_text("Really without it, the model says “cat”")
-
-
-def choose_setup(page: Page, name: str) -> None:
-    page.locator("#chosen input").click()
-    page.get_by_role("option", name=name).click()
 
 
 @pytest.mark.parametrize("width", SIZES)

@@ -32,7 +32,6 @@ from core.concepts import (
     concept,
     crops_of,
     families,
-    family_of,
     matches_picture,
     matches_words,
     neighbours,
@@ -229,9 +228,6 @@ def test_families_are_those_of_the_slow_way(seed: int) -> None:
     assert sizes == sorted(sizes, reverse=True)
     members = [j for family in found for j in family.members]
     assert len(members) == len(set(members))
-    for j in range(30):
-        own = family_of(found, j)
-        assert (own is None) == (j not in members) and (own is None or j in own.members)
 
 
 @settings(max_examples=30)
@@ -448,7 +444,7 @@ def test_the_workbench_answers_as_the_core_does(indexed: Workbench, index: Conce
         assert indexed.shots(j, "mid", 2) == shots(index, j, "mid", 2)
         assert indexed.spread(j) == spread(index, j)
         assert indexed.neighbours(j, "firing", 3) == neighbours(index, j, "firing", 3)
-        assert indexed.family(j) == family_of(families(index), j)
+        assert indexed.family(j) == next((f for f in families(index) if j in f.members), None)
     assert indexed.families == families(index)
     text = text_classifier(clip, ["red fish"], WORDINGS)[0].numpy()
     common = text_classifier(clip, VOCABULARY, WORDINGS).mean(0).numpy()

@@ -222,6 +222,8 @@ def test_a_family_is_one_lever(visit: Visit) -> None:
     assert f"{views.signed(together)}\n <small>logits</small>" in family
     assert 'value="0.5"' in family and 'data-family=""' in alone
     assert "(2 levers)" in views.panel(pulled)
+    assert views.group_name(pulled.edit.release(members[0]).groups()[1]) == f"the others of #{members[0]}’s family"
+    assert views.group_name(pulled.edit.groups()[0]) == f"#{pulled.edit.levers[0].component}"
 
 
 def test_the_page_carries_the_whole_edit(visit: Visit) -> None:

@@ -8,11 +8,20 @@ element.addEventListener('click', (event) => {
     on: pressed.getAttribute('aria-pressed') !== 'true',
   });
 });
-// A component's page comes into sight when it is opened, not whenever it is drawn anew.
-const opened = () => element.querySelector('.component')?.getAttribute('aria-label');
-let shown = opened();
-watch('value', () => requestAnimationFrame(() => {
-  if (opened() === shown) return;
-  shown = opened();
-  if (shown) element.scrollIntoView({ block: 'start' });
-}));
+// A component's page comes into sight when it is opened, not whenever it is drawn anew. Openings are counted, so that
+// opening the one that is open counts too; the first may be over before this part is drawn, and a tab takes a moment.
+let seen = 0;
+const bring = (frames) => {
+  const page = element.querySelector('.component');
+  if (!page?.offsetParent) return frames && requestAnimationFrame(() => bring(frames - 1));
+  page.scrollIntoView({ block: 'start' });
+  page.focus({ preventScroll: true });
+};
+const look = () => {
+  const opening = Number(element.querySelector('.component')?.dataset.opening || 0);
+  if (opening <= seen) return;
+  seen = opening;
+  requestAnimationFrame(() => bring(120));
+};
+look();
+watch('value', () => requestAnimationFrame(look));

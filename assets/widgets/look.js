@@ -4,7 +4,8 @@ let data, firing, token, component;  // token, component: what stays
 const root = () => element.querySelector('.look');
 const number = (value, digits = 3) => String(Number(value.toPrecision(digits))).replace('-', '−');
 const signed = (value) => (Math.abs(value) < 0.005 ? '±0.00' : (value > 0 ? '+' : '−') + Math.abs(value).toFixed(2));
-const shape = (value) => (value >= 0 ? '▲' : '▼');
+const tone = (value) => (Math.abs(value) < 0.005 ? '' : value > 0 ? 'for' : 'against');
+const shape = { for: '▲ ', against: '▼ ', '': '' };
 const make = (tag, attributes, ...children) => {
   const made = document.createElement(tag);
   Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
@@ -53,7 +54,7 @@ const showToken = (at) => {
     make('button', { type: 'button', class: 'pick', 'data-pick': c, 'aria-pressed': String(c === component) },
       make('b', {}, `#${c}`), make('span', { class: 'guess' }, label(c)),
       make('span', { class: 'fires' }, `activation ${number(f)}`),
-      make('span', { class: a < 0 ? 'sum against' : 'sum for' }, `${shape(a)} ${signed(a)}`, make('small', {}, ' logits'))),
+      make('span', { class: `sum ${tone(a)}` }, shape[tone(a)] + signed(a), make('small', {}, ' logits'))),
     ...(data.pages ? [make('button', {
       type: 'button', class: 'act', 'data-component': c, 'data-action': 'open', 'aria-label': `More about component ${c}`,
     }, 'More')] : []))));
