@@ -44,9 +44,11 @@ from core.workbench import Workbench
 ASSETS = Path(__file__).parent / "assets"
 NOTHING = -1
 """The choice of no class in a list of classes."""
-NAME_THE_TAB = """(...told) =>
-  [...told.slice(0, -1), document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim()]"""
-"""What a listener is told last: which tab is open."""
+NAME_THE_TAB = """(...told) => {
+  const tab = document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim();
+  return [...told.slice(0, -1), JSON.stringify([tab, performance.now()])];
+}"""
+"""What a listener is told last: which tab is open, and when that was so, for questions that overtake each other."""
 EDITOR_SIDE = 640
 """Pixels of the longer side of a picture that is painted on."""
 
@@ -387,17 +389,17 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 loads.news = news
             yield told_setup(*loads.news)
 
-        def move(v: Visit, name: str, failure: str, file: str | None) -> Any:
+        def move(v: Visit, name: str, failure: str, file: str | None) -> dict:
             """Ask the setup that was loaded, unless another was chosen meanwhile, which is on its way."""
             if name == failure:
-                return {chosen: v.setup}
+                return widgets(v) | {chosen: v.setup}
             if name == v.setup or name not in shelf.loaded():
-                return gr.skip()
+                return widgets(v)
             left = bool(v.edit.levers)
             try:
                 v = session.move(shelf.get(name), v, picture_of(v, file))
             except Trouble as trouble:
-                return {said_setup: views.notice(str(trouble), tone="bad"), chosen: v.setup}
+                return widgets(v) | {said_setup: views.notice(str(trouble), tone="bad"), chosen: v.setup}
             lost = "Your levers stayed behind: the components of another dictionary are others."
             return other_setup(v) | {said_setup: views.notice(lost if left else "")}
 
@@ -477,7 +479,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 i = inquiries.open_page(v, i, component)
                 told = inquiries.show_page(bench_of(v), v, i, known)
                 drawn = inquiries.page_faces(bench_of(v), v, i)
-                return {inquired: i, page: told, page_faces: drawn, tabs: gr.Tabs(selected="components")}
+                return widgets(v) | {inquired: i, page: told, page_faces: drawn, tabs: gr.Tabs(selected="components")}
             try:
                 v = session.press(bench_of(v), v, component, event.action, bool(event.on))
             except Trouble as trouble:
@@ -501,10 +503,11 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 said_search: views.notice(),
             }
 
-        def inquire(v: Visit, i: Inquiry, known: Pushed | None, asked_last: Errands, tab: str) -> Iterator[dict]:
+        def inquire(v: Visit, i: Inquiry, known: Pushed | None, asked_last: Errands, on: str) -> Iterator[dict]:
             """What components do in the present picture, where that is in sight; what one pushes is measured last."""
-            wanted_still = asked_last.begin()
-            if tab != "Components":
+            tab, moment = json.loads(on)
+            wanted_still = asked_last.begin(moment)
+            if tab != "Components" or not wanted_still():
                 yield gr.skip()  # as in `prove`
                 return
             bench = bench_of(v)
@@ -564,14 +567,15 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 return sorry(v, said_levers, trouble)
             return answer(v) | widgets(v)
 
-        def prove(v: Visit, already: object, errands: Errands, tab: str) -> Iterator[dict]:
+        def prove(v: Visit, already: object, errands: Errands, on: str) -> Iterator[dict]:
             """The evidence, where it is in sight: part by part, until something else is asked for.
 
             This follows every change, so that a change ends what is still being worked out about the state before.
             """
-            wanted_still = errands.begin()
+            tab, moment = json.loads(on)
+            wanted_still = errands.begin(moment)
             key = (v.setup, v.revision, v.subject, v.classes, v.templates, v.truth, v.target, v.edit)
-            if tab != "Evidence" or key == already:
+            if tab != "Evidence" or key == already or not wanted_still():
                 yield gr.skip()  # a stream without any step would empty what it could tell
                 return
             yield {proved: None}

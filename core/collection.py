@@ -29,6 +29,7 @@ import numpy as np
 from huggingface_hub import HfApi
 from PIL import Image
 
+from .concept_index import as_text
 from .errors import Trouble
 from .pictures import FORMATS, read_picture
 
@@ -186,7 +187,7 @@ class Folder(Collection):
         self.n_parts = -(-self.size // PART)
         self.said = {
             "kind": "folder",
-            "name": folder.resolve().name,
+            "name": as_text(folder.resolve().name),
             "pictures": str(self.size),
             "fingerprint": _fingerprint(folder, self._files),
         }
@@ -321,7 +322,7 @@ def _data_set(
             )
             if not files:
                 raise Trouble(f"The folder {name} holds no pictures. Choose another.")
-            said["name"], said["fingerprint"] = folder.resolve().name, _fingerprint(folder, files)
+            said["name"], said["fingerprint"] = as_text(folder.resolve().name), _fingerprint(folder, files)
             name = str(folder)
         elif name.startswith((".", "/", "~")) or name.count("/") > 1:
             raise Trouble(f"There is no folder {name}. Correct the path, or name a data set of the Hub.")

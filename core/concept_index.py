@@ -257,12 +257,18 @@ def identity(card: SetupCard, commits: Mapping[str, str], clip: SplitClip, dicti
 def _named(place: Place) -> str:
     """The repository, or the folder's name without the way to it, and what is in it."""
     name = place.repo if place.folder is None else place.folder.resolve().name
-    return f"{name}" if place.file == "." else f"{name}/{place.file}"
+    return as_text(f"{name}" if place.file == "." else f"{name}/{place.file}")
+
+
+def as_text(name: str) -> str:
+    """A name of a file system, which may be any bytes, with a “?” for what is no text."""
+    return name.encode(errors="replace").decode()
 
 
 # ---- files
 
 _TEXT = {"type": "string", "maxLength": 1000}
+_TOKENS = {"all": "all tokens", "cls": "the class token", "patches": "the patches"}
 _COMMIT = {"anyOf": [{"type": "null"}, _TEXT]}
 
 
@@ -356,9 +362,23 @@ def save(index: ConceptIndex, folder: Path) -> None:
         _write({name: _narrow(array) for name, array in arrays.items()}, path)
     with _whole(folder / THUMBNAILS) as path:
         _write({"start": _narrow(index.pictures.start), "bytes": index.pictures.bytes}, path)
-    manifest = json.dumps(asdict(index.manifest), indent=1, sort_keys=True, ensure_ascii=False)
     with _whole(folder / MANIFEST) as path:
-        path.write_text(manifest + "\n", encoding="utf-8")
+        path.write_bytes(written(index.manifest))
+
+
+def written(manifest: Manifest) -> bytes:
+    """The manifest as its file has it. Raises Trouble for one that `load` would not read back."""
+    try:
+        text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        jsonschema.validate(json.loads(text), SCHEMA)
+        if len(data := text.encode()) > _MAX_MANIFEST:
+            raise ValueError(f"it is too long, as its vocabulary of {len(manifest.vocabulary):,} words is")
+    except jsonschema.ValidationError as error:
+        where = "/".join(map(str, error.absolute_path))
+        raise Trouble(f"The index could not have a manifest with this {where}: shorten or correct that.") from error
+    except ValueError as error:
+        raise Trouble(f"The index could not have such a manifest: {error}. Shorten or correct that.") from error
+    return data
 
 
 def _write(arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -425,7 +445,7 @@ def _in_words(setup: Identity) -> str:
 
     return (
         f"{at(setup.dictionary, setup.dictionary_commit)} ({setup.components:,} components) at layer {setup.layer} of "
-        f"{at(setup.clip, setup.clip_commit)}"
+        f"{at(setup.clip, setup.clip_commit)}, read at {_TOKENS[setup.scope]}"
     )
 
 

@@ -29,6 +29,7 @@ from .errors import Trouble
 from .pictures import read_picture
 from .records import Record
 from .steering import Edit, steer
+from .tally import hashed
 from .trace import trace_crops
 
 Kind = Literal["top", "mean", "mid"]
@@ -307,7 +308,8 @@ def average_linkage(alike: sparse.csr_array, least: float) -> np.ndarray:
     Those of highest mean likeness over all their pairs (absent ones count as 0) join first, as long as it is at least
     `least`. In every round all pairs of groups that are each other's likest join at once. That gives the very groups
     that joining the likest pair, one at a time, would: by joining, two groups never become liker to a third than the
-    likest of them was (the reducibility of Bruynooghe, 1977). Equally like ones go by the lower number.
+    likest of them was (the reducibility of Bruynooghe, 1977). Equally like pairs go by a hash: by their numbers, a long
+    row of them would join one pair a round.
     """
     n = alike.shape[0]
     group = np.arange(n)
@@ -322,7 +324,9 @@ def average_linkage(alike: sparse.csr_array, least: float) -> np.ndarray:
         best[filled] = np.maximum.reduceat(mean, sums.indptr[filled])
         open_ = best >= least * _UNITS  # whoever is like none does not become so by what others do
         choice = np.full(n, -1)
-        likest = np.flatnonzero((mean == best[row]) & open_[row])[::-1]  # so that the lowest number is written last
+        likest = np.flatnonzero((mean == best[row]) & open_[row])
+        pair = np.minimum(row, sums.indices)[likest] * n + np.maximum(row, sums.indices)[likest]
+        likest = likest[np.argsort(hashed(pair), kind="stable")[::-1]]  # so that the smallest is written last
         choice[row[likest]] = sums.indices[likest]
         one = np.flatnonzero(open_)
         one = one[(choice[choice[one]] == one) & (one < choice[one])]

@@ -432,9 +432,10 @@ def _measured(dictionary: Dictionary, tokens: Tensor) -> tuple[float, float]:
     missed, active = 0.0, 0
     for some in tokens.split(max(1, _DENSE // dictionary.n_components)):
         f = dictionary.sae.encode(some)
-        missed += (some - dictionary.sae.decode(f)).double().square().sum().item()
+        missed += (some - dictionary.sae.decode(f)).cpu().double().square().sum().item()
         active += int((f != 0).sum())
-    spread = (tokens.double() - tokens.double().mean(0)).square().sum().item()
+    exact = tokens.cpu().double()
+    spread = (exact - exact.mean(0)).square().sum().item()
     return 1 - missed / spread, active / len(tokens)
 
 

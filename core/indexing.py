@@ -46,6 +46,7 @@ from .concept_index import (
     identity,
     load,
     save,
+    written,
 )
 from .devices import best_device
 from .dictionary import Dictionary
@@ -137,6 +138,7 @@ def build(
     clip, dictionary = setup.clip, setup.dictionary
     m, p, work = dictionary.n_components, clip.model.config.projection_dim, out / WORK
     made_for = identity(setup.card, setup.commits, clip, dictionary)
+    written(_manifest(made_for, collection, recipe, clip, 1, 1, 0))  # what could not be loaded is not to be made
     _begin(out, made_for, collection, recipe, group)
     tally, store = _restored(work, group.process_index, m, p, recipe)
     if not tally.done:
@@ -175,7 +177,7 @@ def _stream(
         store,
         tqdm(
             total=total,
-            initial=tally.pictures,
+            initial=tally.pictures + tally.skipped,
             unit=" pictures",
             disable=quiet or not group.is_main_process,
             desc="Reading" if group.num_processes == 1 else f"Reading (1 of {group.num_processes} processes)",
@@ -184,7 +186,7 @@ def _stream(
         ahead = batches(collection, setup.clip.crop, recipe.batch, parts, tally.after, workers)
         for number, batch in enumerate(ahead, 1):
             read_batch(tally, store, setup.clip, setup.dictionary, batch)
-            bar.update(len(batch.ids))
+            bar.update(len(batch.ids) + batch.skipped)
             if number % every == 0:
                 tally.save(_tally(work, rank), store.known())
         tally.done = True
@@ -272,17 +274,7 @@ def _finished(
     fired = _fired(tally.sample, tally.m, directions.device)
     together, together_share = _nearest(fired, recipe.near, 0, "Nearest by firing", quiet)
     return ConceptIndex(
-        manifest=Manifest(
-            format=FORMAT,
-            setup=made_for,
-            source=dict(collection.said),
-            pictures=tally.pictures,
-            tokens=tally.tokens,
-            skipped=tally.skipped,
-            grid=clip.grid,
-            vocabulary=recipe.vocabulary,
-            side=min(recipe.side, clip.model.config.vision_config.image_size),
-        ),
+        manifest=_manifest(made_for, collection, recipe, clip, tally.pictures, tally.tokens, tally.skipped),
         active_pictures=tally.active,
         active_tokens=active_tokens,
         mean_active=(tally.sums / np.maximum(1, active_tokens)).astype(np.float32),
@@ -300,6 +292,28 @@ def _finished(
         together=together,
         together_share=together_share,
         pictures=stored.thumbnails(ids),
+    )
+
+
+def _manifest(
+    made_for: Identity,
+    collection: Collection,
+    recipe: IndexRecipe,
+    clip: SplitClip,
+    pictures: int,
+    tokens: int,
+    skipped: int,
+) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        setup=made_for,
+        source=dict(collection.said),
+        pictures=pictures,
+        tokens=tokens,
+        skipped=skipped,
+        grid=clip.grid,
+        vocabulary=recipe.vocabulary,
+        side=min(recipe.side, clip.model.config.vision_config.image_size),
     )
 
 
@@ -434,7 +448,8 @@ def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
     own = arguments.clip or arguments.dictionary
     card = own_setup(arguments) if own else find(known_setups(arguments), arguments.setup or "bundled")
     try:
-        words = probe_words(read_vocabulary(arguments.vocabulary), card.knows, ())
+        # A word that stood there twice would be two guesses.
+        words = tuple(dict.fromkeys(probe_words(read_vocabulary(arguments.vocabulary), card.knows, ())))
     except (OSError, UnicodeDecodeError) as error:
         raise Trouble(f"The vocabulary {arguments.vocabulary} cannot be read. Name a text file.") from error
     sizes = {name: getattr(arguments, name) for name in ("top", "mean", "mid", "side", "quality", "batch")}

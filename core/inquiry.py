@@ -137,11 +137,11 @@ def measure(bench: Workbench, v: Visit, inquiry: Inquiry) -> Pushed:
 
 def show_look(bench: Workbench, v: Visit) -> str:
     """Where the model looks in the present picture."""
-    labels: dict[int, str] = {}
-    if bench.index is not None:
-        known = (bench.concept(component) for component in v.trace.activations.components().tolist())
-        labels = {one.component: one.label for one in known if one.label is not None}
     seen = looking(v.trace, v.attribution, [part.component for part in v.parts])
+    labels: dict[int, str] = {}
+    if bench.index is not None:  # of those in sight alone: of a dense dictionary ten thousand fire
+        shown = {one.component for one in seen.maps} | {j for firing in seen.tokens for j, _, _ in firing}
+        labels = {one.component: one.label for one in map(bench.concept, sorted(shown)) if one.label is not None}
     return pages.look(v, seen, labels, bench.index is not None)
 
 

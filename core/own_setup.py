@@ -50,6 +50,10 @@ def own_setup(arguments: argparse.Namespace) -> SetupCard:
 
 
 def place_named(text: str, file: str) -> Place:
-    """A folder where there is one of that name, else a repository."""
+    """A folder where there is one of that name, else a repository. Raises Trouble for what can be neither."""
     folder = Path(text).expanduser()
-    return Place(folder=folder, file=file) if folder.is_dir() else Place(repo=text, file=file)
+    if folder.is_dir():
+        return Place(folder=folder, file=file)
+    if text.startswith((".", "/", "~")):
+        raise Trouble(f"There is no folder {text}. Correct the path, or name a repository on the Hub.")
+    return Place(repo=text, file=file)

@@ -161,7 +161,7 @@ _STEPS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _hashed(numbers: np.ndarray) -> np.ndarray:
+def hashed(numbers: np.ndarray) -> np.ndarray:
     """uint64 -> uint64, as good as random: one step of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     z = numbers.astype(np.uint64) + _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * np.uint64(_STEPS[0])
@@ -169,9 +169,9 @@ def _hashed(numbers: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-def _short(hashed: np.ndarray) -> np.ndarray:
+def _short(hashes: np.ndarray) -> np.ndarray:
     """Of hashes the first 31 bits, which are enough among the pictures of one component: uint32, below `_LAST`."""
-    return (hashed >> np.uint64(33)).astype(np.uint32)
+    return (hashes >> np.uint64(33)).astype(np.uint32)
 
 
 def _descending(values: np.ndarray) -> np.ndarray:
@@ -346,7 +346,7 @@ class Tally:
         keys = {
             "top": _descending(found.peak),
             "mean": _descending(found.total / n_tokens),
-            "mid": _short(_hashed(_hashed(id_) + found.component.astype(np.uint64) * _GOLDEN)),
+            "mid": _short(hashed(hashed(id_) + found.component.astype(np.uint64) * _GOLDEN)),
         }
         wanted = {which: best.admits(found.component, keys[which]) for which, best in self.best.items()}
         candidates = np.flatnonzero(np.logical_or.reduce(list(wanted.values())))
@@ -374,7 +374,7 @@ class Tally:
         return np.unique(found.picture[candidates[kept]])
 
     def _add_to_sample(self, ids: np.ndarray, found: Firing) -> None:
-        for place, (id_, hash_) in enumerate(zip(ids.tolist(), _hashed(ids).tolist(), strict=True)):
+        for place, (id_, hash_) in enumerate(zip(ids.tolist(), hashed(ids).tolist(), strict=True)):
             if len(self.sample) < self.recipe.together_sample or (hash_, id_) < _order(self.sample[-1]):
                 which = found.picture == place
                 component, peak = found.component[which].astype(np.int32), found.peak[which]

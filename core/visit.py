@@ -5,6 +5,7 @@ step takes the workbench and a visit and returns another visit, or raises Troubl
 was, so that a mistake costs the visitor nothing.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -75,12 +76,20 @@ class Errands:
     def __init__(self) -> None:
         """Nothing is waited for."""
         self._latest = 0
+        self._moment = -1.0
         self.news: Any = None
         """What the latest errand last replied. An older one that ends after it has to reply the same: the page keeps
         what comes last."""
 
-    def begin(self) -> Callable[[], bool]:
-        """Begin an errand. What it returns tells whether it is still wanted."""
+    def begin(self, moment: float = math.inf) -> Callable[[], bool]:
+        """Begin an errand. What it returns tells whether it is still wanted.
+
+        `moment` is when the page asked for it, in ms by its own clock: what was asked for earlier than the latest, and
+        comes later, is not wanted, and ends nothing.
+        """
+        if moment < self._moment:
+            return lambda: False
+        self._moment = moment
         self._latest += 1
         mine = self._latest
         return lambda: mine == self._latest

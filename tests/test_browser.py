@@ -145,11 +145,11 @@ def test_patches_by_mouse_and_keyboard(open_page: Open) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
     expect(where).to_have_text("3 of 64 patches")
-    page.locator("[data-cls]").click()
+    page.locator("#patches [data-cls]").click()
     expect(where).to_have_text("3 of 64 patches and CLS")
     page.wait_for_timeout(500)  # the last choice reaches the session before it is taken back
     step(page, "undo").click()
-    expect(page.locator("[data-cls]")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#patches [data-cls]")).to_have_attribute("aria-pressed", "false")
     page.locator("[data-all]").click()
     expect(where).to_have_text("all tokens")
 
@@ -364,6 +364,8 @@ def test_a_setup_that_cannot_be_loaded_leaves_everything_as_it_was(open_page: Op
         expect(page.locator("#said-setup")).to_contain_text("Bundled demo stays.")
         expect(page.locator("#chosen input")).to_have_value("Bundled demo")
         expect(page.locator("#panel .flip")).to_contain_text("Flipped")
+    tab(page, "Steering")
+    expect(page.locator("#levers .lever")).to_have_count(1)
 
 
 @pytest.fixture

@@ -298,6 +298,9 @@ def test_a_setup_without_an_index(open_page: Open) -> None:
     expect(heading(page)).to_have_text(title)
     expect(page.locator("#words-for textarea")).to_have_value("the word cat")
     assert page.evaluate("scrollY") == 0, "its page was not opened just now"
+    tab(page, "Steering")
+    expect(page.locator("#levers .empty")).to_be_visible()
+    expect(page.locator("#patches .grid")).to_be_visible()
 
 
 def change_by_a_lever(page: Page) -> None:

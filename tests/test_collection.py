@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import threading
 from collections.abc import Iterator
 from io import BytesIO
@@ -90,6 +91,17 @@ def test_what_is_said_of_a_folder_changes_with_it(folder: Path) -> None:
     assert open_collection(str(folder)).said == before
     (folder / "b/2.png").rename(folder / "b/3.png")
     assert open_collection(str(folder)).said["fingerprint"] != before["fingerprint"]
+
+
+def test_a_name_that_is_no_text_is_said_as_well_as_it_can_be(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"b\xff")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes names of text alone")
+    (odd / os.fsdecode(b"\xfe.png")).write_bytes(encoded(0))
+    found = open_collection(str(odd))
+    assert found.said["name"] == "b?" and shades(found.part(0)) == [0]
 
 
 def test_a_damaged_picture_is_told_and_passed_over(folder: Path) -> None:

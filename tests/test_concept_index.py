@@ -184,6 +184,8 @@ def test_another_setup_is_refused_with_both_names(saved: Path) -> None:
     assert "this setup is other/sae at bbbbbbb (5 components) at layer 7" in said and "core.indexing" in said
     with pytest.raises(Trouble, match="the same with other weights"):
         load(saved, replace(IDENTITY, fingerprint="1" * 64))
+    with pytest.raises(Trouble, match=r"read at all tokens; this setup is .*, read at the class token\."):
+        load(saved, replace(IDENTITY, fingerprint="1" * 64, scope="cls"))
     assert load(saved, replace(IDENTITY, dictionary="moved/elsewhere", clip_commit=None)), "the weights alone decide"
 
 

@@ -220,7 +220,8 @@ def test_families_are_those_of_the_slow_way(seed: int) -> None:
     home = rng.integers(0, 6, 30)
     same = (index.together >= 0) & (home[index.together] == home[:, None])
     share = np.where(same, rng.uniform(0.4, 0.9, same.shape), index.together_share * 0.5).astype(np.float32)
-    index = replace(index, together_share=np.where(index.together >= 0, share, 0))
+    # Likenesses are cut at 1; none of these is, as among equal ones any may join first.
+    index = replace(index, together_share=np.where(index.together >= 0, share, 0), near_cosine=index.near_cosine * 0.4)
     found = families(index)
     assert {frozenset(family.members) for family in found} == slow_families(index)
     assert seed == 0 or max(map(len, found)) > 2
@@ -257,6 +258,18 @@ def test_all_equally_alike_are_one_family(index: ConceptIndex) -> None:
         (found,) = families(related(index, together=turned))
         assert found.members == tuple(range(10, 20))
         assert (found.likeness, found.together, found.cosine) == pytest.approx((0.6, 0.6, 0))
+
+
+def test_a_long_row_of_ties_does_not_join_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everyone is as like its two neighbours as these are like theirs."""
+    n, rounds = 2000, []
+    step = concepts._kept
+    monkeypatch.setattr(concepts, "_kept", lambda *given: rounds.append(1) or step(*given))
+    row = np.arange(n - 1)
+    half = sparse.csr_array((np.full(n - 1, 0.5), (row, row + 1)), shape=(n, n))
+    group = average_linkage(sparse.csr_array(half + half.T), 0.4)
+    assert np.bincount(group).max() == 2 and np.bincount(group).mean() > 1.5
+    assert len(rounds) < 40, "twice a round"
 
 
 def test_a_chain_does_not_grow(index: ConceptIndex) -> None:

@@ -429,6 +429,21 @@ def test_no_picture_can_be_read(setup: Setup, tmp_path: Path) -> None:
         build(setup, Broken(), tmp_path, RECIPE, quiet=True)
 
 
+def test_what_could_not_be_read_back_is_told_before_anything_is_read(setup: Setup, tmp_path: Path) -> None:
+    def look(place: int) -> None:
+        raise AssertionError("a picture was read")
+
+    long, many = (replace(RECIPE, vocabulary=words) for words in (("dog " * 400,), ("word" * 200,) * 25_000))
+    for recipe, said in ((long, "vocabulary/0"), (many, "too long")):
+        with pytest.raises(Trouble, match=said):
+            build(setup, Drawn(look=look), tmp_path / "new", recipe, quiet=True)
+    unwritable = Drawn(look=look)
+    unwritable.said = unwritable.said | {"name": "b\udcff"}
+    with pytest.raises(Trouble, match="manifest"):
+        build(setup, unwritable, tmp_path / "new", RECIPE, quiet=True)
+    assert not (tmp_path / "new").exists()
+
+
 # ---- several processes
 
 
@@ -483,7 +498,7 @@ def test_the_command(tmp_path: Path, clip_folder: Path, exact_folder: Path, caps
     for place in (0, 1, 2):
         Drawn().picture(place).save(pictures / f"{place}.png")
     (pictures / "broken.png").write_bytes(b"no picture")
-    words.write_text("# animals\ndog\ncat\n")
+    words.write_text("# animals\ndog\ncat\ndog\n")
     said = ["--clip", str(clip_folder), "--dictionary", str(exact_folder), "--layer", "1", "--pictures", str(pictures)]
     said += ["--out", str(out), "--vocabulary", str(words), "--top", "2", "--side", "16"]
     main(said)

@@ -81,6 +81,14 @@ def test_half_a_setup_is_trouble(words: list[str]) -> None:
         chosen_setups(Settings.from_environment(AT_HOME), words)
 
 
+@pytest.mark.parametrize("option", ["--index", "--clip"])
+@pytest.mark.parametrize("path", ["/nowhere/at/all", "./nowhere", "../nowhere/x", "~/nowhere at all"])
+def test_a_folder_that_is_not_there_is_called_a_folder(option: str, path: str) -> None:
+    words = [option, path] + (["--dictionary", "c/d", "--layer", "1"] if option == "--clip" else [])
+    with pytest.raises(Trouble, match="There is no folder"):
+        chosen_setups(Settings.from_environment(AT_HOME), words)
+
+
 def test_a_public_space_loads_nothing_but_its_catalog() -> None:
     settings = Settings.from_environment(ON_A_SPACE)
     with pytest.raises(Trouble, match="Space"):

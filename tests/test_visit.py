@@ -47,6 +47,14 @@ def test_a_new_errand_ends_the_one_before() -> None:
     assert second() and not first()
 
 
+def test_an_errand_that_was_asked_for_earlier_and_comes_late_ends_nothing() -> None:
+    errands = session.Errands()
+    later = errands.begin(20.5)
+    earlier = errands.begin(3.0)
+    assert later() and not earlier()
+    assert errands.begin(20.5)() and not later()
+
+
 @given(steps)
 def test_undoing_all_and_redoing_all_returns(path: list) -> None:
     end = walked(path)
