@@ -764,6 +764,14 @@ def endpoints(shelf: Shelf[Workbench], opens_with: str) -> None:
     gr.on([], steer, [file, text, levers, tokens, name], found, api_name="steer", **limits)
 
 
+def pressed_on(event: gr.EventData) -> int:
+    """The component whose button was pressed. Raises Trouble for an event that our own page does not send."""
+    try:
+        return int(event.component)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise Trouble("That press names no component. Reload the page, and press again.") from error
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Trouble reaches a program as the error's message."""

@@ -157,9 +157,9 @@ def _histogram(histogram: Histogram | None, part: Part, source: Manifest) -> str
 
 
 def _ticks(edges: np.ndarray) -> list[float]:
-    """Round numbers (1, 2, 5 times a power of ten) within the edges, about TICKS of them."""
+    """Round numbers (such as 1, 2, 5 times a power of ten) within the edges, about TICKS of them."""
     powers = np.arange(np.floor(np.log10(edges[0])), np.ceil(np.log10(edges[-1])) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [float(s * 10.0**p) for p in powers for s in steps if edges[0] <= s * 10.0**p <= edges[-1]]
         if len(found) <= TICKS + 2:
             break

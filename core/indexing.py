@@ -170,8 +170,7 @@ def _stream(
 ) -> None:
     """Read this process's parts of the collection, from where the tally stands."""
     parts = share(collection.n_parts, group.process_index, group.num_processes)
-    known = collection.said.get("pictures", collection.said.get("limit"))
-    total = int(known) // group.num_processes if known else None
+    total = None if collection.size is None else collection.size // group.num_processes
     rank, recipe = group.process_index, tally.recipe
     with (
         store,

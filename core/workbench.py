@@ -59,7 +59,9 @@ PUSHED_ON = 8
 
 _BATCH = 32
 _EVERYDAY = 100
-"""Words of an index's vocabulary that stand for all words in a search."""
+"""Everyday words that stand for all words in a search."""
+_FEW = 10
+"""Fewer than these do not."""
 
 Names = tuple[str, ...]
 """Class names, or templates."""
@@ -270,7 +272,7 @@ class Workbench:
             raise Trouble(f"The search has {len(words):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
         with self._sorting:
             if self._common is None:
-                self._common = self._everyday(index.manifest.vocabulary)
+                self._common = self._everyday()
         return matches_words(index, self._classifier((words,), WORDINGS)[0].cpu().numpy(), self._common, most)
 
     def matches_picture(self, embedding: np.ndarray, most: int) -> tuple[Match, ...]:
@@ -287,16 +289,26 @@ class Workbench:
 
     def _indexed(self) -> ConceptIndex:
         if self.setup.index is None:
-            why = f" {self.setup.index_trouble}" if self.setup.index_trouble else ""
+            card = self.card
+            which = (
+                f"--setup {card.name}" if card.name != "own" else f"--clip ... --dictionary ... --layer {card.layer}"
+            )
+            why = self.setup.index_trouble or (
+                f"Build one with: python -m core.indexing {which} --pictures FOLDER --out INDEX"
+            )
             raise Trouble(
-                f"The setup {self.card.name!r} has no concept index: what its components fire for is not known.{why} "
-                f"Build one: python -m core.indexing --setup {self.card.name} --pictures FOLDER --out INDEX"
+                f"The setup {card.name!r} has no concept index, so what its components fire for is not known. {why}"
             )
         return self.setup.index
 
-    def _everyday(self, vocabulary: Names) -> np.ndarray:
-        """What all words have in common: the mean vector of some, evenly spread over a vocabulary, float32 [p]."""
-        words = vocabulary[:: -(-len(vocabulary) // _EVERYDAY)] if vocabulary else ("",)
+    def _everyday(self) -> np.ndarray:
+        """What all words have in common: the mean vector of some everyday ones, or of none, float32 [p].
+
+        Everyday words that this setup knows, and not those of its index: an index may have been given a few labels of
+        one kind, whose mean is near to each of them. Where it knows few, the empty text stands for all words.
+        """
+        known = self._probes(())
+        words = known[:: -(-len(known) // _EVERYDAY)] if len(known) >= _FEW else ("",)
         return self._classifier(words, WORDINGS).mean(0).cpu().numpy()
 
     def _probes(self, classes: Names) -> Names:

@@ -100,6 +100,18 @@ def test_the_page_says_what_is_known(visit: Visit) -> None:
     assert named <= set(pictures(pages.page_sheet(page(first.component))))
 
 
+def test_the_page_says_which_opening_it_is_and_leads_back(visit: Visit) -> None:
+    html = pages.component_page(visit, page(visit.parts[0].component), None, 3)
+    assert 'data-opening="3"' in html and html.count("data-back") == 2
+
+
+@pytest.mark.parametrize("edges", [(1.2, 3.9), (1.0, 40.0), (0.003, 900.0), (2.1, 9.4)])
+def test_an_axis_has_a_few_marks_whatever_it_spans(edges: tuple[float, float]) -> None:
+    ticks = pages._ticks(np.array(edges))
+    assert 3 <= len(ticks) <= pages.TICKS + 2 and ticks == sorted(ticks)
+    assert all(edges[0] <= tick <= edges[1] for tick in ticks)
+
+
 def test_the_page_of_what_is_not_active_and_of_what_never_fired(visit: Visit) -> None:
     quiet = quiet_component(visit)
     assert "In your picture it is <b>not active</b>" in pages.component_page(visit, page(quiet), None)
