@@ -45,7 +45,7 @@ class Drawn(Collection):
 
     def __init__(self, sizes: tuple[int, ...] = (13, 0, 9, 4, 11), look: Callable[[int], None] = lambda place: None):
         self.sizes, self.look = sizes, look
-        self.n_parts = len(sizes)
+        self.n_parts, self.size = len(sizes), sum(sizes)
         self.said = {"kind": "drawn", "name": "drawn for tests", "pictures": str(sum(sizes))}
 
     def entries(self, number: int, start: int = 0) -> Iterator[int]:
