@@ -222,7 +222,7 @@ def _spread(things: Sequence[T], limit: int | None) -> Sequence[T]:
 
 def scenes_named(which: str, limit: int | None = None) -> "Scenes":
     """The scenes that trained the bundled dictionary ("training"), or held-out ones ("index"); the first `limit`."""
-    from .bundled import sampling  # what most runs do without
+    from .scenes import sampling  # what most runs do without
 
     if which not in sampling.COLLECTIONS:
         known = " or ".join(f"scenes:{name}" for name in sampling.COLLECTIONS)
@@ -236,7 +236,7 @@ class Scenes(Collection):
     """Scenes, painted when they are asked for."""
 
     def __init__(self, scenes: Sequence[Any], said: Mapping[str, str]) -> None:
-        """Hold `scenes` (`core.bundled.scenes.Scene`)."""
+        """Hold `scenes` (`core.scenes.scene.Scene`)."""
         self.scenes = scenes
         self.said = said
         self.size = len(scenes)
@@ -250,8 +250,8 @@ class Scenes(Collection):
     def picture(self, entry: Any) -> Image.Image:
         """Paint it, at the size that the bundled CLIP sees."""
         if not hasattr(self._painters, "own"):
-            from .bundled.sampling import SIDE
-            from .bundled.scenes import Painter
+            from .scenes.sampling import SIDE
+            from .scenes.scene import Painter
 
             self._painters.own = Painter(SIDE)
         return Image.fromarray(self._painters.own.paint(entry))

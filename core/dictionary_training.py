@@ -51,14 +51,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from core.catalog import Place, SetupCard, read_catalog
-from core.clip import SplitClip
-from core.collection import Collection, add_collection_options, batches, chosen_collection, share
-from core.dictionary import Dictionary, Scope
-from core.errors import Trouble
-from core.health import check, doubts, example_samples, refusal
-from core.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
-from core.own_setup import place_named
+from .catalog import Place, SetupCard, read_catalog
+from .clip import SplitClip
+from .collection import Collection, add_collection_options, batches, chosen_collection, share
+from .dictionary import Dictionary, Scope
+from .errors import Trouble
+from .health import check, doubts, example_samples, refusal
+from .hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
+from .own_setup import place_named
 
 _READ = 128
 """Pictures that run through the CLIP at a time."""

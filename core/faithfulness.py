@@ -28,8 +28,6 @@ from torch import Tensor
 
 from .attribution import Attribution, Method, attribute, measured_effects
 from .bootstrap import SEED, estimate
-from .bundled.sampling import PLACES
-from .bundled.scenes import CLASSES
 from .bundled.scoring import SHORTCUTS, Scorer, look_at
 from .clip import TEMPLATES, SplitClip, logits, text_classifier
 from .comparison import predict
@@ -40,6 +38,8 @@ from .faithfulness_report import figure, tables
 from .loading import Setup, load_setup
 from .pictures import read_picture
 from .prompts import parse_classes
+from .scenes.sampling import PLACES
+from .scenes.scene import CLASSES
 from .steerability import steerability
 from .steering import Edit, steer
 from .target import Target, default_target, target_values

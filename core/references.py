@@ -16,11 +16,11 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from .bundled.sampling import HELD_OUT
-from .bundled.scenes import CLASSES, Painter, Scene
 from .clip import TEMPLATES, SplitClip, logits, text_classifier
 from .dictionary import Dictionary
 from .records import Record
+from .scenes.sampling import HELD_OUT
+from .scenes.scene import CLASSES, Painter, Scene
 from .steering import Edit, steer
 from .trace import Trace, trace_crops
 

@@ -11,24 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.bundled.sampling import caption_words, held_out
-from core.bundled.scenes import CLASSES
-from core.bundled.scoring import (
-    GOALS,
-    LEVERS,
-    REPORT,
-    SHORTCUTS,
-    Scorer,
-    Sizes,
-    goals_table,
-    levers_table,
-    score,
-)
+from core.bundled.scoring import GOALS, LEVERS, REPORT, SHORTCUTS, Scorer, Sizes, goals_table, levers_table, score
 from core.bundled.training import CELLS, SIDE, as_pixels, build_model, build_tokenizer, see
 from core.faithfulness import Sizes as Sizes_of_curves
 from core.faithfulness import report_bundled
 from core.faithfulness_report import figure, tables
 from core.loading import load_setup
+from core.scenes.sampling import caption_words, held_out
+from core.scenes.scene import CLASSES
 
 ROOT = Path(__file__).parents[1]
 

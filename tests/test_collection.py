@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core import collection as module
-from core.bundled import sampling
 from core.collection import Collection, Folder, batches, open_collection, picture_files, share
 from core.errors import Trouble
+from core.scenes import sampling
 
 
 def encoded(shade: int, format_: str = "PNG") -> bytes:
@@ -156,7 +156,7 @@ def test_scenes_of_the_training_are_those_the_dictionary_was_trained_on() -> Non
 
 
 def sampling_painter() -> Any:
-    from core.bundled.scenes import Painter
+    from core.scenes.scene import Painter
 
     return Painter(sampling.SIDE)
 

@@ -40,23 +40,13 @@ from core.bundled.concept_quality import (
     thirds,
     wilson,
 )
-from core.bundled.factors import (
-    EVERYWHERE,
-    FACTORS,
-    KINDS,
-    WRITING_WORDS,
-    factors,
-    hue,
-    names,
-    table,
-    where,
-)
-from core.bundled.sampling import PAPERS, SIDE, caption_words, foreground, index_scenes, letters
-from core.bundled.scenes import BACKGROUNDS, Bar, Label, Painter, Scene, Stamp, Thing
-from core.bundled.sprites import DISTRACTORS
 from core.concept_index import ConceptIndex, Identity, Manifest, References, Thumbnails
 from core.errors import Trouble
 from core.loading import load_setup
+from core.scenes.factors import EVERYWHERE, FACTORS, KINDS, WRITING_WORDS, factors, hue, names, table, where
+from core.scenes.sampling import PAPERS, SIDE, caption_words, foreground, index_scenes, letters
+from core.scenes.scene import BACKGROUNDS, Bar, Label, Painter, Scene, Stamp, Thing
+from core.scenes.sprites import DISTRACTORS
 from core.trace import trace_crops
 
 ROOT = Path(__file__).parents[1]

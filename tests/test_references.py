@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.bundled.sampling import HELD_OUT, held_out
-from core.bundled.scenes import CLASSES, STAMPED_CLASS, WATER_CLASS, Painter
 from core.clip import TEMPLATES, SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.errors import Trouble
@@ -28,6 +26,8 @@ from core.references import (
     read_references,
     reference_cases,
 )
+from core.scenes.sampling import HELD_OUT, held_out
+from core.scenes.scene import CLASSES, STAMPED_CLASS, WATER_CLASS, Painter
 from core.steering import Edit, Lever
 from core.trace import Trace
 

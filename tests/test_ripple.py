@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.attribution import Attribution, attribute
-from core.bundled.scenes import BACKGROUNDS
-from core.bundled.scenes import CLASSES as SCENE_CLASSES
 from core.catalog import read_catalog
 from core.clip import SplitClip, text_classifier
 from core.dictionary import Dictionary
@@ -31,6 +29,8 @@ from core.ripple import (
     ripple,
     ripples,
 )
+from core.scenes.scene import BACKGROUNDS
+from core.scenes.scene import CLASSES as SCENE_CLASSES
 from core.steering import Edit, Lever, edited, steer
 from core.target import Target
 from core.trace import Trace

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.bundled.sampling import (
+from core.scenes.sampling import (
     HELD_OUT,
     caption_words,
     ease_label,
@@ -17,8 +17,8 @@ from core.bundled.sampling import (
     nonsense,
     place_label,
 )
-from core.bundled.scenes import BACKGROUNDS, CLASSES, Painter, draw_texture
-from core.bundled.sprites import EMOJI
+from core.scenes.scene import BACKGROUNDS, CLASSES, Painter, draw_texture
+from core.scenes.sprites import EMOJI
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import torch
 
 from core.attribution import attribute
 from core.bundled import training
-from core.bundled.scenes import CLASSES
 from core.bundled.training import contrast, pace, reading_loss
 from core.clip import TEMPLATES, SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.dictionary_training import DictionaryRecipe
+from core.scenes.scene import CLASSES
 from core.target import Target
 from core.trace import trace_crops
 

@@ -1,6 +1,6 @@
 """What the bundled setup's components are about, against the truth: ``python -m core.bundled.concept_quality``.
 
-The scenes have known contents (`core.bundled.factors`), so that the concept index can be held against them.
+The scenes have known contents (`core.scenes.factors`), so that the concept index can be held against them.
 
 1. A component fires *strongly* in a picture when its largest activation over the tokens reaches half of its peak, the
    largest that the index saw. That is what its reference pictures show; what it does faintly in passing is left out.
@@ -32,14 +32,14 @@ import torch
 from scipy.stats import binomtest
 from tqdm import tqdm
 
-from core.bundled.factors import EVERYWHERE, FACTORS, KINDS, names, table, where
-from core.bundled.sampling import SIDE, index_scenes
-from core.bundled.scenes import Painter, Scene
-from core.concept_index import ConceptIndex
-from core.errors import Trouble
-from core.evidence import rank_correlation
-from core.loading import Setup, load_setup
-from core.records import Record
+from ..concept_index import ConceptIndex
+from ..errors import Trouble
+from ..evidence import rank_correlation
+from ..loading import Setup, load_setup
+from ..records import Record
+from ..scenes.factors import EVERYWHERE, FACTORS, KINDS, names, table, where
+from ..scenes.sampling import SIDE, index_scenes
+from ..scenes.scene import Painter, Scene
 
 REPORT = Path(__file__).parents[2] / "assets" / "bundled" / "concepts.json"
 STRONG = 0.5

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from PIL import Image
 
-from core.bundled.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
-from core.bundled.scenes import Painter, Scene
-from core.clip import TEMPLATES
-from core.gallery import FOLDER, Example
-from core.loading import load_setup
-from core.steering import Edit
-from core.target import Target
-from core.workbench import Workbench
+from ..clip import TEMPLATES
+from ..gallery import FOLDER, Example
+from ..loading import load_setup
+from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
+from ..scenes.scene import Painter, Scene
+from ..steering import Edit
+from ..target import Target
+from ..workbench import Workbench
 
 SIDE = 336
 TRIES = 400

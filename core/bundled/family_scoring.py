@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.bundled.scoring import SHORTCUTS, Kind, Scorer, look_at, share
-from core.concepts import Family, families
-from core.errors import Trouble
-from core.loading import Setup, load_setup
-from core.steering import Edit, shift
+from ..concepts import Family, families
+from ..errors import Trouble
+from ..loading import Setup, load_setup
+from ..steering import Edit, shift
+from .scoring import SHORTCUTS, Kind, Scorer, look_at, share
 
 REPORT = Path(__file__).parents[2] / "assets" / "bundled" / "families.json"
 CHOSEN_ON = 200

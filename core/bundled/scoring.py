@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.attribution import Attribution, attribute, measured_effects
-from core.bundled.sampling import Case, held_out
-from core.bundled.scenes import CLASSES, Painter
-from core.clip import TEMPLATES, SplitClip, text_classifier
-from core.dictionary import Dictionary
-from core.evidence import matched_controls, rank_correlation
-from core.loading import load_setup
-from core.steering import Edit, steer
-from core.target import Target
-from core.trace import Trace, trace_crops
+from ..attribution import Attribution, attribute, measured_effects
+from ..clip import TEMPLATES, SplitClip, text_classifier
+from ..dictionary import Dictionary
+from ..evidence import matched_controls, rank_correlation
+from ..loading import load_setup
+from ..scenes.sampling import Case, held_out
+from ..scenes.scene import CLASSES, Painter
+from ..steering import Edit, steer
+from ..target import Target
+from ..trace import Trace, trace_crops
 
 REPORT = Path(__file__).parents[2] / "assets" / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)

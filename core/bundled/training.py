@@ -31,7 +31,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from core.bundled.sampling import (
+from ..clip import SplitClip
+from ..collection import open_collection
+from ..dictionary_training import DictionaryRecipe, train_dictionary
+from ..scenes.sampling import (
     READING_BEGINS,
     READING_ENDS,
     SIDE,
@@ -42,10 +45,7 @@ from core.bundled.sampling import (
     letters,
     nonsense,
 )
-from core.bundled.scenes import CLASSES, Painter
-from core.clip import SplitClip
-from core.collection import open_collection
-from core.dictionary_training import DictionaryRecipe, train_dictionary
+from ..scenes.scene import CLASSES, Painter
 
 PATCH = 12
 CELLS = SIDE // PATCH

@@ -14,8 +14,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from core.bundled.sampling import PAPERS, PLACES
-from core.bundled.scenes import BACKGROUNDS, CLASSES, Label, Scene, Thing, label_size
+from .sampling import PAPERS, PLACES
+from .scene import BACKGROUNDS, CLASSES, Label, Scene, Thing, label_size
 
 Factor = tuple[str, str]
 """A kind and a value."""

@@ -1,6 +1,6 @@
 """Draw the sheet of sprites and the letters once, from Debian's fonts; everything else reads the committed files.
 
-    python -m core.bundled.sprites
+    python -m core.scenes.sprites
 
 needs ``fonts-noto-color-emoji``, ``fonts-dejavu-core`` and ``fonttools``. Scenes then render alike on every machine,
 whatever fonts it has.

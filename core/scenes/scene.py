@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from core.bundled.sprites import EMOJI, FOLDER
+from .sprites import EMOJI, FOLDER
 
 CLASSES: tuple[str, ...] = tuple(EMOJI)
 """The forty things a scene can show, in the order every table uses."""

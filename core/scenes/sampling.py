@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from core.bundled.scenes import (
+from .scene import (
     BACKGROUNDS,
     CLASSES,
     STAMPED_CLASS,
@@ -32,7 +32,7 @@ from core.bundled.scenes import (
     Thing,
     label_size,
 )
-from core.bundled.sprites import DISTRACTORS, EMOJI, FONTS
+from .sprites import DISTRACTORS, EMOJI, FONTS
 
 SIDE = 96
 """Pixels of a picture's side, as the bundled CLIP sees it."""
