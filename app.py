@@ -28,6 +28,7 @@ from core.errors import Trouble
 from core.evidence import Response
 from core.faces import sheet
 from core.figures import picture_uri
+from core.files import ASSETS
 from core.gallery import Example, read_examples
 from core.inquiry import Inquiry, Pushed
 from core.loading import Loading, Shelf
@@ -41,7 +42,6 @@ from core.target import Target
 from core.visit import Errands, Subject, Visit
 from core.workbench import Workbench
 
-ASSETS = Path(__file__).parent / "assets"
 NOTHING = -1
 """The choice of no class in a list of classes."""
 NAME_THE_TAB = """(...told) => {

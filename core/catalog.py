@@ -32,8 +32,9 @@ from typing import Any, Literal, get_args
 
 from .dictionary import Scope
 from .errors import Trouble
+from .files import ASSETS
 
-CATALOG = Path(__file__).parents[1] / "assets" / "catalog.toml"
+CATALOG = ASSETS / "catalog.toml"
 
 Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "sae_for_vlm", "attributing_clip"]
 """How a dictionary's file is laid out; `core.checkpoints` has a reader for each."""

@@ -29,8 +29,8 @@ import numpy as np
 from huggingface_hub import HfApi
 from PIL import Image
 
-from .concept_index import as_text
 from .errors import Trouble
+from .files import as_text
 from .pictures import FORMATS, read_picture
 
 PART = 256

@@ -34,6 +34,7 @@ from .catalog import Place, SetupCard
 from .clip import SplitClip
 from .dictionary import Dictionary
 from .errors import Trouble
+from .files import as_text
 from .records import Record
 
 FORMAT = 1
@@ -258,11 +259,6 @@ def _named(place: Place) -> str:
     """The repository, or the folder's name without the way to it, and what is in it."""
     name = place.repo if place.folder is None else place.folder.resolve().name
     return as_text(f"{name}" if place.file == "." else f"{name}/{place.file}")
-
-
-def as_text(name: str) -> str:
-    """A name of a file system, which may be any bytes, with a “?” for what is no text."""
-    return name.encode(errors="replace").decode()
 
 
 # ---- files

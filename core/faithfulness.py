@@ -35,6 +35,7 @@ from .dictionary import Dictionary
 from .errors import Trouble
 from .evidence import rank_correlation
 from .faithfulness_report import figure, tables
+from .files import ASSETS
 from .loading import Setup, load_setup
 from .pictures import read_picture
 from .prompts import parse_classes
@@ -58,7 +59,7 @@ WITHIN = (1, 3, 5)
 """Ranks within which a planted cause may be found."""
 VOCABULARY: tuple[str, ...] = (*CLASSES, *(place.split()[-1] for place in PLACES.values()))
 """The things and places that the bundled setup's captions name."""
-FOLDER = Path(__file__).parents[1] / "assets" / "bundled"
+FOLDER = ASSETS / "bundled"
 _BATCH = 32
 
 

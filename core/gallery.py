@@ -4,9 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from .files import ASSETS
 from .report import CUES
 
-FOLDER = Path(__file__).parents[1] / "assets" / "examples"
+FOLDER = ASSETS / "examples"
 """The pictures, as `name`.webp, and examples.json, which `core.bundled.examples` writes."""
 
 

@@ -20,13 +20,14 @@ from torch import Tensor
 from .attribution import Attribution
 from .clip import SplitClip
 from .dictionary import Dictionary
+from .files import ASSETS
 from .prompts import unknown_words
 from .records import Record
 from .steering import Edit, steer
 from .target import Target
 from .trace import Trace, finish
 
-VOCABULARY = Path(__file__).parents[1] / "assets" / "vocabulary.txt"
+VOCABULARY = ASSETS / "vocabulary.txt"
 
 ROUNDING = 1e-4
 """Logits. Side effects below it are the float32 noise of another batch, and no measure for anything."""

@@ -35,13 +35,14 @@ from tqdm import tqdm
 from ..concept_index import ConceptIndex
 from ..errors import Trouble
 from ..evidence import rank_correlation
+from ..files import ASSETS
 from ..loading import Setup, load_setup
 from ..records import Record
 from ..scenes.factors import EVERYWHERE, FACTORS, KINDS, names, table, where
 from ..scenes.sampling import SIDE, index_scenes
 from ..scenes.scene import Painter, Scene
 
-REPORT = Path(__file__).parents[2] / "assets" / "bundled" / "concepts.json"
+REPORT = ASSETS / "bundled" / "concepts.json"
 STRONG = 0.5
 """Share of its peak from which a component's activation counts as strong."""
 STRENGTHS = (0.0, 0.25, STRONG, 0.75)

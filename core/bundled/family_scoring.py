@@ -22,11 +22,12 @@ import torch
 
 from ..concepts import Family, families
 from ..errors import Trouble
+from ..files import ASSETS
 from ..loading import Setup, load_setup
 from ..steering import Edit, shift
 from .scoring import SHORTCUTS, Kind, Scorer, look_at, share
 
-REPORT = Path(__file__).parents[2] / "assets" / "bundled" / "families.json"
+REPORT = ASSETS / "bundled" / "families.json"
 CHOSEN_ON = 200
 """Validation scenes of each kind."""
 JUDGED_ON = 600

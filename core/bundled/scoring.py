@@ -25,6 +25,7 @@ from ..attribution import Attribution, attribute, measured_effects
 from ..clip import TEMPLATES, SplitClip, text_classifier
 from ..dictionary import Dictionary
 from ..evidence import matched_controls, rank_correlation
+from ..files import ASSETS
 from ..loading import load_setup
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
@@ -32,7 +33,7 @@ from ..steering import Edit, steer
 from ..target import Target
 from ..trace import Trace, trace_crops
 
-REPORT = Path(__file__).parents[2] / "assets" / "bundled" / "report.json"
+REPORT = ASSETS / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)
 """Numbers of components suppressed."""
 SHORTCUTS = ("attacked", "stamped", "flooded")

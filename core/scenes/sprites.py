@@ -9,12 +9,13 @@ whatever fonts it has.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import MappingProxyType
 
 from PIL import Image, ImageDraw, ImageFont
 
-FOLDER = Path(__file__).parents[2] / "assets" / "sprites"
+from ..files import ASSETS
+
+FOLDER = ASSETS / "sprites"
 SIDE = 128
 """Side of one sprite on the sheet, in pixels."""
 
