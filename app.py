@@ -23,7 +23,6 @@ from core import inquiry as inquiries
 from core import proving, views
 from core import visit as session
 from core.catalog import SetupCard, find
-from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.evidence import Response
 from core.faces import sheet
@@ -34,7 +33,7 @@ from core.inquiry import Inquiry, Pushed
 from core.loading import Loading, Shelf
 from core.pictures import read_picture
 from core.programs import Programs
-from core.prompts import parse_classes, parse_templates
+from core.prompts import TEMPLATES, parse_classes, parse_templates
 from core.report import ceiling_words, read_report, repair_words
 from core.settings import Settings, chosen_setups, make_shelf
 from core.steering import Edit

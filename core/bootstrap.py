@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, spearmanr
 
 RESAMPLES = 2_000
 SEED = 0
@@ -32,3 +32,10 @@ def estimate(values: np.ndarray, statistic: Statistic = np.mean) -> dict[str, An
     numbers = (float(statistic(values)) if len(values) else float("nan"), *interval(values, statistic))
     value, low, high = (round(number, 4) if np.isfinite(number) else None for number in numbers)
     return {"value": value, "low": low, "high": high, "of": len(values)}
+
+
+def rank_correlation(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Spearman's rank correlation of two arrays [k]; nan where one is constant or k < 2."""
+    if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(measured) == 0:
+        return float("nan")
+    return float(spearmanr(predicted, measured).statistic)

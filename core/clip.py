@@ -10,11 +10,10 @@ There are no hooks and no state: a forward hook on a shared model would leak bet
 called in two groups. The result equals the unsplit model's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,21 +25,6 @@ from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTra
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from .errors import Trouble
-
-TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "single": ("a photo of a {}",),
-        "ensemble": (
-            "a photo of a {}",
-            "a picture of a {}",
-            "an image of a {}",
-            "a drawing of a {}",
-            "a {}",
-            "{}",
-        ),
-    }
-)
-"""Named prompt templates; `{}` stands for the class."""
 
 _TEXT_BATCH = 128
 

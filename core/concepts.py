@@ -26,10 +26,10 @@ from .clip import SplitClip
 from .concept_index import ConceptIndex
 from .dictionary import Dictionary
 from .errors import Trouble
+from .hashing import hashed
 from .pictures import read_picture
 from .records import Record
 from .steering import Edit, steer
-from .tally import hashed
 from .trace import trace_crops
 
 Kind = Literal["top", "mean", "mid"]

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from .clip import SplitClip, logits
@@ -468,10 +467,3 @@ def missed(
 
 
 # ---- predicted beside measured
-
-
-def rank_correlation(predicted: np.ndarray, measured: np.ndarray) -> float:
-    """Spearman's rank correlation of two arrays [k]; nan where one is constant or k < 2."""
-    if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(measured) == 0:
-        return float("nan")
-    return float(spearmanr(predicted, measured).statistic)

@@ -27,18 +27,17 @@ import torch
 from torch import Tensor
 
 from .attribution import Attribution, Method, attribute, measured_effects
-from .bootstrap import SEED, estimate
+from .bootstrap import SEED, estimate, rank_correlation
 from .bundled.scoring import SHORTCUTS, Scorer, look_at
-from .clip import TEMPLATES, SplitClip, logits, text_classifier
+from .clip import SplitClip, logits, text_classifier
 from .comparison import predict
 from .dictionary import Dictionary
 from .errors import Trouble
-from .evidence import rank_correlation
 from .faithfulness_report import figure, tables
 from .files import ASSETS
 from .loading import Setup, load_setup
 from .pictures import read_picture
-from .prompts import parse_classes
+from .prompts import TEMPLATES, parse_classes
 from .scenes.sampling import PLACES
 from .scenes.scene import CLASSES
 from .steerability import steerability

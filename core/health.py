@@ -20,10 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 from .catalog import Published, SetupCard
-from .clip import TEMPLATES, SplitClip, logits, text_classifier
+from .clip import SplitClip, logits, text_classifier
 from .dictionary import Dictionary
 from .gallery import read_examples
 from .pictures import read_picture
+from .prompts import TEMPLATES
 
 LEAST_EXPLAINED = 0.3
 """Explained variance below which a dictionary is refused.

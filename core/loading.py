@@ -34,6 +34,7 @@ from .dictionary import Dictionary
 from .errors import Trouble
 from .health import Health, check_each, example_samples, refusal
 from .hub import CLIP_FILES, Download, fetch, size_in_words
+from .identity import identity
 
 _SCOPES = {"all": "all tokens", "cls": "CLS only", "patches": "patches only"}
 _NO_MEMORY = re.compile("out of memory|not enough memory|can(?:'|no)t allocate memory", re.IGNORECASE)
@@ -184,8 +185,8 @@ def _index(
         # A repository may hold the indexes of several setups, each in a folder of its own.
         files = [(PurePosixPath(card.index.file) / name).as_posix() for name in concept_index.INDEX_FILES]
         fetched = fetch(card.index, files, _downloading(tell, 0))
-        identity = concept_index.identity(card, commits, clip, dictionary)
-        return concept_index.load(fetched.folder / card.index.file, identity, clip), ""
+        made_for = identity(card, commits, clip, dictionary)
+        return concept_index.load(fetched.folder / card.index.file, made_for, clip), ""
     except Trouble as trouble:
         return None, str(trouble)
 

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from .attribution import attribute
-from .clip import TEMPLATES, SplitClip, text_classifier
+from .bootstrap import rank_correlation
+from .clip import SplitClip, text_classifier
 from .comparison import predict
 from .devices import PREFIXES, best_device
 from .dictionary import Dictionary
-from .evidence import rank_correlation
 from .health import Sample, example_samples
 from .loading import load_setup
+from .prompts import TEMPLATES
 from .target import default_target
 from .trace import Trace, trace_crops
 

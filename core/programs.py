@@ -4,11 +4,10 @@ from typing import Any
 
 from . import plain
 from .catalog import find
-from .clip import TEMPLATES
 from .errors import Trouble
 from .loading import Shelf
 from .plain import Plain
-from .prompts import parse_classes
+from .prompts import TEMPLATES, parse_classes
 from .visit import named_target
 from .workbench import Workbench
 

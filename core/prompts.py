@@ -1,8 +1,9 @@
 """What a visitor types: the classes, and prompt templates of their own."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .errors import Trouble
 
@@ -80,3 +81,19 @@ def _visible(text: str) -> str:
 def _check_length(kind: str, text: str) -> None:
     if len(text) > MAX_LENGTH:
         raise Trouble(f"The {kind} “{text[:40]}…” has {len(text):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
+
+
+TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "single": ("a photo of a {}",),
+        "ensemble": (
+            "a photo of a {}",
+            "a picture of a {}",
+            "an image of a {}",
+            "a drawing of a {}",
+            "a {}",
+            "{}",
+        ),
+    }
+)
+"""Named prompt templates; `{}` stands for the class."""

@@ -16,8 +16,9 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from .clip import TEMPLATES, SplitClip, logits, text_classifier
+from .clip import SplitClip, logits, text_classifier
 from .dictionary import Dictionary
+from .prompts import TEMPLATES
 from .records import Record
 from .scenes.sampling import HELD_OUT
 from .scenes.scene import CLASSES, Painter, Scene

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-CUES = {"note": "attacked", "stamp": "stamped", "water": "flooded"}
-"""What an example's twin lacks: one of these stands in the example's name, and in the report by another."""
+from .gallery import CUES
 
 
 def read_report(path: Path | None) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from .bootstrap import SEED, estimate
-from .clip import TEMPLATES, SplitClip, logits, text_classifier
+from .clip import SplitClip, logits, text_classifier
 from .dictionary import Dictionary
 from .errors import Trouble
+from .prompts import TEMPLATES
 from .trace import Trace, trace_crops
 
 NOTHING = 1e-4

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .dictionary import Dictionary
 from .errors import Trouble
+from .hashing import _GOLDEN, hashed
 
 EDGES = (2 ** (np.arange(-24, 25) / 2)).astype(np.float32)
 """Of the histogram's bins: powers of sqrt 2 from 2^-12 to 2^12."""
@@ -155,18 +156,6 @@ def _ranges(start: np.ndarray, length: np.ndarray) -> np.ndarray:
 
 
 # ---- what is kept
-
-
-_STEPS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def hashed(numbers: np.ndarray) -> np.ndarray:
-    """uint64 -> uint64, as good as random: one step of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
-    z = numbers.astype(np.uint64) + _GOLDEN
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(_STEPS[0])
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(_STEPS[1])
-    return z ^ (z >> np.uint64(31))
 
 
 def _short(hashes: np.ndarray) -> np.ndarray:

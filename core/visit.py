@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .attribution import Attribution
+from .bootstrap import rank_correlation
 from .comparison import Comparison, Prediction
 from .errors import Trouble
-from .evidence import rank_correlation
 from .gallery import Example
 from .pictures import Source
 from .records import Record

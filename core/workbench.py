@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .attribution import Attribution, Method, attribute, measured_effects
 from .catalog import SetupCard
-from .clip import TEMPLATES, text_classifier
+from .clip import text_classifier
 from .comparison import Comparison, Prediction, compare, predict
 from .concept_index import ConceptIndex
 from .concepts import (
@@ -46,7 +46,7 @@ from .evidence import Controls, Missed, Response, controls, missed, responses
 from .finder import Search, find_edit
 from .loading import Setup
 from .pictures import Source, read_picture
-from .prompts import MAX_LENGTH, unknown_words
+from .prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .references import Generalization, References, generalize, read_references
 from .ripple import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
 from .steering import Edit, edited, steer

@@ -16,8 +16,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from core.catalog import SetupCard
-from core.clip import TEMPLATES
 from core.loading import load, load_setup
+from core.prompts import TEMPLATES
 from core.report import ceiling_words, read_report, repair_words
 from core.steering import Edit
 from core.workbench import Workbench

@@ -43,10 +43,10 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPToken
 
 from core.catalog import Layout, Place, SetupCard, read_catalog
 from core.checkpoints import files_of, read_checkpoint
-from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.health import Sample, example_samples
 from core.loading import Loading, Setup, load
+from core.prompts import TEMPLATES
 from core.steering import Edit
 from core.target import Target
 from core.workbench import Workbench

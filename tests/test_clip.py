@@ -10,8 +10,9 @@ from conftest import CLASSES, LAYERS, WIDTH
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
-from core.clip import TEMPLATES, SplitClip, logits, text_classifier
+from core.clip import SplitClip, logits, text_classifier
 from core.errors import Trouble
+from core.prompts import TEMPLATES
 
 
 @pytest.fixture(scope="module", params=range(LAYERS))

@@ -28,13 +28,12 @@ from core.concept_index import (
     Manifest,
     References,
     Thumbnails,
-    fingerprint,
-    identity,
     load,
     save,
 )
 from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.identity import fingerprint, identity
 
 IDENTITY = Identity("owner/clip", "a" * 40, "owner/sae/1.pt", None, 3, "all", 5, 8, "0" * 64)
 
@@ -372,7 +371,7 @@ def test_a_fingerprint_changes_with_any_weight(clip_folder: Path) -> None:
 
 
 def test_a_fingerprint_of_large_tensors_looks_at_all_their_columns() -> None:
-    from core.concept_index import _sampled
+    from core.identity import _sampled
 
     large = torch.arange(1024 * 512, dtype=torch.float32).view(1024, 512)
     found = _sampled(large)

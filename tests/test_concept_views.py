@@ -15,11 +15,11 @@ from test_views import EVIL, Tags
 
 from core import concept_views as pages
 from core import visit as session
-from core.clip import TEMPLATES
 from core.concept_index import Identity, Manifest
 from core.concepts import Histogram, Match, Neighbour, Pushes
 from core.faces import CHIPPED, Face
 from core.looking import Looking, looking
+from core.prompts import TEMPLATES
 from core.steering import Edit, Lever
 from core.visit import Subject, Visit
 from core.workbench import Workbench

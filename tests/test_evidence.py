@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 
 from core import evidence
 from core.attribution import attribute, measured_effects
+from core.bootstrap import rank_correlation
 from core.clip import SplitClip
 from core.comparison import predict
 from core.dictionary import Activations, Dictionary, Scope
@@ -32,7 +33,6 @@ from core.evidence import (
     matched_controls,
     missed,
     random_directions,
-    rank_correlation,
     responses,
 )
 from core.steering import MAX_STRENGTH, Edit, Lever, steer

@@ -10,8 +10,8 @@ from test_views import EVIL, Tags
 from core import charts
 from core import evidence_views as proofs
 from core import visit as session
-from core.clip import TEMPLATES
 from core.evidence import Controls
+from core.prompts import TEMPLATES
 from core.references import KINDS, Generalization
 from core.steering import Edit, Lever
 from core.visit import Subject, Visit

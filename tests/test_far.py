@@ -17,10 +17,10 @@ from tiny_index import tiny_index
 
 from core import visit as session
 from core.catalog import SetupCard
-from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.far import LONG, LONG_IN_STEPS, Answers, Far, Question, seconds
 from core.loading import Setup
+from core.prompts import TEMPLATES
 from core.settings import Settings, make_shelf
 from core.steering import Edit, Lever
 from core.target import Target

@@ -26,9 +26,10 @@ from core import indexing
 from core.catalog import Place, SetupCard
 from core.clip import SplitClip
 from core.collection import Collection
-from core.concept_index import INDEX_FILES, MANIFEST, ConceptIndex, References, identity, load
+from core.concept_index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
 from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.identity import identity
 from core.indexing import WORK, alignment, build, clarity, main
 from core.loading import Setup
 from core.reference_store import Store

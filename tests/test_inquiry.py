@@ -6,11 +6,11 @@ import pytest
 
 from core import inquiry as inquiries
 from core import visit as session
-from core.clip import TEMPLATES
 from core.errors import Trouble
 from core.gallery import read_examples
 from core.inquiry import FOUND, Inquiry
 from core.loading import load_setup
+from core.prompts import TEMPLATES
 from core.steering import Edit
 from core.visit import Visit
 from core.workbench import Workbench

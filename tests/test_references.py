@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.clip import TEMPLATES, SplitClip, text_classifier
+from core.clip import SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.prompts import TEMPLATES
 from core.references import (
     KINDS,
     SHOWN,

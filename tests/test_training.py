@@ -9,9 +9,10 @@ import torch
 from core.attribution import attribute
 from core.bundled import training
 from core.bundled.training import contrast, pace, reading_loss
-from core.clip import TEMPLATES, SplitClip, text_classifier
+from core.clip import SplitClip, text_classifier
 from core.dictionary import Dictionary
 from core.dictionary_training import DictionaryRecipe
+from core.prompts import TEMPLATES
 from core.scenes.scene import CLASSES
 from core.target import Target
 from core.trace import trace_crops

@@ -32,9 +32,9 @@ import torch
 from scipy.stats import binomtest
 from tqdm import tqdm
 
+from ..bootstrap import rank_correlation
 from ..concept_index import ConceptIndex
 from ..errors import Trouble
-from ..evidence import rank_correlation
 from ..files import ASSETS
 from ..loading import Setup, load_setup
 from ..records import Record

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from PIL import Image
 
-from ..clip import TEMPLATES
 from ..gallery import FOLDER, Example
 from ..loading import load_setup
+from ..prompts import TEMPLATES
 from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from ..scenes.scene import Painter, Scene
 from ..steering import Edit

@@ -22,11 +22,13 @@ import numpy as np
 import torch
 
 from ..attribution import Attribution, attribute, measured_effects
-from ..clip import TEMPLATES, SplitClip, text_classifier
+from ..bootstrap import rank_correlation
+from ..clip import SplitClip, text_classifier
 from ..dictionary import Dictionary
-from ..evidence import matched_controls, rank_correlation
+from ..evidence import matched_controls
 from ..files import ASSETS
 from ..loading import load_setup
+from ..prompts import TEMPLATES
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
 from ..steering import Edit, steer
