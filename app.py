@@ -10,7 +10,7 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-from core.devices import on_zero_gpu
+from core.model.devices import on_zero_gpu
 
 if on_zero_gpu():
     import spaces  # before anything that could touch CUDA
@@ -31,9 +31,9 @@ from core.files import ASSETS
 from core.gallery import Example, read_examples
 from core.inquiry import Inquiry, Pushed
 from core.loading import Loading, Shelf
+from core.model.prompts import TEMPLATES, parse_classes, parse_templates
 from core.pictures import read_picture
 from core.programs import Programs
-from core.prompts import TEMPLATES, parse_classes, parse_templates
 from core.report import ceiling_words, read_report, repair_words
 from core.settings import Settings, chosen_setups, make_shelf
 from core.steering import Edit

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .clip import SplitClip, logits
-from .dictionary import Activations, Dictionary
+from .model.clip import SplitClip, logits
+from .model.dictionary import Activations, Dictionary
+from .model.trace import Trace
 from .records import Record
 from .steering import Edit, steer
 from .target import Target, target_gradients, target_values
-from .trace import Trace
 
 Method = Literal["gradient", "integrated"]
 """How contributions are computed."""

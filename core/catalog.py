@@ -30,9 +30,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from .dictionary import Scope
 from .errors import Trouble
 from .files import ASSETS
+from .model.dictionary import Scope
 
 CATALOG = ASSETS / "catalog.toml"
 

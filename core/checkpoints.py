@@ -59,9 +59,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from .catalog import Layout
-from .dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae, filled_sae
 from .errors import Trouble
-from .signed_topk import SignedTopKSAEConfig
+from .model.dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae, filled_sae
+from .model.signed_topk import SignedTopKSAEConfig
 
 _RELU = "relu((x − b_dec) W_enc + b_enc)"
 _STANDARD = ", of x made standard at every token: (x − mean) / (std + 1e-5)"

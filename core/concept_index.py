@@ -27,8 +27,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .clip import SplitClip
 from .errors import Trouble
+from .model.clip import SplitClip
 from .records import Record
 
 FORMAT = 1

@@ -22,15 +22,15 @@ from PIL import Image
 from scipy import sparse
 from torch import Tensor
 
-from .clip import SplitClip
 from .concept_index import ConceptIndex
-from .dictionary import Dictionary
 from .errors import Trouble
 from .hashing import hashed
+from .model.clip import SplitClip
+from .model.dictionary import Dictionary
+from .model.trace import trace_crops
 from .pictures import read_picture
 from .records import Record
 from .steering import Edit, steer
-from .trace import trace_crops
 
 Kind = Literal["top", "mean", "mid"]
 """Which reference pictures: by largest activation, by mean activation, or from around the median."""

@@ -52,12 +52,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .catalog import Place, SetupCard, read_catalog
-from .clip import SplitClip
 from .collection import Collection, add_collection_options, batches, chosen_collection, share
-from .dictionary import Dictionary, Scope
 from .errors import Trouble
 from .health import check, doubts, example_samples, refusal
 from .hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
+from .model.clip import SplitClip
+from .model.dictionary import Dictionary, Scope
 from .own_setup import place_named
 
 _READ = 128

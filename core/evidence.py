@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .clip import SplitClip, logits
-from .comparison import Prediction, predict
-from .dictionary import Activations, Dictionary
 from .errors import Trouble
+from .model.clip import SplitClip, logits
+from .model.dictionary import Activations, Dictionary
+from .model.prediction import Prediction, predict
+from .model.trace import Trace, finish
 from .records import Record
 from .steering import MAX_STRENGTH, Edit, Lever, edited, steer
 from .target import Target
-from .trace import Trace, finish
 
 NEIGHBOURS = 10
 """Each component of an edit is replaced by one of this many components closest to it in energy. A lone one has no more

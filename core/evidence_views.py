@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .comparison import Prediction
 from .evidence import Controls, Missed, Response
 from .figures import picture_uri
 from .finder import Search
 from .markup import count, escaped, flag, percent, sign, signed
+from .model.prediction import Prediction
 from .references import Generalization
 from .ripple import Ripple, Shifted
 from .steering import Edit, Lever

@@ -29,21 +29,21 @@ from torch import Tensor
 from .attribution import Attribution, Method, attribute, measured_effects
 from .bootstrap import SEED, estimate, rank_correlation
 from .bundled.scoring import SHORTCUTS, Scorer, look_at
-from .clip import SplitClip, logits, text_classifier
-from .comparison import predict
-from .dictionary import Dictionary
 from .errors import Trouble
 from .faithfulness_report import figure, tables
 from .files import ASSETS
 from .loading import Setup, load_setup
+from .model.clip import SplitClip, logits, text_classifier
+from .model.dictionary import Dictionary
+from .model.prediction import predict
+from .model.prompts import TEMPLATES, parse_classes
+from .model.trace import Trace, trace_crops
 from .pictures import read_picture
-from .prompts import TEMPLATES, parse_classes
 from .scenes.sampling import PLACES
 from .scenes.scene import CLASSES
 from .steerability import steerability
 from .steering import Edit, steer
 from .target import Target, default_target, target_values
-from .trace import Trace, trace_crops
 
 Plain = dict[str, Any]
 """What `json.dumps` takes."""

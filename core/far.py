@@ -20,9 +20,9 @@ from .catalog import SetupCard
 from .errors import Trouble
 from .evidence import DOSES
 from .loading import Setup, load
+from .model.trace import Trace
 from .references import Generalization
 from .steering import Edit
-from .trace import Trace
 from .workbench import Step, Workbench
 
 LONG = frozenset({"trace", "measure", "missed", "pushes"})

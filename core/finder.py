@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from .attribution import attribute
-from .clip import SplitClip, logits
-from .dictionary import Dictionary
 from .errors import Trouble
+from .model.clip import SplitClip, logits
+from .model.dictionary import Dictionary
+from .model.trace import Trace
 from .ripple import concept_change
 from .steering import Edit, steer
 from .target import Target
-from .trace import Trace
 
 MOST = 10
 """The most suppressions an edit may have."""

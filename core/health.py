@@ -20,11 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 from .catalog import Published, SetupCard
-from .clip import SplitClip, logits, text_classifier
-from .dictionary import Dictionary
 from .gallery import read_examples
+from .model.clip import SplitClip, logits, text_classifier
+from .model.dictionary import Dictionary
+from .model.prompts import TEMPLATES
 from .pictures import read_picture
-from .prompts import TEMPLATES
 
 LEAST_EXPLAINED = 0.3
 """Explained variance below which a dictionary is refused.

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from .catalog import Place, SetupCard
-from .clip import SplitClip
 from .concept_index import Identity
-from .dictionary import Dictionary
 from .files import as_text
+from .model.clip import SplitClip
+from .model.dictionary import Dictionary
 
 _SAMPLE = 4096
 """Numbers of each tensor that a fingerprint looks at."""

@@ -33,17 +33,28 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .catalog import find
-from .clip import SplitClip, text_classifier
 from .collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
-from .concept_index import FORMAT, LABELS, MANIFEST, ConceptIndex, Identity, Manifest, References, load, save, written
-from .devices import best_device
-from .dictionary import Dictionary
+from .concept_index import (
+    FORMAT,
+    LABELS,
+    MANIFEST,
+    ConceptIndex,
+    Identity,
+    Manifest,
+    References,
+    load,
+    save,
+    written,
+)
 from .errors import Trouble
 from .identity import identity
 from .loading import Setup
 from .loading import load as load_setup
+from .model.clip import SplitClip, text_classifier
+from .model.devices import best_device
+from .model.dictionary import Dictionary
+from .model.prompts import TEMPLATES
 from .own_setup import add_setup_options, known_setups, own_setup
-from .prompts import TEMPLATES
 from .reference_store import Store, Stored
 from .ripple import VOCABULARY, probe_words, read_vocabulary
 from .tally import EDGES, Best, Entries, IndexRecipe, Sampled, Tally, firing, values_of

@@ -28,13 +28,13 @@ from transformers import CLIPConfig, CLIPModel
 from . import concept_index
 from .catalog import CATALOG, SetupCard, find, read_catalog
 from .checkpoints import Reading, files_of, read_checkpoint
-from .clip import SplitClip
 from .concept_index import ConceptIndex
-from .dictionary import Dictionary
 from .errors import Trouble
 from .health import Health, check_each, example_samples, refusal
 from .hub import CLIP_FILES, Download, fetch, size_in_words
 from .identity import identity
+from .model.clip import SplitClip
+from .model.dictionary import Dictionary
 
 _SCOPES = {"all": "all tokens", "cls": "CLS only", "patches": "patches only"}
 _NO_MEMORY = re.compile("out of memory|not enough memory|can(?:'|no)t allocate memory", re.IGNORECASE)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .attribution import Attribution
+from .model.trace import Trace
 from .records import Record
-from .trace import Trace
 
 AT_A_TOKEN = 8
 """Components listed for a token."""

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import get_args
 
 from .catalog import Layout, Place, SetupCard, read_catalog
-from .dictionary import Scope
 from .errors import Trouble
+from .model.dictionary import Scope
 
 
 def add_setup_options(parser: argparse.ArgumentParser) -> None:

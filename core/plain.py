@@ -8,10 +8,10 @@ import numpy as np
 
 from .attribution import Attribution
 from .catalog import Place, SetupCard
-from .comparison import Comparison, Prediction
 from .concepts import Concept, Family, Neighbour, Pushes, Shot
 from .errors import Trouble
 from .loading import Setup
+from .model.prediction import Comparison, Prediction
 from .steering import Edit
 from .visit import lever
 

@@ -16,15 +16,15 @@ import torch
 
 from .attribution import attribute
 from .bootstrap import rank_correlation
-from .clip import SplitClip, text_classifier
-from .comparison import predict
-from .devices import PREFIXES, best_device
-from .dictionary import Dictionary
 from .health import Sample, example_samples
 from .loading import load_setup
-from .prompts import TEMPLATES
+from .model.clip import SplitClip, text_classifier
+from .model.devices import PREFIXES, best_device
+from .model.dictionary import Dictionary
+from .model.prediction import predict
+from .model.prompts import TEMPLATES
+from .model.trace import Trace, trace_crops
 from .target import default_target
-from .trace import Trace, trace_crops
 
 
 @dataclass(frozen=True)

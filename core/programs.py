@@ -6,8 +6,8 @@ from . import plain
 from .catalog import find
 from .errors import Trouble
 from .loading import Shelf
+from .model.prompts import TEMPLATES, parse_classes
 from .plain import Plain
-from .prompts import TEMPLATES, parse_classes
 from .visit import named_target
 from .workbench import Workbench
 

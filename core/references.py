@@ -16,14 +16,14 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from .clip import SplitClip, logits, text_classifier
-from .dictionary import Dictionary
-from .prompts import TEMPLATES
+from .model.clip import SplitClip, logits, text_classifier
+from .model.dictionary import Dictionary
+from .model.prompts import TEMPLATES
+from .model.trace import Trace, trace_crops
 from .records import Record
 from .scenes.sampling import HELD_OUT
 from .scenes.scene import CLASSES, Painter, Scene
 from .steering import Edit, steer
-from .trace import Trace, trace_crops
 
 KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stamped": 45, "flooded": 45})
 """How many of each kind of scene: without a cue, and with a conflicting word, the stamp, water."""

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from .attribution import Attribution
-from .clip import SplitClip
-from .dictionary import Dictionary
 from .files import ASSETS
-from .prompts import unknown_words
+from .model.clip import SplitClip
+from .model.dictionary import Dictionary
+from .model.prompts import unknown_words
+from .model.trace import Trace, finish
 from .records import Record
 from .steering import Edit, steer
 from .target import Target
-from .trace import Trace, finish
 
 VOCABULARY = ASSETS / "vocabulary.txt"
 

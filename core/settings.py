@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from .catalog import SetupCard, find
-from .devices import best_device, prefix_precision
 from .errors import Trouble
 from .far import Answer, Answers, Far, Question, seconds
 from .loading import Setup, Shelf, load
+from .model.devices import best_device, prefix_precision
 from .own_setup import add_setup_options, known_setups, own_setup, place_named
 from .workbench import Workbench
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from .bootstrap import SEED, estimate
-from .clip import SplitClip, logits, text_classifier
-from .dictionary import Dictionary
 from .errors import Trouble
-from .prompts import TEMPLATES
-from .trace import Trace, trace_crops
+from .model.clip import SplitClip, logits, text_classifier
+from .model.dictionary import Dictionary
+from .model.prompts import TEMPLATES
+from .model.trace import Trace, trace_crops
 
 NOTHING = 1e-4
 """A change of fewer logits than this is rounding."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .catalog import Place, SetupCard
-from .comparison import Comparison
 from .faces import NO_FACES, ONLY_CLS, STRIP, Face, face_words, guess, strip
 from .figures import heat_uri, picture_uri
 from .gallery import Example
 from .health import doubts
 from .loading import Loading, Setup
 from .markup import count, decimal, escaped, flag, percent, sign, signed
+from .model.prediction import Comparison
 from .steering import MAX_STRENGTH, Edit, Lever
 from .visit import Part, Visit
 

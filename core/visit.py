@@ -14,14 +14,14 @@ import numpy as np
 
 from .attribution import Attribution
 from .bootstrap import rank_correlation
-from .comparison import Comparison, Prediction
 from .errors import Trouble
 from .gallery import Example
+from .model.prediction import Comparison, Prediction
+from .model.trace import Trace
 from .pictures import Source
 from .records import Record
 from .steering import Edit, Lever
 from .target import Target, default_target
-from .trace import Trace
 from .workbench import Names, Workbench
 
 SHOWN = 6

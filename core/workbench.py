@@ -16,8 +16,6 @@ from torch import Tensor
 
 from .attribution import Attribution, Method, attribute, measured_effects
 from .catalog import SetupCard
-from .clip import text_classifier
-from .comparison import Comparison, Prediction, compare, predict
 from .concept_index import ConceptIndex
 from .concepts import (
     WORDINGS,
@@ -45,13 +43,15 @@ from .errors import Trouble
 from .evidence import Controls, Missed, Response, controls, missed, responses
 from .finder import Search, find_edit
 from .loading import Setup
+from .model.clip import text_classifier
+from .model.prediction import Comparison, Prediction, compare, predict
+from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
+from .model.trace import Trace, finish, trace_crops
 from .pictures import Source, read_picture
-from .prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .references import Generalization, References, generalize, read_references
 from .ripple import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
 from .steering import Edit, edited, steer
 from .target import Target
-from .trace import Trace, finish, trace_crops
 
 CACHED_CLASSIFIERS = 64
 PUSHED_ON = 8

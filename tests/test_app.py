@@ -17,7 +17,7 @@ from PIL import Image
 
 from core.catalog import SetupCard
 from core.loading import load, load_setup
-from core.prompts import TEMPLATES
+from core.model.prompts import TEMPLATES
 from core.report import ceiling_words, read_report, repair_words
 from core.steering import Edit
 from core.workbench import Workbench

@@ -12,11 +12,11 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil
 
 from core.attribution import attribute, measured_effects
-from core.clip import SplitClip, text_classifier
-from core.dictionary import Dictionary, Scope
 from core.errors import Trouble
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary, Scope
+from core.model.trace import Trace, trace_crops
 from core.target import Target, target_gradients, target_values
-from core.trace import Trace, trace_crops
 
 SETUPS: list[tuple[int, str, Scope, str]] = [
     (0, "jumprelu", "all", "none"),

@@ -46,7 +46,7 @@ from core.checkpoints import files_of, read_checkpoint
 from core.errors import Trouble
 from core.health import Sample, example_samples
 from core.loading import Loading, Setup, load
-from core.prompts import TEMPLATES
+from core.model.prompts import TEMPLATES
 from core.steering import Edit
 from core.target import Target
 from core.workbench import Workbench
@@ -482,7 +482,7 @@ def of_status(name):
 
 import core.loading
 from core.catalog import Place, read_catalog
-from core.clip import TEMPLATES
+from core.model.clip import TEMPLATES
 from core.health import example_samples
 from core.target import Target
 from core.workbench import Workbench

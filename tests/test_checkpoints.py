@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from core.catalog import Layout
 from core.checkpoints import Reading, files_of, read_checkpoint
-from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.model.dictionary import Dictionary
 
 K = 5
 

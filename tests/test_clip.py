@@ -10,9 +10,9 @@ from conftest import CLASSES, LAYERS, WIDTH
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
-from core.clip import SplitClip, logits, text_classifier
 from core.errors import Trouble
-from core.prompts import TEMPLATES
+from core.model.clip import SplitClip, logits, text_classifier
+from core.model.prompts import TEMPLATES
 
 
 @pytest.fixture(scope="module", params=range(LAYERS))
@@ -143,7 +143,7 @@ def test_texts_equal_the_unsplit_model_s(clip: SplitClip, whole: CLIPModel) -> N
 def test_more_prompts_than_a_batch(clip: SplitClip, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = [a + b for a in "abc" for b in "xyz"]
     at_once = clip.texts(prompts)
-    monkeypatch.setattr("core.clip._TEXT_BATCH", 2)
+    monkeypatch.setattr("core.model.clip._TEXT_BATCH", 2)
     torch.testing.assert_close(clip.texts(prompts), at_once, atol=1e-5, rtol=1e-5)
     assert at_once.shape == (9, 16)
     assert (at_once[0] - at_once[8]).abs().max() > 1e-3

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.comparison import Prediction, compare, predict
+from core.model.prediction import Prediction, compare, predict
 
 NAMES = ("a", "b", "c", "d")
 ROWS = torch.nn.functional.normalize(torch.randn(4, 6, generator=torch.Generator().manual_seed(1)), dim=-1)

@@ -17,7 +17,6 @@ from sae_lens import JumpReLUSAE, TopKSAE, TopKSAEConfig
 from safetensors.numpy import load_file, save_file
 
 from core.catalog import Place, SetupCard
-from core.clip import SplitClip
 from core.concept_index import (
     ARRAYS,
     INDEX_FILES,
@@ -31,9 +30,10 @@ from core.concept_index import (
     load,
     save,
 )
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.identity import fingerprint, identity
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
 
 IDENTITY = Identity("owner/clip", "a" * 40, "owner/sae/1.pt", None, 3, "all", 5, 8, "0" * 64)
 

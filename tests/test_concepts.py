@@ -20,7 +20,6 @@ from scipy.spatial.distance import squareform
 from tiny_index import EDGES, PICTURES, VOCABULARY, tiny_index
 
 from core import concepts
-from core.clip import SplitClip, text_classifier
 from core.concept_index import ConceptIndex
 from core.concepts import (
     ALIKE,
@@ -41,10 +40,11 @@ from core.concepts import (
     spread,
     strength_of,
 )
-from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
+from core.model.trace import trace_crops
 from core.ripple import read_vocabulary
-from core.trace import trace_crops
 from core.workbench import PUSHED_ON, Workbench
 
 SINGLE = ("a photo of a {}",)

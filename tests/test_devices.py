@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.devices import best_device, on_zero_gpu, prefix_precision
 from core.errors import Trouble
+from core.model.devices import best_device, on_zero_gpu, prefix_precision
 
 CORE = Path(__file__).parents[1] / "core"
 

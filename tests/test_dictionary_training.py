@@ -23,12 +23,12 @@ from safetensors.torch import load_file
 
 from core import dictionary_training as module
 from core.catalog import read_catalog
-from core.clip import SplitClip
 from core.collection import Collection, open_collection
-from core.dictionary import Dictionary
 from core.dictionary_training import DictionaryRecipe, Ring, Trained, calibrate_threshold, main, train_dictionary
 from core.errors import Trouble
 from core.loading import load
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
 
 WIDTH, ATOMS, PICTURES = 16, 24, 200
 

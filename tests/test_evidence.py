@@ -16,9 +16,6 @@ from scipy.stats import rankdata
 from core import evidence
 from core.attribution import attribute, measured_effects
 from core.bootstrap import rank_correlation
-from core.clip import SplitClip
-from core.comparison import predict
-from core.dictionary import Activations, Dictionary, Scope
 from core.errors import Trouble
 from core.evidence import (
     CHANCE,
@@ -35,9 +32,12 @@ from core.evidence import (
     random_directions,
     responses,
 )
+from core.model.clip import SplitClip
+from core.model.dictionary import Activations, Dictionary, Scope
+from core.model.prediction import predict
+from core.model.trace import Trace, trace_crops
 from core.steering import MAX_STRENGTH, Edit, Lever, steer
 from core.target import Target
-from core.trace import Trace, trace_crops
 
 TOKENS = 17
 X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))

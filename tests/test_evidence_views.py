@@ -11,7 +11,7 @@ from core import charts
 from core import evidence_views as proofs
 from core import visit as session
 from core.evidence import Controls
-from core.prompts import TEMPLATES
+from core.model.prompts import TEMPLATES
 from core.references import KINDS, Generalization
 from core.steering import Edit, Lever
 from core.visit import Subject, Visit

@@ -5,7 +5,7 @@ import pytest
 from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
 from core.gallery import FOLDER, read_examples
 from core.loading import load_setup
-from core.prompts import TEMPLATES
+from core.model.prompts import TEMPLATES
 from core.steering import Edit
 from core.target import Target
 from core.workbench import Workbench

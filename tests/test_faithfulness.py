@@ -19,8 +19,6 @@ from transformers import CLIPImageProcessorPil
 from core import bootstrap, faithfulness
 from core.attribution import measured_effects
 from core.catalog import Place, SetupCard
-from core.clip import SplitClip, text_classifier
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.faithfulness import (
     COUNTS,
@@ -41,10 +39,12 @@ from core.faithfulness import (
 )
 from core.faithfulness_report import NAMES, STYLES, figure, tables
 from core.loading import Setup
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
+from core.model.trace import Trace, trace_crops
 from core.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
 from core.steering import Edit, Lever, steer
 from core.target import Target
-from core.trace import Trace, trace_crops
 
 SETUPS = [(1, "topk", "all"), (2, "gated", "patches"), (3, "jumprelu", "all"), (0, "standard", "cls")]
 

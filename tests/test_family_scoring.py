@@ -10,10 +10,10 @@ import torch
 
 from core.bundled.family_scoring import REPORT, best_family, random_edits, says_without, score, table
 from core.bundled.scoring import SHORTCUTS, Scorer, look_at
-from core.clip import logits
 from core.concepts import families
 from core.errors import Trouble
 from core.loading import load_setup
+from core.model.clip import logits
 from core.steering import Edit, steer
 
 README = Path(__file__).parents[1] / "README.md"

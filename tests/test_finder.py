@@ -17,14 +17,14 @@ from torch.nn.functional import normalize
 
 from core.attribution import attribute
 from core.catalog import Place, SetupCard
-from core.clip import SplitClip, text_classifier
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.finder import ALTERNATIVES, CANDIDATES, CLEAR, MOST, TRIPLED, Candidate, Components, Search, find_edit
 from core.loading import Setup
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
+from core.model.trace import Trace, trace_crops
 from core.steering import Edit
 from core.target import Target
-from core.trace import Trace, trace_crops
 from core.workbench import Workbench
 
 ONE = ("a photo of a {}",)

@@ -12,10 +12,10 @@ from PIL import Image
 from sae_lens import SAE
 
 from core.catalog import CATALOG, Place, Published, SetupCard, read_catalog
-from core.clip import SplitClip
-from core.dictionary import Dictionary, Scope
 from core.gallery import FOLDER as EXAMPLES
 from core.health import Fit, Health, Sample, check, check_each, doubts, example_samples, refusal
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary, Scope
 
 CARD = SetupCard("tiny", "Tiny", Place(EXAMPLES), Place(EXAMPLES), 1, "all", "MIT", "")
 ASKED = (("dog", "cat", "owl"), ("bus", "dog"), ("dog", "cat", "owl"), ("cat", "red fish", "bus", "owl"))

@@ -23,11 +23,11 @@ from PIL import Image
 from test_tokenizer import END, PUBLISHED, START
 
 from core.catalog import Place, read_catalog
-from core.clip import SplitClip, text_classifier
-from core.comparison import predict
 from core.health import Sample, check
 from core.hub import CLIP_FILES, Download, Fetched, fetch
 from core.loading import Setup, load
+from core.model.clip import SplitClip, text_classifier
+from core.model.prediction import predict
 from core.steering import Edit
 from core.target import Target
 from core.workbench import Workbench

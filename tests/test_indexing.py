@@ -24,16 +24,16 @@ from sae_lens import SAE
 
 from core import indexing
 from core.catalog import Place, SetupCard
-from core.clip import SplitClip
 from core.collection import Collection
 from core.concept_index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.identity import identity
 from core.indexing import WORK, alignment, build, clarity, main
 from core.loading import Setup
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
+from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.reference_store import Store
-from core.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.tally import EDGES, Best, IndexRecipe, Tally, firing
 
 WORDS = ("dog", "red fish", "owl", "a bus")

@@ -10,7 +10,7 @@ from core.errors import Trouble
 from core.gallery import read_examples
 from core.inquiry import FOUND, Inquiry
 from core.loading import load_setup
-from core.prompts import TEMPLATES
+from core.model.prompts import TEMPLATES
 from core.steering import Edit
 from core.visit import Visit
 from core.workbench import Workbench

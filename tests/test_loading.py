@@ -29,11 +29,11 @@ from safetensors.torch import load_file, save_file
 
 from core.catalog import Place, SetupCard, read_catalog
 from core.checkpoints import Reading
-from core.clip import SplitClip
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.health import check, example_samples
 from core.loading import Loading, Setup, Shelf, load, load_setup
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
 
 PATIENCE = 60
 """Seconds after which a test that hangs fails."""
@@ -333,7 +333,7 @@ def resolve(host, *rest, **more):
 socket.socket.connect = socket.socket.connect_ex = only_here
 socket.getaddrinfo = resolve
 
-from core.clip import TEMPLATES
+from core.model.clip import TEMPLATES
 from core.health import example_samples
 from core.loading import load_setup
 from core.workbench import Workbench

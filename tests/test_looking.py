@@ -9,11 +9,11 @@ import torch
 from conftest import COMPONENTS, tiny_sae
 
 from core.attribution import Attribution, attribute
-from core.clip import SplitClip
-from core.dictionary import Dictionary
 from core.looking import AT_A_TOKEN, looking
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
+from core.model.trace import Trace, trace_crops
 from core.target import Target
-from core.trace import Trace, trace_crops
 
 
 @pytest.fixture(scope="module", params=["standard", "abstopk"])

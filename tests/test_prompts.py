@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import Trouble
-from core.prompts import parse_classes, parse_templates, unknown_words
+from core.model.prompts import parse_classes, parse_templates, unknown_words
 
 WORDS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="{},"), min_size=1, max_size=20)
 NAMES = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.clip import SplitClip, text_classifier
-from core.dictionary import Dictionary
 from core.errors import Trouble
-from core.prompts import TEMPLATES
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
+from core.model.prompts import TEMPLATES
+from core.model.trace import Trace
 from core.references import (
     KINDS,
     SHOWN,
@@ -30,7 +31,6 @@ from core.references import (
 from core.scenes.sampling import HELD_OUT, held_out
 from core.scenes.scene import CLASSES, STAMPED_CLASS, WATER_CLASS, Painter
 from core.steering import Edit, Lever
-from core.trace import Trace
 
 CASES = reference_cases()
 N = len(CASES)

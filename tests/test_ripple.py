@@ -15,9 +15,10 @@ from torch import Tensor
 
 from core.attribution import Attribution, attribute
 from core.catalog import read_catalog
-from core.clip import SplitClip, text_classifier
-from core.dictionary import Dictionary
 from core.errors import Trouble
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
+from core.model.trace import Trace
 from core.ripple import (
     ROUNDING,
     Concept,
@@ -33,7 +34,6 @@ from core.scenes.scene import BACKGROUNDS
 from core.scenes.scene import CLASSES as SCENE_CLASSES
 from core.steering import Edit, Lever, edited, steer
 from core.target import Target
-from core.trace import Trace
 
 VOCABULARY = read_vocabulary()
 NAMES = [concept.name for concept in VOCABULARY]

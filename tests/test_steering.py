@@ -10,8 +10,8 @@ from conftest import COMPONENTS, WIDTH, tiny_sae
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.dictionary import Dictionary, Scope
 from core.errors import Trouble
+from core.model.dictionary import Dictionary, Scope
 from core.steering import MAX_STRENGTH, Edit, Lever, Operation, edited, shift, steer
 
 TOKENS = 9

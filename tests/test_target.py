@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.comparison import Prediction
 from core.errors import Trouble
+from core.model.prediction import Prediction
 from core.target import Target, default_target
 
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from core.clip import SplitClip
+from core.model.clip import SplitClip
 
 DATA = Path(__file__).parent / "data"
 CONTEXT = 77

@@ -6,9 +6,9 @@ import torch
 from conftest import WIDTH
 from PIL import Image
 
-from core.clip import SplitClip
-from core.dictionary import Dictionary
-from core.trace import Trace, trace_crops
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
+from core.model.trace import Trace, trace_crops
 
 
 def test_trace_is_what_the_model_computes(

@@ -15,16 +15,16 @@ from transformers import CLIPImageProcessorPil
 from core import plain, views
 from core import visit as session
 from core.catalog import Place, Published, SetupCard
-from core.clip import SplitClip
 from core.concepts import Family, Guess
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.faces import Face, sheet
 from core.figures import heat_uri, picture_uri
 from core.gallery import Example
 from core.health import Fit, Health
 from core.loading import Loading, Setup
-from core.prompts import TEMPLATES
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
+from core.model.prompts import TEMPLATES
 from core.steering import Edit, Lever
 from core.visit import Subject, Visit
 from core.workbench import Workbench

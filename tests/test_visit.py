@@ -13,11 +13,11 @@ from scipy.stats import spearmanr
 
 from core import visit as session
 from core.catalog import Place, SetupCard
-from core.clip import SplitClip
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.loading import Setup
-from core.prompts import TEMPLATES
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
+from core.model.prompts import TEMPLATES
 from core.steering import Edit, Lever
 from core.target import Target
 from core.visit import History, Subject, Visit

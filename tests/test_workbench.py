@@ -14,14 +14,14 @@ from PIL import Image
 
 from core.attribution import attribute, measured_effects
 from core.catalog import Place, SetupCard
-from core.clip import SplitClip
-from core.comparison import compare, predict
-from core.dictionary import Dictionary
 from core.errors import Trouble
 from core.loading import Setup
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
+from core.model.prediction import compare, predict
+from core.model.trace import Trace
 from core.steering import Edit, Lever, edited
 from core.target import Target
-from core.trace import Trace
 from core.workbench import Workbench
 
 ONE = ("a photo of a {}",)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..gallery import FOLDER, Example
 from ..loading import load_setup
-from ..prompts import TEMPLATES
+from ..model.prompts import TEMPLATES
 from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from ..scenes.scene import Painter, Scene
 from ..steering import Edit

@@ -23,17 +23,17 @@ import torch
 
 from ..attribution import Attribution, attribute, measured_effects
 from ..bootstrap import rank_correlation
-from ..clip import SplitClip, text_classifier
-from ..dictionary import Dictionary
 from ..evidence import matched_controls
 from ..files import ASSETS
 from ..loading import load_setup
-from ..prompts import TEMPLATES
+from ..model.clip import SplitClip, text_classifier
+from ..model.dictionary import Dictionary
+from ..model.prompts import TEMPLATES
+from ..model.trace import Trace, trace_crops
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
 from ..steering import Edit, steer
 from ..target import Target
-from ..trace import Trace, trace_crops
 
 REPORT = ASSETS / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)

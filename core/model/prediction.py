@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..records import Record
 from .clip import logits as class_logits
-from .records import Record
 
 
 @dataclass(frozen=True, eq=False, repr=False)

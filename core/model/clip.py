@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
-from .errors import Trouble
+from ..errors import Trouble
 
 _TEXT_BATCH = 128
 

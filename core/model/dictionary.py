@@ -25,8 +25,8 @@ from sae_lens.registry import get_sae_class
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .errors import Trouble
-from .records import Record
+from ..errors import Trouble
+from ..records import Record
 from .signed_topk import SignedTopKSAEConfig
 
 Scope = Literal["all", "cls", "patches"]

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from .errors import Trouble
+from ..errors import Trouble
 
 PREFIXES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Precisions of the layers up to L, by name."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from .errors import Trouble
+from ..errors import Trouble
 
 MAX_CLASSES = 200
 MAX_TEMPLATES = 32

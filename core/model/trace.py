@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..records import Record
 from .clip import SplitClip
 from .dictionary import Activations, Dictionary
-from .records import Record
 
 
 @dataclass(frozen=True, eq=False, repr=False)
