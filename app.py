@@ -17,6 +17,8 @@ if on_zero_gpu():
 
 import gradio as gr
 import numpy as np
+from core.pictures.read.examples import Example, read_examples
+from core.pictures.read.read import read_picture
 
 from core import evidence_views as proofs
 from core import inquiry as inquiries
@@ -28,11 +30,9 @@ from core.evidence import Response
 from core.faces import sheet
 from core.figures import picture_uri
 from core.files import ASSETS
-from core.gallery import Example, read_examples
 from core.inquiry import Inquiry, Pushed
 from core.loading import Loading, Shelf
 from core.model.prompts import TEMPLATES, parse_classes, parse_templates
-from core.pictures import read_picture
 from core.programs import Programs
 from core.report import ceiling_words, read_report, repair_words
 from core.settings import Settings, chosen_setups, make_shelf

@@ -28,7 +28,7 @@ from .hashing import hashed
 from .model.clip import SplitClip
 from .model.dictionary import Dictionary
 from .model.trace import trace_crops
-from .pictures import read_picture
+from .pictures.read import read_picture
 from .records import Record
 from .steering import Edit, steer
 

@@ -52,13 +52,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .catalog import Place, SetupCard, read_catalog
-from .collection import Collection, add_collection_options, batches, chosen_collection, share
 from .errors import Trouble
 from .health import check, doubts, example_samples, refusal
 from .hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
 from .model.clip import SplitClip
 from .model.dictionary import Dictionary, Scope
 from .own_setup import place_named
+from .pictures.collection import Collection, add_collection_options, batches, chosen_collection, share
 
 _READ = 128
 """Pictures that run through the CLIP at a time."""

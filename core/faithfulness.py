@@ -38,7 +38,7 @@ from .model.dictionary import Dictionary
 from .model.prediction import predict
 from .model.prompts import TEMPLATES, parse_classes
 from .model.trace import Trace, trace_crops
-from .pictures import read_picture
+from .pictures.read import read_picture
 from .scenes.sampling import PLACES
 from .scenes.scene import CLASSES
 from .steerability import steerability

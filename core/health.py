@@ -20,11 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 from .catalog import Published, SetupCard
-from .gallery import read_examples
 from .model.clip import SplitClip, logits, text_classifier
 from .model.dictionary import Dictionary
 from .model.prompts import TEMPLATES
-from .pictures import read_picture
+from .pictures.examples import read_examples
+from .pictures.read import read_picture
 
 LEAST_EXPLAINED = 0.3
 """Explained variance below which a dictionary is refused.

@@ -33,7 +33,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .catalog import find
-from .collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
 from .concept_index import (
     FORMAT,
     LABELS,
@@ -55,6 +54,7 @@ from .model.devices import best_device
 from .model.dictionary import Dictionary
 from .model.prompts import TEMPLATES
 from .own_setup import add_setup_options, known_setups, own_setup
+from .pictures.collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
 from .reference_store import Store, Stored
 from .ripple import VOCABULARY, probe_words, read_vocabulary
 from .tally import EDGES, Best, Entries, IndexRecipe, Sampled, Tally, firing, values_of

@@ -12,7 +12,7 @@ from .concept_index import ConceptIndex
 from .concepts import Match, Pushes
 from .faces import STRIP, Face
 from .looking import looking
-from .pictures import Source
+from .pictures.read import Source
 from .visit import Visit
 from .workbench import Workbench
 

@@ -9,11 +9,11 @@ import numpy as np
 from .catalog import Place, SetupCard
 from .faces import NO_FACES, ONLY_CLS, STRIP, Face, face_words, guess, strip
 from .figures import heat_uri, picture_uri
-from .gallery import Example
 from .health import doubts
 from .loading import Loading, Setup
 from .markup import count, decimal, escaped, flag, percent, sign, signed
 from .model.prediction import Comparison
+from .pictures.examples import Example
 from .steering import MAX_STRENGTH, Edit, Lever
 from .visit import Part, Visit
 

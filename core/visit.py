@@ -15,10 +15,10 @@ import numpy as np
 from .attribution import Attribution
 from .bootstrap import rank_correlation
 from .errors import Trouble
-from .gallery import Example
 from .model.prediction import Comparison, Prediction
 from .model.trace import Trace
-from .pictures import Source
+from .pictures.examples import Example
+from .pictures.read import Source
 from .records import Record
 from .steering import Edit, Lever
 from .target import Target, default_target

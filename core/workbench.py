@@ -47,7 +47,7 @@ from .model.clip import text_classifier
 from .model.prediction import Comparison, Prediction, compare, predict
 from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.trace import Trace, finish, trace_crops
-from .pictures import Source, read_picture
+from .pictures.read import Source, read_picture
 from .references import Generalization, References, generalize, read_references
 from .ripple import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
 from .steering import Edit, edited, steer
@@ -100,7 +100,7 @@ class Workbench:
         return self.setup.card
 
     def open(self, source: Source | None) -> Trace:
-        """Read a picture: a path, bytes, a PIL picture or an array (see `core.pictures`)."""
+        """Read a picture: a path, bytes, a PIL picture or an array (see `core.pictures.read`)."""
         return self.trace(self.setup.clip.crop(read_picture(source)))
 
     def trace(self, crop: np.ndarray) -> Trace:

@@ -16,6 +16,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from core.pictures.read.collection import Collection, open_collection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,7 +24,6 @@ from safetensors.torch import load_file
 
 from core import dictionary_training as module
 from core.catalog import read_catalog
-from core.collection import Collection, open_collection
 from core.dictionary_training import DictionaryRecipe, Ring, Trained, calibrate_threshold, main, train_dictionary
 from core.errors import Trouble
 from core.loading import load

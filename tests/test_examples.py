@@ -1,9 +1,9 @@
 """The shipped example pictures do with the shipped weights what their sentences say."""
 
 import pytest
+from core.pictures.read.examples import FOLDER, read_examples
 
 from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
-from core.gallery import FOLDER, read_examples
 from core.loading import load_setup
 from core.model.prompts import TEMPLATES
 from core.steering import Edit

@@ -17,6 +17,7 @@ import pytest
 import torch
 from accelerate import PartialState
 from conftest import COMPONENTS, WIDTH, tiny_sae
+from core.pictures.read.collection import Collection
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,7 +25,6 @@ from sae_lens import SAE
 
 from core import indexing
 from core.catalog import Place, SetupCard
-from core.collection import Collection
 from core.concept_index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
 from core.errors import Trouble
 from core.identity import identity

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from core.pictures.read.examples import read_examples
 
 from core import inquiry as inquiries
 from core import visit as session
 from core.errors import Trouble
-from core.gallery import read_examples
 from core.inquiry import FOUND, Inquiry
 from core.loading import load_setup
 from core.model.prompts import TEMPLATES

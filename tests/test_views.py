@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import tiny_model, tiny_sae, tiny_tokenizer
+from core.pictures.read.examples import Example
 from PIL import Image
 from test_faces import classes, concept, shot
 from transformers import CLIPImageProcessorPil
@@ -19,7 +20,6 @@ from core.concepts import Family, Guess
 from core.errors import Trouble
 from core.faces import Face, sheet
 from core.figures import heat_uri, picture_uri
-from core.gallery import Example
 from core.health import Fit, Health
 from core.loading import Loading, Setup
 from core.model.clip import SplitClip

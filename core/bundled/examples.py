@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from PIL import Image
 
-from ..gallery import FOLDER, Example
 from ..loading import load_setup
 from ..model.prompts import TEMPLATES
+from ..pictures.examples import FOLDER, Example
 from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from ..scenes.scene import Painter, Scene
 from ..steering import Edit

@@ -25,12 +25,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 import torch
+from core.pictures.read.collection import Batch
 from PIL import Image
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from core.attribution import attribute, measured_effects
-from core.collection import Batch
 from core.evidence import controls, responses
 from core.indexing import read_batch
 from core.model.clip import SplitClip

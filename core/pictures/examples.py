@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import ASSETS
+from ..files import ASSETS
 
 FOLDER = ASSETS / "examples"
 """The pictures, as `name`.webp, and examples.json, which `core.bundled.examples` writes."""

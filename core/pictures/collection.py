@@ -29,9 +29,9 @@ import numpy as np
 from huggingface_hub import HfApi
 from PIL import Image
 
-from .errors import Trouble
-from .files import as_text
-from .pictures import FORMATS, read_picture
+from ..errors import Trouble
+from ..files import as_text
+from .read import FORMATS, read_picture
 
 PART = 256
 """Pictures in a part of a folder, or of scenes."""
@@ -161,7 +161,7 @@ def share(n_parts: int, rank: int = 0, world: int = 1) -> range:
 def picture_files(folder: Path) -> tuple[str, ...]:
     """The pictures anywhere below a folder, as paths from there, sorted; what is hidden is left out.
 
-    Pictures are files whose names end as those of the formats that `core.pictures` reads.
+    Pictures are files whose names end as those of the formats that `core.pictures.read` reads.
     """
     endings = {end for end, format_ in Image.registered_extensions().items() if format_ in FORMATS}
     found = []
@@ -222,7 +222,7 @@ def _spread(things: Sequence[T], limit: int | None) -> Sequence[T]:
 
 def scenes_named(which: str, limit: int | None = None) -> "Scenes":
     """The scenes that trained the bundled dictionary ("training"), or held-out ones ("index"); the first `limit`."""
-    from .scenes import sampling  # what most runs do without
+    from ..scenes import sampling  # what most runs do without
 
     if which not in sampling.COLLECTIONS:
         known = " or ".join(f"scenes:{name}" for name in sampling.COLLECTIONS)
@@ -250,8 +250,8 @@ class Scenes(Collection):
     def picture(self, entry: Any) -> Image.Image:
         """Paint it, at the size that the bundled CLIP sees."""
         if not hasattr(self._painters, "own"):
-            from .scenes.sampling import SIDE
-            from .scenes.scene import Painter
+            from ..scenes.sampling import SIDE
+            from ..scenes.scene import Painter
 
             self._painters.own = Painter(SIDE)
         return Image.fromarray(self._painters.own.paint(entry))

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from .errors import Trouble
+from ..errors import Trouble
 
 MAX_PIXELS = 64_000_000
 MAX_ASPECT = 40
