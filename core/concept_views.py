@@ -16,8 +16,8 @@ from .concept_index import Manifest
 from .concepts import Histogram, Match, Neighbour, Pushes, Shot
 from .faces import CHIPPED, Face, alignment_words, chip, face_words, guess, sheet, strip
 from .figures import picture_uri
-from .looking import Looking
 from .markup import count, decimal, escaped, flag, sign, signed
+from .methods.token_maps import Looking
 from .views import actions, firing, heat_of, notice, target_words
 from .visit import Part, Visit
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .evidence import Controls, Missed, Response
 from .figures import picture_uri
-from .finder import Search
 from .markup import count, escaped, flag, percent, sign, signed
+from .methods.edit_search import Search
+from .methods.evidence import Controls, Missed, Response
+from .methods.generalization import Generalization
+from .methods.side_effects import Ripple, Shifted
+from .methods.steering import Edit, Lever
 from .model.prediction import Prediction
-from .references import Generalization
-from .ripple import Ripple, Shifted
-from .steering import Edit, Lever
 from .views import group_name, target_words, tokens_words
 from .visit import Gone, Visit
 

@@ -26,13 +26,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .attribution import Attribution, Method, attribute, measured_effects
 from .bootstrap import SEED, estimate, rank_correlation
 from .bundled.scoring import SHORTCUTS, Scorer, look_at
 from .errors import Trouble
 from .faithfulness_report import figure, tables
 from .files import ASSETS
 from .loading import Setup, load_setup
+from .methods.attribution import Attribution, Method, attribute, measured_effects
+from .methods.steering import Edit, steer
+from .methods.target import Target, default_target, target_values
 from .model.clip import SplitClip, logits, text_classifier
 from .model.dictionary import Dictionary
 from .model.prediction import predict
@@ -42,8 +44,6 @@ from .pictures.read import read_picture
 from .scenes.sampling import PLACES
 from .scenes.scene import CLASSES
 from .steerability import steerability
-from .steering import Edit, steer
-from .target import Target, default_target, target_values
 
 Plain = dict[str, Any]
 """What `json.dumps` takes."""

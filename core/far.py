@@ -18,11 +18,11 @@ import torch
 
 from .catalog import SetupCard
 from .errors import Trouble
-from .evidence import DOSES
 from .loading import Setup, load
+from .methods.evidence import DOSES
+from .methods.generalization import Generalization
+from .methods.steering import Edit
 from .model.trace import Trace
-from .references import Generalization
-from .steering import Edit
 from .workbench import Step, Workbench
 
 LONG = frozenset({"trace", "measure", "missed", "pushes"})

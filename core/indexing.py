@@ -49,6 +49,7 @@ from .errors import Trouble
 from .identity import identity
 from .loading import Setup
 from .loading import load as load_setup
+from .methods.side_effects import VOCABULARY, probe_words, read_vocabulary
 from .model.clip import SplitClip, text_classifier
 from .model.devices import best_device
 from .model.dictionary import Dictionary
@@ -56,7 +57,6 @@ from .model.prompts import TEMPLATES
 from .own_setup import add_setup_options, known_setups, own_setup
 from .pictures.collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
 from .reference_store import Store, Stored
-from .ripple import VOCABULARY, probe_words, read_vocabulary
 from .tally import EDGES, Best, Entries, IndexRecipe, Sampled, Tally, firing, values_of
 
 WORK = ".work"

@@ -11,7 +11,7 @@ from . import concept_views as pages
 from .concept_index import ConceptIndex
 from .concepts import Match, Pushes
 from .faces import STRIP, Face
-from .looking import looking
+from .methods.token_maps import looking
 from .pictures.read import Source
 from .visit import Visit
 from .workbench import Workbench

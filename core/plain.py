@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from .attribution import Attribution
 from .catalog import Place, SetupCard
 from .concepts import Concept, Family, Neighbour, Pushes, Shot
 from .errors import Trouble
 from .loading import Setup
+from .methods.attribution import Attribution
+from .methods.steering import Edit
 from .model.prediction import Comparison, Prediction
-from .steering import Edit
 from .visit import lever
 
 Plain = dict[str, Any]

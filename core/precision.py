@@ -14,17 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .attribution import attribute
 from .bootstrap import rank_correlation
 from .health import Sample, example_samples
 from .loading import load_setup
+from .methods.attribution import attribute
+from .methods.target import default_target
 from .model.clip import SplitClip, text_classifier
 from .model.devices import PREFIXES, best_device
 from .model.dictionary import Dictionary
 from .model.prediction import predict
 from .model.prompts import TEMPLATES
 from .model.trace import Trace, trace_crops
-from .target import default_target
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from . import charts
 from . import evidence_views as proofs
-from .evidence import Response
-from .references import Generalization
+from .methods.evidence import Response
+from .methods.generalization import Generalization
 from .visit import Visit
 from .workbench import Workbench
 

@@ -12,9 +12,9 @@ from .figures import heat_uri, picture_uri
 from .health import doubts
 from .loading import Loading, Setup
 from .markup import count, decimal, escaped, flag, percent, sign, signed
+from .methods.steering import MAX_STRENGTH, Edit, Lever
 from .model.prediction import Comparison
 from .pictures.examples import Example
-from .steering import MAX_STRENGTH, Edit, Lever
 from .visit import Part, Visit
 
 PANEL_CLASSES = 6

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from .attribution import Attribution
 from .bootstrap import rank_correlation
 from .errors import Trouble
+from .methods.attribution import Attribution
+from .methods.steering import Edit, Lever
+from .methods.target import Target, default_target
 from .model.prediction import Comparison, Prediction
 from .model.trace import Trace
 from .pictures.examples import Example
 from .pictures.read import Source
 from .records import Record
-from .steering import Edit, Lever
-from .target import Target, default_target
 from .workbench import Names, Workbench
 
 SHOWN = 6

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .attribution import Attribution, Method, attribute, measured_effects
 from .catalog import SetupCard
 from .concept_index import ConceptIndex
 from .concepts import (
@@ -40,18 +39,19 @@ from .concepts import (
     strength_of,
 )
 from .errors import Trouble
-from .evidence import Controls, Missed, Response, controls, missed, responses
-from .finder import Search, find_edit
 from .loading import Setup
+from .methods.attribution import Attribution, Method, attribute, measured_effects
+from .methods.edit_search import Search, find_edit
+from .methods.evidence import Controls, Missed, Response, controls, missed, responses
+from .methods.generalization import Generalization, References, generalize, read_references
+from .methods.side_effects import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
+from .methods.steering import Edit, edited, steer
+from .methods.target import Target
 from .model.clip import text_classifier
 from .model.prediction import Comparison, Prediction, compare, predict
 from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.trace import Trace, finish, trace_crops
 from .pictures.read import Source, read_picture
-from .references import Generalization, References, generalize, read_references
-from .ripple import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
-from .steering import Edit, edited, steer
-from .target import Target
 
 CACHED_CLASSIFIERS = 64
 PUSHED_ON = 8

@@ -11,12 +11,12 @@ from conftest import CLASSES, COMPONENTS, tiny_model, tiny_sae, tiny_tokenizer
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from core.attribution import attribute, measured_effects
 from core.errors import Trouble
+from core.methods.attribution import attribute, measured_effects
+from core.methods.target import Target, target_gradients, target_values
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary, Scope
 from core.model.trace import Trace, trace_crops
-from core.target import Target, target_gradients, target_values
 
 SETUPS: list[tuple[int, str, Scope, str]] = [
     (0, "jumprelu", "all", "none"),
@@ -167,7 +167,7 @@ def test_integrated_adds_up_to_what_all_components_do(case: Case, target: Target
 def test_integral_does_not_depend_on_its_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = (case.clip, case.dictionary, case.trace, case.classifier, Target(1), "integrated", 10)
     at_once = attribute(*arguments)
-    monkeypatch.setattr("core.attribution._BATCH", 3)
+    monkeypatch.setattr("core.methods.attribution._BATCH", 3)
     np.testing.assert_allclose(attribute(*arguments).pair, at_once.pair, atol=1e-6)
 
 
@@ -255,7 +255,7 @@ def test_pairs_do_not_depend_on_their_chunks(  # type: ignore[no-untyped-def]
     clip, dictionary, trace, classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = attribute(clip, dictionary, trace, classifier, Target(0))
-    monkeypatch.setattr("core.attribution._CHUNK", 1)
+    monkeypatch.setattr("core.methods.attribution._CHUNK", 1)
     np.testing.assert_allclose(attribute(clip, dictionary, trace, classifier, Target(0)).pair, at_once.pair, atol=1e-6)
 
 

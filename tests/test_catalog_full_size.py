@@ -46,9 +46,9 @@ from core.checkpoints import files_of, read_checkpoint
 from core.errors import Trouble
 from core.health import Sample, example_samples
 from core.loading import Loading, Setup, load
+from core.methods.steering import Edit
+from core.methods.target import Target
 from core.model.prompts import TEMPLATES
-from core.steering import Edit
-from core.target import Target
 from core.workbench import Workbench
 
 CARDS = read_catalog()
@@ -484,7 +484,7 @@ import core.loading
 from core.catalog import Place, read_catalog
 from core.model.clip import TEMPLATES
 from core.health import example_samples
-from core.target import Target
+from core.methods.target import Target
 from core.workbench import Workbench
 
 name, clip, dictionary = sys.argv[1:]

@@ -18,9 +18,9 @@ from core import visit as session
 from core.concept_index import Identity, Manifest
 from core.concepts import Histogram, Match, Neighbour, Pushes
 from core.faces import CHIPPED, Face
-from core.looking import Looking, looking
+from core.methods.steering import Edit, Lever
+from core.methods.token_maps import Looking, looking
 from core.model.prompts import TEMPLATES
-from core.steering import Edit, Lever
 from core.visit import Subject, Visit
 from core.workbench import Workbench
 

@@ -41,10 +41,10 @@ from core.concepts import (
     strength_of,
 )
 from core.errors import Trouble
+from core.methods.side_effects import read_vocabulary
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import trace_crops
-from core.ripple import read_vocabulary
 from core.workbench import PUSHED_ON, Workbench
 
 SINGLE = ("a photo of a {}",)

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from core import evidence
-from core.attribution import attribute, measured_effects
 from core.bootstrap import rank_correlation
 from core.errors import Trouble
-from core.evidence import (
+from core.methods import evidence
+from core.methods.attribution import attribute, measured_effects
+from core.methods.evidence import (
     CHANCE,
     DIRECTIONS,
     DOSES,
@@ -32,12 +32,12 @@ from core.evidence import (
     random_directions,
     responses,
 )
+from core.methods.steering import MAX_STRENGTH, Edit, Lever, steer
+from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Activations, Dictionary, Scope
 from core.model.prediction import predict
 from core.model.trace import Trace, trace_crops
-from core.steering import MAX_STRENGTH, Edit, Lever, steer
-from core.target import Target
 
 TOKENS = 17
 X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))

@@ -13,8 +13,8 @@ from core.bundled.scoring import SHORTCUTS, Scorer, look_at
 from core.concepts import families
 from core.errors import Trouble
 from core.loading import load_setup
+from core.methods.steering import Edit, steer
 from core.model.clip import logits
-from core.steering import Edit, steer
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -20,10 +20,10 @@ from core.catalog import SetupCard
 from core.errors import Trouble
 from core.far import LONG, LONG_IN_STEPS, Answers, Far, Question, seconds
 from core.loading import Setup
+from core.methods.steering import Edit, Lever
+from core.methods.target import Target
 from core.model.prompts import TEMPLATES
 from core.settings import Settings, make_shelf
-from core.steering import Edit, Lever
-from core.target import Target
 from core.visit import Subject, Visit
 from core.workbench import Workbench
 

@@ -15,16 +15,26 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import normalize
 
-from core.attribution import attribute
 from core.catalog import Place, SetupCard
 from core.errors import Trouble
-from core.finder import ALTERNATIVES, CANDIDATES, CLEAR, MOST, TRIPLED, Candidate, Components, Search, find_edit
 from core.loading import Setup
+from core.methods.attribution import attribute
+from core.methods.edit_search import (
+    ALTERNATIVES,
+    CANDIDATES,
+    CLEAR,
+    MOST,
+    TRIPLED,
+    Candidate,
+    Components,
+    Search,
+    find_edit,
+)
+from core.methods.steering import Edit
+from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
-from core.steering import Edit
-from core.target import Target
 from core.workbench import Workbench
 
 ONE = ("a photo of a {}",)

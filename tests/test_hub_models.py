@@ -26,10 +26,10 @@ from core.catalog import Place, read_catalog
 from core.health import Sample, check
 from core.hub import CLIP_FILES, Download, Fetched, fetch
 from core.loading import Setup, load
+from core.methods.steering import Edit
+from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.prediction import predict
-from core.steering import Edit
-from core.target import Target
 from core.workbench import Workbench
 
 pytestmark = pytest.mark.hub

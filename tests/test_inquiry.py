@@ -10,8 +10,8 @@ from core import visit as session
 from core.errors import Trouble
 from core.inquiry import FOUND, Inquiry
 from core.loading import load_setup
+from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
-from core.steering import Edit
 from core.visit import Visit
 from core.workbench import Workbench
 

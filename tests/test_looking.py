@@ -8,12 +8,12 @@ import pytest
 import torch
 from conftest import COMPONENTS, tiny_sae
 
-from core.attribution import Attribution, attribute
-from core.looking import AT_A_TOKEN, looking
+from core.methods.attribution import Attribution, attribute
+from core.methods.target import Target
+from core.methods.token_maps import AT_A_TOKEN, looking
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
-from core.target import Target
 
 
 @pytest.fixture(scope="module", params=["standard", "abstopk"])

@@ -13,11 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.errors import Trouble
-from core.model.clip import SplitClip, text_classifier
-from core.model.dictionary import Dictionary
-from core.model.prompts import TEMPLATES
-from core.model.trace import Trace
-from core.references import (
+from core.methods.generalization import (
     KINDS,
     SHOWN,
     Counts,
@@ -28,9 +24,13 @@ from core.references import (
     read_references,
     reference_cases,
 )
+from core.methods.steering import Edit, Lever
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
+from core.model.prompts import TEMPLATES
+from core.model.trace import Trace
 from core.scenes.sampling import HELD_OUT, held_out
 from core.scenes.scene import CLASSES, STAMPED_CLASS, WATER_CLASS, Painter
-from core.steering import Edit, Lever
 
 CASES = reference_cases()
 N = len(CASES)

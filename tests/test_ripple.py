@@ -13,13 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.attribution import Attribution, attribute
 from core.catalog import read_catalog
 from core.errors import Trouble
-from core.model.clip import SplitClip, text_classifier
-from core.model.dictionary import Dictionary
-from core.model.trace import Trace
-from core.ripple import (
+from core.methods.attribution import Attribution, attribute
+from core.methods.side_effects import (
     ROUNDING,
     Concept,
     Ripple,
@@ -30,10 +27,13 @@ from core.ripple import (
     ripple,
     ripples,
 )
+from core.methods.steering import Edit, Lever, edited, steer
+from core.methods.target import Target
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
+from core.model.trace import Trace
 from core.scenes.scene import BACKGROUNDS
 from core.scenes.scene import CLASSES as SCENE_CLASSES
-from core.steering import Edit, Lever, edited, steer
-from core.target import Target
 
 VOCABULARY = read_vocabulary()
 NAMES = [concept.name for concept in VOCABULARY]

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.errors import Trouble
+from core.methods.steering import MAX_STRENGTH, Edit, Lever, Operation, edited, shift, steer
 from core.model.dictionary import Dictionary, Scope
-from core.steering import MAX_STRENGTH, Edit, Lever, Operation, edited, shift, steer
 
 TOKENS = 9
 X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from core.errors import Trouble
+from core.methods.target import Target, default_target
 from core.model.prediction import Prediction
-from core.target import Target, default_target
 
 
 def prediction(*logits: float) -> Prediction:

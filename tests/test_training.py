@@ -6,16 +6,16 @@ from functools import partial
 import pytest
 import torch
 
-from core.attribution import attribute
 from core.bundled import training
 from core.bundled.training import contrast, pace, reading_loss
 from core.dictionary_training import DictionaryRecipe
+from core.methods.attribution import attribute
+from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.trace import trace_crops
 from core.scenes.scene import CLASSES
-from core.target import Target
 
 
 def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):

@@ -22,10 +22,10 @@ from core.faces import Face, sheet
 from core.figures import heat_uri, picture_uri
 from core.health import Fit, Health
 from core.loading import Loading, Setup
+from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
-from core.steering import Edit, Lever
 from core.visit import Subject, Visit
 from core.workbench import Workbench
 

@@ -12,16 +12,16 @@ import torch
 from conftest import CLASSES
 from PIL import Image
 
-from core.attribution import attribute, measured_effects
 from core.catalog import Place, SetupCard
 from core.errors import Trouble
 from core.loading import Setup
+from core.methods.attribution import attribute, measured_effects
+from core.methods.steering import Edit, Lever, edited
+from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prediction import compare, predict
 from core.model.trace import Trace
-from core.steering import Edit, Lever, edited
-from core.target import Target
 from core.workbench import Workbench
 
 ONE = ("a photo of a {}",)

@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image
 
 from ..loading import load_setup
+from ..methods.steering import Edit
+from ..methods.target import Target
 from ..model.prompts import TEMPLATES
 from ..pictures.examples import FOLDER, Example
 from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from ..scenes.scene import Painter, Scene
-from ..steering import Edit
-from ..target import Target
 from ..workbench import Workbench
 
 SIDE = 336

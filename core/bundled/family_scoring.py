@@ -24,7 +24,7 @@ from ..concepts import Family, families
 from ..errors import Trouble
 from ..files import ASSETS
 from ..loading import Setup, load_setup
-from ..steering import Edit, shift
+from ..methods.steering import Edit, shift
 from .scoring import SHORTCUTS, Kind, Scorer, look_at, share
 
 REPORT = ASSETS / "bundled" / "families.json"

@@ -21,19 +21,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..attribution import Attribution, attribute, measured_effects
 from ..bootstrap import rank_correlation
-from ..evidence import matched_controls
 from ..files import ASSETS
 from ..loading import load_setup
+from ..methods.attribution import Attribution, attribute, measured_effects
+from ..methods.evidence import matched_controls
+from ..methods.steering import Edit, steer
+from ..methods.target import Target
 from ..model.clip import SplitClip, text_classifier
 from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
 from ..model.trace import Trace, trace_crops
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
-from ..steering import Edit, steer
-from ..target import Target
 
 REPORT = ASSETS / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)

@@ -30,16 +30,16 @@ from PIL import Image
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from core.attribution import attribute, measured_effects
-from core.evidence import controls, responses
 from core.indexing import read_batch
+from core.methods.attribution import attribute, measured_effects
+from core.methods.evidence import controls, responses
+from core.methods.steering import Edit, steer
+from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.trace import trace_crops
 from core.reference_store import Store
-from core.steering import Edit, steer
 from core.tally import IndexRecipe, Tally
-from core.target import Target
 
 CLASSES = 20
 SHOWN = 20

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import Trouble
+from ..model.clip import SplitClip, logits
+from ..model.dictionary import Dictionary
+from ..model.trace import Trace
 from .attribution import attribute
-from .errors import Trouble
-from .model.clip import SplitClip, logits
-from .model.dictionary import Dictionary
-from .model.trace import Trace
-from .ripple import concept_change
+from .side_effects import concept_change
 from .steering import Edit, steer
 from .target import Target
 

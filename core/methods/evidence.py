@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import Trouble
-from .model.clip import SplitClip, logits
-from .model.dictionary import Activations, Dictionary
-from .model.prediction import Prediction, predict
-from .model.trace import Trace, finish
-from .records import Record
+from ..errors import Trouble
+from ..model.clip import SplitClip, logits
+from ..model.dictionary import Activations, Dictionary
+from ..model.prediction import Prediction, predict
+from ..model.trace import Trace, finish
+from ..records import Record
 from .steering import MAX_STRENGTH, Edit, Lever, edited, steer
 from .target import Target
 

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files import ASSETS
+from ..model.clip import SplitClip
+from ..model.dictionary import Dictionary
+from ..model.prompts import unknown_words
+from ..model.trace import Trace, finish
+from ..records import Record
 from .attribution import Attribution
-from .files import ASSETS
-from .model.clip import SplitClip
-from .model.dictionary import Dictionary
-from .model.prompts import unknown_words
-from .model.trace import Trace, finish
-from .records import Record
 from .steering import Edit, steer
 from .target import Target
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import Trouble
-from .model.clip import SplitClip, logits
-from .model.prediction import Prediction
+from ..errors import Trouble
+from ..model.clip import SplitClip, logits
+from ..model.prediction import Prediction
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..model.trace import Trace
+from ..records import Record
 from .attribution import Attribution
-from .model.trace import Trace
-from .records import Record
 
 AT_A_TOKEN = 8
 """Components listed for a token."""

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import Trouble
-from .model.dictionary import Activations, Dictionary
+from ..errors import Trouble
+from ..model.dictionary import Activations, Dictionary
 
 Operation = Literal["suppress", "scale", "set"]
 """What a lever does to an activation f: 0, strength * f, or strength."""

@@ -16,13 +16,13 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from .model.clip import SplitClip, logits, text_classifier
-from .model.dictionary import Dictionary
-from .model.prompts import TEMPLATES
-from .model.trace import Trace, trace_crops
-from .records import Record
-from .scenes.sampling import HELD_OUT
-from .scenes.scene import CLASSES, Painter, Scene
+from ..model.clip import SplitClip, logits, text_classifier
+from ..model.dictionary import Dictionary
+from ..model.prompts import TEMPLATES
+from ..model.trace import Trace, trace_crops
+from ..records import Record
+from ..scenes.sampling import HELD_OUT
+from ..scenes.scene import CLASSES, Painter, Scene
 from .steering import Edit, steer
 
 KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stamped": 45, "flooded": 45})

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .model.clip import SplitClip, logits
-from .model.dictionary import Activations, Dictionary
-from .model.trace import Trace
-from .records import Record
+from ..model.clip import SplitClip, logits
+from ..model.dictionary import Activations, Dictionary
+from ..model.trace import Trace
+from ..records import Record
 from .steering import Edit, steer
 from .target import Target, target_gradients, target_values
 
