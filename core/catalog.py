@@ -19,7 +19,7 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     [verified = true]                           # whether somebody has loaded it from where it is published
     [words = "bundled/words.txt"]               # all words it was trained with, one a line
     [report = "bundled/report.json"]            # how it scored on scenes with planted shortcuts
-    [index = { folder = "bundled/index" }]      # its concept index (see core/concept_index.py), placed like the CLIP
+    [index = { folder = "bundled/index" }]      # its concept index (see core/concepts/index.py), placed like the CLIP
 """
 
 import re

@@ -12,8 +12,8 @@ from itertools import chain
 
 import numpy as np
 
-from .concept_index import Manifest
-from .concepts import Histogram, Match, Neighbour, Pushes, Shot
+from .concepts.index import Manifest
+from .concepts.questions import Histogram, Match, Neighbour, Pushes, Shot
 from .faces import CHIPPED, Face, alignment_words, chip, face_words, guess, sheet, strip
 from .figures import picture_uri
 from .markup import count, decimal, escaped, flag, sign, signed

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .concepts import Concept, Family, Guess, Shot
+from .concepts.questions import Concept, Family, Guess, Shot
 from .figures import mask_uri, webp_uri
 from .markup import count, escaped, percent, signed
 

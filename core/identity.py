@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .catalog import Place, SetupCard
-from .concept_index import Identity
+from .concepts.index import Identity
 from .files import as_text
 from .model.clip import SplitClip
 from .model.dictionary import Dictionary

@@ -33,7 +33,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .catalog import find
-from .concept_index import (
+from .concepts.index import (
     FORMAT,
     LABELS,
     MANIFEST,

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from . import concept_views as pages
-from .concept_index import ConceptIndex
-from .concepts import Match, Pushes
+from .concepts.index import ConceptIndex
+from .concepts.questions import Match, Pushes
 from .faces import STRIP, Face
 from .methods.token_maps import looking
 from .pictures.read import Source

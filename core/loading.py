@@ -25,10 +25,10 @@ from typing import Generic, Protocol, TypeVar, cast
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from . import concept_index
 from .catalog import CATALOG, SetupCard, find, read_catalog
 from .checkpoints import Reading, files_of, read_checkpoint
-from .concept_index import ConceptIndex
+from .concepts import index as concept_index
+from .concepts.index import ConceptIndex
 from .errors import Trouble
 from .health import Health, check_each, example_samples, refusal
 from .hub import CLIP_FILES, Download, fetch, size_in_words

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .catalog import Place, SetupCard
-from .concepts import Concept, Family, Neighbour, Pushes, Shot
+from .concepts.questions import Concept, Family, Neighbour, Pushes, Shot
 from .errors import Trouble
 from .loading import Setup
 from .methods.attribution import Attribution

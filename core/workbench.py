@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from .catalog import SetupCard
-from .concept_index import ConceptIndex
-from .concepts import (
+from .concepts.index import ConceptIndex
+from .concepts.questions import (
     WORDINGS,
     By,
     Concept,

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from core.concepts.questions.index import ConceptIndex, Identity, Manifest, References, Thumbnails
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
@@ -40,7 +41,6 @@ from core.bundled.concept_quality import (
     thirds,
     wilson,
 )
-from core.concept_index import ConceptIndex, Identity, Manifest, References, Thumbnails
 from core.errors import Trouble
 from core.loading import load_setup
 from core.model.trace import trace_crops

@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from core.concepts.questions.index import Identity, Manifest
+from core.concepts.questions.questions import Histogram, Match, Neighbour, Pushes
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -15,8 +17,6 @@ from test_views import EVIL, Tags
 
 from core import concept_views as pages
 from core import visit as session
-from core.concept_index import Identity, Manifest
-from core.concepts import Histogram, Match, Neighbour, Pushes
 from core.faces import CHIPPED, Face
 from core.methods.steering import Edit, Lever
 from core.methods.token_maps import Looking, looking

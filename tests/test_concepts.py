@@ -11,17 +11,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, COMPONENTS, tiny_sae
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from scipy import sparse
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
-from tiny_index import EDGES, PICTURES, VOCABULARY, tiny_index
-
-from core import concepts
-from core.concept_index import ConceptIndex
-from core.concepts import (
+from core.concepts.questions.index import ConceptIndex
+from core.concepts.questions.questions import (
     ALIKE,
     FEWEST,
     WORDINGS,
@@ -40,6 +31,15 @@ from core.concepts import (
     spread,
     strength_of,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import sparse
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+from tiny_index import EDGES, PICTURES, VOCABULARY, tiny_index
+
+from core.concepts.questions import questions as concepts
 from core.errors import Trouble
 from core.methods.side_effects import read_vocabulary
 from core.model.clip import SplitClip, text_classifier

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from core.concepts.questions.questions import Concept, Family, Guess, Shot
 from PIL import Image
 
-from core.concepts import Concept, Family, Guess, Shot
 from core.faces import Face, chip, face_words, guess, sheet, strip
 from core.figures import mask_uri
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from accelerate import PartialState
 from conftest import COMPONENTS, WIDTH, tiny_sae
+from core.concepts.questions.index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
 from core.pictures.read.collection import Collection
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,6 @@ from sae_lens import SAE
 
 from core import indexing
 from core.catalog import Place, SetupCard
-from core.concept_index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
 from core.errors import Trouble
 from core.identity import identity
 from core.indexing import WORK, alignment, build, clarity, main

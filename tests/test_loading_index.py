@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import WIDTH, exact_sae, tiny_model
+from core.concepts.questions.index import ConceptIndex
 from core.pictures.read.collection import open_collection
 from fake_hub import serve
 from PIL import Image
 
 from core.catalog import Place, SetupCard
-from core.concept_index import ConceptIndex
 from core.errors import Trouble
 from core.indexing import build
 from core.loading import load

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import tiny_model, tiny_sae, tiny_tokenizer
+from core.concepts.questions.questions import Family, Guess
 from core.pictures.read.examples import Example
 from PIL import Image
 from test_faces import classes, concept, shot
@@ -16,7 +17,6 @@ from transformers import CLIPImageProcessorPil
 from core import plain, views
 from core import visit as session
 from core.catalog import Place, Published, SetupCard
-from core.concepts import Family, Guess
 from core.errors import Trouble
 from core.faces import Face, sheet
 from core.figures import heat_uri, picture_uri

@@ -3,9 +3,8 @@
 import io
 
 import numpy as np
+from core.concepts.questions.index import FORMAT, ConceptIndex, Identity, Manifest, References, Thumbnails
 from PIL import Image
-
-from core.concept_index import FORMAT, ConceptIndex, Identity, Manifest, References, Thumbnails
 
 VOCABULARY = ("dog", "cat", "owl", "red fish")
 PICTURES = 200

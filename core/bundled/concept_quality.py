@@ -33,7 +33,7 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 
 from ..bootstrap import rank_correlation
-from ..concept_index import ConceptIndex
+from ..concepts.index import ConceptIndex
 from ..errors import Trouble
 from ..files import ASSETS
 from ..loading import Setup, load_setup

@@ -27,9 +27,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .errors import Trouble
-from .model.clip import SplitClip
-from .records import Record
+from ..errors import Trouble
+from ..model.clip import SplitClip
+from ..records import Record
 
 FORMAT = 1
 """The version of the folder's layout."""

@@ -22,15 +22,15 @@ from PIL import Image
 from scipy import sparse
 from torch import Tensor
 
-from .concept_index import ConceptIndex
-from .errors import Trouble
-from .hashing import hashed
-from .methods.steering import Edit, steer
-from .model.clip import SplitClip
-from .model.dictionary import Dictionary
-from .model.trace import trace_crops
-from .pictures.read import read_picture
-from .records import Record
+from ..errors import Trouble
+from ..hashing import hashed
+from ..methods.steering import Edit, steer
+from ..model.clip import SplitClip
+from ..model.dictionary import Dictionary
+from ..model.trace import trace_crops
+from ..pictures.read import read_picture
+from ..records import Record
+from .index import ConceptIndex
 
 Kind = Literal["top", "mean", "mid"]
 """Which reference pictures: by largest activation, by mean activation, or from around the median."""
