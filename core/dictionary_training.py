@@ -9,7 +9,7 @@
    stay whole concepts, such as a word that is read, which a plain SAE of the same size splits into several components
    that fire together; one lever then moves what took several.
 3. The threshold is calibrated, and a folder of ``sae_lens`` written. The command then checks it as any setup is checked
-   (`core.health`) and writes a catalog of one setup beside it: ``python app.py --catalog OUT/catalog.toml``.
+   (`core.setups.health`) and writes a catalog of one setup beside it: ``python app.py --catalog OUT/catalog.toml``.
 
 The class token decides the prediction but is one token among many, so batches draw it more often than its share.
 
@@ -51,14 +51,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .catalog import Place, SetupCard, read_catalog
 from .errors import Trouble
-from .health import check, doubts, example_samples, refusal
-from .hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
 from .model.clip import SplitClip
 from .model.dictionary import Dictionary, Scope
-from .own_setup import place_named
 from .pictures.collection import Collection, add_collection_options, batches, chosen_collection, share
+from .setups.catalog import Place, SetupCard, read_catalog
+from .setups.health import check, doubts, example_samples, refusal
+from .setups.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
+from .setups.options import place_named
 
 _READ = 128
 """Pictures that run through the CLIP at a time."""
@@ -551,7 +551,7 @@ def _undamaged(checkpoint: Path) -> Iterator[None]:
 
 
 def write_catalog(folder: Path, clip: Place, layer: int, scope: Scope, recipe: DictionaryRecipe, on: str) -> Path:
-    """Write ``catalog.toml`` beside the dictionary in ``folder``: a setup that `core.loading` loads."""
+    """Write ``catalog.toml`` beside the dictionary in ``folder``: a setup that `core.setups.loading` loads."""
     made_of = clip.repo or (clip.folder or Path()).resolve().name
     place = {"folder": str(clip.folder.resolve())} if clip.folder else {"repo": clip.repo, "revision": clip.revision}
     note = (

@@ -31,7 +31,6 @@ from .bundled.scoring import SHORTCUTS, Scorer, look_at
 from .errors import Trouble
 from .faithfulness_report import figure, tables
 from .files import ASSETS
-from .loading import Setup, load_setup
 from .methods.attribution import Attribution, Method, attribute, measured_effects
 from .methods.steering import Edit, steer
 from .methods.target import Target, default_target, target_values
@@ -43,6 +42,7 @@ from .model.trace import Trace, trace_crops
 from .pictures.read import read_picture
 from .scenes.sampling import PLACES
 from .scenes.scene import CLASSES
+from .setups.loading import Setup, load_setup
 from .steerability import steerability
 
 Plain = dict[str, Any]

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .catalog import SetupCard
 from .errors import Trouble
-from .loading import Setup, load
 from .methods.evidence import DOSES
 from .methods.generalization import Generalization
 from .methods.steering import Edit
 from .model.trace import Trace
+from .setups.catalog import SetupCard
+from .setups.loading import Setup, load
 from .workbench import Step, Workbench
 
 LONG = frozenset({"trace", "measure", "missed", "pushes"})

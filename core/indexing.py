@@ -32,7 +32,6 @@ from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
-from .catalog import find
 from .concepts.index import (
     FORMAT,
     LABELS,
@@ -46,17 +45,18 @@ from .concepts.index import (
     written,
 )
 from .errors import Trouble
-from .identity import identity
-from .loading import Setup
-from .loading import load as load_setup
 from .methods.side_effects import VOCABULARY, probe_words, read_vocabulary
 from .model.clip import SplitClip, text_classifier
 from .model.devices import best_device
 from .model.dictionary import Dictionary
 from .model.prompts import TEMPLATES
-from .own_setup import add_setup_options, known_setups, own_setup
 from .pictures.collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
 from .reference_store import Store, Stored
+from .setups.catalog import find
+from .setups.identity import identity
+from .setups.loading import Setup
+from .setups.loading import load as load_setup
+from .setups.options import add_setup_options, known_setups, own_setup
 from .tally import EDGES, Best, Entries, IndexRecipe, Sampled, Tally, firing, values_of
 
 WORK = ".work"

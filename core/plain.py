@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from .catalog import Place, SetupCard
 from .concepts.questions import Concept, Family, Neighbour, Pushes, Shot
 from .errors import Trouble
-from .loading import Setup
 from .methods.attribution import Attribution
 from .methods.steering import Edit
 from .model.prediction import Comparison, Prediction
+from .setups.catalog import Place, SetupCard
+from .setups.loading import Setup
 from .visit import lever
 
 Plain = dict[str, Any]

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 
 from .bootstrap import rank_correlation
-from .health import Sample, example_samples
-from .loading import load_setup
 from .methods.attribution import attribute
 from .methods.target import default_target
 from .model.clip import SplitClip, text_classifier
@@ -25,6 +23,8 @@ from .model.dictionary import Dictionary
 from .model.prediction import predict
 from .model.prompts import TEMPLATES
 from .model.trace import Trace, trace_crops
+from .setups.health import Sample, example_samples
+from .setups.loading import load_setup
 
 
 @dataclass(frozen=True)

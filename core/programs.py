@@ -3,11 +3,11 @@
 from typing import Any
 
 from . import plain
-from .catalog import find
 from .errors import Trouble
-from .loading import Shelf
 from .model.prompts import TEMPLATES, parse_classes
 from .plain import Plain
+from .setups.catalog import find
+from .setups.loading import Shelf
 from .visit import named_target
 from .workbench import Workbench
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from .catalog import SetupCard, find
 from .errors import Trouble
 from .far import Answer, Answers, Far, Question, seconds
-from .loading import Setup, Shelf, load
 from .model.devices import best_device, prefix_precision
-from .own_setup import add_setup_options, known_setups, own_setup, place_named
+from .setups.catalog import SetupCard, find
+from .setups.loading import Setup, Shelf, load
+from .setups.options import add_setup_options, known_setups, own_setup, place_named
 from .workbench import Workbench
 
 GIGABYTE = 1_000_000_000

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .catalog import Place, SetupCard
 from .faces import NO_FACES, ONLY_CLS, STRIP, Face, face_words, guess, strip
 from .figures import heat_uri, picture_uri
-from .health import doubts
-from .loading import Loading, Setup
 from .markup import count, decimal, escaped, flag, percent, sign, signed
 from .methods.steering import MAX_STRENGTH, Edit, Lever
 from .model.prediction import Comparison
 from .pictures.examples import Example
+from .setups.catalog import Place, SetupCard
+from .setups.health import doubts
+from .setups.loading import Loading, Setup
 from .visit import Part, Visit
 
 PANEL_CLASSES = 6

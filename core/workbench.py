@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .catalog import SetupCard
 from .concepts.index import ConceptIndex
 from .concepts.questions import (
     WORDINGS,
@@ -39,7 +38,6 @@ from .concepts.questions import (
     strength_of,
 )
 from .errors import Trouble
-from .loading import Setup
 from .methods.attribution import Attribution, Method, attribute, measured_effects
 from .methods.edit_search import Search, find_edit
 from .methods.evidence import Controls, Missed, Response, controls, missed, responses
@@ -52,6 +50,8 @@ from .model.prediction import Comparison, Prediction, compare, predict
 from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.trace import Trace, finish, trace_crops
 from .pictures.read import Source, read_picture
+from .setups.catalog import SetupCard
+from .setups.loading import Setup
 
 CACHED_CLASSIFIERS = 64
 PUSHED_ON = 8

@@ -28,12 +28,12 @@ from sae_lens import (
 from sae_lens.saes import AbsTopKSAE, AbsTopKSAEConfig
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from core.catalog import Place, SetupCard, read_catalog
-from core.loading import Setup
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
 from core.settings import Settings
+from core.setups.catalog import Place, SetupCard, read_catalog
+from core.setups.loading import Setup
 from core.workbench import Workbench
 
 if TYPE_CHECKING:  # most tests do without a browser

@@ -15,11 +15,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from core.catalog import SetupCard
-from core.loading import load, load_setup
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
 from core.report import ceiling_words, read_report, repair_words
+from core.setups.catalog import SetupCard
+from core.setups.loading import load, load_setup
 from core.workbench import Workbench
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"

@@ -12,9 +12,9 @@ import pytest
 from browser import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, press_strongest, step, tab
 from playwright.sync_api import Browser, expect
 
-from core.catalog import SetupCard, read_catalog
-from core.loading import Loading, Setup, load
 from core.settings import Settings
+from core.setups.catalog import SetupCard, read_catalog
+from core.setups.loading import Loading, Setup, load
 
 
 @pytest.mark.parametrize("width", SIZES)

@@ -16,9 +16,9 @@ from core.bundled.training import CELLS, SIDE, as_pixels, build_model, build_tok
 from core.faithfulness import Sizes as Sizes_of_curves
 from core.faithfulness import report_bundled
 from core.faithfulness_report import figure, tables
-from core.loading import load_setup
 from core.scenes.sampling import caption_words, held_out
 from core.scenes.scene import CLASSES
+from core.setups.loading import load_setup
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.catalog import CATALOG, Layout, Place, Published, SetupCard, find, read_catalog
-from core.checkpoints import files_of
 from core.errors import Trouble
+from core.setups.catalog import CATALOG, Layout, Place, Published, SetupCard, find, read_catalog
+from core.setups.checkpoints import files_of
 
 TABLES = """
 [[setup]]

@@ -7,7 +7,7 @@ Nothing is downloaded. What is published is made here, with other numbers in it:
 2. For each dictionary a file in its layout and of its size, which does reconstruct the residual of that CLIP: of its
    components, r pairs are the leading principal directions of the example pictures, v and -v, and all others, who would
    spoil it, never fire. What it should come to follows from the project's own formula (see `test_checkpoints`).
-3. `core.loading.load` gets both from a Hub on this machine, chooses among formulas and checks the health; then the Hub
+3. `core.setups.loading.load` gets both from a Hub on this machine, chooses among formulas and checks the health; then the Hub
    ends, and it loads them again.
 """
 
@@ -41,14 +41,14 @@ from test_tokenizer import END, PUBLISHED, START, laion_settings, published_merg
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from core.catalog import Layout, Place, SetupCard, read_catalog
-from core.checkpoints import files_of, read_checkpoint
 from core.errors import Trouble
-from core.health import Sample, example_samples
-from core.loading import Loading, Setup, load
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
+from core.setups.catalog import Layout, Place, SetupCard, read_catalog
+from core.setups.checkpoints import files_of, read_checkpoint
+from core.setups.health import Sample, example_samples
+from core.setups.loading import Loading, Setup, load
 from core.workbench import Workbench
 
 CARDS = read_catalog()
@@ -391,7 +391,7 @@ def root() -> Iterator[Path]:
 @pytest.fixture
 def few(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The health check sees the pictures of this CLIP, which are fewer than a visitor's for the sake of time."""
-    monkeypatch.setattr("core.loading.example_samples", lambda: clip.samples)
+    monkeypatch.setattr("core.setups.loading.example_samples", lambda: clip.samples)
 
 
 @pytest.mark.full_size
@@ -480,10 +480,10 @@ from pathlib import Path
 def of_status(name):
     return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
 
-import core.loading
-from core.catalog import Place, read_catalog
+import core.setups.loading
+from core.setups.catalog import Place, read_catalog
 from core.model.clip import TEMPLATES
-from core.health import example_samples
+from core.setups.health import example_samples
 from core.methods.target import Target
 from core.workbench import Workbench
 
@@ -491,11 +491,11 @@ name, clip, dictionary = sys.argv[1:]
 card = read_catalog()[name]
 card = replace(card, clip=Place(Path(clip)), dictionary=Place(Path(dictionary), file=card.dictionary.file))
 samples = example_samples()
-core.loading.example_samples = lambda: samples[:2]
+core.setups.loading.example_samples = lambda: samples[:2]
 classes, templates = samples[0].classes, TEMPLATES["single"]
 
 libraries = of_status("VmRSS")
-bench = Workbench(core.loading.load(card))
+bench = Workbench(core.setups.loading.load(card))
 gc.collect()
 loading, loaded = of_status("VmHWM"), of_status("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")

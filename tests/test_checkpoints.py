@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.catalog import Layout
-from core.checkpoints import Reading, files_of, read_checkpoint
 from core.errors import Trouble
 from core.model.dictionary import Dictionary
+from core.setups.catalog import Layout
+from core.setups.checkpoints import Reading, files_of, read_checkpoint
 
 K = 5
 

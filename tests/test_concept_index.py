@@ -29,11 +29,11 @@ from hypothesis import strategies as st
 from sae_lens import JumpReLUSAE, TopKSAE, TopKSAEConfig
 from safetensors.numpy import load_file, save_file
 
-from core.catalog import Place, SetupCard
 from core.errors import Trouble
-from core.identity import fingerprint, identity
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.setups.catalog import Place, SetupCard
+from core.setups.identity import fingerprint, identity
 
 IDENTITY = Identity("owner/clip", "a" * 40, "owner/sae/1.pt", None, 3, "all", 5, 8, "0" * 64)
 
@@ -371,7 +371,7 @@ def test_a_fingerprint_changes_with_any_weight(clip_folder: Path) -> None:
 
 
 def test_a_fingerprint_of_large_tensors_looks_at_all_their_columns() -> None:
-    from core.identity import _sampled
+    from core.setups.identity import _sampled
 
     large = torch.arange(1024 * 512, dtype=torch.float32).view(1024, 512)
     found = _sampled(large)

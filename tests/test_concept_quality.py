@@ -42,12 +42,12 @@ from core.bundled.concept_quality import (
     wilson,
 )
 from core.errors import Trouble
-from core.loading import load_setup
 from core.model.trace import trace_crops
 from core.scenes.factors import EVERYWHERE, FACTORS, KINDS, WRITING_WORDS, factors, hue, names, table, where
 from core.scenes.sampling import PAPERS, SIDE, caption_words, foreground, index_scenes, letters
 from core.scenes.scene import BACKGROUNDS, Bar, Label, Painter, Scene, Stamp, Thing
 from core.scenes.sprites import DISTRACTORS
+from core.setups.loading import load_setup
 
 ROOT = Path(__file__).parents[1]
 ONE = {factor: place for place, factor in enumerate(FACTORS)}

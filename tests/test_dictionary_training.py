@@ -23,12 +23,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from core import dictionary_training as module
-from core.catalog import read_catalog
 from core.dictionary_training import DictionaryRecipe, Ring, Trained, calibrate_threshold, main, train_dictionary
 from core.errors import Trouble
-from core.loading import load
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.setups.catalog import read_catalog
+from core.setups.loading import load
 
 WIDTH, ATOMS, PICTURES = 16, 24, 200
 
@@ -313,7 +313,7 @@ def train_in_a_process(folder: Path, stuck: int, environment: dict[str, str], re
 def processes() -> Any:
     """Processes that start quickly: what they need is imported once, by one that they are forked from."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["core.dictionary_training", "core.loading"])
+    context.set_forkserver_preload(["core.dictionary_training", "core.setups.loading"])
     return context
 
 

@@ -4,10 +4,10 @@ import pytest
 from core.pictures.read.examples import FOLDER, read_examples
 
 from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
-from core.loading import load_setup
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
+from core.setups.loading import load_setup
 from core.workbench import Workbench
 
 EXAMPLES = {example.name: example for example in read_examples()}

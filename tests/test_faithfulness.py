@@ -17,7 +17,6 @@ from scipy.stats import spearmanr
 from transformers import CLIPImageProcessorPil
 
 from core import bootstrap, faithfulness
-from core.catalog import Place, SetupCard
 from core.errors import Trouble
 from core.faithfulness import (
     COUNTS,
@@ -37,13 +36,14 @@ from core.faithfulness import (
     report_pictures,
 )
 from core.faithfulness_report import NAMES, STYLES, figure, tables
-from core.loading import Setup
 from core.methods.attribution import measured_effects
 from core.methods.steering import Edit, Lever, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
+from core.setups.catalog import Place, SetupCard
+from core.setups.loading import Setup
 from core.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
 
 SETUPS = [(1, "topk", "all"), (2, "gated", "patches"), (3, "jumprelu", "all"), (0, "standard", "cls")]

@@ -12,9 +12,9 @@ from core.concepts.questions.questions import families
 from core.bundled.family_scoring import REPORT, best_family, random_edits, says_without, score, table
 from core.bundled.scoring import SHORTCUTS, Scorer, look_at
 from core.errors import Trouble
-from core.loading import load_setup
 from core.methods.steering import Edit, steer
 from core.model.clip import logits
+from core.setups.loading import load_setup
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import normalize
 
-from core.catalog import Place, SetupCard
 from core.errors import Trouble
-from core.loading import Setup
 from core.methods.attribution import attribute
 from core.methods.edit_search import (
     ALTERNATIVES,
@@ -35,6 +33,8 @@ from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
+from core.setups.catalog import Place, SetupCard
+from core.setups.loading import Setup
 from core.workbench import Workbench
 
 ONE = ("a photo of a {}",)

@@ -12,10 +12,10 @@ from core.pictures.read.examples import FOLDER as EXAMPLES
 from PIL import Image
 from sae_lens import SAE
 
-from core.catalog import CATALOG, Place, Published, SetupCard, read_catalog
-from core.health import Fit, Health, Sample, check, check_each, doubts, example_samples, refusal
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary, Scope
+from core.setups.catalog import CATALOG, Place, Published, SetupCard, read_catalog
+from core.setups.health import Fit, Health, Sample, check, check_each, doubts, example_samples, refusal
 
 CARD = SetupCard("tiny", "Tiny", Place(EXAMPLES), Place(EXAMPLES), 1, "all", "MIT", "")
 ASKED = (("dog", "cat", "owl"), ("bus", "dog"), ("dog", "cat", "owl"), ("cat", "red fish", "bus", "owl"))
@@ -146,7 +146,7 @@ def test_the_layers_beside_are_looked_at(
     beside: list[int],
     tokens: int,
 ) -> None:
-    monkeypatch.setattr("core.health._BESIDE_TOKENS", tokens)  # 17: of the four pictures, the first
+    monkeypatch.setattr("core.setups.health._BESIDE_TOKENS", tokens)  # 17: of the four pictures, the first
     fits = check(at_layer(clip, layer), dictionary, samples).fits
     assert [fit.layer for fit in fits] == beside
     for fit in fits:

@@ -16,10 +16,10 @@ from huggingface_hub.utils import _http
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import hub as core_hub
-from core.catalog import Place
 from core.errors import Trouble
-from core.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
+from core.setups import hub as core_hub
+from core.setups.catalog import Place
+from core.setups.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
 
 NAME = "owner/clip"
 PLACE = Place(repo=NAME)

@@ -22,14 +22,14 @@ from huggingface_hub import HfApi, close_session, constants
 from PIL import Image
 from test_tokenizer import END, PUBLISHED, START
 
-from core.catalog import Place, read_catalog
-from core.health import Sample, check
-from core.hub import CLIP_FILES, Download, Fetched, fetch
-from core.loading import Setup, load
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.prediction import predict
+from core.setups.catalog import Place, read_catalog
+from core.setups.health import Sample, check
+from core.setups.hub import CLIP_FILES, Download, Fetched, fetch
+from core.setups.loading import Setup, load
 from core.workbench import Workbench
 
 pytestmark = pytest.mark.hub

@@ -25,15 +25,15 @@ from PIL import Image
 from sae_lens import SAE
 
 from core import indexing
-from core.catalog import Place, SetupCard
 from core.errors import Trouble
-from core.identity import identity
 from core.indexing import WORK, alignment, build, clarity, main
-from core.loading import Setup
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.reference_store import Store
+from core.setups.catalog import Place, SetupCard
+from core.setups.identity import identity
+from core.setups.loading import Setup
 from core.tally import EDGES, Best, IndexRecipe, Tally, firing
 
 WORDS = ("dog", "red fish", "owl", "a bus")

@@ -9,9 +9,9 @@ from core import inquiry as inquiries
 from core import visit as session
 from core.errors import Trouble
 from core.inquiry import FOUND, Inquiry
-from core.loading import load_setup
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
+from core.setups.loading import load_setup
 from core.visit import Visit
 from core.workbench import Workbench
 

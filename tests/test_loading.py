@@ -27,13 +27,13 @@ from hypothesis import strategies as st
 from sae_lens import StandardSAE, StandardSAEConfig
 from safetensors.torch import load_file, save_file
 
-from core.catalog import Place, SetupCard, read_catalog
-from core.checkpoints import Reading
 from core.errors import Trouble
-from core.health import check, example_samples
-from core.loading import Loading, Setup, Shelf, load, load_setup
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.setups.catalog import Place, SetupCard, read_catalog
+from core.setups.checkpoints import Reading
+from core.setups.health import check, example_samples
+from core.setups.loading import Loading, Setup, Shelf, load, load_setup
 
 PATIENCE = 60
 """Seconds after which a test that hangs fails."""
@@ -175,7 +175,7 @@ def test_what_a_file_says_of_itself_is_compared_with_the_card(
     said: str | None,
 ) -> None:
     reading = Reading("by hand", fitting_sae(axes), MappingProxyType(claims))
-    monkeypatch.setattr("core.loading.read_checkpoint", lambda layout, root, file: (reading,))
+    monkeypatch.setattr("core.setups.loading.read_checkpoint", lambda layout, root, file: (reading,))
     card = card_of(clip_folder, sae_lens_folder)
     if said is None:
         assert load(card).formula == "by hand"
@@ -244,7 +244,7 @@ def test_a_folder_that_is_not_there_is_trouble(clip_folder: Path, sae_lens_folde
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("where", ["core.loading.SplitClip.from_folder", "core.loading.check_each"])
+@pytest.mark.parametrize("where", ["core.setups.loading.SplitClip.from_folder", "core.setups.loading.check_each"])
 def test_too_little_memory_is_a_sentence_with_the_size(
     clip_folder: Path, sae_lens_folder: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
 ) -> None:
@@ -259,7 +259,7 @@ def test_too_little_memory_is_a_sentence_with_the_size(
 def test_a_mistake_of_our_own_is_not_taken_for_a_damaged_file(
     clip_folder: Path, sae_lens_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.loading.check_each", lambda *arguments: {}["mistake"])
+    monkeypatch.setattr("core.setups.loading.check_each", lambda *arguments: {}["mistake"])
     with pytest.raises(KeyError, match="mistake"):
         load(card_of(clip_folder, sae_lens_folder))
 
@@ -334,8 +334,8 @@ socket.socket.connect = socket.socket.connect_ex = only_here
 socket.getaddrinfo = resolve
 
 from core.model.clip import TEMPLATES
-from core.health import example_samples
-from core.loading import load_setup
+from core.setups.health import example_samples
+from core.setups.loading import load_setup
 from core.workbench import Workbench
 
 bench = Workbench(load_setup("bundled"))
@@ -609,7 +609,7 @@ def test_what_was_not_used_for_longest_leaves_and_what_is_pinned_stays() -> None
     assert shelf.loaded() == ("pin", "wide", "b")
 
 
-@patch("core.loading.gc.collect", lambda: 0)  # it takes longer than all the rest
+@patch("core.setups.loading.gc.collect", lambda: 0)  # it takes longer than all the rest
 @given(
     sizes=st.lists(st.integers(1, 6), min_size=4, max_size=4),
     limit=st.integers(3, 12),
@@ -713,7 +713,7 @@ def test_real_weights_are_gone_too(clip_folder: Path, sae_lens_folder: Path) -> 
     assert shelf.loaded() == ("other",) and [ref() for ref in gone] == [None, None]
 
 
-@patch("core.loading.gc.collect", lambda: 0)
+@patch("core.setups.loading.gc.collect", lambda: 0)
 def test_many_visitors_at_once_never_exceed_the_limit() -> None:
     sizes = {"pin": 1, "a": 2, "b": 3, "c": 1, "d": 2}
     limit, guard, now, worst = 6, Lock(), [0], [0, 0]

@@ -13,10 +13,10 @@ from core.pictures.read.collection import open_collection
 from fake_hub import serve
 from PIL import Image
 
-from core.catalog import Place, SetupCard
 from core.errors import Trouble
 from core.indexing import build
-from core.loading import load
+from core.setups.catalog import Place, SetupCard
+from core.setups.loading import load
 from core.tally import IndexRecipe
 from core.workbench import Workbench
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from core.health import Sample
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.trace import trace_crops
 from core.precision import effect
+from core.setups.health import Sample
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.catalog import read_catalog
 from core.errors import Trouble
 from core.methods.attribution import Attribution, attribute
 from core.methods.side_effects import (
@@ -34,6 +33,7 @@ from core.model.dictionary import Dictionary
 from core.model.trace import Trace
 from core.scenes.scene import BACKGROUNDS
 from core.scenes.scene import CLASSES as SCENE_CLASSES
+from core.setups.catalog import read_catalog
 
 VOCABULARY = read_vocabulary()
 NAMES = [concept.name for concept in VOCABULARY]

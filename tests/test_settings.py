@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.catalog import read_catalog
 from core.errors import Trouble
 from core.settings import Settings, chosen_setups
+from core.setups.catalog import read_catalog
 
 AT_HOME, ON_A_SPACE = {}, {"SPACE_ID": "somebody/clip-levers"}
 

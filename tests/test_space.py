@@ -12,11 +12,11 @@ import pytest
 import yaml
 from huggingface_hub import SpaceHardware
 
-from core.catalog import Place, SetupCard, read_catalog
-from core.checkpoints import files_of
 from core.errors import Trouble
-from core.hub import CLIP_FILES, fetch
 from core.settings import Settings
+from core.setups.catalog import Place, SetupCard, read_catalog
+from core.setups.checkpoints import files_of
+from core.setups.hub import CLIP_FILES, fetch
 
 ROOT = Path(__file__).parents[1]
 MEGABYTE = 1_000_000

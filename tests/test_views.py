@@ -16,16 +16,16 @@ from transformers import CLIPImageProcessorPil
 
 from core import plain, views
 from core import visit as session
-from core.catalog import Place, Published, SetupCard
 from core.errors import Trouble
 from core.faces import Face, sheet
 from core.figures import heat_uri, picture_uri
-from core.health import Fit, Health
-from core.loading import Loading, Setup
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
+from core.setups.catalog import Place, Published, SetupCard
+from core.setups.health import Fit, Health
+from core.setups.loading import Loading, Setup
 from core.visit import Subject, Visit
 from core.workbench import Workbench
 

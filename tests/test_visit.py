@@ -12,14 +12,14 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from core import visit as session
-from core.catalog import Place, SetupCard
 from core.errors import Trouble
-from core.loading import Setup
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
+from core.setups.catalog import Place, SetupCard
+from core.setups.loading import Setup
 from core.visit import History, Subject, Visit
 from core.workbench import Workbench
 

@@ -12,9 +12,7 @@ import torch
 from conftest import CLASSES
 from PIL import Image
 
-from core.catalog import Place, SetupCard
 from core.errors import Trouble
-from core.loading import Setup
 from core.methods.attribution import attribute, measured_effects
 from core.methods.steering import Edit, Lever, edited
 from core.methods.target import Target
@@ -22,6 +20,8 @@ from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prediction import compare, predict
 from core.model.trace import Trace
+from core.setups.catalog import Place, SetupCard
+from core.setups.loading import Setup
 from core.workbench import Workbench
 
 ONE = ("a photo of a {}",)

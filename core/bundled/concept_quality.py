@@ -36,11 +36,11 @@ from ..bootstrap import rank_correlation
 from ..concepts.index import ConceptIndex
 from ..errors import Trouble
 from ..files import ASSETS
-from ..loading import Setup, load_setup
 from ..records import Record
 from ..scenes.factors import EVERYWHERE, FACTORS, KINDS, names, table, where
 from ..scenes.sampling import SIDE, index_scenes
 from ..scenes.scene import Painter, Scene
+from ..setups.loading import Setup, load_setup
 
 REPORT = ASSETS / "bundled" / "concepts.json"
 STRONG = 0.5

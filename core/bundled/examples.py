@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from PIL import Image
 
-from ..loading import load_setup
 from ..methods.steering import Edit
 from ..methods.target import Target
 from ..model.prompts import TEMPLATES
 from ..pictures.examples import FOLDER, Example
 from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from ..scenes.scene import Painter, Scene
+from ..setups.loading import load_setup
 from ..workbench import Workbench
 
 SIDE = 336

@@ -23,8 +23,8 @@ import torch
 from ..concepts.questions import Family, families
 from ..errors import Trouble
 from ..files import ASSETS
-from ..loading import Setup, load_setup
 from ..methods.steering import Edit, shift
+from ..setups.loading import Setup, load_setup
 from .scoring import SHORTCUTS, Kind, Scorer, look_at, share
 
 REPORT = ASSETS / "bundled" / "families.json"

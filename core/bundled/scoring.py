@@ -23,7 +23,6 @@ import torch
 
 from ..bootstrap import rank_correlation
 from ..files import ASSETS
-from ..loading import load_setup
 from ..methods.attribution import Attribution, attribute, measured_effects
 from ..methods.evidence import matched_controls
 from ..methods.steering import Edit, steer
@@ -34,6 +33,7 @@ from ..model.prompts import TEMPLATES
 from ..model.trace import Trace, trace_crops
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
+from ..setups.loading import load_setup
 
 REPORT = ASSETS / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)

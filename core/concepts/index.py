@@ -37,7 +37,7 @@ FORMAT = 1
 MANIFEST, ARRAYS, THUMBNAILS = "manifest.json", "index.safetensors", "thumbnails.safetensors"
 
 INDEX_FILES: tuple[str, ...] = (MANIFEST, ARRAYS, THUMBNAILS)
-"""The files of an index: patterns for `core.hub.fetch`."""
+"""The files of an index: patterns for `core.setups.hub.fetch`."""
 
 LABELS = 3
 """Label guesses of a component, at most."""

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..concepts.index import Identity
+from ..files import as_text
+from ..model.clip import SplitClip
+from ..model.dictionary import Dictionary
 from .catalog import Place, SetupCard
-from .concepts.index import Identity
-from .files import as_text
-from .model.clip import SplitClip
-from .model.dictionary import Dictionary
 
 _SAMPLE = 4096
 """Numbers of each tensor that a fingerprint looks at."""
@@ -49,7 +49,7 @@ def _sampled(tensor: Tensor) -> np.ndarray:
 
 
 def identity(card: SetupCard, commits: Mapping[str, str], clip: SplitClip, dictionary: Dictionary) -> Identity:
-    """What a setup is, to be compared with what an index was made of; `commits` as in `core.loading.Setup`."""
+    """What a setup is, to be compared with what an index was made of; `commits` as in `core.setups.loading.Setup`."""
     return Identity(
         clip=_named(card.clip),
         clip_commit=commits.get("clip"),

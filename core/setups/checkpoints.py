@@ -58,10 +58,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import Parameter
 
+from ..errors import Trouble
+from ..model.dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae, filled_sae
+from ..model.signed_topk import SignedTopKSAEConfig
 from .catalog import Layout
-from .errors import Trouble
-from .model.dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae, filled_sae
-from .model.signed_topk import SignedTopKSAEConfig
 
 _RELU = "relu((x − b_dec) W_enc + b_enc)"
 _STANDARD = ", of x made standard at every token: (x − mean) / (std + 1e-5)"

@@ -3,7 +3,7 @@
 1. `load` fetches the files, reads the CLIP and the dictionary, and compares what the dictionary's file says of itself
    with the card. Of several formulas that the file may have been trained with, the one that reconstructs the example
    pictures best is taken, and the figures of all are kept.
-2. Every setup is checked on the example pictures (`core.health`); a bad one is refused with its numbers.
+2. Every setup is checked on the example pictures (`core.setups.health`); a bad one is refused with its numbers.
 3. Where its catalog names a concept index, that is read too. A setup works without one, and says why there is none.
 4. A `Shelf` keeps loaded setups for all visitors: whoever asks for one that is being loaded waits for the same load and
    sees how far it is. What was not used for longest leaves when the memory is needed.
@@ -25,16 +25,16 @@ from typing import Generic, Protocol, TypeVar, cast
 import torch
 from transformers import CLIPConfig, CLIPModel
 
+from ..concepts import index as concept_index
+from ..concepts.index import ConceptIndex
+from ..errors import Trouble
+from ..model.clip import SplitClip
+from ..model.dictionary import Dictionary
 from .catalog import CATALOG, SetupCard, find, read_catalog
 from .checkpoints import Reading, files_of, read_checkpoint
-from .concepts import index as concept_index
-from .concepts.index import ConceptIndex
-from .errors import Trouble
 from .health import Health, check_each, example_samples, refusal
 from .hub import CLIP_FILES, Download, fetch, size_in_words
 from .identity import identity
-from .model.clip import SplitClip
-from .model.dictionary import Dictionary
 
 _SCOPES = {"all": "all tokens", "cls": "CLS only", "patches": "patches only"}
 _NO_MEMORY = re.compile("out of memory|not enough memory|can(?:'|no)t allocate memory", re.IGNORECASE)

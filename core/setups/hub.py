@@ -41,8 +41,8 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import validate_repo_id
 
+from ..errors import Trouble
 from .catalog import Place
-from .errors import Trouble
 
 # huggingface_hub reads both at each request, so it does not matter whether somebody imported it before.
 constants.HF_HUB_DISABLE_TELEMETRY = True

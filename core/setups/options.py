@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from ..errors import Trouble
+from ..model.dictionary import Scope
 from .catalog import Layout, Place, SetupCard, read_catalog
-from .errors import Trouble
-from .model.dictionary import Scope
 
 
 def add_setup_options(parser: argparse.ArgumentParser) -> None:

@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..model.clip import SplitClip, logits, text_classifier
+from ..model.dictionary import Dictionary
+from ..model.prompts import TEMPLATES
+from ..pictures.examples import read_examples
+from ..pictures.read import read_picture
 from .catalog import Published, SetupCard
-from .model.clip import SplitClip, logits, text_classifier
-from .model.dictionary import Dictionary
-from .model.prompts import TEMPLATES
-from .pictures.examples import read_examples
-from .pictures.read import read_picture
 
 LEAST_EXPLAINED = 0.3
 """Explained variance below which a dictionary is refused.
