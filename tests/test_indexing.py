@@ -24,17 +24,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from sae_lens import SAE
 
-from core import indexing
 from core.errors import Trouble
-from core.indexing import WORK, alignment, build, clarity, main
+from core.indexing import build as indexing
+from core.indexing.build import WORK, alignment, build, clarity, main
+from core.indexing.tally import EDGES, Best, IndexRecipe, Tally, firing
+from core.indexing.thumbnails import Store
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
-from core.reference_store import Store
 from core.setups.catalog import Place, SetupCard
 from core.setups.identity import identity
 from core.setups.loading import Setup
-from core.tally import EDGES, Best, IndexRecipe, Tally, firing
 
 WORDS = ("dog", "red fish", "owl", "a bus")
 RECIPE = IndexRecipe(top=3, mean=4, mid=2, near=5, side=24, batch=4, mid_sample=6, together_sample=15, vocabulary=WORDS)
@@ -300,7 +300,7 @@ def test_large_dictionaries_are_encoded_in_portions(
 ) -> None:
     x = setup.clip.residual(setup.clip.pixels(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)))
     at_once = firing(setup.dictionary, x)
-    monkeypatch.setattr("core.tally._CHUNK", 7 * COMPONENTS)
+    monkeypatch.setattr("core.indexing.tally._CHUNK", 7 * COMPONENTS)
     portions = firing(setup.dictionary, x)
     for name in ("component", "picture", "token", "first", "tokens"):
         assert np.array_equal(getattr(at_once, name), getattr(portions, name))

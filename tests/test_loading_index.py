@@ -14,10 +14,10 @@ from fake_hub import serve
 from PIL import Image
 
 from core.errors import Trouble
-from core.indexing import build
+from core.indexing.build import build
+from core.indexing.tally import IndexRecipe
 from core.setups.catalog import Place, SetupCard
 from core.setups.loading import load
-from core.tally import IndexRecipe
 from core.workbench import Workbench
 
 

@@ -30,7 +30,9 @@ from PIL import Image
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from core.indexing import read_batch
+from core.indexing.build import read_batch
+from core.indexing.tally import IndexRecipe, Tally
+from core.indexing.thumbnails import Store
 from core.methods.attribution import attribute, measured_effects
 from core.methods.evidence import controls, responses
 from core.methods.steering import Edit, steer
@@ -38,8 +40,6 @@ from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.trace import trace_crops
-from core.reference_store import Store
-from core.tally import IndexRecipe, Tally
 
 CLASSES = 20
 SHOWN = 20

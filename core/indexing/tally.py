@@ -23,9 +23,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from .errors import Trouble
-from .hashing import _GOLDEN, hashed
-from .model.dictionary import Dictionary
+from ..errors import Trouble
+from ..hashing import _GOLDEN, hashed
+from ..model.dictionary import Dictionary
 
 EDGES = (2 ** (np.arange(-24, 25) / 2)).astype(np.float32)
 """Of the histogram's bins: powers of sqrt 2 from 2^-12 to 2^12."""

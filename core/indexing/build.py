@@ -1,7 +1,7 @@
 """Make a concept index: `python -m core.indexing --setup bundled --pictures FOLDER --out FOLDER`.
 
-1. The pictures of a collection stream by once, a batch at a time. What fires in them is counted into a `core.tally`;
-   of the pictures that are references for any component, thumbnails and embeddings go to a `core.reference_store`.
+1. The pictures of a collection stream by once, a batch at a time. What fires in them is counted into a `core.indexing.tally`;
+   of the pictures that are references for any component, thumbnails and embeddings go to a `core.indexing.thumbnails`.
 2. Both are saved every so many batches. A run that was stopped at any moment goes on from there, and ends with the same
    index as one that was not.
 3. Several processes each read every W-th part of the collection into a tally of their own. The main one adds them up,
@@ -32,7 +32,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
-from .concepts.index import (
+from ..concepts.index import (
     FORMAT,
     LABELS,
     MANIFEST,
@@ -44,20 +44,20 @@ from .concepts.index import (
     save,
     written,
 )
-from .errors import Trouble
-from .methods.side_effects import VOCABULARY, probe_words, read_vocabulary
-from .model.clip import SplitClip, text_classifier
-from .model.devices import best_device
-from .model.dictionary import Dictionary
-from .model.prompts import TEMPLATES
-from .pictures.collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
-from .reference_store import Store, Stored
-from .setups.catalog import find
-from .setups.identity import identity
-from .setups.loading import Setup
-from .setups.loading import load as load_setup
-from .setups.options import add_setup_options, known_setups, own_setup
+from ..errors import Trouble
+from ..methods.side_effects import VOCABULARY, probe_words, read_vocabulary
+from ..model.clip import SplitClip, text_classifier
+from ..model.devices import best_device
+from ..model.dictionary import Dictionary
+from ..model.prompts import TEMPLATES
+from ..pictures.collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
+from ..setups.catalog import find
+from ..setups.identity import identity
+from ..setups.loading import Setup
+from ..setups.loading import load as load_setup
+from ..setups.options import add_setup_options, known_setups, own_setup
 from .tally import EDGES, Best, Entries, IndexRecipe, Sampled, Tally, firing, values_of
+from .thumbnails import Store, Stored
 
 WORK = ".work"
 """The folder inside the index's own that holds what is needed to go on with a run that was stopped."""

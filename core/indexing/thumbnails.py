@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from .concepts.index import Thumbnails
+from ..concepts.index import Thumbnails
 from .tally import IndexRecipe
 
 

@@ -1,0 +1,1 @@
+"""The command that makes a concept index: python -m core.indexing."""
