@@ -22,8 +22,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from core import dictionary_training as module
-from core.dictionary_training import DictionaryRecipe, Ring, Trained, calibrate_threshold, main, train_dictionary
+from core.dictionary_training import trainer as module
+from core.dictionary_training.trainer import (
+    DictionaryRecipe,
+    Ring,
+    Trained,
+    calibrate_threshold,
+    main,
+    train_dictionary,
+)
 from core.errors import Trouble
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary

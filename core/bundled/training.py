@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from ..dictionary_training import DictionaryRecipe, train_dictionary
+from ..dictionary_training.trainer import DictionaryRecipe, train_dictionary
 from ..model.clip import SplitClip
 from ..pictures.collection import open_collection
 from ..scenes.sampling import (

@@ -51,14 +51,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .errors import Trouble
-from .model.clip import SplitClip
-from .model.dictionary import Dictionary, Scope
-from .pictures.collection import Collection, add_collection_options, batches, chosen_collection, share
-from .setups.catalog import Place, SetupCard, read_catalog
-from .setups.health import check, doubts, example_samples, refusal
-from .setups.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
-from .setups.options import place_named
+from ..errors import Trouble
+from ..model.clip import SplitClip
+from ..model.dictionary import Dictionary, Scope
+from ..pictures.collection import Collection, add_collection_options, batches, chosen_collection, share
+from ..setups.catalog import Place, SetupCard, read_catalog
+from ..setups.health import check, doubts, example_samples, refusal
+from ..setups.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
+from ..setups.options import place_named
 
 _READ = 128
 """Pictures that run through the CLIP at a time."""

@@ -1,0 +1,1 @@
+"""The command that trains a dictionary (SAE) for any CLIP: python -m core.dictionary_training."""
