@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from core.bundled.scoring import GOALS, LEVERS, REPORT, SHORTCUTS, Scorer, Sizes, goals_table, levers_table, score
 from core.bundled.training import CELLS, SIDE, as_pixels, build_model, build_tokenizer, see
-from core.faithfulness import Sizes as Sizes_of_curves
-from core.faithfulness import report_bundled
-from core.faithfulness_report import figure, tables
+from core.faithfulness.measure import Sizes as Sizes_of_curves
+from core.faithfulness.measure import report_bundled
+from core.faithfulness.report import figure, tables
 from core.scenes.sampling import caption_words, held_out
 from core.scenes.scene import CLASSES
 from core.setups.loading import load_setup

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from transformers import CLIPImageProcessorPil
 
-from core import bootstrap, faithfulness
+from core import bootstrap
 from core.errors import Trouble
-from core.faithfulness import (
+from core.faithfulness import measure as faithfulness
+from core.faithfulness.measure import (
     COUNTS,
     METHODS,
     Question,
@@ -35,7 +36,8 @@ from core.faithfulness import (
     recovery,
     report_pictures,
 )
-from core.faithfulness_report import NAMES, STYLES, figure, tables
+from core.faithfulness.report import NAMES, STYLES, figure, tables
+from core.faithfulness.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
 from core.methods.attribution import measured_effects
 from core.methods.steering import Edit, Lever, steer
 from core.methods.target import Target
@@ -44,7 +46,6 @@ from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
 from core.setups.catalog import Place, SetupCard
 from core.setups.loading import Setup
-from core.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
 
 SETUPS = [(1, "topk", "all"), (2, "gated", "patches"), (3, "jumprelu", "all"), (0, "standard", "cls")]
 
@@ -420,7 +421,9 @@ def test_steerability_lists_what_one_lever_at_a_time_shows(clip, dictionary, tra
         d = answers[0] - answers[1] - (answers[0] - answers[1]).mean()
         shown[int(j)] = (d**2).max() / (d**2).sum() * 5 / 4, CLASSES[int(np.abs(d).argmax())], d[np.abs(d).argmax()]
     moves = float(np.mean(sorted(abs(effect) for _, _, effect in shown.values())[-16:-14]))
-    monkeypatch.setattr("core.steerability.MOVES", moves)  # half-way between two of them, so that 15 move a word
+    monkeypatch.setattr(
+        "core.faithfulness.steerability.MOVES", moves
+    )  # half-way between two of them, so that 15 move a word
     moving = {j: one for j, one in shown.items() if abs(one[2]) >= moves}
     assert SHOWN < len(moving) == 15 < len(shown)
     found = steerability(clip, dictionary, traces, CLASSES)

@@ -26,23 +26,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .bootstrap import SEED, estimate, rank_correlation
-from .bundled.scoring import SHORTCUTS, Scorer, look_at
-from .errors import Trouble
-from .faithfulness_report import figure, tables
-from .files import ASSETS
-from .methods.attribution import Attribution, Method, attribute, measured_effects
-from .methods.steering import Edit, steer
-from .methods.target import Target, default_target, target_values
-from .model.clip import SplitClip, logits, text_classifier
-from .model.dictionary import Dictionary
-from .model.prediction import predict
-from .model.prompts import TEMPLATES, parse_classes
-from .model.trace import Trace, trace_crops
-from .pictures.read import read_picture
-from .scenes.sampling import PLACES
-from .scenes.scene import CLASSES
-from .setups.loading import Setup, load_setup
+from ..bootstrap import SEED, estimate, rank_correlation
+from ..bundled.scoring import SHORTCUTS, Scorer, look_at
+from ..errors import Trouble
+from ..files import ASSETS
+from ..methods.attribution import Attribution, Method, attribute, measured_effects
+from ..methods.steering import Edit, steer
+from ..methods.target import Target, default_target, target_values
+from ..model.clip import SplitClip, logits, text_classifier
+from ..model.dictionary import Dictionary
+from ..model.prediction import predict
+from ..model.prompts import TEMPLATES, parse_classes
+from ..model.trace import Trace, trace_crops
+from ..pictures.read import read_picture
+from ..scenes.sampling import PLACES
+from ..scenes.scene import CLASSES
+from ..setups.loading import Setup, load_setup
+from .report import figure, tables
 from .steerability import steerability
 
 Plain = dict[str, Any]
