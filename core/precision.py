@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .bootstrap import rank_correlation
 from .methods.attribution import attribute
 from .methods.target import default_target
 from .model.clip import SplitClip, text_classifier
@@ -25,6 +24,7 @@ from .model.prompts import TEMPLATES
 from .model.trace import Trace, trace_crops
 from .setups.health import Sample, example_samples
 from .setups.loading import load_setup
+from .stats import rank_correlation
 
 
 @dataclass(frozen=True)

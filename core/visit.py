@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .bootstrap import rank_correlation
 from .errors import Trouble
 from .methods.attribution import Attribution
 from .methods.steering import Edit, Lever
@@ -22,6 +21,7 @@ from .model.trace import Trace
 from .pictures.examples import Example
 from .pictures.read import Source
 from .records import Record
+from .stats import rank_correlation
 from .workbench import Names, Workbench
 
 SHOWN = 6

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from core.bootstrap import rank_correlation
 from core.errors import Trouble
 from core.methods import evidence
 from core.methods.attribution import attribute, measured_effects
@@ -38,6 +37,7 @@ from core.model.clip import SplitClip
 from core.model.dictionary import Activations, Dictionary, Scope
 from core.model.prediction import predict
 from core.model.trace import Trace, trace_crops
+from core.stats import rank_correlation
 
 TOKENS = 17
 X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from transformers import CLIPImageProcessorPil
 
-from core import bootstrap
+from core import stats as bootstrap
 from core.errors import Trouble
 from core.faithfulness import measure as faithfulness
 from core.faithfulness.measure import (

@@ -32,7 +32,6 @@ import torch
 from scipy.stats import binomtest
 from tqdm import tqdm
 
-from ..bootstrap import rank_correlation
 from ..concepts.index import ConceptIndex
 from ..errors import Trouble
 from ..files import ASSETS
@@ -41,6 +40,7 @@ from ..scenes.factors import EVERYWHERE, FACTORS, KINDS, names, table, where
 from ..scenes.sampling import SIDE, index_scenes
 from ..scenes.scene import Painter, Scene
 from ..setups.loading import Setup, load_setup
+from ..stats import rank_correlation
 
 REPORT = ASSETS / "bundled" / "concepts.json"
 STRONG = 0.5

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..bootstrap import rank_correlation
 from ..files import ASSETS
 from ..methods.attribution import Attribution, attribute, measured_effects
 from ..methods.evidence import matched_controls
@@ -34,6 +33,7 @@ from ..model.trace import Trace, trace_crops
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
 from ..setups.loading import load_setup
+from ..stats import rank_correlation
 
 REPORT = ASSETS / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bootstrap import SEED, estimate, rank_correlation
 from ..bundled.scoring import SHORTCUTS, Scorer, look_at
 from ..errors import Trouble
 from ..files import ASSETS
@@ -42,6 +41,7 @@ from ..pictures.read import read_picture
 from ..scenes.sampling import PLACES
 from ..scenes.scene import CLASSES
 from ..setups.loading import Setup, load_setup
+from ..stats import SEED, estimate, rank_correlation
 from .report import figure, tables
 from .steerability import steerability
 

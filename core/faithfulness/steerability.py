@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bootstrap import SEED, estimate
 from ..errors import Trouble
 from ..model.clip import SplitClip, logits, text_classifier
 from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
 from ..model.trace import Trace, trace_crops
+from ..stats import SEED, estimate
 
 NOTHING = 1e-4
 """A change of fewer logits than this is rounding."""
