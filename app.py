@@ -21,24 +21,24 @@ from core.pictures.read.examples import Example, read_examples
 from core.pictures.read.read import read_picture
 
 from core import evidence_views as proofs
-from core import inquiry as inquiries
 from core import proving, views
-from core import visit as session
 from core.errors import Trouble
 from core.faces import sheet
 from core.figures import picture_uri
 from core.files import ASSETS
-from core.inquiry import Inquiry, Pushed
 from core.methods.evidence import Response
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES, parse_classes, parse_templates
 from core.programs import Programs
 from core.report import ceiling_words, read_report, repair_words
+from core.session import component_search as inquiries
+from core.session import visit as session
+from core.session.component_search import Inquiry, Pushed
+from core.session.visit import Errands, Subject, Visit
 from core.settings import Settings, chosen_setups, make_shelf
 from core.setups.catalog import SetupCard, find
 from core.setups.loading import Loading, Shelf
-from core.visit import Errands, Subject, Visit
 from core.workbench import Workbench
 
 NOTHING = -1

@@ -18,8 +18,8 @@ from .faces import CHIPPED, Face, alignment_words, chip, face_words, guess, shee
 from .figures import picture_uri
 from .markup import count, decimal, escaped, flag, sign, signed
 from .methods.token_maps import Looking
+from .session.visit import Part, Visit
 from .views import actions, firing, heat_of, notice, target_words
-from .visit import Part, Visit
 
 PUSHED = 3
 """Classes listed in each direction."""

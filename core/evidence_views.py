@@ -12,8 +12,8 @@ from .methods.generalization import Generalization
 from .methods.side_effects import Ripple, Shifted
 from .methods.steering import Edit, Lever
 from .model.prediction import Prediction
+from .session.visit import Gone, Visit
 from .views import group_name, target_words, tokens_words
-from .visit import Gone, Visit
 
 MOVED = 6
 """Concepts shown in each direction."""

@@ -11,9 +11,9 @@ from .errors import Trouble
 from .methods.attribution import Attribution
 from .methods.steering import Edit
 from .model.prediction import Comparison, Prediction
+from .session.visit import lever
 from .setups.catalog import Place, SetupCard
 from .setups.loading import Setup
-from .visit import lever
 
 Plain = dict[str, Any]
 """What `json.dumps` takes."""

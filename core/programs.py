@@ -6,9 +6,9 @@ from . import plain
 from .errors import Trouble
 from .model.prompts import TEMPLATES, parse_classes
 from .plain import Plain
+from .session.visit import named_target
 from .setups.catalog import find
 from .setups.loading import Shelf
-from .visit import named_target
 from .workbench import Workbench
 
 SINGLE = TEMPLATES["single"]

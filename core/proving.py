@@ -11,7 +11,7 @@ from . import charts
 from . import evidence_views as proofs
 from .methods.evidence import Response
 from .methods.generalization import Generalization
-from .visit import Visit
+from .session.visit import Visit
 from .workbench import Workbench
 
 Told = Mapping[str, Any]

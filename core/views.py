@@ -12,10 +12,10 @@ from .markup import count, decimal, escaped, flag, percent, sign, signed
 from .methods.steering import MAX_STRENGTH, Edit, Lever
 from .model.prediction import Comparison
 from .pictures.examples import Example
+from .session.visit import Part, Visit
 from .setups.catalog import Place, SetupCard
 from .setups.health import doubts
 from .setups.loading import Loading, Setup
-from .visit import Part, Visit
 
 PANEL_CLASSES = 6
 """Classes beside the picture; the chart has all."""

@@ -16,12 +16,12 @@ from test_faces import WORD, classes, face, pictures
 from test_views import EVIL, Tags
 
 from core import concept_views as pages
-from core import visit as session
 from core.faces import CHIPPED, Face
 from core.methods.steering import Edit, Lever
 from core.methods.token_maps import Looking, looking
 from core.model.prompts import TEMPLATES
-from core.visit import Subject, Visit
+from core.session import visit as session
+from core.session.visit import Subject, Visit
 from core.workbench import Workbench
 
 SETUP = Identity(EVIL[0], None, EVIL[1], None, 1, "all", 48, 32, "0" * 64)

@@ -9,12 +9,12 @@ from test_views import EVIL, Tags
 
 from core import charts
 from core import evidence_views as proofs
-from core import visit as session
 from core.methods.evidence import Controls
 from core.methods.generalization import KINDS, Generalization
 from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES
-from core.visit import Subject, Visit
+from core.session import visit as session
+from core.session.visit import Subject, Visit
 from core.workbench import Workbench
 
 

@@ -15,16 +15,16 @@ import torch
 from PIL import Image
 from tiny_index import tiny_index
 
-from core import visit as session
 from core.errors import Trouble
 from core.far import LONG, LONG_IN_STEPS, Answers, Far, Question, seconds
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
+from core.session import visit as session
+from core.session.visit import Subject, Visit
 from core.settings import Settings, make_shelf
 from core.setups.catalog import SetupCard
 from core.setups.loading import Setup
-from core.visit import Subject, Visit
 from core.workbench import Workbench
 
 CLASSES, TRUTH = ("dog", "cat", "owl"), 0

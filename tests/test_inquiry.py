@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from core.pictures.read.examples import read_examples
 
-from core import inquiry as inquiries
-from core import visit as session
 from core.errors import Trouble
-from core.inquiry import FOUND, Inquiry
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
+from core.session import component_search as inquiries
+from core.session import visit as session
+from core.session.component_search import FOUND, Inquiry
+from core.session.visit import Visit
 from core.setups.loading import load_setup
-from core.visit import Visit
 from core.workbench import Workbench
 
 EXAMPLES = read_examples()

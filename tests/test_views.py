@@ -15,7 +15,6 @@ from test_faces import classes, concept, shot
 from transformers import CLIPImageProcessorPil
 
 from core import plain, views
-from core import visit as session
 from core.errors import Trouble
 from core.faces import Face, sheet
 from core.figures import heat_uri, picture_uri
@@ -23,10 +22,11 @@ from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
+from core.session import visit as session
+from core.session.visit import Subject, Visit
 from core.setups.catalog import Place, Published, SetupCard
 from core.setups.health import Fit, Health
 from core.setups.loading import Loading, Setup
-from core.visit import Subject, Visit
 from core.workbench import Workbench
 
 EVIL = ("<img src=x onerror=alert(1)>", "\"'><script>alert(2)</script>", "{{constructor}}", "a & b")

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import spearmanr
 
-from core import visit as session
 from core.errors import Trouble
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
+from core.session import visit as session
+from core.session.visit import History, Subject, Visit
 from core.setups.catalog import Place, SetupCard
 from core.setups.loading import Setup
-from core.visit import History, Subject, Visit
 from core.workbench import Workbench
 
 CLASSES = ("dog", "cat", "owl")

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Trouble
-from .methods.attribution import Attribution
-from .methods.steering import Edit, Lever
-from .methods.target import Target, default_target
-from .model.prediction import Comparison, Prediction
-from .model.trace import Trace
-from .pictures.examples import Example
-from .pictures.read import Source
-from .records import Record
-from .stats import rank_correlation
-from .workbench import Names, Workbench
+from ..errors import Trouble
+from ..methods.attribution import Attribution
+from ..methods.steering import Edit, Lever
+from ..methods.target import Target, default_target
+from ..model.prediction import Comparison, Prediction
+from ..model.trace import Trace
+from ..pictures.examples import Example
+from ..pictures.read import Source
+from ..records import Record
+from ..stats import rank_correlation
+from ..workbench import Names, Workbench
 
 SHOWN = 6
 """Components shown on each side."""

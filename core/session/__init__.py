@@ -1,0 +1,1 @@
+"""What one visitor has set: frozen values, and steps from one to the next."""
