@@ -30,13 +30,13 @@ from core.methods.evidence import Response
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES, parse_classes, parse_templates
-from core.programs import Programs
 from core.report import ceiling_words, read_report, repair_words
+from core.serving.api import Programs
+from core.serving.settings import Settings, chosen_setups, make_shelf
 from core.session import component_search as inquiries
 from core.session import visit as session
 from core.session.component_search import Inquiry, Pushed
 from core.session.visit import Errands, Subject, Visit
-from core.settings import Settings, chosen_setups, make_shelf
 from core.setups.catalog import SetupCard, find
 from core.setups.loading import Loading, Shelf
 from core.workbench import Workbench

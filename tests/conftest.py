@@ -31,7 +31,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProce
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
-from core.settings import Settings
+from core.serving.settings import Settings
 from core.setups.catalog import Place, SetupCard, read_catalog
 from core.setups.loading import Setup
 from core.workbench import Workbench

@@ -12,7 +12,7 @@ import pytest
 from browser import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, press_strongest, step, tab
 from playwright.sync_api import Browser, expect
 
-from core.settings import Settings
+from core.serving.settings import Settings
 from core.setups.catalog import SetupCard, read_catalog
 from core.setups.loading import Loading, Setup, load
 
@@ -385,7 +385,7 @@ def slow_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, threadi
                 ended.set()
         return load(card, tell=tell)
 
-    monkeypatch.setattr("core.settings.load", loader)
+    monkeypatch.setattr("core.serving.settings.load", loader)
     bundled = read_catalog()["bundled"]
     slow = dataclasses.replace(bundled, name="slow", title="Slow", verified=False)
     page = app.make_page(Settings.from_environment({}), {"bundled": bundled, "slow": slow})

@@ -16,13 +16,13 @@ from PIL import Image
 from tiny_index import tiny_index
 
 from core.errors import Trouble
-from core.far import LONG, LONG_IN_STEPS, Answers, Far, Question, seconds
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
+from core.serving.settings import Settings, make_shelf
+from core.serving.zero_gpu import LONG, LONG_IN_STEPS, Answers, Far, Question, seconds
 from core.session import visit as session
 from core.session.visit import Subject, Visit
-from core.settings import Settings, make_shelf
 from core.setups.catalog import SetupCard
 from core.setups.loading import Setup
 from core.workbench import Workbench
@@ -192,7 +192,7 @@ def test_a_setup_that_came_after_the_fork_is_loaded_there(bench: Workbench, monk
         asked.append((card, device))
         return bench.setup
 
-    monkeypatch.setattr("core.far.load", load)
+    monkeypatch.setattr("core.serving.zero_gpu.load", load)
     answers = Answers(lambda name: None, "cpu")
     crop = np.zeros((32, 32, 3), np.uint8)
     assert answers.answer(Question(bench.card, "trace", (crop,))).get() == bench.trace(crop)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.errors import Trouble
-from core.settings import Settings, chosen_setups
+from core.serving.settings import Settings, chosen_setups
 from core.setups.catalog import read_catalog
 
 AT_HOME, ON_A_SPACE = {}, {"SPACE_ID": "somebody/clip-levers"}
@@ -22,7 +22,7 @@ def test_a_space_opens_with_a_published_setup_and_others_with_the_bundled() -> N
 
 def test_memory_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings.from_environment({"CLIP_LEVERS_MEMORY_GB": "2.5"}).memory == 2_500_000_000
-    monkeypatch.setattr("core.settings.best_device", lambda: "cuda")
+    monkeypatch.setattr("core.serving.settings.best_device", lambda: "cuda")
     assert Settings.from_environment({"CLIP_LEVERS_PREFIX": "bfloat16"}).prefix == torch.bfloat16
 
 
@@ -41,7 +41,7 @@ def test_what_cannot_be_used_is_trouble(name: str, value: str) -> None:
 
 
 def test_a_lower_precision_is_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.settings.best_device", lambda: "cpu")
+    monkeypatch.setattr("core.serving.settings.best_device", lambda: "cpu")
     with pytest.raises(Trouble, match="GPU"):
         Settings.from_environment({"CLIP_LEVERS_PREFIX": "bfloat16"})
 

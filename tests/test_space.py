@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import SpaceHardware
 
 from core.errors import Trouble
-from core.settings import Settings
+from core.serving.settings import Settings
 from core.setups.catalog import Place, SetupCard, read_catalog
 from core.setups.checkpoints import files_of
 from core.setups.hub import CLIP_FILES, fetch

@@ -14,7 +14,7 @@ from PIL import Image
 from test_faces import classes, concept, shot
 from transformers import CLIPImageProcessorPil
 
-from core import plain, views
+from core import views
 from core.errors import Trouble
 from core.faces import Face, sheet
 from core.figures import heat_uri, picture_uri
@@ -22,6 +22,7 @@ from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
+from core.serving import api_json as plain
 from core.session import visit as session
 from core.session.visit import Subject, Visit
 from core.setups.catalog import Place, Published, SetupCard

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from .errors import Trouble
-from .methods.evidence import DOSES
-from .methods.generalization import Generalization
-from .methods.steering import Edit
-from .model.trace import Trace
-from .setups.catalog import SetupCard
-from .setups.loading import Setup, load
-from .workbench import Step, Workbench
+from ..errors import Trouble
+from ..methods.evidence import DOSES
+from ..methods.generalization import Generalization
+from ..methods.steering import Edit
+from ..model.trace import Trace
+from ..setups.catalog import SetupCard
+from ..setups.loading import Setup, load
+from ..workbench import Step, Workbench
 
 LONG = frozenset({"trace", "measure", "missed", "pushes"})
 """Questions with one answer that are answered on the GPU."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from .errors import Trouble
-from .far import Answer, Answers, Far, Question, seconds
-from .model.devices import best_device, prefix_precision
-from .setups.catalog import SetupCard, find
-from .setups.loading import Setup, Shelf, load
-from .setups.options import add_setup_options, known_setups, own_setup, place_named
-from .workbench import Workbench
+from ..errors import Trouble
+from ..model.devices import best_device, prefix_precision
+from ..setups.catalog import SetupCard, find
+from ..setups.loading import Setup, Shelf, load
+from ..setups.options import add_setup_options, known_setups, own_setup, place_named
+from ..workbench import Workbench
+from .zero_gpu import Answer, Answers, Far, Question, seconds
 
 GIGABYTE = 1_000_000_000
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from . import plain
-from .errors import Trouble
-from .model.prompts import TEMPLATES, parse_classes
-from .plain import Plain
-from .session.visit import named_target
-from .setups.catalog import find
-from .setups.loading import Shelf
-from .workbench import Workbench
+from ..errors import Trouble
+from ..model.prompts import TEMPLATES, parse_classes
+from ..session.visit import named_target
+from ..setups.catalog import find
+from ..setups.loading import Shelf
+from ..workbench import Workbench
+from . import api_json as plain
+from .api_json import Plain
 
 SINGLE = TEMPLATES["single"]
 SHOTS = 16

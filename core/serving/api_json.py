@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from .concepts.questions import Concept, Family, Neighbour, Pushes, Shot
-from .errors import Trouble
-from .methods.attribution import Attribution
-from .methods.steering import Edit
-from .model.prediction import Comparison, Prediction
-from .session.visit import lever
-from .setups.catalog import Place, SetupCard
-from .setups.loading import Setup
+from ..concepts.questions import Concept, Family, Neighbour, Pushes, Shot
+from ..errors import Trouble
+from ..methods.attribution import Attribution
+from ..methods.steering import Edit
+from ..model.prediction import Comparison, Prediction
+from ..session.visit import lever
+from ..setups.catalog import Place, SetupCard
+from ..setups.loading import Setup
 
 Plain = dict[str, Any]
 """What `json.dumps` takes."""
