@@ -1,4 +1,4 @@
-"""CLIP Levers, the page: layout and wiring. What is shown is written in core/views.py, what is computed in core."""
+"""CLIP Levers, the page: layout and wiring. What is shown is written in core/views/parts.py, what is computed in core."""
 
 import json
 import os
@@ -19,18 +19,17 @@ import gradio as gr
 import numpy as np
 from core.pictures.read.examples import Example, read_examples
 from core.pictures.read.read import read_picture
+from core.views.parts.images import picture_uri
+from core.views.parts.reference_strip import sheet
+from core.views.parts.report_words import ceiling_words, read_report, repair_words
 
-from core import evidence_views as proofs
-from core import proving, views
+from core import proving
 from core.errors import Trouble
-from core.faces import sheet
-from core.figures import picture_uri
 from core.files import ASSETS
 from core.methods.evidence import Response
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES, parse_classes, parse_templates
-from core.report import ceiling_words, read_report, repair_words
 from core.serving.api import Programs
 from core.serving.settings import Settings, chosen_setups, make_shelf
 from core.session import component_search as inquiries
@@ -39,6 +38,8 @@ from core.session.component_search import Inquiry, Pushed
 from core.session.visit import Errands, Subject, Visit
 from core.setups.catalog import SetupCard, find
 from core.setups.loading import Loading, Shelf
+from core.views.parts import evidence as proofs
+from core.views.parts import parts as views
 from core.workbench import Workbench
 
 NOTHING = -1

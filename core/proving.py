@@ -7,11 +7,11 @@ a step does not name stays as it is.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import charts
-from . import evidence_views as proofs
 from .methods.evidence import Response
 from .methods.generalization import Generalization
 from .session.visit import Visit
+from .views import charts
+from .views import evidence as proofs
 from .workbench import Workbench
 
 Told = Mapping[str, Any]

@@ -7,14 +7,14 @@ import pytest
 from PIL import Image
 from test_views import EVIL, Tags
 
-from core import charts
-from core import evidence_views as proofs
 from core.methods.evidence import Controls
 from core.methods.generalization import KINDS, Generalization
 from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.visit import Subject, Visit
+from core.views.parts import charts
+from core.views.parts import evidence as proofs
 from core.workbench import Workbench
 
 

@@ -7,12 +7,12 @@ page is open, depend on the setup alone. What they do here, in the present pictu
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from .. import concept_views as pages
 from ..concepts.index import ConceptIndex
 from ..concepts.questions import Match, Pushes
-from ..faces import STRIP, Face
 from ..methods.token_maps import looking
 from ..pictures.read import Source
+from ..views import components as pages
+from ..views.reference_strip import STRIP, Face
 from ..workbench import Workbench
 from .visit import Visit
 

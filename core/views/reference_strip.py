@@ -12,9 +12,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .concepts.questions import Concept, Family, Guess, Shot
-from .figures import mask_uri, webp_uri
-from .markup import count, escaped, percent, signed
+from ..concepts.questions import Concept, Family, Guess, Shot
+from .html import count, escaped, percent, signed
+from .images import mask_uri, webp_uri
 
 ONLY_CLS = "<em>only CLS</em>"
 

@@ -12,14 +12,14 @@ from itertools import chain
 
 import numpy as np
 
-from .concepts.index import Manifest
-from .concepts.questions import Histogram, Match, Neighbour, Pushes, Shot
-from .faces import CHIPPED, Face, alignment_words, chip, face_words, guess, sheet, strip
-from .figures import picture_uri
-from .markup import count, decimal, escaped, flag, sign, signed
-from .methods.token_maps import Looking
-from .session.visit import Part, Visit
-from .views import actions, firing, heat_of, notice, target_words
+from ..concepts.index import Manifest
+from ..concepts.questions import Histogram, Match, Neighbour, Pushes, Shot
+from ..methods.token_maps import Looking
+from ..session.visit import Part, Visit
+from .html import count, decimal, escaped, flag, sign, signed
+from .images import picture_uri
+from .parts import actions, firing, heat_of, notice, target_words
+from .reference_strip import CHIPPED, Face, alignment_words, chip, face_words, guess, sheet, strip
 
 PUSHED = 3
 """Classes listed in each direction."""

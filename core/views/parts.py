@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .faces import NO_FACES, ONLY_CLS, STRIP, Face, face_words, guess, strip
-from .figures import heat_uri, picture_uri
-from .markup import count, decimal, escaped, flag, percent, sign, signed
-from .methods.steering import MAX_STRENGTH, Edit, Lever
-from .model.prediction import Comparison
-from .pictures.examples import Example
-from .session.visit import Part, Visit
-from .setups.catalog import Place, SetupCard
-from .setups.health import doubts
-from .setups.loading import Loading, Setup
+from ..methods.steering import MAX_STRENGTH, Edit, Lever
+from ..model.prediction import Comparison
+from ..pictures.examples import Example
+from ..session.visit import Part, Visit
+from ..setups.catalog import Place, SetupCard
+from ..setups.health import doubts
+from ..setups.loading import Loading, Setup
+from .html import count, decimal, escaped, flag, percent, sign, signed
+from .images import heat_uri, picture_uri
+from .reference_strip import NO_FACES, ONLY_CLS, STRIP, Face, face_words, guess, strip
 
 PANEL_CLASSES = 6
 """Classes beside the picture; the chart has all."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .pictures.examples import CUES
+from ..pictures.examples import CUES
 
 
 def read_report(path: Path | None) -> dict[str, Any]:

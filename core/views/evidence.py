@@ -1,19 +1,19 @@
-"""The evidence as the visitor sees it: plain values in, HTML out; charts are in core/charts.py."""
+"""The evidence as the visitor sees it: plain values in, HTML out; charts are in core/views/charts.py."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from .figures import picture_uri
-from .markup import count, escaped, flag, percent, sign, signed
-from .methods.edit_search import Search
-from .methods.evidence import Controls, Missed, Response
-from .methods.generalization import Generalization
-from .methods.side_effects import Ripple, Shifted
-from .methods.steering import Edit, Lever
-from .model.prediction import Prediction
-from .session.visit import Gone, Visit
-from .views import group_name, target_words, tokens_words
+from ..methods.edit_search import Search
+from ..methods.evidence import Controls, Missed, Response
+from ..methods.generalization import Generalization
+from ..methods.side_effects import Ripple, Shifted
+from ..methods.steering import Edit, Lever
+from ..model.prediction import Prediction
+from ..session.visit import Gone, Visit
+from .html import count, escaped, flag, percent, sign, signed
+from .images import picture_uri
+from .parts import group_name, target_words, tokens_words
 
 MOVED = 6
 """Concepts shown in each direction."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from .methods.evidence import Controls, Response
-from .methods.steering import Edit
-from .methods.target import Target
+from ..methods.evidence import Controls, Response
+from ..methods.steering import Edit
+from ..methods.target import Target
 
 INK, FAINT = "#7b869c", "rgba(123, 134, 156, .22)"
 EDIT, RIVAL = "#5566d6", "#d9822b"
