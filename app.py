@@ -23,13 +23,13 @@ from core.views.parts.images import picture_uri
 from core.views.parts.reference_strip import sheet
 from core.views.parts.report_words import ceiling_words, read_report, repair_words
 
-from core import proving
 from core.errors import Trouble
 from core.files import ASSETS
 from core.methods.evidence import Response
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES, parse_classes, parse_templates
+from core.page import evidence_stream as proving
 from core.serving.api import Programs
 from core.serving.settings import Settings, chosen_setups, make_shelf
 from core.session import component_search as inquiries

@@ -7,12 +7,12 @@ a step does not name stays as it is.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .methods.evidence import Response
-from .methods.generalization import Generalization
-from .session.visit import Visit
-from .views import charts
-from .views import evidence as proofs
-from .workbench import Workbench
+from ..methods.evidence import Response
+from ..methods.generalization import Generalization
+from ..session.visit import Visit
+from ..views import charts
+from ..views import evidence as proofs
+from ..workbench import Workbench
 
 Told = Mapping[str, Any]
 """Parts of the tab, by name, and what they show."""
