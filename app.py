@@ -1,4 +1,4 @@
-"""CLIP Levers, the page: layout and wiring. What is shown is written in core/views/parts.py, what is computed in core."""
+"""The page: layout and wiring. What is shown is written in core/views, what is computed in core."""
 
 import json
 import os
@@ -17,11 +17,6 @@ if on_zero_gpu():
 
 import gradio as gr
 import numpy as np
-from core.pictures.read.examples import Example, read_examples
-from core.pictures.read.read import read_picture
-from core.views.parts.images import picture_uri
-from core.views.parts.reference_strip import sheet
-from core.views.parts.report_words import ceiling_words, read_report, repair_words
 
 from core.errors import Trouble
 from core.files import ASSETS
@@ -30,6 +25,8 @@ from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES, parse_classes, parse_templates
 from core.page import evidence_stream as proving
+from core.pictures.examples import Example, read_examples
+from core.pictures.read import read_picture
 from core.serving.api import Programs
 from core.serving.settings import Settings, chosen_setups, make_shelf
 from core.session import component_search as inquiries
@@ -38,8 +35,11 @@ from core.session.component_search import Inquiry, Pushed
 from core.session.visit import Errands, Subject, Visit
 from core.setups.catalog import SetupCard, find
 from core.setups.loading import Loading, Shelf
+from core.views.images import picture_uri
 from core.views.parts import evidence as proofs
 from core.views.parts import parts as views
+from core.views.reference_strip import sheet
+from core.views.report_words import ceiling_words, read_report, repair_words
 from core.workbench import Workbench
 
 NOTHING = -1

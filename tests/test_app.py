@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core.views.parts.report_words import ceiling_words, read_report, repair_words
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -20,6 +19,7 @@ from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
 from core.setups.catalog import SetupCard
 from core.setups.loading import load, load_setup
+from core.views.report_words import ceiling_words, read_report, repair_words
 from core.workbench import Workbench
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"

@@ -7,8 +7,8 @@ Nothing is downloaded. What is published is made here, with other numbers in it:
 2. For each dictionary a file in its layout and of its size, which does reconstruct the residual of that CLIP: of its
    components, r pairs are the leading principal directions of the example pictures, v and -v, and all others, who would
    spoil it, never fire. What it should come to follows from the project's own formula (see `test_checkpoints`).
-3. `core.setups.loading.load` gets both from a Hub on this machine, chooses among formulas and checks the health; then the Hub
-   ends, and it loads them again.
+3. `core.setups.loading.load` gets both from a Hub on this machine, chooses among formulas and checks the health; then
+   the Hub ends, and it loads them again.
 """
 
 import gc

@@ -13,13 +13,13 @@ import datasets
 import httpx2
 import numpy as np
 import pytest
-from core.pictures.read.collection import Collection, Folder, batches, open_collection, picture_files, share
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import Trouble
+from core.pictures.collection import Collection, Folder, batches, open_collection, picture_files, share
 from core.pictures.read import collection as module
 from core.scenes import sampling
 

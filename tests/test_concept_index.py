@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_sae
-from core.concepts.questions.index import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sae_lens import JumpReLUSAE, TopKSAE, TopKSAEConfig
+from safetensors.numpy import load_file, save_file
+
+from core.concepts.index import (
     ARRAYS,
     INDEX_FILES,
     MANIFEST,
@@ -24,11 +29,6 @@ from core.concepts.questions.index import (
     load,
     save,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sae_lens import JumpReLUSAE, TopKSAE, TopKSAEConfig
-from safetensors.numpy import load_file, save_file
-
 from core.errors import Trouble
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
@@ -152,7 +152,7 @@ def test_thumbnails_stay_on_the_disk(folder: Path, index: ConceptIndex) -> None:
 
 def test_a_save_that_is_stopped_leaves_no_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the old one in part, nor the new one in part."""
-    import core.concepts.questions.index as module
+    import core.concepts.index as module
 
     replaced: list[Path] = []
     monkeypatch.setattr(module.os, "replace", lambda old, new: replaced.append(new) or shutil.move(old, new))

@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from core.concepts.questions.index import ConceptIndex, Identity, Manifest, References, Thumbnails
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
@@ -41,6 +40,7 @@ from core.bundled.concept_quality import (
     thirds,
     wilson,
 )
+from core.concepts.index import ConceptIndex, Identity, Manifest, References, Thumbnails
 from core.errors import Trouble
 from core.model.trace import trace_crops
 from core.scenes.factors import EVERYWHERE, FACTORS, KINDS, WRITING_WORDS, factors, hue, names, table, where

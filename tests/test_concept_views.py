@@ -7,21 +7,21 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from core.concepts.questions.index import Identity, Manifest
-from core.concepts.questions.questions import Histogram, Match, Neighbour, Pushes
-from core.views.parts.reference_strip import CHIPPED, Face
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from test_faces import WORD, classes, face, pictures
 from test_views import EVIL, Tags
 
+from core.concepts.index import Identity, Manifest
+from core.concepts.questions import Histogram, Match, Neighbour, Pushes
 from core.methods.steering import Edit, Lever
 from core.methods.token_maps import Looking, looking
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.visit import Subject, Visit
 from core.views.parts import components as pages
+from core.views.reference_strip import CHIPPED, Face
 from core.workbench import Workbench
 
 SETUP = Identity(EVIL[0], None, EVIL[1], None, 1, "all", 48, 32, "0" * 64)

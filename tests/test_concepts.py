@@ -11,8 +11,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, COMPONENTS, tiny_sae
-from core.concepts.questions.index import ConceptIndex
-from core.concepts.questions.questions import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import sparse
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+from tiny_index import EDGES, PICTURES, VOCABULARY, tiny_index
+
+from core.concepts.index import ConceptIndex
+from core.concepts.questions import (
     ALIKE,
     FEWEST,
     WORDINGS,
@@ -31,14 +39,6 @@ from core.concepts.questions.questions import (
     spread,
     strength_of,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from scipy import sparse
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
-from tiny_index import EDGES, PICTURES, VOCABULARY, tiny_index
-
 from core.concepts.questions import questions as concepts
 from core.errors import Trouble
 from core.methods.side_effects import read_vocabulary

@@ -16,7 +16,6 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from core.pictures.read.collection import Collection, open_collection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -34,6 +33,7 @@ from core.dictionary_training.trainer import (
 from core.errors import Trouble
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.pictures.collection import Collection, open_collection
 from core.setups.catalog import read_catalog
 from core.setups.loading import load
 

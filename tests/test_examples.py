@@ -1,12 +1,12 @@
 """The shipped example pictures do with the shipped weights what their sentences say."""
 
 import pytest
-from core.pictures.read.examples import FOLDER, read_examples
 
 from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
+from core.pictures.examples import FOLDER, read_examples
 from core.setups.loading import load_setup
 from core.workbench import Workbench
 

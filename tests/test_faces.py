@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from core.concepts.questions.questions import Concept, Family, Guess, Shot
-from core.views.parts.images import mask_uri
-from core.views.parts.reference_strip import Face, chip, face_words, guess, sheet, strip
 from PIL import Image
+
+from core.concepts.questions import Concept, Family, Guess, Shot
+from core.views.images import mask_uri
+from core.views.reference_strip import Face, chip, face_words, guess, sheet, strip
 
 GRID = (4, 4)
 WORD = "<b>\"cat\" & 'dog'</b>"

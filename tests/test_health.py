@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import LAYERS, tiny_sae
-from core.pictures.read.examples import FOLDER as EXAMPLES
 from PIL import Image
 from sae_lens import SAE
 
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary, Scope
+from core.pictures.examples import FOLDER as EXAMPLES
 from core.setups.catalog import CATALOG, Place, Published, SetupCard, read_catalog
 from core.setups.health import Fit, Health, Sample, check, check_each, doubts, example_samples, refusal
 

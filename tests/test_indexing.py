@@ -17,13 +17,12 @@ import pytest
 import torch
 from accelerate import PartialState
 from conftest import COMPONENTS, WIDTH, tiny_sae
-from core.concepts.questions.index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
-from core.pictures.read.collection import Collection
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sae_lens import SAE
 
+from core.concepts.index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
 from core.errors import Trouble
 from core.indexing import build as indexing
 from core.indexing.build import WORK, alignment, build, clarity, main
@@ -32,6 +31,7 @@ from core.indexing.thumbnails import Store
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
+from core.pictures.collection import Collection
 from core.setups.catalog import Place, SetupCard
 from core.setups.identity import identity
 from core.setups.loading import Setup

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from core.pictures.read.examples import read_examples
 
 from core.errors import Trouble
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
+from core.pictures.examples import read_examples
 from core.session import component_search as inquiries
 from core.session import visit as session
 from core.session.component_search import FOUND, Inquiry

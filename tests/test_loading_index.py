@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import WIDTH, exact_sae, tiny_model
-from core.concepts.questions.index import ConceptIndex
-from core.pictures.read.collection import open_collection
 from fake_hub import serve
 from PIL import Image
 
+from core.concepts.index import ConceptIndex
 from core.errors import Trouble
 from core.indexing.build import build
 from core.indexing.tally import IndexRecipe
+from core.pictures.collection import open_collection
 from core.setups.catalog import Place, SetupCard
 from core.setups.loading import load
 from core.workbench import Workbench

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core.pictures.read.read import read_picture
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from core.errors import Trouble
+from core.pictures.read import read_picture
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)

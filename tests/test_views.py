@@ -8,26 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import tiny_model, tiny_sae, tiny_tokenizer
-from core.concepts.questions.questions import Family, Guess
-from core.pictures.read.examples import Example
-from core.views.parts.images import heat_uri, picture_uri
-from core.views.parts.reference_strip import Face, sheet
 from PIL import Image
 from test_faces import classes, concept, shot
 from transformers import CLIPImageProcessorPil
 
+from core.concepts.questions import Family, Guess
 from core.errors import Trouble
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
+from core.pictures.examples import Example
 from core.serving import api_json as plain
 from core.session import visit as session
 from core.session.visit import Subject, Visit
 from core.setups.catalog import Place, Published, SetupCard
 from core.setups.health import Fit, Health
 from core.setups.loading import Loading, Setup
+from core.views.images import heat_uri, picture_uri
 from core.views.parts import parts as views
+from core.views.reference_strip import Face, sheet
 from core.workbench import Workbench
 
 EVIL = ("<img src=x onerror=alert(1)>", "\"'><script>alert(2)</script>", "{{constructor}}", "a & b")

@@ -3,8 +3,9 @@
 import io
 
 import numpy as np
-from core.concepts.questions.index import FORMAT, ConceptIndex, Identity, Manifest, References, Thumbnails
 from PIL import Image
+
+from core.concepts.index import FORMAT, ConceptIndex, Identity, Manifest, References, Thumbnails
 
 VOCABULARY = ("dog", "cat", "owl", "red fish")
 PICTURES = 200

@@ -1,6 +1,7 @@
 """Does a family of components hold a planted shortcut? ``python -m core.bundled.family_scoring``.
 
-1. Families come from the concept index (`core.concepts.questions.families`), which knows nothing of shortcuts, classes or truths.
+1. Families come from the concept index (`core.concepts.questions.families`), which knows nothing of shortcuts, classes
+   or truths.
 2. For each shortcut, every family is suppressed as one lever on validation scenes that show it. The family after which
    most are right is taken.
 3. On test scenes: how many are right, and how many say the lure, without and with that family suppressed; what the same

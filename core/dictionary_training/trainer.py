@@ -708,7 +708,3 @@ def _run(arguments: argparse.Namespace) -> None:
     if refused is not None:
         raise Trouble(f"{refused} The dictionary stays in {out}.")
     print(f"To use it: python app.py --catalog {catalog} --setup {card.name}")
-
-
-if __name__ == "__main__":
-    main()

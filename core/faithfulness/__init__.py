@@ -1,1 +1,1 @@
-"""The command that scores attribution methods by deletion, insertion and planted causes: python -m core.faithfulness."""
+"""The command that scores attribution methods by deletion, insertion, planted causes: python -m core.faithfulness."""

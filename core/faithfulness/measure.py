@@ -392,7 +392,3 @@ def main() -> None:
     (out / "faithfulness.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "faithfulness.svg").write_text(figure(report), encoding="utf-8")
     print(tables(report))
-
-
-if __name__ == "__main__":
-    main()

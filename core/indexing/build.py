@@ -1,7 +1,8 @@
 """Make a concept index: `python -m core.indexing --setup bundled --pictures FOLDER --out FOLDER`.
 
-1. The pictures of a collection stream by once, a batch at a time. What fires in them is counted into a `core.indexing.tally`;
-   of the pictures that are references for any component, thumbnails and embeddings go to a `core.indexing.thumbnails`.
+1. The pictures of a collection stream by once, a batch at a time. What fires in them is counted into a
+   `core.indexing.tally`; of the pictures that are references for any component, thumbnails and embeddings go to a
+   `core.indexing.thumbnails`.
 2. Both are saved every so many batches. A run that was stopped at any moment goes on from there, and ends with the same
    index as one that was not.
 3. Several processes each read every W-th part of the collection into a tally of their own. The main one adds them up,
@@ -489,7 +490,3 @@ def _fail(group: PartialState, said: str, code: int) -> NoReturn:
     who = "" if group.is_main_process else f"Process {group.process_index + 1} of {group.num_processes}: "
     print(f"{who}{said}", file=sys.stderr)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -368,7 +368,7 @@ def index_scenes(count: int, split: str = "index") -> list[Scene]:
 COLLECTIONS: MappingProxyType[str, tuple[int, Callable[[int], list[Scene]]]] = MappingProxyType(
     {"training": (32_000, training_scenes), "index": (4_000, index_scenes)}
 )
-"""The scenes that `core.pictures.read.collection` offers by name: how many there are, and what draws the first so many."""
+"""The scenes that `core.pictures.collection` offers by name: how many there are, and what draws the first so many."""
 
 
 def caption_words() -> frozenset[str]:
