@@ -35,9 +35,9 @@ from core.session.component_search import Inquiry, Pushed
 from core.session.visit import Errands, Subject, Visit
 from core.setups.catalog import SetupCard, find
 from core.setups.loading import Loading, Shelf
+from core.views import parts as views
 from core.views.images import picture_uri
 from core.views.parts import evidence as proofs
-from core.views.parts import parts as views
 from core.views.reference_strip import sheet
 from core.views.report_words import ceiling_words, read_report, repair_words
 from core.workbench import Workbench

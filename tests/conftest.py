@@ -37,7 +37,7 @@ from core.setups.loading import Setup
 from core.workbench import Workbench
 
 if TYPE_CHECKING:  # most tests do without a browser
-    from browser import Open
+    from chromium import Open
     from playwright.sync_api import Browser
 
 # Times vary on a shared machine, and failures should be the same on every machine.
@@ -230,7 +230,7 @@ def address(cards: Mapping[str, SetupCard]) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """Chromium, for the tests of one file."""
-    from browser import chromium
+    from chromium import chromium
 
     with chromium() as browser:
         yield browser
@@ -239,7 +239,7 @@ def browser() -> Iterator["Browser"]:
 @pytest.fixture
 def open_page(browser: "Browser", address: str) -> Iterator["Open"]:
     """Opens the served page, and looks to it that nothing goes wrong there."""
-    from browser import watched
+    from chromium import watched
 
     with watched(browser, address) as open_page:
         yield open_page

@@ -43,7 +43,7 @@ class SplitClip:
         """Split `model` after `encoder.layers[layer]`, from 0. Raises Trouble when there is no such layer.
 
         `prefix` is the precision in which the layers up to L multiply; everything after them stays in the weights'.
-        What a lower one changes is measured by `core.precision`.
+        What a lower one changes is measured by `tests/benchmarks/precision.py`.
         """
         self.model = model.eval().requires_grad_(False)
         self.image_processor = image_processor

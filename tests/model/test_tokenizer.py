@@ -5,7 +5,6 @@ words is a prompt too. So the ids are compared with published ones, and what `Sp
 tower run by hand.
 """
 
-import gzip
 import json
 import unicodedata
 from pathlib import Path
@@ -16,49 +15,19 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from published_tokenizer import (
+    CONTEXT,
+    END,
+    PUBLISHED,
+    START,
+    byte_letters,
+    laion_settings,
+    published_merges,
+    vocabulary,
+)
 from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from core.model.clip import SplitClip
-
-DATA = Path(__file__).parent / "data"
-CONTEXT = 77
-START, END = 49406, 49407
-
-PUBLISHED = {
-    # openai/CLIP, notebooks/Interacting_with_CLIP.ipynb, cell 10
-    "Hello World!": (3306, 1002, 256),
-    # elixir-nx/bumblebee, test/bumblebee/text/clip_tokenizer_test.exs, on openai/clip-vit-base-patch32
-    "a photo of a cat": (320, 1125, 539, 320, 2368),
-    "a photo of a dog": (320, 1125, 539, 320, 1929),
-    # apple/ml-stable-diffusion, swift/StableDiffusionTests/StableDiffusionTests.swift
-    "a photo of an astronaut riding a horse on mars": (320, 1125, 539, 550, 18376, 6765, 320, 4558, 525, 7496),
-    "Apple CoreML developer tools on a Macbook Air are fast": (
-        *(3055, 19622, 5780, 10929, 5771, 525, 320, 20617, 1922, 631, 1953),
-    ),
-}
-"""Published token ids, without the start and the end."""
-
-
-def byte_letters() -> dict[int, str]:
-    """A printable letter for every byte, in the vocabulary's order: those that are printable, then the others."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-
-
-def published_merges() -> list[tuple[str, str]]:
-    """The merges CLIP was trained with: the first 48,894 of the file, after its header."""
-    lines = gzip.decompress((DATA / "bpe_simple_vocab_16e6.txt.gz").read_bytes()).decode("utf-8").split("\n")
-    pairs = [line.split() for line in lines[1 : 49152 - 256 - 2 + 1]]
-    return [(first, second) for first, second in pairs]
-
-
-def vocabulary() -> dict[str, int]:
-    """Every token's id: letters, letters that end a word, merged pieces, and the two marks."""
-    letters = list(byte_letters().values())
-    pieces = [first + second for first, second in published_merges()]
-    tokens = [*letters, *(letter + "</w>" for letter in letters), *pieces, "<|startoftext|>", "<|endoftext|>"]
-    return {token: index for index, token in enumerate(tokens)}
 
 
 @pytest.fixture(scope="module")
@@ -174,16 +143,6 @@ def test_a_long_prompt_keeps_its_beginning_and_its_end_mark(clip: SplitClip) -> 
     long, longer = clip.texts([" ".join(words), " ".join([*words, "astronaut"])])
     torch.testing.assert_close(long, text_embedding(clip, ids), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(long, longer)
-
-
-def laion_settings() -> dict[str, object]:
-    """`tokenizer_config.json` of laion/CLIP-ViT-L-14-laion2B-s32B-b82K: an older form, without a class or a length."""
-    mark = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "__type": "AddedToken"}
-    start, end = ({"content": content, **mark} for content in ("<|startoftext|>", "<|endoftext|>"))
-    return {
-        **{"unk_token": end, "bos_token": start, "eos_token": end, "pad_token": "<|endoftext|>"},
-        **{"add_prefix_space": False, "errors": "replace", "do_lower_case": True, "name_or_path": "./clip_ViT_B_32/"},
-    }
 
 
 @pytest.mark.parametrize("files", ["tokenizer.json", "vocab.json merges.txt", "tokenizer.json vocab.json merges.txt"])

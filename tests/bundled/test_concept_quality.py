@@ -49,7 +49,7 @@ from core.scenes.scene import BACKGROUNDS, Bar, Label, Painter, Scene, Stamp, Th
 from core.scenes.sprites import DISTRACTORS
 from core.setups.loading import load_setup
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ONE = {factor: place for place, factor in enumerate(FACTORS)}
 
 CARD = Label(

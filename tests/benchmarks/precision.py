@@ -1,4 +1,4 @@
-"""What a lower precision of the layers up to L changes: ``python -m core.precision``.
+"""What a lower precision of the layers up to L changes: ``python tests/benchmarks/precision.py``.
 
 On a GPU those layers, the most expensive ones, may multiply in half precision (`CLIP_LEVERS_PREFIX`). The residual
 that comes out of them is then a little another one, and with it everything that follows. This compares each example
@@ -8,23 +8,27 @@ picture with itself in float32: the residual, the components that are active, wh
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 import torch
 
-from .methods.attribution import attribute
-from .methods.target import default_target
-from .model.clip import SplitClip, text_classifier
-from .model.devices import PREFIXES, best_device
-from .model.dictionary import Dictionary
-from .model.prediction import predict
-from .model.prompts import TEMPLATES
-from .model.trace import Trace, trace_crops
-from .setups.health import Sample, example_samples
-from .setups.loading import load_setup
-from .stats import rank_correlation
+from core.methods.attribution import attribute
+from core.methods.target import default_target
+from core.model.clip import SplitClip, text_classifier
+from core.model.devices import PREFIXES, best_device
+from core.model.dictionary import Dictionary
+from core.model.prediction import predict
+from core.model.prompts import TEMPLATES
+from core.model.trace import Trace, trace_crops
+from core.setups.health import Sample, example_samples
+from core.setups.loading import load_setup
+from core.stats import rank_correlation
 
 
 @dataclass(frozen=True)

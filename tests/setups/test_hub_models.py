@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import HfApi, close_session, constants
 from PIL import Image
-from test_tokenizer import END, PUBLISHED, START
+from published_tokenizer import END, PUBLISHED, START
 
 from core.methods.steering import Edit
 from core.methods.target import Target
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.hub
 OPENAI = Place(repo="openai/clip-vit-base-patch32")
 DICTIONARY = "prisma-top-k-9"
 PICTURES = Path(skimage.data.__file__).parent
-DRAWING = Path(__file__).parent / "data" / "CLIP.png"
+DRAWING = Path(__file__).parents[1] / "data" / "CLIP.png"
 
 DESCRIPTIONS = {
     "page.png": "a page of text about segmentation",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from browser import EXAMPLES, SIZES, TABS, Open, choose_setup, step, tab
+from chromium import EXAMPLES, SIZES, TABS, Open, choose_setup, step, tab
 from playwright.sync_api import Locator, Page, expect
 
 STRONGEST = 99

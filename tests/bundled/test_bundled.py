@@ -20,7 +20,7 @@ from core.scenes.sampling import caption_words, held_out
 from core.scenes.scene import CLASSES
 from core.setups.loading import load_setup
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from core.methods.steering import Edit, steer
 from core.model.clip import logits
 from core.setups.loading import load_setup
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 from core.errors import Trouble
 from core.model.devices import best_device, on_zero_gpu, prefix_precision
 
-CORE = Path(__file__).parents[1] / "core"
+CORE = Path(__file__).parents[2] / "core"
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import Trouble
+from core.pictures import collection as module
 from core.pictures.collection import Collection, Folder, batches, open_collection, picture_files, share
-from core.pictures.read import collection as module
 from core.scenes import sampling
 
 

@@ -18,7 +18,7 @@ from core.setups.catalog import Place, SetupCard, read_catalog
 from core.setups.checkpoints import files_of
 from core.setups.hub import CLIP_FILES, fetch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MEGABYTE = 1_000_000
 
 KEYS = frozenset(

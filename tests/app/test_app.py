@@ -22,7 +22,7 @@ from core.setups.loading import load, load_setup
 from core.views.report_words import ceiling_words, read_report, repair_words
 from core.workbench import Workbench
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 DOG = EXAMPLES / "dog-note-cat.webp"
 CLASSES = ("dog", "cat", "fox")
 SINGLE = TEMPLATES["single"]

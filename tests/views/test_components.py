@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_faces import WORD, classes, face, pictures
+from test_reference_strip import WORD, classes, face, pictures
 from test_views import EVIL, Tags
 
 from core.concepts.index import Identity, Manifest

@@ -28,6 +28,7 @@ import pytest
 import test_checkpoints
 import torch
 from fake_hub import serve
+from published_tokenizer import END, PUBLISHED, START, laion_settings, published_merges, vocabulary
 from safetensors.torch import save_file
 from test_checkpoints import (
     Release,
@@ -37,7 +38,6 @@ from test_checkpoints import (
     write_prisma,
     write_saev,
 )
-from test_tokenizer import END, PUBLISHED, START, laion_settings, published_merges, vocabulary
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
@@ -519,7 +519,7 @@ def test_opening_a_picture_takes_less_than_a_gigabyte_beyond_the_weights(clip: C
     write_dictionary(card, clip.seen(card), root)
     ran = subprocess.run(
         [sys.executable, "-c", OPENING, name, str(clip.folder), str(root)],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,

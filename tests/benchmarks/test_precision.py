@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from precision import effect
 
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.trace import trace_crops
-from core.precision import effect
 from core.setups.health import Sample
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, press_strongest, step, tab
+from chromium import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, press_strongest, step, tab
 from playwright.sync_api import Browser, expect
 
 from core.serving.settings import Settings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import tiny_model, tiny_sae, tiny_tokenizer
 from PIL import Image
-from test_faces import classes, concept, shot
+from test_reference_strip import classes, concept, shot
 from transformers import CLIPImageProcessorPil
 
 from core.concepts.questions import Family, Guess
@@ -25,8 +25,8 @@ from core.session.visit import Subject, Visit
 from core.setups.catalog import Place, Published, SetupCard
 from core.setups.health import Fit, Health
 from core.setups.loading import Loading, Setup
+from core.views import parts as views
 from core.views.images import heat_uri, picture_uri
-from core.views.parts import parts as views
 from core.views.reference_strip import Face, sheet
 from core.workbench import Workbench
 

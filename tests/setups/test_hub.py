@@ -542,7 +542,7 @@ def test_folder(upstream: Path) -> None:
 
 
 def test_bundled_setup_is_such_a_folder() -> None:
-    assets = Path(__file__).parents[1] / "assets" / "bundled"
+    assets = Path(__file__).parents[2] / "assets" / "bundled"
     assert fetch(Place(folder=assets / "clip"), CLIP_FILES, ignore).commit is None
 
 

@@ -19,6 +19,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from tiny_index import EDGES, PICTURES, VOCABULARY, tiny_index
 
+from core.concepts import questions as concepts
 from core.concepts.index import ConceptIndex
 from core.concepts.questions import (
     ALIKE,
@@ -39,7 +40,6 @@ from core.concepts.questions import (
     spread,
     strength_of,
 )
-from core.concepts.questions import questions as concepts
 from core.errors import Trouble
 from core.methods.side_effects import read_vocabulary
 from core.model.clip import SplitClip, text_classifier
