@@ -18,7 +18,7 @@ if on_zero_gpu():
 import gradio as gr
 import numpy as np
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.files import ASSETS
 from core.methods.evidence import Response
 from core.methods.steering import Edit
@@ -33,11 +33,12 @@ from core.session import component_search as inquiries
 from core.session import visit as session
 from core.session.component_search import Inquiry, Pushed
 from core.session.visit import Errands, Subject, Visit
-from core.setups.catalog import SetupCard, find
-from core.setups.loading import Loading, Shelf
+from core.setups.catalog import SetupSpec, find
+from core.setups.loading import Loading
+from core.setups.pool import SetupPool
+from core.views import evidence as proofs
 from core.views import parts as views
 from core.views.images import picture_uri
-from core.views.parts import evidence as proofs
 from core.views.reference_strip import sheet
 from core.views.report_words import ceiling_words, read_report, repair_words
 from core.workbench import Workbench
@@ -53,7 +54,7 @@ EDITOR_SIDE = 640
 """Pixels of the longer side of a picture that is painted on."""
 
 
-def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
+def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
     """The whole page. The first example is worked out here, so that it arrives with the page.
 
     Every visitor chooses among the shelf's setups; `apology` says why the page does not open with another one.
@@ -359,7 +360,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             """Another picture: what was painted on the old one goes with it."""
             return picture(v) | {editor: None, own_gone: "", own_twin: gr.Accordion(open=False)}
 
-        def sorry(v: Visit, where: gr.HTML, trouble: Trouble) -> dict:
+        def sorry(v: Visit, where: gr.HTML, trouble: UserError) -> dict:
             """The sentence, in its place; everything else stays as it is, on the page too what was typed."""
             drawn = {} if where is said_levers else widgets(v)
             return drawn | {visit: v, where: views.notice(str(trouble), tone="bad")}
@@ -382,7 +383,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                     if isinstance(step, Loading):
                         loads.news = (views.loading(shelf.cards[name].title, step), True)
                         yield told_setup(*loads.news)
-            except Trouble as trouble:
+            except UserError as trouble:
                 sentence = f"{trouble} {shelf.cards[v.setup].title} stays."
                 news = (views.notice(sentence, tone="bad"), False, name)
             if wanted_still():
@@ -398,7 +399,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             left = bool(v.edit.levers)
             try:
                 v = session.move(shelf.get(name), v, picture_of(v, file))
-            except Trouble as trouble:
+            except UserError as trouble:
                 return widgets(v) | {said_setup: views.notice(str(trouble), tone="bad"), chosen: v.setup}
             lost = "Your levers stayed behind: the components of another dictionary are others."
             return other_setup(v) | {said_setup: views.notice(lost if left else "")}
@@ -418,7 +419,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 try:
                     read_picture(file)
                     return file
-                except Trouble:  # it was refused when it came: the visit is still about the picture before
+                except UserError:  # it was refused when it came: the visit is still about the picture before
                     pass
             return v.trace.crop
 
@@ -431,12 +432,12 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             names, templates = v.classes, v.templates
             try:
                 names, templates = parse_classes(text).names, templates_of(how, own_text)
-            except Trouble as trouble:  # the picture is welcome all the same, with the classes asked before
+            except UserError as trouble:  # the picture is welcome all the same, with the classes asked before
                 trouble_here = {said_classes: views.notice(str(trouble), tone="bad")}
             subject = Subject("Your picture", photograph=True)
             try:
                 v = session.after(v, session.start(bench_of(v), file, subject, names, templates, None))
-            except Trouble as trouble:
+            except UserError as trouble:
                 return sorry(v, said_picture, trouble)
             return other_picture(v) | trouble_here
 
@@ -454,14 +455,14 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             try:
                 asked = parse_classes(text)
                 v = session.ask(bench_of(v), v, asked.names, templates_of(how, own_text), should_be or None)
-            except Trouble as trouble:
+            except UserError as trouble:
                 return sorry(v, said_classes, trouble) | shown
             return picture(v) | shown | {said_classes: views.notice(*asked.notes)}
 
         def retarget(v: Visit, w: int, a: int | None) -> dict:
             try:
                 v = session.aim(bench_of(v), v, Target(w, None if a in (None, NOTHING) else a))
-            except Trouble as trouble:
+            except UserError as trouble:
                 return sorry(v, said_target, trouble)
             return answer(v) | question(v)
 
@@ -482,7 +483,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 return widgets(v) | {inquired: i, page: told, page_faces: drawn, tabs: gr.Tabs(selected="components")}
             try:
                 v = session.press(bench_of(v), v, component, event.action, bool(event.on))
-            except Trouble as trouble:
+            except UserError as trouble:
                 return sorry(v, said_target, trouble) | {said_search: views.notice(str(trouble), tone="bad")}
             return answer(v) | widgets(v)
 
@@ -494,7 +495,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             """The components that match words, or a picture where one was dropped."""
             try:
                 i = inquiries.search(bench_of(v), v, i, text, file)
-            except Trouble as trouble:
+            except UserError as trouble:
                 return {said_search: views.notice(str(trouble), tone="bad")}
             return {
                 inquired: i,
@@ -529,7 +530,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             try:
                 edit = Edit(tuple(session.lever(*each) for each in wish["levers"]), heard.edit.tokens)
                 v = session.pull(bench_of(heard), heard, edit, wish["gesture"])
-            except Trouble as trouble:
+            except UserError as trouble:
                 return sorry(heard, said_levers, trouble)
             same = old == [(lever.component, lever.operation) for lever in v.edit.levers]
             # A reply to a slider never draws the sliders: it would move them under the visitor's hand.
@@ -542,7 +543,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 return {visit: v}
             try:
                 v = session.pull(bench_of(heard), heard, heard.edit.among(wish["tokens"]), wish["gesture"])
-            except Trouble as trouble:
+            except UserError as trouble:
                 return sorry(heard, said_levers, trouble)
             reply = answer(v)
             del reply[said_levers]  # what is wrong with a strength still is
@@ -556,14 +557,14 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
             try:
                 for search in bench_of(v).search(v.trace, v.classes, v.templates, v.truth):
                     yield {finder: proofs.finder(v, search)}
-            except Trouble as trouble:
+            except UserError as trouble:
                 yield {finder: proofs.finder(v, trouble=str(trouble))}
 
         def use(v: Visit, event: gr.EventData) -> dict:
             """An edit that was found, in place of the present one. What else was found stays on the page."""
             try:
                 v = session.change(bench_of(v), v, Edit.of_suppressed(int(component) for component in event.components))
-            except Trouble as trouble:
+            except UserError as trouble:
                 return sorry(v, said_levers, trouble)
             return answer(v) | widgets(v)
 
@@ -610,7 +611,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
                 return views.notice("There is no picture above yet. Open this part again to get it.", tone="bad")
             try:
                 found = session.without_cue(bench_of(v), v, drawing["composite"])
-            except Trouble as trouble:
+            except UserError as trouble:
                 return views.notice(str(trouble), tone="bad")
             return proofs.counterfactual(v, "as you changed it", found)
 
@@ -709,7 +710,7 @@ def build(shelf: Shelf[Workbench], opens_with: str, apology: str = "") -> gr.Blo
     return demo
 
 
-def endpoints(shelf: Shelf[Workbench], opens_with: str) -> None:
+def endpoints(shelf: SetupPool[Workbench], opens_with: str) -> None:
     """The same questions for programs; see /?view=api. Classes are separated by commas or lines.
 
     The inputs are components nobody sees, and not `gr.api`, which would hand over any path a caller names:
@@ -765,19 +766,19 @@ def endpoints(shelf: Shelf[Workbench], opens_with: str) -> None:
 
 
 def pressed_on(event: gr.EventData) -> int:
-    """The component whose button was pressed. Raises Trouble for an event that our own page does not send."""
+    """The component whose button was pressed. Raises UserError for an event that our own page does not send."""
     try:
         return int(event.component)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise Trouble("That press names no component. Reload the page, and press again.") from error
+        raise UserError("That press names no component. Reload the page, and press again.") from error
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Trouble reaches a program as the error's message."""
+    """UserError reaches a program as the error's message."""
     try:
         yield
-    except Trouble as trouble:
+    except UserError as trouble:
         raise gr.Error(str(trouble), print_exception=False) from trouble
 
 
@@ -803,14 +804,14 @@ def launch_options() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def make_page(settings: Settings, cards: Mapping[str, SetupCard]) -> gr.Blocks:
+def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
     """The page, ready to be launched. Where its setup cannot be loaded it opens with the bundled one, and says why."""
     shelf = make_shelf(settings, cards, spaces.GPU if on_zero_gpu() else None)
     opens_with, apology = settings.setup, ""
     try:
         find(cards, opens_with)
         shelf.get(opens_with)
-    except Trouble as trouble:
+    except UserError as trouble:
         opens_with, apology = "bundled", f"{trouble} This page opens with the bundled demo instead."
     return build(shelf, opens_with, apology).queue(max_size=64)
 
@@ -819,7 +820,7 @@ def main() -> None:
     """The command."""
     try:
         page = make_page(*chosen_setups(Settings.from_environment(), sys.argv[1:]))
-    except Trouble as trouble:
+    except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
     page.launch(**launch_options())
 

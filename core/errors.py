@@ -1,5 +1,5 @@
 """The one error a visitor ever reads."""
 
 
-class Trouble(ValueError):
+class UserError(ValueError):
     """Something the visitor gave cannot be used; the message says what happened and what to do about it."""

@@ -37,7 +37,7 @@ from .concepts.questions import (
     spread,
     strength_of,
 )
-from .errors import Trouble
+from .errors import UserError
 from .methods.attribution import Attribution, Method, attribute, measured_effects
 from .methods.edit_search import Search, find_edit
 from .methods.evidence import Controls, Missed, Response, controls, missed, responses
@@ -50,7 +50,7 @@ from .model.prediction import Comparison, Prediction, compare, predict
 from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.trace import Trace, finish, trace_crops
 from .pictures.read import Source, read_picture
-from .setups.catalog import SetupCard
+from .setups.catalog import SetupSpec
 from .setups.loading import Setup
 
 CACHED_CLASSIFIERS = 64
@@ -73,7 +73,7 @@ Step = tuple[str, int, int]
 class Workbench:
     """All questions about one setup. Safe to share between visitors.
 
-    Every method raises Trouble when what it is given cannot be used; the message is for the visitor.
+    Every method raises UserError when what it is given cannot be used; the message is for the visitor.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -95,7 +95,7 @@ class Workbench:
         self._classifier = classifier
 
     @property
-    def card(self) -> SetupCard:
+    def card(self) -> SetupSpec:
         """What the setup is."""
         return self.setup.card
 
@@ -226,7 +226,7 @@ class Workbench:
         for found in generalize(self.setup.clip, self.setup.dictionary, references, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
 
-    # What components are about. All but `index` raise Trouble without one, and for a component that there is not.
+    # What components are about. All but `index` raise UserError without one, and for a component that there is not.
 
     @property
     def index(self) -> ConceptIndex | None:
@@ -264,12 +264,12 @@ class Workbench:
         return self._family.get(component) if self.families else None
 
     def matches_words(self, words: str, most: int) -> tuple[Match, ...]:
-        """The components that fit words best. Raises Trouble for no words, and for more than 200 characters."""
+        """The components that fit words best. Raises UserError for no words, and for more than 200 characters."""
         index, words = self._indexed(), " ".join(words.split())
         if not words:
-            raise Trouble("There is nothing to search for. Write a word or a few, such as: dog, written text.")
+            raise UserError("There is nothing to search for. Write a word or a few, such as: dog, written text.")
         if len(words) > MAX_LENGTH:
-            raise Trouble(f"The search has {len(words):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
+            raise UserError(f"The search has {len(words):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
         with self._sorting:
             if self._common is None:
                 self._common = self._everyday()
@@ -296,7 +296,7 @@ class Workbench:
             why = self.setup.index_trouble or (
                 f"Build one with: python -m core.indexing {which} --pictures FOLDER --out INDEX"
             )
-            raise Trouble(
+            raise UserError(
                 f"The setup {card.name!r} has no concept index, so what its components fire for is not known. {why}"
             )
         return self.setup.index

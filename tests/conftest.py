@@ -32,7 +32,7 @@ from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
 from core.serving.settings import Settings
-from core.setups.catalog import Place, SetupCard, read_catalog
+from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.loading import Setup
 from core.workbench import Workbench
 
@@ -183,7 +183,9 @@ def classifier(clip: SplitClip) -> torch.Tensor:
 @pytest.fixture(scope="session")
 def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
     """All questions about the tiny CLIP, which knows one word."""
-    card = SetupCard("tiny", "Tiny", Place(Path("a")), Place(Path("b")), 1, "all", "MIT", "", knows=frozenset({"dog"}))
+    card = SetupSpec(
+        "tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "", knows=frozenset({"dog"})
+    )
     return Workbench(Setup(card, clip, dictionary))
 
 
@@ -205,19 +207,19 @@ def exact_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cards(clip_folder: Path, dictionary_folder: Path, exact_folder: Path) -> Mapping[str, SetupCard]:
+def cards(clip_folder: Path, dictionary_folder: Path, exact_folder: Path) -> Mapping[str, SetupSpec]:
     """What a page offers: the bundled setup, a tiny one, one that fails its check, one that is not there."""
 
-    def card(name: str, dictionary: Path) -> SetupCard:
+    def card(name: str, dictionary: Path) -> SetupSpec:
         note = f"The setup called {name}, <b>for tests</b>."
-        return SetupCard(name, f"Tiny <{name}>", Place(clip_folder), Place(dictionary), 1, "all", "MIT", note)
+        return SetupSpec(name, f"Tiny <{name}>", Location(clip_folder), Location(dictionary), 1, "all", "MIT", note)
 
     others = (("tiny", exact_folder), ("random", dictionary_folder), ("lost", exact_folder / "nowhere"))
     return {"bundled": read_catalog()["bundled"], **{name: card(name, folder) for name, folder in others}}
 
 
 @pytest.fixture(scope="session")
-def address(cards: Mapping[str, SetupCard]) -> Iterator[str]:
+def address(cards: Mapping[str, SetupSpec]) -> Iterator[str]:
     """The page, served; its address."""
     import app
 

@@ -12,7 +12,7 @@ import torch
 from conftest import CLASSES
 from PIL import Image
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.attribution import attribute, measured_effects
 from core.methods.steering import Edit, Lever, edited
 from core.methods.target import Target
@@ -20,7 +20,7 @@ from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prediction import compare, predict
 from core.model.trace import Trace
-from core.setups.catalog import Place, SetupCard
+from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
 from core.workbench import Workbench
 
@@ -36,8 +36,16 @@ EDITS = [  # components 2 and 43 are active in the picture, 1 is not
 
 @pytest.fixture(scope="session")
 def workbench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
-    card = SetupCard(
-        "tiny", "Tiny", Place(Path("a")), Place(Path("b")), 1, "all", "MIT", "", knows=frozenset({"dog", "red", "cat"})
+    card = SetupSpec(
+        "tiny",
+        "Tiny",
+        Location(Path("a")),
+        Location(Path("b")),
+        1,
+        "all",
+        "MIT",
+        "",
+        knows=frozenset({"dog", "red", "cat"}),
     )
     return Workbench(Setup(card, clip, dictionary))
 
@@ -58,7 +66,7 @@ def test_open_reads_any_source(workbench: Workbench, picture: Image.Image, trace
     picture.save(path)
     for source in (picture, np.asarray(picture), path, str(path), path.read_bytes(), picture.convert("RGBA")):
         assert workbench.open(source) == trace
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         workbench.open(None)
 
 
@@ -165,7 +173,7 @@ def test_many_comparisons_are_the_same_as_one_by_one(
 
 
 def test_texts_are_encoded_once(clip: SplitClip, dictionary: Dictionary, trace: Trace, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    card = SetupCard("tiny", "Tiny", Place(Path("a")), Place(Path("b")), 1, "all", "MIT", "")
+    card = SetupSpec("tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "")
     workbench = Workbench(Setup(card, clip, dictionary))
     encoded = []
     texts = clip.texts

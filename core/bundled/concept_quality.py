@@ -33,7 +33,7 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 
 from ..concepts.index import ConceptIndex
-from ..errors import Trouble
+from ..errors import UserError
 from ..files import ASSETS
 from ..records import Record
 from ..scenes.factors import EVERYWHERE, FACTORS, KINDS, names, table, where
@@ -377,13 +377,13 @@ def measure(index: ConceptIndex, chosen: Seen, judged: Seen, cells: int) -> Plai
 
 
 def report(setup: Setup) -> Plain:
-    """What `assets/bundled/concepts.json` holds. Raises Trouble where the setup has no concept index of the scenes."""
+    """What `assets/bundled/concepts.json` holds. Raises UserError where the setup has no concept index of scenes."""
     index = setup.index
     if index is None:
         why = setup.index_trouble or "The catalog names none."
-        raise Trouble(f"The setup {setup.card.name!r} has no concept index to be measured. {why} {_BUILD}")
+        raise UserError(f"The setup {setup.card.name!r} has no concept index to be measured. {why} {_BUILD}")
     if index.manifest.source.get("name") != "scenes:index":
-        raise Trouble(f"This concept index was not made of scenes whose contents are known. {_BUILD}")
+        raise UserError(f"This concept index was not made of scenes whose contents are known. {_BUILD}")
     cells, painter = setup.clip.grid[0], Painter(SIDE)
     chosen = look(setup, painter, index_scenes(index.manifest.pictures, "index"))
     judged = look(setup, painter, index_scenes(JUDGED, "test"))
@@ -527,7 +527,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         found = report(load_setup("bundled"))
-    except Trouble as trouble:
+    except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
     arguments.out.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     print(tables(found))

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from ..concepts.questions import Family, families
-from ..errors import Trouble
+from ..errors import UserError
 from ..files import ASSETS
 from ..methods.steering import Edit, shift
 from ..setups.loading import Setup, load_setup
@@ -72,9 +72,9 @@ def random_edits(setup: Setup, size: int, seed: int) -> list[Edit]:
 
 
 def score(setup: Setup, chosen_on: int = CHOSEN_ON, judged_on: int = JUDGED_ON) -> Plain:
-    """What `assets/bundled/families.json` holds; shares of pictures. Raises Trouble without a concept index."""
+    """What `assets/bundled/families.json` holds; shares of pictures. Raises UserError without a concept index."""
     if setup.index is None:
-        raise Trouble(f"The setup {setup.card.name!r} has no concept index, and so no families. Build one first.")
+        raise UserError(f"The setup {setup.card.name!r} has no concept index, and so no families. Build one first.")
     scorer, found = Scorer.of(setup.clip, setup.dictionary), families(setup.index)
     clean = look_at(scorer, "clean", judged_on, "test")
     report: Plain = {

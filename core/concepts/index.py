@@ -8,7 +8,7 @@ reference pictures have in common (an embedding, its clarity, label guesses), an
 what it was made of; `index.safetensors`, the arrays, their integers in as few bytes as they need and the lengths of the
 firing regions in place of their starts; `thumbnails.safetensors`, which is mapped and not read.
 
-An index may come from the Hub, so nothing in its files is believed: what does not fit together is a Trouble on loading.
+An index may come from the Hub, so nothing in its files is believed: what does not fit together is a UserError.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.clip import SplitClip
 from ..records import Record
 
@@ -306,7 +306,7 @@ def save(index: ConceptIndex, folder: Path) -> None:
 
 
 def written(manifest: Manifest) -> bytes:
-    """The manifest as its file has it. Raises Trouble for one that `load` would not read back."""
+    """The manifest as its file has it. Raises UserError for one that `load` would not read back."""
     try:
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         jsonschema.validate(json.loads(text), SCHEMA)
@@ -314,9 +314,9 @@ def written(manifest: Manifest) -> bytes:
             raise ValueError(f"it is too long, as its vocabulary of {len(manifest.vocabulary):,} words is")
     except jsonschema.ValidationError as error:
         where = "/".join(map(str, error.absolute_path))
-        raise Trouble(f"The index could not have a manifest with this {where}: shorten or correct that.") from error
+        raise UserError(f"The index could not have a manifest with this {where}: shorten or correct that.") from error
     except ValueError as error:
-        raise Trouble(f"The index could not have such a manifest: {error}. Shorten or correct that.") from error
+        raise UserError(f"The index could not have such a manifest: {error}. Shorten or correct that.") from error
     return data
 
 
@@ -346,14 +346,14 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 def load(folder: Path, setup_identity: Identity, clip: SplitClip | None = None) -> ConceptIndex:
     """The index in a folder. Thumbnails are mapped from their file, which must stay as long as the index.
 
-    Raises Trouble when it is of another format or another setup, lacks a file, or holds anything that does not fit
+    Raises UserError when it is of another format or another setup, lacks a file, or holds anything that does not fit
     together; with `clip`, the setup's own, also when the grid or p are not the clip's.
     """
     what = f"The concept index in {folder.resolve().name}"
     manifest = _read_manifest(folder / MANIFEST, what)
     if manifest.setup.fingerprint != setup_identity.fingerprint:
         made, here = _in_words(manifest.setup), _in_words(setup_identity)
-        raise Trouble(
+        raise UserError(
             f"{what} was made for {made}; this setup is {here if here != made else 'the same with other weights'}. "
             "Name its own index, or build one with: python -m core.indexing"
         )
@@ -365,7 +365,7 @@ def load(folder: Path, setup_identity: Identity, clip: SplitClip | None = None) 
         if clip is not None and (manifest.grid != clip.grid or len(index.average) != clip.model.config.projection_dim):
             raise _Unfit("its pictures or its embeddings have another shape")
     except (OSError, SafetensorError, _Unfit) as error:
-        raise Trouble(
+        raise UserError(
             f"{what} is damaged or incomplete: {error}. Put its files there anew, or build one with: "
             "python -m core.indexing"
         ) from error
@@ -395,20 +395,20 @@ def _read_manifest(path: Path, what: str) -> Manifest:
             raise ValueError("it is too long")
         said = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(said, dict) and isinstance(said.get("format"), int) and said["format"] != FORMAT:
-            raise Trouble(
+            raise UserError(
                 f"{what} is of format {said['format']}; this version reads {FORMAT}. Build it anew with: "
                 "python -m core.indexing"
             )
         jsonschema.validate(said, SCHEMA)
     except FileNotFoundError as error:
-        raise Trouble(f"{what} has no {path.name}. {anew}") from error
+        raise UserError(f"{what} has no {path.name}. {anew}") from error
     except jsonschema.ValidationError as error:
         where = "/".join(map(str, error.absolute_path)) or "as a whole"
-        raise Trouble(f"{what} has a manifest that is not as it should be ({where}). {anew}") from error
-    except Trouble:
+        raise UserError(f"{what} has a manifest that is not as it should be ({where}). {anew}") from error
+    except UserError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise Trouble(f"{what} has a manifest that cannot be read: {error}. {anew}") from error
+        raise UserError(f"{what} has a manifest that cannot be read: {error}. {anew}") from error
     return Manifest(
         **said
         | {

@@ -22,7 +22,7 @@ from PIL import Image
 from scipy import sparse
 from torch import Tensor
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..hashing import hashed
 from ..methods.steering import Edit, steer
 from ..model.clip import SplitClip
@@ -113,7 +113,7 @@ class Concept:
 
 
 def concept(index: ConceptIndex, component: int) -> Concept:
-    """What the index knows of a component. Raises Trouble when there is no such component."""
+    """What the index knows of a component. Raises UserError when there is no such component."""
     _check(index, component)
     places = zip(index.label[component].tolist(), index.alignment[component].tolist(), strict=True)
     clarity = float(index.clarity[component])
@@ -155,7 +155,7 @@ class Shot(Record):
 def shots(index: ConceptIndex, component: int, kind: Kind = "top", most: int = 5) -> tuple[Shot, ...]:
     """At most that many reference pictures, the most telling first; none for a component that never fired.
 
-    Raises Trouble when there is no such component.
+    Raises UserError when there is no such component.
     """
     _check(index, component)
     found = {"top": index.top, "mean": index.mean, "mid": index.mid}[kind]
@@ -194,7 +194,7 @@ class Histogram(Record):
 def spread(index: ConceptIndex, component: int) -> Histogram | None:
     """The histogram of a component, without the empty bins at both ends; None for one that never fired.
 
-    Raises Trouble when there is no such component.
+    Raises UserError when there is no such component.
     """
     _check(index, component)
     counts = index.histogram[component]
@@ -217,7 +217,7 @@ class Neighbour:
 
 
 def neighbours(index: ConceptIndex, component: int, by: By, most: int = 8) -> tuple[Neighbour, ...]:
-    """The components nearest to one, the nearest first. Raises Trouble when there is no such component."""
+    """The components nearest to one, the nearest first. Raises UserError when there is no such component."""
     _check(index, component)
     who, how = (index.near, index.near_cosine) if by == "direction" else (index.together, index.together_share)
     listed = zip(who[component].tolist(), how[component].tolist(), strict=True)
@@ -226,7 +226,9 @@ def neighbours(index: ConceptIndex, component: int, by: By, most: int = 8) -> tu
 
 def _check(held: ConceptIndex | Dictionary, component: int) -> None:
     if not 0 <= component < held.n_components:
-        raise Trouble(f"There is no component {component}: this dictionary has {held.n_components:,}, counted from 0.")
+        raise UserError(
+            f"There is no component {component}: this dictionary has {held.n_components:,}, counted from 0."
+        )
 
 
 # ---- families
@@ -515,12 +517,12 @@ def _error(each: np.ndarray) -> np.ndarray:
 def strength_of(index: ConceptIndex, component: int) -> float:
     """How strong a component is where it is strong: the mean of its `top` pictures' activations, in the units of f.
 
-    Raises Trouble for one that never fired, or when there is no such component.
+    Raises UserError for one that never fired, or when there is no such component.
     """
     _check(index, component)
     values = index.top.value[component][index.top.picture[component] >= 0]
     if not len(values):
-        raise Trouble(
+        raise UserError(
             f"Component {component} never fired in the {index.manifest.pictures:,} pictures of the concept index: "
             "there is nothing to set it to, and no picture to suppress it on. Choose another one."
         )
@@ -552,7 +554,7 @@ def pushes(
 
     On the grey picture it is set at every token in scope, which no real picture does: a strong dose, to see which way
     it pushes. The crops, uint8 [n, S, S, 3], are its reference pictures. The edits take one pass through the layers
-    after L. Raises Trouble when there is no such component.
+    after L. Raises UserError when there is no such component.
     """
     _check(dictionary, component)
     side = clip.model.config.vision_config.image_size

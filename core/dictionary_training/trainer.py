@@ -51,11 +51,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary, Scope
 from ..pictures.collection import Collection, add_collection_options, batches, chosen_collection, share
-from ..setups.catalog import Place, SetupCard, read_catalog
+from ..setups.catalog import Location, SetupSpec, read_catalog
 from ..setups.health import check, doubts, example_samples, refusal
 from ..setups.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
 from ..setups.options import place_named
@@ -98,7 +98,7 @@ class DictionaryRecipe:
     """Whether the weights are stored in half precision."""
 
     def __post_init__(self) -> None:
-        """Raise Trouble for numbers that nothing can be trained with."""
+        """Raise UserError for numbers that nothing can be trained with."""
         levels = (0, *self.levels)
         fits = {
             f"The levels are {self.levels}. Name sizes above 0, each larger than the last.": len(levels) > 1
@@ -119,7 +119,7 @@ class DictionaryRecipe:
         }
         for sentence, holds in fits.items():
             if not holds:
-                raise Trouble(sentence)
+                raise UserError(sentence)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Ring:
         tokens = len(range(1 + clip.grid[0] * clip.grid[1])[self._tokens])
         size = 2 * capacity * tokens * clip.width
         if size > psutil.virtual_memory().available:
-            raise Trouble(
+            raise UserError(
                 f"The residuals of {capacity:,} pictures take {size_in_words(size)}, more memory than there is. "
                 "Hold fewer with --buffer."
             )
@@ -237,7 +237,7 @@ class Ring:
         batch = next(self._batches, None)
         if batch is None:
             if not self._found:
-                raise Trouble("None of the collection's pictures could be read. Choose another collection.")
+                raise UserError("None of the collection's pictures could be read. Choose another collection.")
             self._batches, self._found = self._stream(None), False
             return False
         self.skipped += batch.skipped
@@ -245,7 +245,7 @@ class Ring:
             return True
         x = self._clip.residual(self._clip.pixels(batch.crops))[:, self._tokens].half().cpu()
         if not bool(torch.isfinite(x).all()):
-            raise Trouble(
+            raise UserError(
                 f"The residual after layer {self._clip.layer} holds numbers beyond half precision. Choose another."
             )
         self._found = True
@@ -275,17 +275,17 @@ def train_dictionary(
 
     Checkpoints lie in there meanwhile, every so many steps; where there is one, the training is taken up from it. With
     several processes (each with its own ``accelerator``) all must see the same ``folder``. ``workers`` threads read
-    pictures ahead. Raises Trouble when the collection cannot be read, the memory does not suffice, the processes are
+    pictures ahead. Raises UserError when the collection cannot be read, the memory does not suffice, the processes are
     too many for the collection, or the checkpoint is of other settings.
     """
     accelerator = accelerator or _accelerator()
     rank, world = accelerator.process_index, accelerator.num_processes
     if checkpoint_every < 1:
-        raise Trouble(f"A checkpoint cannot be written every {checkpoint_every} steps. Take 1 or more.")
+        raise UserError(f"A checkpoint cannot be written every {checkpoint_every} steps. Take 1 or more.")
     if recipe.batch % world:
-        raise Trouble(f"A batch of {recipe.batch} cannot be shared by {world} processes. Make it a multiple of that.")
+        raise UserError(f"A batch of {recipe.batch} cannot be shared by {world} processes. Make it a multiple of that.")
     if collection.n_parts < world:
-        raise Trouble(
+        raise UserError(
             f"The collection comes in {collection.n_parts} parts, fewer than there are processes ({world}). "
             "Start fewer processes."
         )
@@ -463,7 +463,7 @@ def _device(accelerator: Accelerator) -> str:
 def _size(collection: Collection) -> int:
     """Pictures to read in all: those of the collection, once."""
     if collection.size is None:
-        raise Trouble("It is not known how many pictures this data set holds. Say with --limit how many to read.")
+        raise UserError("It is not known how many pictures this data set holds. Say with --limit how many to read.")
     return collection.size
 
 
@@ -525,7 +525,7 @@ def _take_up(
         other = [name for name in sorted({*settings, *theirs}) if settings.get(name) != theirs.get(name)]
     if other:
         said = ", ".join(f"{name} {theirs.get(name)} and not {settings.get(name)}" for name in other)
-        raise Trouble(
+        raise UserError(
             f"The checkpoint {checkpoint} was made with other settings: {said}. Repeat those to go on, or delete it "
             "to start afresh."
         )
@@ -544,13 +544,13 @@ def _undamaged(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise Trouble(f"The checkpoint {checkpoint} is damaged. Delete it to start afresh.") from error
+        raise UserError(f"The checkpoint {checkpoint} is damaged. Delete it to start afresh.") from error
 
 
 # ---- the command
 
 
-def write_catalog(folder: Path, clip: Place, layer: int, scope: Scope, recipe: DictionaryRecipe, on: str) -> Path:
+def write_catalog(folder: Path, clip: Location, layer: int, scope: Scope, recipe: DictionaryRecipe, on: str) -> Path:
     """Write ``catalog.toml`` beside the dictionary in ``folder``: a setup that `core.setups.loading` loads."""
     made_of = clip.repo or (clip.folder or Path()).resolve().name
     place = {"folder": str(clip.folder.resolve())} if clip.folder else {"repo": clip.repo, "revision": clip.revision}
@@ -581,7 +581,7 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def report_health(card: SetupCard, folder: Path, clip: SplitClip) -> str | None:
+def report_health(card: SetupSpec, folder: Path, clip: SplitClip) -> str | None:
     """Check the dictionary in ``folder`` as a setup is checked when it loads, and print its figures.
 
     Returns why it would be refused; None where it would not.
@@ -596,7 +596,7 @@ def report_health(card: SetupCard, folder: Path, clip: SplitClip) -> str | None:
     return refusal(health, card)
 
 
-def _fetch_clip(name: str, accelerator: Accelerator) -> tuple[Place, Fetched]:
+def _fetch_clip(name: str, accelerator: Accelerator) -> tuple[Location, Fetched]:
     """The CLIP of that name: a folder where there is one, else a repository, at one commit."""
     place = place_named(name, ".")
     with tqdm(
@@ -610,7 +610,7 @@ def _fetch_clip(name: str, accelerator: Accelerator) -> tuple[Place, Fetched]:
         with accelerator.local_main_process_first():
             fetched = fetch(place, CLIP_FILES, tell)
     if fetched.commit is not None:
-        place = Place(repo=name, revision=fetched.commit)
+        place = Location(repo=name, revision=fetched.commit)
     return place, fetched
 
 
@@ -654,7 +654,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = _arguments(words)
     try:
         _run(arguments)
-    except Trouble as trouble:
+    except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
     except KeyboardInterrupt as stop:
         last = _newest(arguments.out / _UNFINISHED)
@@ -665,7 +665,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     if (out / "cfg.json").exists() and _newest(out / _UNFINISHED) is None:
-        raise Trouble(f"{out} holds a dictionary already. Name another folder, or delete it.")
+        raise UserError(f"{out} holds a dictionary already. Name another folder, or delete it.")
     recipe = DictionaryRecipe(
         levels=tuple(arguments.levels),
         k=arguments.k,
@@ -706,5 +706,5 @@ def _run(arguments: argparse.Namespace) -> None:
     (card,) = read_catalog(catalog).values()
     refused = report_health(card, out, clip)
     if refused is not None:
-        raise Trouble(f"{refused} The dictionary stays in {out}.")
+        raise UserError(f"{refused} The dictionary stays in {out}.")
     print(f"To use it: python app.py --catalog {catalog} --setup {card.name}")

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..bundled.scoring import SHORTCUTS, Scorer, look_at
-from ..errors import Trouble
+from ..errors import UserError
 from ..files import ASSETS
 from ..methods.attribution import Attribution, Method, attribute, measured_effects
 from ..methods.steering import Edit, steer
@@ -334,22 +334,22 @@ def report_pictures(setup: Setup, folder: Path, classes: Sequence[str], count: i
     """Curves and rank correlations on the first `count` files of a folder, by name: the predicted class's logit minus
     the runner-up's.
 
-    Raises Trouble for a folder without files, a file that is no picture, and fewer than two classes.
+    Raises UserError for a folder without files, a file that is no picture, and fewer than two classes.
     """
     if len(classes) < 2:
-        raise Trouble("The target compares two classes. Name at least two: --classes dog,cat.")
+        raise UserError("The target compares two classes. Name at least two: --classes dog,cat.")
     if not folder.is_dir():
-        raise Trouble(f"There is no folder “{folder}”. Name one that holds pictures.")
+        raise UserError(f"There is no folder “{folder}”. Name one that holds pictures.")
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))[:count]
     if not files:
-        raise Trouble(f"The folder “{folder}” holds no files. Name one that holds pictures.")
+        raise UserError(f"The folder “{folder}” holds no files. Name one that holds pictures.")
     classifier = text_classifier(setup.clip, classes, TEMPLATES["single"])
     questions = []
     for path in files:
         try:
             crop = setup.clip.crop(read_picture(path))
-        except Trouble as trouble:
-            raise Trouble(f"“{path.name}”: {trouble}") from trouble
+        except UserError as trouble:
+            raise UserError(f"“{path.name}”: {trouble}") from trouble
         (trace,) = trace_crops(setup.clip, setup.dictionary, [crop])
         prediction = predict(trace.embedding, classifier, tuple(classes), setup.clip.logit_scale)
         target = default_target(prediction, prediction.top)
@@ -375,15 +375,15 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         if arguments.count is not None and arguments.count < 1:
-            raise Trouble("--count is a number of pictures. Give 1 or more.")
+            raise UserError("--count is a number of pictures. Give 1 or more.")
         if arguments.pictures is None and arguments.setup != "bundled":
-            raise Trouble("Only the bundled setup has pictures of its own. Name a folder: --pictures holiday.")
+            raise UserError("Only the bundled setup has pictures of its own. Name a folder: --pictures holiday.")
         setup = load_setup(arguments.setup)
         if arguments.pictures is None:
             report = report_bundled(setup, Sizes() if arguments.count is None else Sizes(curves=arguments.count))
         else:
             report = report_pictures(setup, arguments.pictures, parse_classes(arguments.classes).names, arguments.count)
-    except Trouble as trouble:
+    except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
     # A trial on fewer pictures does not replace what README quotes.
     shipped = arguments.pictures is None and arguments.count is None

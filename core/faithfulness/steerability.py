@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.clip import SplitClip, logits, text_classifier
 from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
@@ -85,10 +85,10 @@ def steerability(
 
     Every component active in `traces` is set to its typical pattern; the control is a random direction of the same
     norm in its place. `moving` are the components that move some word by a logit or more: the concentration of an
-    effect near zero says little. Intervals are over components. Raises Trouble for fewer than two words.
+    effect near zero says little. Intervals are over components. Raises UserError for fewer than two words.
     """
     if len(words) < 2:
-        raise Trouble("The vocabulary needs at least two words. Add some that the pictures may show.")
+        raise UserError("The vocabulary needs at least two words. Add some that the pictures may show.")
     side = clip.model.config.vision_config.image_size
     (grey,) = trace_crops(clip, dictionary, [np.full((side, side, 3), 128, dtype=np.uint8)])
     components, patterns = typical_patterns(traces)

@@ -45,7 +45,7 @@ from ..concepts.index import (
     save,
     written,
 )
-from ..errors import Trouble
+from ..errors import UserError
 from ..methods.side_effects import VOCABULARY, probe_words, read_vocabulary
 from ..model.clip import SplitClip, text_classifier
 from ..model.devices import best_device
@@ -134,7 +134,7 @@ def build(
 
     Saves what it has every `every` batches; `workers` threads read pictures ahead; `quiet` shows no progress. In
     several processes that accelerate has started, all call this with the same arguments; the folder is shared by all.
-    Raises Trouble when the folder holds an index already, or the beginnings of another, and when there is no picture.
+    Raises UserError when the folder holds an index already, or the beginnings of another, and when there is no picture.
     """
     group = processes()
     clip, dictionary = setup.clip, setup.dictionary
@@ -212,15 +212,15 @@ def _begin(out: Path, made_for: Identity, collection: Collection, recipe: IndexR
     if group.is_main_process:
         shutil.rmtree(out / _OVER, ignore_errors=True)
     if (out / MANIFEST).exists() and not work.exists():
-        raise Trouble(f"The folder {out} holds an index already. Name another, or delete that one.")
+        raise UserError(f"The folder {out} holds an index already. Name another, or delete that one.")
     if path.exists():
         try:
             begun = dict(json.loads(path.read_text(encoding="utf-8")))
         except ValueError as error:
-            raise Trouble(f"The file {path} cannot be read. Delete the folder {work} to begin anew.") from error
+            raise UserError(f"The file {path} cannot be read. Delete the folder {work} to begin anew.") from error
         other = [name for name, value in settings.items() if begun.get(name) != value]
         if other:
-            raise Trouble(
+            raise UserError(
                 f"The folder {work} holds the beginnings of another index: its {' and '.join(other)} "
                 f"{'differs' if len(other) == 1 else 'differ'}. Repeat that command, or delete the folder."
             )
@@ -241,7 +241,7 @@ def _restored(work: Path, rank: int, m: int, p: int, recipe: IndexRecipe) -> tup
         tally, arrays = Tally.load(path, m, p, recipe)
         store.restore(arrays)
     except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise Trouble(f"What was saved in {work} cannot be read: {error}. Delete it to start afresh.") from error
+        raise UserError(f"What was saved in {work} cannot be read: {error}. Delete it to start afresh.") from error
     return tally, store
 
 
@@ -259,7 +259,7 @@ def _finished(
 ) -> ConceptIndex:
     """All that the tally tells of the components."""
     if not tally.pictures:
-        raise Trouble(f"None of the {tally.skipped:,} pictures could be read. Name another collection.")
+        raise UserError(f"None of the {tally.skipped:,} pictures could be read. Name another collection.")
     clip, dictionary = setup.clip, setup.dictionary
     entries = tally.compact()
     tally.best["mid"] = _around_median(tally.best["mid"], entries.peak, recipe.mid)
@@ -445,14 +445,14 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
     if arguments.every < 1:
-        raise Trouble("--every is 1 or more. Correct it.")
+        raise UserError("--every is 1 or more. Correct it.")
     own = arguments.clip or arguments.dictionary
     card = own_setup(arguments) if own else find(known_setups(arguments), arguments.setup or "bundled")
     try:
         # A word that stood there twice would be two guesses.
         words = tuple(dict.fromkeys(probe_words(read_vocabulary(arguments.vocabulary), card.knows, ())))
     except (OSError, UnicodeDecodeError) as error:
-        raise Trouble(f"The vocabulary {arguments.vocabulary} cannot be read. Name a text file.") from error
+        raise UserError(f"The vocabulary {arguments.vocabulary} cannot be read. Name a text file.") from error
     sizes = {name: getattr(arguments, name) for name in ("top", "mean", "mid", "side", "quality", "batch")}
     sample = max(IndexRecipe.mid_sample, 4 * arguments.mid)
     recipe = IndexRecipe(**sizes, mid_sample=sample, vocabulary=words)
@@ -469,7 +469,7 @@ def main(words: Sequence[str] | None = None) -> None:
         index = _run(arguments, str(group.device))
     except KeyboardInterrupt:
         _fail(group, f"Stopped. What was saved is in {arguments.out / WORK}; the same command goes on from there.", 130)
-    except Trouble as trouble:
+    except UserError as trouble:
         _fail(group, str(trouble), 1)
     except torch.OutOfMemoryError:
         _fail(group, f"{arguments.batch} pictures at a time take too much memory. Choose a smaller --batch.", 1)

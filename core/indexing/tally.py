@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..hashing import _GOLDEN, hashed
 from ..model.dictionary import Dictionary
 
@@ -64,13 +64,13 @@ class IndexRecipe:
     """What labels are chosen among."""
 
     def __post_init__(self) -> None:
-        """Raise Trouble for a number that is out of range."""
+        """Raise UserError for a number that is out of range."""
         for name, value in asdict(self).items():
             most = {"quality": 100, "side": 4096}.get(name, 100_000)
             if name != "vocabulary" and not 1 <= value <= most:
-                raise Trouble(f"The index's {name.replace('_', ' ')} is {value}. Choose 1 to {most:,}.")
+                raise UserError(f"The index's {name.replace('_', ' ')} is {value}. Choose 1 to {most:,}.")
         if self.mid_sample < self.mid:
-            raise Trouble(f"{self.mid} pictures from the middle of a sample of {self.mid_sample}: take fewer.")
+            raise UserError(f"{self.mid} pictures from the middle of a sample of {self.mid_sample}: take fewer.")
 
 
 # ---- what fires in a batch

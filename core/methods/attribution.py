@@ -131,7 +131,7 @@ def attribute(
     """Contributions of all components to `target`, against unit class vectors [C, p].
 
     `n_steps` is the number of points of the integral (midpoint rule), used by "integrated" alone. Raises
-    Trouble for a target that is not among the classes.
+    UserError for a target that is not among the classes.
     """
     x = clip.place(trace.residual)
     f = trace.activations

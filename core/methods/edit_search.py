@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.clip import SplitClip, logits
 from ..model.dictionary import Dictionary
 from ..model.trace import Trace
@@ -139,11 +139,11 @@ def find_edit(
 
     `probes` are unit vectors [V, p] of concepts other than the classes. With them the answer is, of the hits of the
     smallest size up to three, the one with the least side effect; without them, the one with the largest margin. A
-    larger answer is the one that is left of thinning. Yields after every batch, the answer last. Raises Trouble, at
+    larger answer is the one that is left of thinning. Yields after every batch, the answer last. Raises UserError, at
     once, for a class that is not there.
     """
     if not 0 <= truth < len(classifier):
-        raise Trouble(f"There is no class number {truth}: there are {len(classifier)}. Choose the truth again.")
+        raise UserError(f"There is no class number {truth}: there are {len(classifier)}. Choose the truth again.")
     return _search(clip, dictionary, trace, classifier, truth, probes)
 
 

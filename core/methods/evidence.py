@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.clip import SplitClip, logits
 from ..model.dictionary import Activations, Dictionary
 from ..model.prediction import Prediction, predict
@@ -83,7 +83,7 @@ def _active(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Ac
 
 
 def _changes(activations: Activations, edit: Edit, dictionary: Dictionary) -> np.ndarray:
-    """f'_tj - f_tj of an edit's levers, in their order, float32 [T, k]. Raises Trouble as `steering.shift`."""
+    """f'_tj - f_tj of an edit's levers, in their order, float32 [T, k]. Raises UserError as `steering.shift`."""
     after = edited(activations, edit, dictionary)
     columns = [after.of(lever.component) - activations.of(lever.component) for lever in edit.levers]
     return np.array(columns, dtype=np.float32).reshape(-1, activations.n_tokens).T
@@ -125,8 +125,8 @@ def matched_controls(
     yet in the control, and, but for `own`, not in the edit; where fewer are left than the edit has levers, the control
     takes them all. A set lever keeps its size in the units of x, strength * ||v_j||, as far as strengths go.
 
-    The most energetic components have neighbours on one side only: their controls are somewhat too weak. Raises Trouble
-    for a component the dictionary, or a token the picture, does not have.
+    The most energetic components have neighbours on one side only: their controls are somewhat too weak.
+    Raises UserError for a component the dictionary, or a token the picture, does not have.
     """
     components = _components(edit)
     # What a lever can change is what suppressing its component takes away.
@@ -173,7 +173,7 @@ def random_directions(
     """x [T, d] under the edit with every v_j a random direction of the same norm, [draws, T, d].
 
     f'_tj - f_tj stay as they are, and each draw has one direction for a component, the same at all tokens. Tokens the
-    edit does not change keep their bits. Raises Trouble as `steering.shift`.
+    edit does not change keep their bits. Raises UserError as `steering.shift`.
     """
     steered = residual.expand(draws, *residual.shape).clone()
     change = _changes(activations, edit, dictionary)
@@ -256,7 +256,7 @@ def _rank_p(effect: float, others: np.ndarray) -> float:
 
 def _ask_for_a_lever(edit: Edit) -> None:
     if not edit.levers:
-        raise Trouble("Pull a lever first: an edit of nothing has no effect to test.")
+        raise UserError("Pull a lever first: an edit of nothing has no effect to test.")
 
 
 @torch.no_grad()
@@ -287,7 +287,7 @@ def controls(
     """The edit's effect among those of its controls, against unit class vectors [C, p], after every batch of 32.
 
     The last one holds `DIRECTIONS` random directions and at most `draws` matched controls, no two of them the same:
-    fewer where the picture has no more. Raises Trouble for an empty edit, for a target that is not among the classes,
+    fewer where the picture has no more. Raises UserError for an empty edit, for a target that is not among the classes,
     and as `steering.shift`; as with any generator, when the first is asked for.
     """
     _ask_for_a_lever(edit)
@@ -335,7 +335,7 @@ def _relative_energy(active: _Active, edit: Edit, others: Sequence[Edit]) -> flo
 def dosed(edit: Edit, dose: float) -> Edit:
     """The edit at a dose a: f' = a f for suppress and scale levers, f' = a c for set levers of strength c.
 
-    Strengths beyond `MAX_STRENGTH` become the largest one. Raises Trouble for a dose that is no number.
+    Strengths beyond `MAX_STRENGTH` become the largest one. Raises UserError for a dose that is no number.
     """
 
     def strength(lever: Lever) -> float:
@@ -407,7 +407,7 @@ def responses(
     """The whole edit at all `DOSES`, then each of its levers alone if there are several, in their order.
 
     A family, whose levers are moved as one, counts as one lever. The answers are against unit class
-    vectors [C, p]. Raises Trouble for an empty edit, for a target that is not among the classes, and as
+    vectors [C, p]. Raises UserError for an empty edit, for a target that is not among the classes, and as
     `steering.shift`.
     """
     _ask_for_a_lever(edit)

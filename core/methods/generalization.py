@@ -232,7 +232,7 @@ def generalize(
     confined to are places in one picture and mean nothing in another, so that here it acts on all tokens in the
     dictionary's scope. The layers after L run only for pictures in which it changes anything, `batch` at a time: those
     where one of its components is active, or where a lever sets one. The others keep their prediction. Raises
-    Trouble as `steer`, ValueError when the class vectors are not as many as the classes.
+    UserError as `steer`, ValueError when the class vectors are not as many as the classes.
     """
     if len(classifier) != len(references.classes):
         raise ValueError(f"{len(classifier)} class vectors for {len(references.classes)} classes")

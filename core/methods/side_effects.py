@@ -167,7 +167,7 @@ def ripples(
     """The ripple of each of several edits of one picture, `batch` of them in one forward.
 
     The target is among the class vectors [C, p]; the concepts, none of them a class, have the unit vectors
-    [V, p], made with the same templates. An edit that does nothing has a ripple of exactly 0. Raises Trouble for a
+    [V, p], made with the same templates. An edit that does nothing has a ripple of exactly 0. Raises UserError for a
     target that is not among the classes, and as `steer`.
     """
     if len(concepts) != len(vocabulary_classifier):

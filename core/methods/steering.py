@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.dictionary import Activations, Dictionary
 
 Operation = Literal["suppress", "scale", "set"]
@@ -26,7 +26,7 @@ MAX_STRENGTH = 100.0
 
 @dataclass(frozen=True)
 class Lever:
-    """One component and what is done to it. Raises Trouble for a strength that is no number or beyond 100."""
+    """One component and what is done to it. Raises UserError for a strength that is no number or beyond 100."""
 
     component: int
     """Index into the dictionary."""
@@ -40,13 +40,13 @@ class Lever:
     def __post_init__(self) -> None:
         """Check and normalise, so that equal levers compare equal."""
         if self.operation not in get_args(Operation):
-            raise Trouble(f"There is no operation {self.operation!r}. Use suppress, scale or set.")
+            raise UserError(f"There is no operation {self.operation!r}. Use suppress, scale or set.")
         for component in (self.component, *(() if self.family is None else (self.family,))):
             if component < 0:
-                raise Trouble(f"There is no component {component}. Components count from 0.")
+                raise UserError(f"There is no component {component}. Components count from 0.")
         strength = 0.0 if self.operation == "suppress" else float(self.strength)
         if not math.isfinite(strength) or abs(strength) > MAX_STRENGTH:
-            raise Trouble(
+            raise UserError(
                 f"A strength of {strength:g} cannot be used. Give a number from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}."
             )
         object.__setattr__(self, "component", int(self.component))
@@ -58,7 +58,7 @@ class Lever:
 class Edit:
     """Levers and the tokens they act on.
 
-    Raises Trouble for two levers on a component, for levers of one family that differ, or for negative tokens.
+    Raises UserError for two levers on a component, for levers of one family that differ, or for negative tokens.
     """
 
     levers: tuple[Lever, ...] = ()
@@ -72,19 +72,19 @@ class Edit:
         components = [lever.component for lever in self.levers]
         for component in components:
             if components.count(component) > 1:
-                raise Trouble(f"Component {component} has two levers in one edit. Keep one of them.")
+                raise UserError(f"Component {component} has two levers in one edit. Keep one of them.")
         moves: dict[int, tuple[Operation, float]] = {}
         for lever in self.levers:
             move = (lever.operation, lever.strength)
             if lever.family is not None and moves.setdefault(lever.family, move) != move:
-                raise Trouble(
+                raise UserError(
                     f"The levers of component {lever.family}'s family do not do the same. Give all of them one "
                     "operation and one strength, or pull them one by one."
                 )
         if self.tokens is not None:
             tokens = tuple(sorted({int(token) for token in self.tokens}))
             if tokens and tokens[0] < 0:
-                raise Trouble(f"There is no token {tokens[0]}. Tokens count from 0, which is CLS.")
+                raise UserError(f"There is no token {tokens[0]}. Tokens count from 0, which is CLS.")
             object.__setattr__(self, "tokens", tokens)
 
     @classmethod
@@ -159,12 +159,12 @@ def _plan(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Plan
     levers = sorted(edit.levers, key=lambda lever: lever.component)
     n_tokens = activations.n_tokens
     if levers and levers[-1].component >= activations.n_components:
-        raise Trouble(
+        raise UserError(
             f"There is no component {levers[-1].component}: "
             f"this dictionary has {activations.n_components}, counted from 0."
         )
     if edit.tokens and edit.tokens[-1] >= n_tokens:
-        raise Trouble(
+        raise UserError(
             f"There is no token {edit.tokens[-1]}: this picture has {n_tokens}, counted from 0, which is CLS."
         )
     scope = dictionary.tokens(n_tokens)
@@ -179,7 +179,7 @@ def _plan(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Plan
 
 
 def edited(activations: Activations, edit: Edit, dictionary: Dictionary) -> Activations:
-    """f' as the edit sets it; encoding x' anew would not give it back exactly. Raises Trouble as `shift`."""
+    """f' as the edit sets it; encoding x' anew would not give it back exactly. Raises UserError as `shift`."""
     plan = _plan(activations, edit, dictionary)
     kept = ~np.isin(activations.component, plan.components)
     token, k = np.nonzero(plan.after)
@@ -194,7 +194,7 @@ def edited(activations: Activations, edit: Edit, dictionary: Dictionary) -> Acti
 def shift(activations: Activations, edit: Edit, dictionary: Dictionary) -> Tensor:
     """What the edit adds to the residual: sum_j (f'_tj - f_tj) v_j, [T, d], 0 at tokens it does not change.
 
-    Raises Trouble for a component the dictionary, or a token the picture, does not have. Tokens outside the
+    Raises UserError for a component the dictionary, or a token the picture, does not have. Tokens outside the
     dictionary's scope are left alone.
     """
     plan = _plan(activations, edit, dictionary)
@@ -206,7 +206,7 @@ def shift(activations: Activations, edit: Edit, dictionary: Dictionary) -> Tenso
 def steer(residual: Tensor, activations: Activations, edits: Sequence[Edit], dictionary: Dictionary) -> Tensor:
     """x [T, d] under each edit, [len(edits), T, d]. Tokens an edit does not change keep their bits.
 
-    Raises Trouble as `shift`.
+    Raises UserError as `shift`.
     """
     steered = residual.expand(len(edits), *residual.shape).clone()
     for x, edit in zip(steered, edits, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.clip import SplitClip, logits
 from ..model.prediction import Prediction
 
@@ -21,13 +21,13 @@ class Target:
     """Index of the class it is compared with, or None for the logit alone."""
 
     def of(self, logits: Tensor) -> Tensor:
-        """logits [..., C] -> y [...], in logits. Raises Trouble for classes that are missing or the same."""
+        """logits [..., C] -> y [...], in logits. Raises UserError for classes that are missing or the same."""
         n_classes = logits.shape[-1]
         for index in (self.wanted, self.against):
             if index is not None and not 0 <= index < n_classes:
-                raise Trouble(f"There is no class number {index}: there are {n_classes}. Choose the target again.")
+                raise UserError(f"There is no class number {index}: there are {n_classes}. Choose the target again.")
         if self.wanted == self.against:
-            raise Trouble("The target compares a class with itself. Choose two different classes.")
+            raise UserError("The target compares a class with itself. Choose two different classes.")
         y = logits[..., self.wanted]
         return y if self.against is None else y - logits[..., self.against]
 

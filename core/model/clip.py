@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
-from ..errors import Trouble
+from ..errors import UserError
 
 _TEXT_BATCH = 128
 
@@ -40,7 +40,7 @@ class SplitClip:
         layer: int,
         prefix: torch.dtype = torch.float32,
     ) -> None:
-        """Split `model` after `encoder.layers[layer]`, from 0. Raises Trouble when there is no such layer.
+        """Split `model` after `encoder.layers[layer]`, from 0. Raises UserError when there is no such layer.
 
         `prefix` is the precision in which the layers up to L multiply; everything after them stays in the weights'.
         What a lower one changes is measured by `tests/benchmarks/precision.py`.
@@ -51,7 +51,7 @@ class SplitClip:
         self.layer = layer
         self.prefix = prefix
         if not 0 <= layer < self.n_layers:
-            raise Trouble(
+            raise UserError(
                 f"This CLIP has {self.n_layers} vision layers. "
                 f"Choose a layer from 0 to {self.n_layers - 1}, not {layer}."
             )
@@ -71,7 +71,7 @@ class SplitClip:
         model: CLIPModel = loaded[0]
         if missing := loaded[1]["missing_keys"]:  # transformers fills these with random numbers
             lacking = ", ".join(sorted(missing)[:3])
-            raise Trouble(f"The CLIP in {Path(path).name} lacks weights: {lacking}. Download it anew.")
+            raise UserError(f"The CLIP in {Path(path).name} lacks weights: {lacking}. Download it anew.")
         image_processor = CLIPImageProcessorPil.from_pretrained(path, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         torch.nn.Module.to(model, device)  # moves it in place; transformers' own `to` has no usable type

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from ..errors import Trouble
+from ..errors import UserError
 
 PREFIXES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Precisions of the layers up to L, by name."""
@@ -28,7 +28,7 @@ def best_device() -> str:
 
 
 def prefix_precision(name: str) -> torch.dtype:
-    """The precision of that name. Raises Trouble when there is none."""
+    """The precision of that name. Raises UserError when there is none."""
     if name not in PREFIXES:
-        raise Trouble(f"There is no precision {name!r} for the first layers. Choose one of: {', '.join(PREFIXES)}.")
+        raise UserError(f"There is no precision {name!r} for the first layers. Choose one of: {', '.join(PREFIXES)}.")
     return PREFIXES[name]

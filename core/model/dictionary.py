@@ -25,7 +25,7 @@ from sae_lens.registry import get_sae_class
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..records import Record
 from .signed_topk import SignedTopKSAEConfig
 
@@ -108,7 +108,7 @@ class Dictionary:
     """A sae_lens SAE, frozen, and its scope: tokens outside it never activate and are never edited."""
 
     def __init__(self, sae: SAE, scope: Scope) -> None:
-        """Hold `sae`. Raises Trouble for one whose activations could not be decoded, or edited, linearly."""
+        """Hold `sae`. Raises UserError for one whose activations could not be decoded, or edited, linearly."""
         settings = {
             "architecture": (sae.cfg.architecture(), ARCHITECTURES),
             "normalize_activations": (sae.cfg.normalize_activations, NORMALISATIONS),
@@ -117,7 +117,7 @@ class Dictionary:
         }
         for name, (value, allowed) in settings.items():
             if value not in allowed:
-                raise Trouble(
+                raise UserError(
                     f"This dictionary has {name} = {value!r}, which cannot be steered here. "
                     f"Choose one with {' or '.join(sorted(allowed))}."
                 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ..errors import Trouble
+from ..errors import UserError
 
 MAX_CLASSES = 200
 MAX_TEMPLATES = 32
@@ -27,7 +27,7 @@ def parse_classes(text: str) -> ClassList:
     """The classes in a text, one a line or separated by commas.
 
     Runs of white space become one space, invisible characters go, and a class that differs from an earlier
-    one in upper and lower case only is left out, which a note says. Raises Trouble for no class, more than
+    one in upper and lower case only is left out, which a note says. Raises UserError for no class, more than
     200, and a class of more than 200 characters.
     """
     spellings: dict[str, list[str]] = {}
@@ -36,9 +36,9 @@ def parse_classes(text: str) -> ClassList:
     names = tuple(typed[0] for typed in spellings.values())
     repeated = [typed[0] for typed in spellings.values() if len(typed) > 1]
     if not names:
-        raise Trouble("There are no classes. Write what the picture might show, one a line: cat, dog, car.")
+        raise UserError("There are no classes. Write what the picture might show, one a line: cat, dog, car.")
     if len(names) > MAX_CLASSES:
-        raise Trouble(f"These are {len(names):,} classes. Keep at most {MAX_CLASSES}.")
+        raise UserError(f"These are {len(names):,} classes. Keep at most {MAX_CLASSES}.")
     for name in names:
         _check_length("class", name)
     notes = []
@@ -53,17 +53,19 @@ def parse_classes(text: str) -> ClassList:
 def parse_templates(text: str) -> tuple[str, ...]:
     """The templates in a text, one a line, each once.
 
-    Raises Trouble for none or more than 32, and for a line of more than 200 characters or without `{}`.
+    Raises UserError for none or more than 32, and for a line of more than 200 characters or without `{}`.
     """
     lines = tuple(dict.fromkeys(filter(None, map(_visible, re.split(r"[\n\r]", text)))))
     if not lines:
-        raise Trouble("There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}")
+        raise UserError("There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}")
     if len(lines) > MAX_TEMPLATES:
-        raise Trouble(f"These are {len(lines):,} templates. Keep at most {MAX_TEMPLATES}.")
+        raise UserError(f"These are {len(lines):,} templates. Keep at most {MAX_TEMPLATES}.")
     for line in lines:
         _check_length("template", line)
         if "{}" not in line:
-            raise Trouble(f"The template “{line}” does not say where the class goes. Put {{}} there: a photo of a {{}}")
+            raise UserError(
+                f"The template “{line}” does not say where the class goes. Put {{}} there: a photo of a {{}}"
+            )
     return lines
 
 
@@ -80,7 +82,7 @@ def _visible(text: str) -> str:
 
 def _check_length(kind: str, text: str) -> None:
     if len(text) > MAX_LENGTH:
-        raise Trouble(f"The {kind} “{text[:40]}…” has {len(text):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
+        raise UserError(f"The {kind} “{text[:40]}…” has {len(text):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
 
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -29,7 +29,7 @@ import numpy as np
 from huggingface_hub import HfApi
 from PIL import Image
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..files import as_text
 from .read import FORMATS, read_picture
 
@@ -69,10 +69,10 @@ class Collection(ABC):
 
     @abstractmethod
     def picture(self, entry: Any) -> Image.Image:
-        """Decode an entry: upright, in RGB. Raises Trouble for one that cannot be read."""
+        """Decode an entry: upright, in RGB. Raises UserError for one that cannot be read."""
 
     def part(self, number: int, start: int = 0) -> Iterator[Piece]:
-        """The pictures of a part from its start-th on. Raises Trouble when the part itself cannot be read."""
+        """The pictures of a part from its start-th on. Raises UserError when the part itself cannot be read."""
         for place, entry in enumerate(self.entries(number, start), start):
             yield self.piece(number, place, entry)
 
@@ -81,7 +81,7 @@ class Collection(ABC):
         id_ = (number << 32) + place
         try:
             return Piece(id_, self.picture(entry))
-        except Trouble as trouble:
+        except UserError as trouble:
             return Piece(id_, None, str(trouble))
 
 
@@ -114,11 +114,11 @@ def open_collection(
 
     A folder that holds no pictures, but files of a data set (parquet, say), is read as that data set. `split`,
     `column` (by default the first of pictures), `revision` and `config` are for data sets. `limit` is how many
-    pictures to take in all, spread evenly over a folder, or over the files of a data set. Raises Trouble when there is
-    no such collection, or nothing in it.
+    pictures to take in all, spread evenly over a folder, or over the files of a data set.
+    Raises UserError when there is no such collection, or nothing in it.
     """
     if limit is not None and limit < 1:
-        raise Trouble(f"A collection of {limit} pictures holds nothing. Take 1 or more.")
+        raise UserError(f"A collection of {limit} pictures holds nothing. Take 1 or more.")
     kind, _, which = name.partition(":")
     if kind == "scenes":
         return scenes_named(which, limit)
@@ -143,9 +143,9 @@ def add_collection_options(parser: argparse.ArgumentParser, scenes: str) -> None
 
 
 def chosen_collection(arguments: argparse.Namespace) -> Collection:
-    """The collection that was named, as `open_collection` opens it. Raises Trouble where it cannot."""
+    """The collection that was named, as `open_collection` opens it. Raises UserError where it cannot."""
     if arguments.workers < 0:
-        raise Trouble(f"There cannot be {arguments.workers} workers. Name 0 or more.")
+        raise UserError(f"There cannot be {arguments.workers} workers. Name 0 or more.")
     names = ("split", "column", "config", "revision", "limit")
     return open_collection(arguments.pictures, **{name: getattr(arguments, name) for name in names})
 
@@ -226,7 +226,7 @@ def scenes_named(which: str, limit: int | None = None) -> "Scenes":
 
     if which not in sampling.COLLECTIONS:
         known = " or ".join(f"scenes:{name}" for name in sampling.COLLECTIONS)
-        raise Trouble(f"There are no scenes called “{which}”. Choose {known}.")
+        raise UserError(f"There are no scenes called “{which}”. Choose {known}.")
     count, draw = sampling.COLLECTIONS[which]
     count = count if limit is None else min(limit, count)
     return Scenes(draw(count), {"kind": "scenes", "name": f"scenes:{which}", "pictures": str(count)})
@@ -284,7 +284,7 @@ class DataSet(Collection):
             rows = self._dataset.shard(num_shards=self.n_parts, index=number).skip(start)
             for row in islice(rows, None if end is None else end - start):
                 if self._column not in row:
-                    raise Trouble(
+                    raise UserError(
                         f"The data set {self.said['name']} has no column “{self._column}”. "
                         f"It has: {', '.join(row)}. Name one of them as the column of pictures."
                     )
@@ -299,10 +299,10 @@ class DataSet(Collection):
                 with fsspec.open(entry, "rb") as file:
                     entry = file.read()
             except (OSError, ValueError) as error:
-                raise Trouble(f"The file {entry} of the data set cannot be opened.") from error
+                raise UserError(f"The file {entry} of the data set cannot be opened.") from error
         if entry is None or isinstance(entry, bytes | Image.Image):
             return read_picture(entry)
-        raise Trouble(f"The data set holds {type(entry).__name__} where a picture should be.")
+        raise UserError(f"The data set holds {type(entry).__name__} where a picture should be.")
 
 
 def _data_set(
@@ -321,11 +321,11 @@ def _data_set(
                 if path.is_file() and not path.name.startswith(".")
             )
             if not files:
-                raise Trouble(f"The folder {name} holds no pictures. Choose another.")
+                raise UserError(f"The folder {name} holds no pictures. Choose another.")
             said["name"], said["fingerprint"] = as_text(folder.resolve().name), _fingerprint(folder, files)
             name = str(folder)
         elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-            raise Trouble(f"There is no folder {name}. Correct the path, or name a data set of the Hub.")
+            raise UserError(f"There is no folder {name}. Correct the path, or name a data set of the Hub.")
         else:
             revision = HfApi().dataset_info(name, revision=revision).sha
             said["revision"] = revision or ""
@@ -342,7 +342,7 @@ def _data_set(
     if column is None or features and column not in features:
         wanted = "no column of pictures" if column is None else f"no column “{column}”"
         has = f" It has: {', '.join(features)}." if features else ""
-        raise Trouble(f"The data set {said['name']} has {wanted}.{has} Name the column that holds pictures.")
+        raise UserError(f"The data set {said['name']} has {wanted}.{has} Name the column that holds pictures.")
     if features:
         dataset = dataset.select_columns([column])
     return DataSet(dataset, column, {**said, "column": column}, limit)
@@ -356,27 +356,29 @@ def _opening(name: str) -> Iterator[None]:
 
     try:
         yield
-    except Trouble:
+    except UserError:
         raise
     except GatedRepoError as error:
-        raise Trouble(
+        raise UserError(
             f"The data set {name} is gated: accept its terms on the Hub, log in with `hf auth login`, and try again."
         ) from error
     except (RepositoryNotFoundError, DatasetNotFoundError) as error:
-        raise Trouble(
+        raise UserError(
             f"There is no data set {name} on the Hub, nor a folder of that name here, or it is private or gated. "
             "Correct the name, or log in with `hf auth login`."
         ) from error
     except OfflineModeIsEnabled as error:
-        raise Trouble(
+        raise UserError(
             f"The data set {name} is on the Hub, and HF_HUB_OFFLINE forbids asking it. Unset that."
         ) from error
     except Exception as error:
         if _no_network(error):
-            raise Trouble(
+            raise UserError(
                 f"The Hub cannot be reached for the data set {name}. Try again later, or name a folder."
             ) from error
-        raise Trouble(f"The data set {name} cannot be opened: {_first_line(error)}. Choose what it offers.") from error
+        raise UserError(
+            f"The data set {name} cannot be opened: {_first_line(error)}. Choose what it offers."
+        ) from error
 
 
 @contextmanager
@@ -384,10 +386,10 @@ def _streaming(name: str) -> Iterator[None]:
     """What breaks on the way through a data set, as a sentence."""
     try:
         yield
-    except Trouble:
+    except UserError:
         raise
     except Exception as error:
-        raise Trouble(
+        raise UserError(
             f"The data set {name} could not be read any further: {_first_line(error)}. Run the same command again to "
             "go on."
         ) from error
@@ -422,7 +424,7 @@ def batches(
 
     `crop` makes of a picture what the model sees of it, uint8 [S, S, 3]. `after` names the last batch that is done
     already: its part and its number. `workers` threads decode and crop ahead of whoever asks, at most two batches.
-    Raises Trouble when a part cannot be read.
+    Raises UserError when a part cannot be read.
     """
     parts = list(parts)
     if after is not None:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..errors import Trouble
+from ..errors import UserError
 
 MAX_PIXELS = 64_000_000
 MAX_ASPECT = 40
@@ -37,12 +37,12 @@ def read_picture(source: Source | None) -> Image.Image:
     """The picture, upright, in RGB, of the size it has.
 
     EXIF orientation is applied, transparency laid over white, 16 bits scaled to 8, CMYK and palettes
-    converted, and of an animation the first frame taken. Raises Trouble for no picture, a file that is
+    converted, and of an animation the first frame taken. Raises UserError for no picture, a file that is
     missing, damaged or no picture, one of more than 64 megapixels or more than 40 times as long as wide, and
     an array of another form.
     """
     if source is None:
-        raise Trouble("There is no picture. Choose one, or start from an example.")
+        raise UserError("There is no picture. Choose one, or start from an example.")
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if isinstance(source, Image.Image):
@@ -62,22 +62,22 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except (OSError, ValueError) as error:
-        raise Trouble(f"The file “{path.name}” cannot be opened. Upload the picture again.") from error
+        raise UserError(f"The file “{path.name}” cannot be opened. Upload the picture again.") from error
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
     width, height = picture.size
     if not width or not height:
-        raise Trouble(f"The picture is empty: {width} x {height} pixels. Choose another.")
+        raise UserError(f"The picture is empty: {width} x {height} pixels. Choose another.")
     if width * height > MAX_PIXELS:
         raise _too_large(f"{width * height / 1e6:.0f}, more than")
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise Trouble(f"The picture is a strip of {width} x {height} pixels. Crop it to less than {MAX_ASPECT} to 1.")
+        raise UserError(f"The picture is a strip of {width} x {height} pixels. Crop it to less than {MAX_ASPECT} to 1.")
     try:
         picture.load()
         return _rgb(_upright(picture))
     except Exception as error:  # as above: damaged files break decoders in many ways
-        raise Trouble("The picture is damaged or incomplete. Save it again as PNG or JPEG.") from error
+        raise UserError("The picture is damaged or incomplete. Save it again as PNG or JPEG.") from error
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -115,7 +115,7 @@ def _eight_bits(grey: np.ndarray) -> Image.Image:
 def _from_array(array: np.ndarray) -> Image.Image:
     shape = array.shape[:-1] if array.ndim == 3 and array.shape[-1] in (1, 3, 4) else array.shape
     if len(shape) != 2:
-        raise Trouble(f"The array has the shape {array.shape}. Give height x width, with 1, 3 or 4 channels.")
+        raise UserError(f"The array has the shape {array.shape}. Give height x width, with 1, 3 or 4 channels.")
     if array.dtype == np.uint16:
         array = np.rint(array / 257)
     elif array.dtype == np.bool_:
@@ -123,19 +123,19 @@ def _from_array(array: np.ndarray) -> Image.Image:
     elif array.dtype.kind == "f" and array.size and np.isfinite(array).all() and 0 <= array.min() <= array.max() <= 1:
         array = np.rint(array * 255)
     elif array.dtype != np.uint8 and array.size:
-        raise Trouble(f"The array holds {array.dtype} beyond what is known. Give uint8, or floats from 0 to 1.")
+        raise UserError(f"The array holds {array.dtype} beyond what is known. Give uint8, or floats from 0 to 1.")
     pixels = array.astype(np.uint8).reshape(*shape, *[n for n in array.shape[2:] if n > 1])
     return Image.fromarray(pixels) if pixels.size else Image.new("RGB", (shape[1], shape[0]))
 
 
-def _too_large(pixels: str) -> Trouble:
-    return Trouble(f"The picture has too many megapixels: {pixels} {MAX_PIXELS // 1_000_000}. Make it smaller.")
+def _too_large(pixels: str) -> UserError:
+    return UserError(f"The picture has too many megapixels: {pixels} {MAX_PIXELS // 1_000_000}. Make it smaller.")
 
 
-def _no_picture(stream: BinaryIO) -> Trouble:
+def _no_picture(stream: BinaryIO) -> UserError:
     stream.seek(0)
     start = stream.read(1024).lower()
     for mark, kind in _NOT_PICTURES.items():
         if mark.lower() in start:
-            return Trouble(f"This file is {kind}, and choose that.")
-    return Trouble("This file is not a picture that can be read. Choose a PNG, JPEG, WebP, GIF or TIFF file.")
+            return UserError(f"This file is {kind}, and choose that.")
+    return UserError("This file is not a picture that can be read. Choose a PNG, JPEG, WebP, GIF or TIFF file.")

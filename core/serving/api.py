@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.prompts import TEMPLATES, parse_classes
 from ..session.visit import named_target
 from ..setups.catalog import find
-from ..setups.loading import Shelf
+from ..setups.pool import SetupPool
 from ..workbench import Workbench
 from . import api_json as plain
 from .api_json import Plain
@@ -17,9 +17,9 @@ SHOTS = 16
 
 
 class Programs:
-    """Answers by the setups of a shelf. Every answer names the setup it came from; every method raises Trouble."""
+    """Answers by the setups of a shelf. Every answer names the setup it came from; every method raises UserError."""
 
-    def __init__(self, shelf: Shelf[Workbench], default: str) -> None:
+    def __init__(self, shelf: SetupPool[Workbench], default: str) -> None:
         """Answer by `shelf`, and by the setup `default` where none is named."""
         self._shelf, self._default = shelf, default
 
@@ -58,7 +58,7 @@ class Programs:
     def component(self, number: int | None, classes: str | None, setup: str | None) -> Plain:
         """What is known of a component: the page of it, for programs. With classes also what it pushes among them."""
         if number is None:
-            raise Trouble("Name a component by its number, from 0.")
+            raise UserError("Name a component by its number, from 0.")
         bench = self._bench(setup)
         found = plain.concept(bench.concept(number), bench.family(number))
         found["references"] = {

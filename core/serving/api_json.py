@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from ..concepts.questions import Concept, Family, Neighbour, Pushes, Shot
-from ..errors import Trouble
+from ..errors import UserError
 from ..methods.attribution import Attribution
 from ..methods.steering import Edit
 from ..model.prediction import Comparison, Prediction
 from ..session.visit import lever
-from ..setups.catalog import Place, SetupCard
+from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Setup
 
 Plain = dict[str, Any]
 """What `json.dumps` takes."""
 
 
-def card(c: SetupCard) -> Plain:
+def card(c: SetupSpec) -> Plain:
     """What is known of a setup without loading it."""
     return {
         "name": c.name,
@@ -40,7 +40,7 @@ def provenance(s: Setup) -> Plain:
     return card(s.card) | {"commits": dict(s.commits), "formula": s.formula, "index": index}
 
 
-def _name(place: Place) -> str:
+def _name(place: Location) -> str:
     """A repository, or the name of a folder: where that lies on the machine is nobody's business."""
     where = place.repo or (place.folder.name if place.folder else "")
     return where if place.file == "." else f"{where}/{place.file}"
@@ -135,10 +135,10 @@ def pushes(p: Pushes) -> Plain:
 def edit(levers: Any, tokens: Any = None) -> Edit:
     """An edit from [{"component": 3, "operation": "scale", "strength": 2.0}, ...] and token indices or None.
 
-    `operation` is suppress (the default), scale or set. Raises Trouble for anything else.
+    `operation` is suppress (the default), scale or set. Raises UserError for anything else.
     """
     if not isinstance(levers, list) or not all(isinstance(one, dict) and "component" in one for one in levers):
-        raise Trouble('Give the levers as a list: [{"component": 3, "operation": "suppress"}].')
+        raise UserError('Give the levers as a list: [{"component": 3, "operation": "suppress"}].')
     try:
         return Edit(
             tuple(
@@ -147,7 +147,7 @@ def edit(levers: Any, tokens: Any = None) -> Edit:
             ),
             None if tokens is None else tuple(int(token) for token in tokens),
         )
-    except Trouble:
+    except UserError:
         raise
     except (TypeError, ValueError) as error:
-        raise Trouble("Components and tokens are whole numbers, from 0. Write them so.") from error
+        raise UserError("Components and tokens are whole numbers, from 0. Write them so.") from error

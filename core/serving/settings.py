@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.devices import best_device, prefix_precision
-from ..setups.catalog import SetupCard, find
-from ..setups.loading import Setup, Shelf, load
+from ..setups.catalog import SetupSpec, find
+from ..setups.loading import Setup, load
 from ..setups.options import add_setup_options, known_setups, own_setup, place_named
+from ..setups.pool import SetupPool
 from ..workbench import Workbench
 from .zero_gpu import Answer, Answers, Far, Question, seconds
 
@@ -37,12 +38,12 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read them. Raises Trouble for a value that cannot be used."""
+        """Read them. Raises UserError for a value that cannot be used."""
         hosted = "SPACE_ID" in environment
         device = best_device()
         prefix = prefix_precision(environment.get("CLIP_LEVERS_PREFIX", "float32"))
         if device == "cpu" and prefix != torch.float32:
-            raise Trouble("CLIP_LEVERS_PREFIX is for a GPU: on a CPU a lower precision is slower. Leave it out here.")
+            raise UserError("CLIP_LEVERS_PREFIX is for a GPU: on a CPU a lower precision is slower. Leave it out here.")
         return cls(
             setup=environment.get("CLIP_LEVERS_SETUP") or ("clip-scope-20" if hosted else "bundled"),
             hosted=hosted,
@@ -52,17 +53,17 @@ class Settings:
         )
 
 
-def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, Mapping[str, SetupCard]]:
+def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, Mapping[str, SetupSpec]]:
     """The settings and the setups on offer, after what was typed behind `python app.py`.
 
-    A setup of one's own is for local runs: raises Trouble where one is named on a Space, or not wholly.
+    A setup of one's own is for local runs: raises UserError where one is named on a Space, or not wholly.
     """
     arguments = _arguments(words)
     named = bool(arguments.clip or arguments.dictionary)
     chosen = arguments.setup or ("own" if named else settings.setup)
     if settings.hosted:
         if named or arguments.index or arguments.catalog:
-            raise Trouble("A public Space loads the setups of its catalog only. Run the app yourself for your own.")
+            raise UserError("A public Space loads the setups of its catalog only. Run the app yourself for your own.")
     cards = known_setups(arguments)
     if settings.hosted:
         # Folders of the visitor's own machine mean nothing there.
@@ -76,11 +77,11 @@ def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, M
 
 def make_shelf(
     settings: Settings,
-    cards: Mapping[str, SetupCard],
+    cards: Mapping[str, SetupSpec],
     gpu: Callable[..., Any] | None = None,
     far_device: str = "cuda",
     loader: Callable[..., Setup] | None = None,
-) -> Shelf[Workbench]:
+) -> SetupPool[Workbench]:
     """The setups of these cards, each loaded when it is first asked for.
 
     `gpu` marks functions that run where there is a GPU for a while (`spaces.GPU`): what is long is asked there, on
@@ -100,7 +101,7 @@ def make_shelf(
 
         make = partial(Far, ask=ask, ask_in_steps=ask_in_steps)
     loader = loader or partial(load, device=settings.device, prefix=settings.prefix)
-    shelf = Shelf(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
+    shelf = SetupPool(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
     return shelf
 
 
@@ -117,7 +118,7 @@ def _gigabytes(text: str) -> int:
     try:
         size = float(text)
     except ValueError as error:
-        raise Trouble(f"CLIP_LEVERS_MEMORY_GB is “{text}”. Give it a number of gigabytes, such as 6.") from error
+        raise UserError(f"CLIP_LEVERS_MEMORY_GB is “{text}”. Give it a number of gigabytes, such as 6.") from error
     if not 0.1 <= size <= 10_000:
-        raise Trouble(f"CLIP_LEVERS_MEMORY_GB is {size:g}. Give it between 0.1 and 10,000 gigabytes.")
+        raise UserError(f"CLIP_LEVERS_MEMORY_GB is {size:g}. Give it between 0.1 and 10,000 gigabytes.")
     return int(size * GIGABYTE)

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..methods.evidence import DOSES
 from ..methods.generalization import Generalization
 from ..methods.steering import Edit
 from ..model.trace import Trace
-from ..setups.catalog import SetupCard
+from ..setups.catalog import SetupSpec
 from ..setups.loading import Setup, load
 from ..workbench import Step, Workbench
 
@@ -42,7 +42,7 @@ _PASS = 0.02
 class Question:
     """One question about one setup, as plain values."""
 
-    card: SetupCard
+    card: SetupSpec
     """Which setup."""
     name: str
     """Which method of the workbench."""
@@ -60,9 +60,9 @@ class Answer:
     """What the visitor has to be told instead; None when there is an answer."""
 
     def get(self) -> Any:
-        """The value. Raises Trouble where there is none."""
+        """The value. Raises UserError where there is none."""
         if self.trouble is not None:
-            raise Trouble(self.trouble)
+            raise UserError(self.trouble)
         return self.value
 
 
@@ -98,7 +98,7 @@ class Answers:
         """One answer."""
         try:
             return Answer(self._method(question, LONG)(*question.arguments))
-        except Trouble as trouble:
+        except UserError as trouble:
             return Answer(trouble=str(trouble))
 
     def answer_in_steps(self, question: Question) -> Iterator[Answer]:
@@ -106,7 +106,7 @@ class Answers:
         try:
             for step in self._method(question, LONG_IN_STEPS)(*question.arguments):
                 yield Answer(step)
-        except Trouble as trouble:
+        except UserError as trouble:
             yield Answer(trouble=str(trouble))
 
     def _method(self, question: Question, known: frozenset[str]) -> Callable[..., Any]:
@@ -116,7 +116,7 @@ class Answers:
         torch.set_num_threads(1)
         return getattr(self._bench(question.card), question.name)
 
-    def _bench(self, card: SetupCard) -> Workbench:
+    def _bench(self, card: SetupSpec) -> Workbench:
         if card.name not in self._benches:
             near = self._near(card.name)
             setup = load(card, device=self._device) if near is None else near.setup.to(self._device)

@@ -54,7 +54,7 @@ def of(v: Visit, inquiry: Inquiry) -> Inquiry:
 
 
 def search(bench: Workbench, v: Visit, inquiry: Inquiry, words: str, picture: Source | None) -> Inquiry:
-    """The components that fit words, or a picture where one is given. Raises Trouble for what cannot be asked."""
+    """The components that fit words, or a picture where one is given. Raises UserError for what cannot be asked."""
     mine = of(v, inquiry)
     if picture is not None:
         matches = bench.matches_picture(bench.open(picture).embedding, FOUND)

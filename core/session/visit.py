@@ -1,7 +1,7 @@
 """A visitor's session: one frozen value, and the steps that lead from it to the next.
 
 What the visitor set (picture, classes, templates, target, edit) stands beside what the workbench answered. Every
-step takes the workbench and a visit and returns another visit, or raises Trouble and leaves the old one as it
+step takes the workbench and a visit and returns another visit, or raises UserError and leaves the old one as it
 was, so that a mistake costs the visitor nothing.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..methods.attribution import Attribution
 from ..methods.steering import Edit, Lever
 from ..methods.target import Target, default_target
@@ -210,7 +210,7 @@ def subject_of(example: Example, twin: bool = False) -> Subject:
 def start(
     bench: Workbench, source: Source | None, subject: Subject, classes: Names, templates: Names, truth: str | None
 ) -> Visit:
-    """A visit that begins with this picture and no edit. Raises Trouble for a picture that cannot be read."""
+    """A visit that begins with this picture and no edit. Raises UserError for a picture that cannot be read."""
     trace = bench.open(source)
     answers = _answers(bench, trace, classes, templates, _place(classes, truth), Edit())
     return Visit(setup=bench.card.name, subject=subject, trace=trace, classes=classes, templates=templates, **answers)
@@ -241,7 +241,7 @@ def ask(bench: Workbench, visit: Visit, classes: Names, templates: Names, truth:
 
 
 def aim(bench: Workbench, visit: Visit, target: Target) -> Visit:
-    """Another target. Raises Trouble for a class against itself."""
+    """Another target. Raises UserError for a class against itself."""
     return replace(visit, **_explained(bench, visit.trace, visit.classes, visit.templates, target))
 
 
@@ -261,7 +261,7 @@ def change(bench: Workbench, visit: Visit, edit: Edit) -> Visit:
 def press(bench: Workbench, visit: Visit, component: int, action: str, on: bool) -> Visit:
     """A component's button pressed: suppress, amplify (twice its activation), or suppress its whole family.
 
-    `on` is what the button is to be. Raises Trouble for a component that is not there.
+    `on` is what the button is to be. Raises UserError for a component that is not there.
     """
     edit = visit.edit
     if action == "family":
@@ -301,19 +301,19 @@ def pull(bench: Workbench, visit: Visit, edit: Edit, gesture: float) -> Visit:
 
 
 def lever(component: int, operation: Any, strength: str | float, family: int | None = None) -> Lever:
-    """A lever as typed. Raises Trouble for a strength that is no number."""
+    """A lever as typed. Raises UserError for a strength that is no number."""
     try:
         return Lever(component, operation, float(str(strength).replace(",", ".").replace("−", "-")), family)
     except ValueError as error:
-        if isinstance(error, Trouble):
+        if isinstance(error, UserError):
             raise
-        raise Trouble(
+        raise UserError(
             f"“{str(strength)[:40]}” is not a number. Type one such as 0.5, 2 or −1; nothing was changed."
         ) from error
 
 
 def without_cue(bench: Workbench, visit: Visit, source: Source | None) -> Gone:
-    """What the model says of the picture's twin. Raises Trouble for a picture that cannot be read."""
+    """What the model says of the picture's twin. Raises UserError for a picture that cannot be read."""
     twin = bench.open(source)
     edited = bench.steer(visit.trace, visit.edit)
     a, b = (z / np.linalg.norm(z) for z in (twin.embedding, edited.embedding))
@@ -329,10 +329,10 @@ def afterwards(bench: Workbench, visit: Visit) -> tuple[Trace, Attribution]:
 
 
 def named_target(prediction: Prediction, wanted: str | None, against: str | None) -> Target:
-    """A target by class names; what is not named is chosen. Raises Trouble for names that are not asked about."""
+    """A target by class names; what is not named is chosen. Raises UserError for names that are not asked about."""
     for name in filter(None, (wanted, against)):
         if _place(prediction.classes, name) is None:
-            raise Trouble(f"“{name}” is not among the classes. Add it to them, or name one of them.")
+            raise UserError(f"“{name}” is not among the classes. Add it to them, or name one of them.")
     first, second = (_place(prediction.classes, name or None) for name in (wanted, against))
     if first is None:
         return _target(prediction, second)

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..files import ASSETS
 from ..model.dictionary import Scope
 
@@ -43,7 +43,7 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where files are: a folder on this machine, or a repository on the Hugging Face Hub."""
 
     folder: Path | None = None
@@ -56,13 +56,13 @@ class Place:
     """The file, or the folder, inside. It may hold a `*`."""
 
     def __post_init__(self) -> None:
-        """Raise Trouble unless this is one place."""
+        """Raise UserError unless this is one place."""
         if (self.folder is None) == (self.repo is None):
-            raise Trouble("Name a folder, or a repository on the Hub, and not both.")
+            raise UserError("Name a folder, or a repository on the Hub, and not both.")
         if self.repo is not None and not _REPOSITORY.fullmatch(self.repo):
-            raise Trouble(f"“{self.repo}” does not name a repository. Write it as owner/name.")
+            raise UserError(f"“{self.repo}” does not name a repository. Write it as owner/name.")
         if Path(self.file).is_absolute() or ".." in Path(self.file).parts:
-            raise Trouble(f"“{self.file}” lies outside its folder. Name a file inside.")
+            raise UserError(f"“{self.file}” lies outside its folder. Name a file inside.")
 
     def __str__(self) -> str:
         """For the reader: the repository, or the folder's name, and what is in it."""
@@ -85,16 +85,16 @@ class Published:
 
 
 @dataclass(frozen=True)
-class SetupCard:
+class SetupSpec:
     """What is known of a setup without loading it."""
 
     name: str
     """How it is asked for."""
     title: str
     """How it is shown."""
-    clip: Place
+    clip: Location
     """The CLIP."""
-    dictionary: Place
+    dictionary: Location
     """The SAE."""
     layer: int
     """The residual is the output of this vision layer, from 0."""
@@ -118,7 +118,7 @@ class SetupCard:
     """Every word its texts had in training, in lower case; None when that is practically any word."""
     report: Path | None = None
     """How it scored on scenes with planted shortcuts; None where that is not known."""
-    index: Place | None = None
+    index: Location | None = None
     """Its concept index; None where nobody has built one."""
 
     @property
@@ -127,36 +127,36 @@ class SetupCard:
         return self.clip.repo is not None or self.dictionary.repo is not None
 
 
-def read_catalog(path: Path = CATALOG) -> Mapping[str, SetupCard]:
-    """The setups of a catalog by name, in its order. Raises Trouble for a table that is not as above."""
+def read_catalog(path: Path = CATALOG) -> Mapping[str, SetupSpec]:
+    """The setups of a catalog by name, in its order. Raises UserError for a table that is not as above."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8")).get("setup", [])
     except (OSError, ValueError) as error:
-        raise Trouble(f"The catalog {path.name} cannot be read: {error}. Correct it.") from error
-    cards: dict[str, SetupCard] = {}
+        raise UserError(f"The catalog {path.name} cannot be read: {error}. Correct it.") from error
+    cards: dict[str, SetupSpec] = {}
     for table in tables:
         card = _card(dict(table), path.parent)
         if card.name in cards:
-            raise Trouble(f"The catalog names the setup {card.name!r} twice. Rename one of them.")
+            raise UserError(f"The catalog names the setup {card.name!r} twice. Rename one of them.")
         cards[card.name] = card
     return MappingProxyType(cards)
 
 
-def find(cards: Mapping[str, SetupCard], name: str) -> SetupCard:
-    """The card of that name. Raises Trouble when there is none."""
+def find(cards: Mapping[str, SetupSpec], name: str) -> SetupSpec:
+    """The card of that name. Raises UserError when there is none."""
     if name not in cards:
-        raise Trouble(f"There is no setup {name!r}. Choose one of: {', '.join(cards)}.")
+        raise UserError(f"There is no setup {name!r}. Choose one of: {', '.join(cards)}.")
     return cards[name]
 
 
-def _card(table: dict[str, Any], folder: Path) -> SetupCard:
+def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
     name = table.get("name", "without a name")
     try:
         words, report, index = (table.pop(part, None) for part in ("words", "report", "index"))
         clip, dictionary = (_place(table.pop(part), folder) for part in ("clip", "dictionary"))
         published = Published(**table.pop("published", {}))
         known = None if words is None else (folder / words).read_text(encoding="utf-8").lower().split()
-        card = SetupCard(
+        card = SetupSpec(
             **table,
             clip=clip,
             dictionary=dictionary,
@@ -166,19 +166,19 @@ def _card(table: dict[str, Any], folder: Path) -> SetupCard:
             index=None if index is None else _place(index, folder),
         )
     except (KeyError, TypeError) as error:
-        raise Trouble(f"The setup {name!r} in the catalog lacks or misnames an entry: {error}.") from error
+        raise UserError(f"The setup {name!r} in the catalog lacks or misnames an entry: {error}.") from error
     except OSError as error:
-        raise Trouble(f"The setup {name!r} in the catalog names a file that cannot be read: {error}.") from error
-    except Trouble as trouble:
-        raise Trouble(f"The setup {name!r} in the catalog: {trouble}") from trouble
+        raise UserError(f"The setup {name!r} in the catalog names a file that cannot be read: {error}.") from error
+    except UserError as trouble:
+        raise UserError(f"The setup {name!r} in the catalog: {trouble}") from trouble
     if not isinstance(card.layer, int):
-        raise Trouble(f"The setup {name!r} has the layer {card.layer!r}. Give it a whole number, from 0.")
+        raise UserError(f"The setup {name!r} has the layer {card.layer!r}. Give it a whole number, from 0.")
     for what, value, choices in (("layout", card.layout, get_args(Layout)), ("scope", card.scope, get_args(Scope))):
         if value not in choices:
-            raise Trouble(f"The setup {name!r} has the {what} {value!r}. Choose one of: {', '.join(choices)}.")
+            raise UserError(f"The setup {name!r} has the {what} {value!r}. Choose one of: {', '.join(choices)}.")
     return card
 
 
-def _place(entry: dict[str, Any], folder: Path) -> Place:
+def _place(entry: dict[str, Any], folder: Path) -> Location:
     inside = {"folder": folder / Path(entry["folder"]).expanduser()} if "folder" in entry else {}
-    return Place(**entry | inside)
+    return Location(**entry | inside)

@@ -58,7 +58,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import Parameter
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae, filled_sae
 from ..model.signed_topk import SignedTopKSAEConfig
 from .catalog import Layout
@@ -103,7 +103,7 @@ def read_checkpoint(layout: Layout, root: Path, file: str = ".") -> tuple[Readin
     """The dictionary in `root / file`: one reading where the formula is known, several where it is not.
 
     `root` is the folder a repository lies in. The first reading is the likelier one; they share their weights. Raises
-    Trouble for whatever does not fit: what was expected, and what was found.
+    UserError for whatever does not fit: what was expected, and what was found.
     """
     return _LAYOUTS[layout][0](root, _named(layout, file))
 
@@ -129,24 +129,24 @@ def _sae_lens(root: Path, folder: str) -> tuple[Reading, ...]:
         if isinstance(config, TopKSAEConfig):
             _k(name, config.k, components)
         blank = blank_sae(config)
-    except Trouble:
+    except UserError:
         raise
     except Exception as error:  # whatever sae_lens makes of settings that are not its own
         what = f"{type(error).__name__}: {_few([error])}"
-        raise Trouble(f"{name} does not hold the settings of a sae_lens dictionary ({what}).") from error
+        raise UserError(f"{name} does not hold the settings of a sae_lens dictionary ({what}).") from error
 
     _begins(root / weights, weights, None)
     try:
         found = load_file(root / weights)
     except Exception as error:  # whatever safetensors makes of bytes that are not its own
-        raise Trouble(f"{weights} is damaged, or not a safetensors file. Download it again.") from error
+        raise UserError(f"{weights} is damaged, or not a safetensors file. Download it again.") from error
     tensors = _Tensors(weights, found)
     expected = {key: tuple(parameter.shape) for key, parameter in blank.named_parameters()}
     if "log_threshold" in tensors.left and "threshold" in expected:  # until sae_lens 4
         tensors.left["threshold"] = tensors.take("log_threshold", components).exp()
     if "scaling_factor" in tensors.left:  # until sae_lens 4, unused where it is 1
         if not bool((tensors.take("scaling_factor", components) == 1).all()):
-            raise Trouble(f"{weights} scales its activations (scaling_factor), which cannot be done here.")
+            raise UserError(f"{weights} scales its activations (scaling_factor), which cannot be done here.")
     tensors.expect(expected)
     sae = filled_sae(blank, {key: tensors.take(key, *shape) for key, shape in expected.items()})
     claims = _claims(model=config.metadata.model_name)
@@ -204,7 +204,7 @@ def _prisma(root: Path, file: str) -> tuple[Reading, ...]:
     if settings["activation_fn_str"] == "topk":
         details = _dict(name, settings, "activation_fn_kwargs")
         if set(details) != {"k"}:  # another one would be what follows the top-k
-            raise Trouble(f"{name} has activation_fn_kwargs = {_few(details)}; only k can be read here.")
+            raise UserError(f"{name} has activation_fn_kwargs = {_few(details)}; only k can be read here.")
         top_k = {"k": _k(name, details["k"], m)}
 
     weights = tensors.plain(d, m)
@@ -284,11 +284,11 @@ def _sae_for_vlm(root: Path, file: str) -> tuple[Reading, ...]:
     _k(file, tensors.number("k"), m)
     threshold = tensors.number("threshold")
     if not isinstance(threshold, float) or not math.isfinite(threshold):
-        raise Trouble(f"In {file}, threshold is {threshold}, expected a finite number.")
+        raise UserError(f"In {file}, threshold is {threshold}, expected a finite number.")
     if groups:
         sizes = tensors.left.pop("group_sizes")
         if sizes.dtype != torch.int64 or sizes.numel() > m or int(sizes.sum()) != m:
-            raise Trouble(f"In {file}, group_sizes do not add up to the {m} components of {names[0]}.")
+            raise UserError(f"In {file}, group_sizes do not add up to the {m} components of {names[0]}.")
     weights = {
         "W_enc": tensors.take(names[0], d, m, turned=names is linear),
         "b_enc": tensors.take(names[1], m),
@@ -318,7 +318,7 @@ def _attributing_clip(root: Path, file: str) -> tuple[Reading, ...]:
     inner = tensors.take("decoder.weight_v", m, d, turned=True)
     inner *= tensors.take("decoder.weight_g", 1, m).T / inner.norm(dim=1, keepdim=True)
     if not (_finite(outer) and _finite(inner)):
-        raise Trouble(f"In {file}, a component has no direction (weight_v of length 0). Download it again.")
+        raise UserError(f"In {file}, a component has no direction (weight_v of length 0). Download it again.")
     weights = {"W_enc": outer, "b_enc": tensors.take("encoder.0.bias", m), "W_dec": inner, "b_dec": torch.zeros(d)}
     claims = {}
     if name:
@@ -378,55 +378,57 @@ class _Tensors:
     """The tensors of a file, checked as they are taken."""
 
     def __init__(self, file: str, found: Mapping[str, Any]) -> None:
-        """Raises Trouble unless these are plain tensors, with numbers."""
+        """Raises UserError unless these are plain tensors, with numbers."""
         if not all(
             type(tensor) in (Tensor, Parameter)
             and tensor.layout == torch.strided
             and not (tensor.is_meta or tensor.is_nested or tensor.is_quantized)
             for tensor in found.values()
         ):
-            raise Trouble(f"{file} does not hold the tensors of a dictionary by name. Choose another file or layout.")
+            raise UserError(f"{file} does not hold the tensors of a dictionary by name. Choose another file or layout.")
         self.file = file
         self.left: dict[str, Tensor] = dict(found)
 
     def expect(self, names: Collection[str]) -> None:
-        """Raises Trouble unless it has these tensors, and no others: one too many is another kind of dictionary."""
+        """Raises UserError unless it has these tensors, and no others: one too many is another kind of dictionary."""
         missing, more = [name for name in names if name not in self.left], [n for n in self.left if n not in names]
         if missing or more:
             wrong = [f"lacks {_few(missing)}"] * bool(missing) + [f"also holds {_few(more)}"] * bool(more)
-            raise Trouble(f"{self.file} {' and '.join(wrong)}; expected {_few(names)}. Choose another file or layout.")
+            raise UserError(
+                f"{self.file} {' and '.join(wrong)}; expected {_few(names)}. Choose another file or layout."
+            )
 
     def sizes(self, name: str) -> tuple[int, int]:
-        """Rows and columns of a matrix. Raises Trouble for what is none."""
+        """Rows and columns of a matrix. Raises UserError for what is none."""
         shape = tuple(self.left[name].shape)
         if len(shape) != 2 or 0 in shape:
-            raise Trouble(f"In {self.file}, {name} is {list(shape)}, expected a matrix.")
+            raise UserError(f"In {self.file}, {name} is {list(shape)}, expected a matrix.")
         return shape[0], shape[1]
 
     def number(self, name: str) -> Any:
-        """A tensor that holds one number, as Python's. Raises Trouble for what is none."""
+        """A tensor that holds one number, as Python's. Raises UserError for what is none."""
         tensor = self.left.pop(name)
         if tensor.numel() != 1:
-            raise Trouble(f"In {self.file}, {name} is {list(tensor.shape)}, expected one number.")
+            raise UserError(f"In {self.file}, {name} is {list(tensor.shape)}, expected one number.")
         return tensor.item()
 
     def take(self, name: str, *shape: int, turned: bool = False) -> Tensor:
         """The tensor, of this shape, as contiguous float32 of its own; it is stored transposed if `turned`.
 
-        Raises Trouble for another shape, for numbers that are no floats, and for one that is not finite.
+        Raises UserError for another shape, for numbers that are no floats, and for one that is not finite.
         """
         tensor = self.left.pop(name).detach()
         stored = shape[::-1] if turned else shape
         if tuple(tensor.shape) != stored:
-            raise Trouble(f"In {self.file}, {name} is {list(tensor.shape)}, expected {list(stored)}.")
+            raise UserError(f"In {self.file}, {name} is {list(tensor.shape)}, expected {list(stored)}.")
         if tensor.dtype not in _FLOATS:
             kind = str(tensor.dtype).removeprefix("torch.")
-            raise Trouble(f"In {self.file}, {name} holds {kind} numbers, expected floating-point ones.")
+            raise UserError(f"In {self.file}, {name} holds {kind} numbers, expected floating-point ones.")
         if tensor.untyped_storage().nbytes() < tensor.nbytes:  # one number, repeated to any size
-            raise Trouble(f"In {self.file}, {name} holds fewer numbers than its shape {list(stored)} says.")
+            raise UserError(f"In {self.file}, {name} holds fewer numbers than its shape {list(stored)} says.")
         own = (tensor.T if turned else tensor).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
         if not _finite(own):
-            raise Trouble(f"In {self.file}, {name} holds numbers that are not finite. Download it again.")
+            raise UserError(f"In {self.file}, {name} holds numbers that are not finite. Download it again.")
         return own
 
     def plain(self, d: int, m: int) -> dict[str, Tensor]:
@@ -444,33 +446,33 @@ def _finite(tensor: Tensor) -> bool:
 
 
 def _one_of(file: str, settings: Mapping[str, Any], key: str, allowed: Collection, default: Any = None) -> None:
-    """Raises Trouble unless the setting is one of those that can be read here."""
+    """Raises UserError unless the setting is one of those that can be read here."""
     value = settings.get(key, default)
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in allowed):
         choices = " or ".join(sorted(map(repr, allowed)))
-        raise Trouble(f"{file} has {key} = {_few([value])}, which cannot be read here: expected {choices}.")
+        raise UserError(f"{file} has {key} = {_few([value])}, which cannot be read here: expected {choices}.")
 
 
 def _whole(file: str, settings: Mapping[str, Any], key: str) -> int:
-    """A size. Raises Trouble for what is no whole number from 1 on."""
+    """A size. Raises UserError for what is no whole number from 1 on."""
     value = settings.get(key)
     if type(value) is not int or value < 1:
-        raise Trouble(f"{file} has {key} = {_few([value])}, expected a whole number from 1 on.")
+        raise UserError(f"{file} has {key} = {_few([value])}, expected a whole number from 1 on.")
     return value
 
 
 def _k(file: str, k: Any, components: int) -> int:
-    """How many components are kept at a token. Raises Trouble for more than there are."""
+    """How many components are kept at a token. Raises UserError for more than there are."""
     if type(k) is not int or not 1 <= k <= components:
-        raise Trouble(f"{file} has k = {_few([k])}, expected a whole number from 1 to {components}.")
+        raise UserError(f"{file} has k = {_few([k])}, expected a whole number from 1 to {components}.")
     return k
 
 
 def _dict(file: str, settings: Mapping[str, Any], key: str) -> dict:
-    """What is inside by that name. Raises Trouble for what holds nothing by name."""
+    """What is inside by that name. Raises UserError for what holds nothing by name."""
     value = settings.get(key)
     if not isinstance(value, dict):
-        raise Trouble(f"{file} does not hold {key} as this layout has it. Choose another file or layout.")
+        raise UserError(f"{file} does not hold {key} as this layout has it. Choose another file or layout.")
     return value
 
 
@@ -505,27 +507,27 @@ def _single(found: Any, pattern: str) -> Path:
     paths = list(found)
     if len(paths) != 1:
         found = f"several: {_few([path.name for path in paths])}" if paths else "none"
-        raise Trouble(f"One file {pattern} is needed, and there is {found}. Name the file in the catalog.")
+        raise UserError(f"One file {pattern} is needed, and there is {found}. Name the file in the catalog.")
     return paths[0]
 
 
 def _only(root: Path, pattern: str) -> Path:
-    """The one file of a pattern. Raises Trouble for none, or several."""
+    """The one file of a pattern. Raises UserError for none, or several."""
     return _single(_matching(root, pattern), pattern)
 
 
 def _begins(path: Path, file: str, start: bytes | None) -> Path:
-    """`path`, after a look at its first bytes. Raises Trouble if it is not there, is empty, or begins otherwise."""
+    """`path`, after a look at its first bytes. Raises UserError if it is not there, is empty, or begins otherwise."""
     try:
         with path.open("rb") as stream:
             begin = stream.read(40)
     except OSError as error:
-        raise Trouble(f"{file} is not there, or cannot be read. Choose a place that holds it.") from error
+        raise UserError(f"{file} is not there, or cannot be read. Choose a place that holds it.") from error
     if not begin:
-        raise Trouble(f"{file} is empty. Download it again.")
+        raise UserError(f"{file} is empty. Download it again.")
     if start is not None and not begin.startswith(start):
         shown = begin.decode("ascii", "backslashreplace")
-        raise Trouble(f"{file} begins with “{shown}”, which this layout does not. Choose another file or layout.")
+        raise UserError(f"{file} begins with “{shown}”, which this layout does not. Choose another file or layout.")
     return path
 
 
@@ -537,9 +539,9 @@ def _json_of(text: bytes, file: str) -> dict:
     try:
         settings = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Trouble(f"{file} does not hold its settings as JSON. Download it again.") from error
+        raise UserError(f"{file} does not hold its settings as JSON. Download it again.") from error
     if not isinstance(settings, dict):
-        raise Trouble(f"{file} does not hold its settings by name. Download it again.")
+        raise UserError(f"{file} does not hold its settings by name. Download it again.")
     return settings
 
 
@@ -570,16 +572,16 @@ def _torch(file: str, source: Path | BytesIO) -> dict:
                 mapped = isinstance(source, Path)
                 found = torch.load(_again(source), map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
-        raise Trouble(
+        raise UserError(
             f"{file} holds more than tensors and settings, and nothing in it was run. Use the file of its publisher."
         ) from error
     except Exception as error:  # what bytes made by anybody can lead an unpickler to has no end
-        raise Trouble(f"{file} is damaged, or not what torch.save writes. Download it again.") from error
+        raise UserError(f"{file} is damaged, or not what torch.save writes. Download it again.") from error
     return _dict(file, {"its tensors by name": found}, "its tensors by name")
 
 
 def _check_archive(file: str, source: Path | BytesIO) -> None:
-    """Raises Trouble unless this is a whole zip archive as torch.save writes it.
+    """Raises UserError unless this is a whole zip archive as torch.save writes it.
 
     torch itself looks at no checksum, and would take compressed bytes for numbers.
     """
@@ -590,9 +592,9 @@ def _check_archive(file: str, source: Path | BytesIO) -> None:
             whole = archive.testzip() is None
             plain = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
     except Exception as error:  # as above
-        raise Trouble(f"{file} is cut short or damaged. Download it again.") from error
+        raise UserError(f"{file} is cut short or damaged. Download it again.") from error
     if not whole or not plain:
-        raise Trouble(f"{file} is {'packed anew' if whole else 'damaged'}. Download it again.")
+        raise UserError(f"{file} is {'packed anew' if whole else 'damaged'}. Download it again.")
 
 
 def _again(source: Path | BytesIO) -> Path | BytesIO:

@@ -24,7 +24,7 @@ from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
 from ..pictures.examples import read_examples
 from ..pictures.read import read_picture
-from .catalog import Published, SetupCard
+from .catalog import Published, SetupSpec
 
 LEAST_EXPLAINED = 0.3
 """Explained variance below which a dictionary is refused.
@@ -238,7 +238,7 @@ def check_each(
     return tuple(tally.health(len(samples)) for tally in tallies)
 
 
-def refusal(health: Health, card: SetupCard) -> str | None:
+def refusal(health: Health, card: SetupSpec) -> str | None:
     """Why a setup cannot be used, with the numbers; None when nothing speaks against it."""
     refused = f"The setup {card.name!r} is refused:"
     where = f"on {health.pictures} pictures, at layer {card.layer} counted from 0"
@@ -268,7 +268,7 @@ def refusal(health: Health, card: SetupCard) -> str | None:
     return None
 
 
-def doubts(health: Health, card: SetupCard) -> tuple[str, ...]:
+def doubts(health: Health, card: SetupSpec) -> tuple[str, ...]:
     """Sentences about what is odd and yet not refused; none when all is as it should be."""
     said = []
     published, explained, active = card.published, health.explained_variance, health.active_per_token
@@ -430,7 +430,7 @@ def _fit(layer: int, seen: Sequence[np.ndarray], missed: Sequence[np.ndarray]) -
 # ---- what is made of it
 
 
-def _neighbour(health: Health, card: SetupCard) -> tuple[Fit, Fit] | None:
+def _neighbour(health: Health, card: SetupSpec) -> tuple[Fit, Fit] | None:
     """How it fits layer L, and the neighbour that it fits best; None when there is none, or none that is better by more
     than a trifle."""
     here = next(fit for fit in health.fits if fit.layer == card.layer)
@@ -440,7 +440,7 @@ def _neighbour(health: Health, card: SetupCard) -> tuple[Fit, Fit] | None:
     return (here, best) if better else None
 
 
-def _share_left(health: Health, card: SetupCard) -> float:
+def _share_left(health: Health, card: SetupSpec) -> float:
     """What the best neighbour leaves unexplained, over what L does: of the sum over tokens or of the median token,
     whichever speaks more for L. 1 or more where L is the best."""
     pair = _neighbour(health, card)
@@ -451,7 +451,7 @@ def _share_left(health: Health, card: SetupCard) -> float:
     return max((1 - best.explained_variance) / of_all, best.missed / of_median)
 
 
-def _elsewhere(health: Health, card: SetupCard) -> str:
+def _elsewhere(health: Health, card: SetupSpec) -> str:
     """Where it fits better; nothing where it does not."""
     pair = _neighbour(health, card)
     if pair is None:

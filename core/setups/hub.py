@@ -41,8 +41,8 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import validate_repo_id
 
-from ..errors import Trouble
-from .catalog import Place
+from ..errors import UserError
+from .catalog import Location
 
 # huggingface_hub reads both at each request, so it does not matter whether somebody imported it before.
 constants.HF_HUB_DISABLE_TELEMETRY = True
@@ -105,13 +105,13 @@ class Fetched:
     """The commit of the repository they are of; None for a folder."""
 
 
-def fetch(place: Place, patterns: Sequence[str], tell: Callable[[Download], None]) -> Fetched:
+def fetch(place: Location, patterns: Sequence[str], tell: Callable[[Download], None]) -> Fetched:
     """The files of `place` that `patterns` (see `CLIP_FILES`) name, downloaded where they are not here yet.
 
     `tell` hears how far it is: at the start, every ten megabytes, and at the end, in the calling thread, `done` never
     falling. It cancels the download by raising; what it raises comes out as it is. Files that arrived whole are kept.
 
-    Raises Trouble when the folder, the repository, the revision or a file is not there, may not be read, does not fit
+    Raises UserError when the folder, the repository, the revision or a file is not there, may not be read, does not fit
     on the disk or arrived damaged, and when the Hub cannot be reached and the cache holds no copy of that revision.
     """
     if place.folder is not None:
@@ -119,9 +119,9 @@ def fetch(place: Place, patterns: Sequence[str], tell: Callable[[Download], None
     try:
         validate_repo_id(place.repo)
     except HFValidationError as error:
-        raise Trouble(f"“{place.repo}” does not name a repository. Write it as owner/name.") from error
+        raise UserError(f"“{place.repo}” does not name a repository. Write it as owner/name.") from error
     if not _REVISION.fullmatch(place.revision):
-        raise Trouble(f"“{place.revision}” does not name a branch, a tag or a commit of {place.repo}. Correct it.")
+        raise UserError(f"“{place.revision}” does not name a branch, a tag or a commit of {place.repo}. Correct it.")
     try:
         return _downloaded(place, patterns, tell)
     except _Stopped as stop:
@@ -147,15 +147,15 @@ def size_in_words(n: int) -> str:
 def _local(folder: Path, patterns: Sequence[str]) -> Fetched:
     """A folder, if it holds the files."""
     if not folder.is_dir():
-        raise Trouble(f"There is no folder {folder}. Correct the path, or choose another setup.")
+        raise UserError(f"There is no folder {folder}. Correct the path, or choose another setup.")
     _, missing = _choose(patterns, _in_folder(folder))
     if missing:
-        raise Trouble(_lacks(f"The folder {folder}", missing, [path.name for path in folder.glob("*")]))
+        raise UserError(_lacks(f"The folder {folder}", missing, [path.name for path in folder.glob("*")]))
     return Fetched(folder, None)
 
 
-def _downloaded(place: Place, patterns: Sequence[str], tell: Callable[[Download], None]) -> Fetched:
-    """Files from the Hub, those that the cache lacks downloaded. Raises what huggingface_hub raises, Trouble, _Stopped.
+def _downloaded(place: Location, patterns: Sequence[str], tell: Callable[[Download], None]) -> Fetched:
+    """Files from the Hub, downloaded where the cache lacks them. Raises what huggingface_hub raises, UserError, _Stopped.
 
     The cache's layout is a documented one: blobs/<hash>, snapshots/<commit>/<path> (links to the blobs) and
     refs/<revision>, which holds a commit (https://huggingface.co/docs/huggingface_hub/guides/manage-cache).
@@ -164,7 +164,7 @@ def _downloaded(place: Place, patterns: Sequence[str], tell: Callable[[Download]
     commit, names = _listed(repo, place.revision)
     chosen, missing = _choose(patterns, _among(names))
     if missing:
-        raise Trouble(_lacks(f"{repo} at “{place.revision}”", missing, list(names)))
+        raise UserError(_lacks(f"{repo} at “{place.revision}”", missing, list(names)))
     files = {name: _file(names[name]) for name in chosen}
 
     cache = _cache(repo)
@@ -201,13 +201,13 @@ def _download(repo: str, commit: str, name: str, file: "_File", progress: "_Prog
     if is_new and not file.is_intact_at(link):
         for path in (link, blob):
             path.unlink(missing_ok=True)
-        raise Trouble(f"“{name}” of {repo} arrived damaged and was deleted. Try again to download it anew.")
+        raise UserError(f"“{name}” of {repo} arrived damaged and was deleted. Try again to download it anew.")
 
 
-def _otherwise(place: Place, patterns: Sequence[str], error: BaseException) -> Fetched:
+def _otherwise(place: Location, patterns: Sequence[str], error: BaseException) -> Fetched:
     """After an error of a download: what the cache holds of the revision, if it is that the Hub cannot be reached."""
     if refusal := _refusal(error, place):
-        raise Trouble(refusal) from error
+        raise UserError(refusal) from error
     why = _why_unreachable(error)
     cache = _cache(cast(str, place.repo))
     noted = cache / "refs" / place.revision
@@ -215,12 +215,12 @@ def _otherwise(place: Place, patterns: Sequence[str], error: BaseException) -> F
     folder = cache / "snapshots" / commit
     advice = "Try again when the Hub can be reached; the bundled setup works without."
     if not _COMMIT.fullmatch(commit) or not folder.is_dir():
-        raise Trouble(
+        raise UserError(
             f"{why}, and {place.repo} at “{place.revision}” has not been downloaded before. {advice}"
         ) from error
     _, missing = _choose(patterns, _in_folder(folder))
     if missing:
-        raise Trouble(
+        raise UserError(
             f"{why}, and of {place.repo} only a part has been downloaded before, without {_in_words(missing)}. {advice}"
         ) from error
     return Fetched(folder, commit)
@@ -301,9 +301,9 @@ def _free() -> int:
     return shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
 
 
-def _no_space(repo: str, needed: int) -> Trouble:
+def _no_space(repo: str, needed: int) -> UserError:
     """The sentence for a full disk; `needed` are the bytes still to come."""
-    return Trouble(
+    return UserError(
         f"{repo} needs {size_in_words(needed)} in {constants.HF_HUB_CACHE}, where {size_in_words(_free())} are free. "
         f"Make room, or let HF_HOME name a folder on another disk."
     )
@@ -363,7 +363,7 @@ def _lacks(where: str, missing: Sequence[str], names: Sequence[str]) -> str:
     return f"{where} lacks {_in_words(missing)}. {holds} Choose a place that has what is missing."
 
 
-def _refusal(error: BaseException, place: Place) -> str | None:
+def _refusal(error: BaseException, place: Location) -> str | None:
     """The sentence for an error of a download; None when the Hub could not be reached."""
     if isinstance(error, GatedRepoError):
         return (

@@ -14,7 +14,7 @@ from ..concepts.index import Identity
 from ..files import as_text
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
-from .catalog import Place, SetupCard
+from .catalog import Location, SetupSpec
 
 _SAMPLE = 4096
 """Numbers of each tensor that a fingerprint looks at."""
@@ -48,7 +48,7 @@ def _sampled(tensor: Tensor) -> np.ndarray:
     return tensor.reshape(tensor.shape or (1,))[tuple(where)].float().cpu().numpy().astype("<f4")
 
 
-def identity(card: SetupCard, commits: Mapping[str, str], clip: SplitClip, dictionary: Dictionary) -> Identity:
+def identity(card: SetupSpec, commits: Mapping[str, str], clip: SplitClip, dictionary: Dictionary) -> Identity:
     """What a setup is, to be compared with what an index was made of; `commits` as in `core.setups.loading.Setup`."""
     return Identity(
         clip=_named(card.clip),
@@ -63,7 +63,7 @@ def identity(card: SetupCard, commits: Mapping[str, str], clip: SplitClip, dicti
     )
 
 
-def _named(place: Place) -> str:
+def _named(place: Location) -> str:
     """The repository, or the folder's name without the way to it, and what is in it."""
     name = place.repo if place.folder is None else place.folder.resolve().name
     return as_text(f"{name}" if place.file == "." else f"{name}/{place.file}")

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from ..errors import Trouble
+from ..errors import UserError
 from ..model.dictionary import Scope
-from .catalog import Layout, Place, SetupCard, read_catalog
+from .catalog import Layout, Location, SetupSpec, read_catalog
 
 
 def add_setup_options(parser: argparse.ArgumentParser) -> None:
@@ -22,21 +22,21 @@ def add_setup_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens the SAE was trained on")
 
 
-def known_setups(arguments: argparse.Namespace) -> dict[str, SetupCard]:
-    """The setups of the catalog, and of another one that is named. Raises Trouble when both have one of a name."""
+def known_setups(arguments: argparse.Namespace) -> dict[str, SetupSpec]:
+    """The setups of the catalog, and of another one that is named. Raises UserError when both have one of a name."""
     cards = dict(read_catalog())
     for name, card in (read_catalog(arguments.catalog) if arguments.catalog else {}).items():
         if name in cards:
-            raise Trouble(f"There is a setup {name!r} already. Give that of {arguments.catalog} another name.")
+            raise UserError(f"There is a setup {name!r} already. Give that of {arguments.catalog} another name.")
         cards[name] = card
     return cards
 
 
-def own_setup(arguments: argparse.Namespace) -> SetupCard:
-    """The setup of one's own that options name. Raises Trouble where they do not wholly."""
+def own_setup(arguments: argparse.Namespace) -> SetupSpec:
+    """The setup of one's own that options name. Raises UserError where they do not wholly."""
     if not (arguments.clip and arguments.dictionary) or arguments.layer is None:
-        raise Trouble("A setup of your own needs --clip, --dictionary and --layer. Name all three.")
-    return SetupCard(
+        raise UserError("A setup of your own needs --clip, --dictionary and --layer. Name all three.")
+    return SetupSpec(
         name="own",
         title="Your own setup",
         clip=place_named(arguments.clip, "."),
@@ -49,11 +49,11 @@ def own_setup(arguments: argparse.Namespace) -> SetupCard:
     )
 
 
-def place_named(text: str, file: str) -> Place:
-    """A folder where there is one of that name, else a repository. Raises Trouble for what can be neither."""
+def place_named(text: str, file: str) -> Location:
+    """A folder where there is one of that name, else a repository. Raises UserError for what can be neither."""
     folder = Path(text).expanduser()
     if folder.is_dir():
-        return Place(folder=folder, file=file)
+        return Location(folder=folder, file=file)
     if text.startswith((".", "/", "~")):
-        raise Trouble(f"There is no folder {text}. Correct the path, or name a repository on the Hub.")
-    return Place(repo=text, file=file)
+        raise UserError(f"There is no folder {text}. Correct the path, or name a repository on the Hub.")
+    return Location(repo=text, file=file)

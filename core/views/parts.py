@@ -10,7 +10,7 @@ from ..methods.steering import MAX_STRENGTH, Edit, Lever
 from ..model.prediction import Comparison
 from ..pictures.examples import Example
 from ..session.visit import Part, Visit
-from ..setups.catalog import Place, SetupCard
+from ..setups.catalog import Location, SetupSpec
 from ..setups.health import doubts
 from ..setups.loading import Loading, Setup
 from .html import count, decimal, escaped, flag, percent, sign, signed
@@ -56,7 +56,7 @@ def header(title: str, claim: str) -> str:
     return f"""<header class="top"><h1>{escaped(title)}</h1><p class="claim">{escaped(claim)}</p></header>"""
 
 
-def setup_choice(card: SetupCard) -> str:
+def setup_choice(card: SetupSpec) -> str:
     """A setup in the list of them."""
     return card.title if card.verified else f"{card.title} · unverified"
 
@@ -73,7 +73,7 @@ def loading(title: str, step: Loading) -> str:
  <small>The page goes on with the present setup meanwhile.</small></p></div>"""
 
 
-def setup_line(card: SetupCard) -> str:
+def setup_line(card: SetupSpec) -> str:
     """What a visitor should know before trusting the setup, where it is named."""
     return f"""<p class="setup-line">{escaped(card.note)}</p>"""
 
@@ -138,7 +138,7 @@ def _figure(value: float | None, unit: str) -> str:
     return f"{shown.replace('-', '−')} {escaped(unit)}"
 
 
-def _place(place: Place, commit: str | None) -> str:
+def _place(place: Location, commit: str | None) -> str:
     if place.repo is None:
         return escaped(f"a folder, {place.folder.name if place.folder else place}")
     at = f" <small>at {escaped(commit[:10])}</small>" if commit else ""

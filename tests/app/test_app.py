@@ -17,7 +17,7 @@ from PIL import Image
 
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
-from core.setups.catalog import SetupCard
+from core.setups.catalog import SetupSpec
 from core.setups.loading import load, load_setup
 from core.views.report_words import ceiling_words, read_report, repair_words
 from core.workbench import Workbench
@@ -145,7 +145,7 @@ def test_a_setup_that_cannot_be_used_gets_a_sentence(ask: Ask, setup: str, words
     assert words in complaint(ask, "predict", DOG, "dog, cat", setup).lower()
 
 
-def test_visitors_on_different_pictures_and_setups_do_not_meet(address: str, cards: Mapping[str, SetupCard]) -> None:
+def test_visitors_on_different_pictures_and_setups_do_not_meet(address: str, cards: Mapping[str, SetupSpec]) -> None:
     """Eight at once, four times over, each with a picture, classes and a setup of its own."""
     pictures = sorted(EXAMPLES.glob("*.webp"))[:8]
     benches = {name: Workbench(load(cards[name])) for name in ("bundled", "tiny")}

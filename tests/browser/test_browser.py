@@ -13,7 +13,7 @@ from chromium import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, 
 from playwright.sync_api import Browser, expect
 
 from core.serving.settings import Settings
-from core.setups.catalog import SetupCard, read_catalog
+from core.setups.catalog import SetupSpec, read_catalog
 from core.setups.loading import Loading, Setup, load
 
 
@@ -375,7 +375,7 @@ def slow_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, threadi
 
     ended = threading.Event()
 
-    def loader(card: SetupCard, *, tell: Callable[[Loading], None], **how: object) -> Setup:
+    def loader(card: SetupSpec, *, tell: Callable[[Loading], None], **how: object) -> Setup:
         try:
             for megabyte in itertools.count() if card.name == "slow" else ():
                 tell(Loading("Downloading somewhere/else", megabyte * 10**6, 10**10, in_bytes=True))

@@ -41,7 +41,7 @@ from core.bundled.concept_quality import (
     wilson,
 )
 from core.concepts.index import ConceptIndex, Identity, Manifest, References, Thumbnails
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.trace import trace_crops
 from core.scenes.factors import EVERYWHERE, FACTORS, KINDS, WRITING_WORDS, factors, hue, names, table, where
 from core.scenes.sampling import PAPERS, SIDE, caption_words, foreground, index_scenes, letters
@@ -542,9 +542,9 @@ def test_the_command_writes_the_report_and_prints_its_tables(
 
 
 def test_without_an_index_of_these_scenes_it_says_so(setup, index_of_nothing):
-    with pytest.raises(Trouble, match="no concept index .* It is damaged"):
+    with pytest.raises(UserError, match="no concept index .* It is damaged"):
         report(replace(setup, index=None, index_trouble="It is damaged."))
     source = {"kind": "folder", "name": "holiday"}
     other = replace(index_of_nothing, manifest=replace(index_of_nothing.manifest, source=source))
-    with pytest.raises(Trouble, match="scenes:index"):
+    with pytest.raises(UserError, match="scenes:index"):
         report(replace(setup, index=other))

@@ -11,7 +11,7 @@ import torch
 from core.bundled.family_scoring import REPORT, best_family, random_edits, says_without, score, table
 from core.bundled.scoring import SHORTCUTS, Scorer, look_at
 from core.concepts.questions import families
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.steering import Edit, steer
 from core.model.clip import logits
 from core.setups.loading import load_setup
@@ -84,7 +84,7 @@ def test_readme_has_the_table(committed):
 
 
 def test_without_an_index_there_is_nothing_to_score(setup):
-    with pytest.raises(Trouble, match="concept index"):
+    with pytest.raises(UserError, match="concept index"):
         score(replace(setup, index=None))
 
 

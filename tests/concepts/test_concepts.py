@@ -40,7 +40,7 @@ from core.concepts.questions import (
     spread,
     strength_of,
 )
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.side_effects import read_vocabulary
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
@@ -147,7 +147,7 @@ def test_neighbours_are_the_lists_without_empty_places(index: ConceptIndex) -> N
 def test_there_is_no_such_component(
     index: ConceptIndex, clip: SplitClip, dictionary: Dictionary, classifier: torch.Tensor, component: int
 ) -> None:
-    with pytest.raises(Trouble, match="no component.*48"):
+    with pytest.raises(UserError, match="no component.*48"):
         concept(index, component)
     for ask in (
         lambda: shots(index, component),
@@ -157,7 +157,7 @@ def test_there_is_no_such_component(
         lambda: crops_of(index, component, 3, 32),
         lambda: pushes(clip, dictionary, component, 1.0, np.zeros((0, 32, 32, 3), np.uint8), classifier, CLASSES),
     ):
-        with pytest.raises(Trouble, match="no component"):
+        with pytest.raises(UserError, match="no component"):
             ask()
 
 
@@ -437,7 +437,7 @@ def test_the_strength_and_the_pictures_are_those_of_the_references(index: Concep
         values = [shot.value for shot in shots(index, j, "top", 99)]
         crops = crops_of(index, j, 3, 32)
         if j % 5 == 4:
-            with pytest.raises(Trouble, match="never fired"):
+            with pytest.raises(UserError, match="never fired"):
                 strength_of(index, j)
             assert crops.shape == (0, 32, 32, 3)
             continue
@@ -473,7 +473,7 @@ def test_the_workbench_pushes_on_the_references(indexed: Workbench, index: Conce
     crops, classifier = crops_of(index, 2, PUSHED_ON, 32), text_classifier(clip, CLASSES, SINGLE)
     assert found == pushes(clip, dictionary, 2, strength_of(index, 2), crops, classifier, CLASSES)
     assert found.n_references == len(shots(index, 2, "top", PUSHED_ON)) > 0
-    with pytest.raises(Trouble, match="Component 4 never fired in the 200 pictures"):
+    with pytest.raises(UserError, match="Component 4 never fired in the 200 pictures"):
         indexed.pushes(SILENT, CLASSES, SINGLE)
 
 
@@ -495,7 +495,7 @@ def test_families_are_found_once_whoever_asks(
 
 @pytest.mark.parametrize("words", ["", "  \n ", "x" * 201])
 def test_what_cannot_be_searched_for_is_said(indexed: Workbench, words: str) -> None:
-    with pytest.raises(Trouble, match="search"):
+    with pytest.raises(UserError, match="search"):
         indexed.matches_words(words, 5)
 
 
@@ -525,8 +525,10 @@ def test_without_an_index_it_says_what_is_missing_and_how_to_build_one(bench: Wo
         lambda b: b.matches_picture(np.ones(16), 3),
         lambda b: b.pushes(0, CLASSES, SINGLE),
     ):
-        with pytest.raises(Trouble, match="no concept index.*core.indexing --setup tiny --pictures FOLDER --out INDEX"):
+        with pytest.raises(
+            UserError, match="no concept index.*core.indexing --setup tiny --pictures FOLDER --out INDEX"
+        ):
             ask(bench)
     refused = Workbench(replace(bench.setup, index_trouble="It is of another setup."))
-    with pytest.raises(Trouble, match="is not known. It is of another setup.$"):
+    with pytest.raises(UserError, match="is not known. It is of another setup.$"):
         refused.concept(0)

@@ -29,10 +29,10 @@ from core.concepts.index import (
     load,
     save,
 )
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.setups.catalog import Place, SetupCard
+from core.setups.catalog import Location, SetupSpec
 from core.setups.identity import fingerprint, identity
 
 IDENTITY = Identity("owner/clip", "a" * 40, "owner/sae/1.pt", None, 3, "all", 5, 8, "0" * 64)
@@ -167,7 +167,7 @@ def test_a_save_that_is_stopped_leaves_no_index(folder: Path, monkeypatch: pytes
     monkeypatch.setattr(module.os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         save(some_index(2), folder)
-    with pytest.raises(Trouble, match="has no manifest.json"):
+    with pytest.raises(UserError, match="has no manifest.json"):
         load(folder, IDENTITY)
 
 
@@ -176,14 +176,14 @@ def test_a_save_that_is_stopped_leaves_no_index(folder: Path, monkeypatch: pytes
 
 def test_another_setup_is_refused_with_both_names(saved: Path) -> None:
     other = replace(IDENTITY, fingerprint="1" * 64, dictionary="other/sae", dictionary_commit="b" * 40, layer=7)
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(UserError) as trouble:
         load(saved, other)
     said = str(trouble.value)
     assert "made for owner/sae/1.pt (5 components) at layer 3 of owner/clip at aaaaaaa" in said
     assert "this setup is other/sae at bbbbbbb (5 components) at layer 7" in said and "core.indexing" in said
-    with pytest.raises(Trouble, match="the same with other weights"):
+    with pytest.raises(UserError, match="the same with other weights"):
         load(saved, replace(IDENTITY, fingerprint="1" * 64))
-    with pytest.raises(Trouble, match=r"read at all tokens; this setup is .*, read at the class token\."):
+    with pytest.raises(UserError, match=r"read at all tokens; this setup is .*, read at the class token\."):
         load(saved, replace(IDENTITY, fingerprint="1" * 64, scope="cls"))
     assert load(saved, replace(IDENTITY, dictionary="moved/elsewhere", clip_commit=None)), "the weights alone decide"
 
@@ -218,21 +218,21 @@ def manifests() -> dict[str, Callable[[dict[str, Any]], Any]]:
 def test_a_manifest_that_is_not_as_it_should_be(folder: Path, how: str) -> None:
     said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     (folder / MANIFEST).write_text(json.dumps(manifests()[how](said)), encoding="utf-8")
-    with pytest.raises(Trouble, match="manifest"):
+    with pytest.raises(UserError, match="manifest"):
         load(folder, IDENTITY)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\udc80", "nan" * 9_000_000])
 def test_a_manifest_that_cannot_be_read(folder: Path, text: str) -> None:
     (folder / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(Trouble, match="manifest"):
+    with pytest.raises(UserError, match="manifest"):
         load(folder, IDENTITY)
 
 
 def test_another_format_says_so(folder: Path) -> None:
     said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     (folder / MANIFEST).write_text(json.dumps(said | {"format": 2, "new": 1}), encoding="utf-8")
-    with pytest.raises(Trouble, match="is of format 2; this version reads 1"):
+    with pytest.raises(UserError, match="is of format 2; this version reads 1"):
         load(folder, IDENTITY)
 
 
@@ -245,7 +245,7 @@ def test_a_file_that_is_missing_cut_short_or_noise(folder: Path, name: str) -> N
             (folder / name).write_bytes(data)
         if name == MANIFEST and data == whole[:-1]:
             continue  # the last is the end of a line
-        with pytest.raises(Trouble, match="Put|core.indexing"):
+        with pytest.raises(UserError, match="Put|core.indexing"):
             load(folder, IDENTITY)
 
 
@@ -302,7 +302,7 @@ def test_arrays_that_do_not_fit(folder: Path, how: str) -> None:
     arrays = load_file(folder / ARRAYS)
     spoiled()[how](arrays)
     save_file(arrays, folder / ARRAYS)
-    with pytest.raises(Trouble, match="damaged or incomplete"):
+    with pytest.raises(UserError, match="damaged or incomplete"):
         load(folder, IDENTITY)
 
 
@@ -325,14 +325,14 @@ def test_arrays_that_do_not_fit(folder: Path, how: str) -> None:
 def test_thumbnails_that_do_not_fit(folder: Path, change: Callable[..., dict[str, np.ndarray]]) -> None:
     arrays = load_file(folder / THUMBNAILS)
     save_file(change(arrays["start"].astype(np.int64), arrays["bytes"]), folder / THUMBNAILS)
-    with pytest.raises(Trouble, match="damaged or incomplete"):
+    with pytest.raises(UserError, match="damaged or incomplete"):
         load(folder, IDENTITY)
 
 
 def test_sizes_are_those_of_the_setup(saved: Path, clip: SplitClip) -> None:
-    with pytest.raises(Trouble, match="another number of components"):
+    with pytest.raises(UserError, match="another number of components"):
         load(saved, replace(IDENTITY, components=6))
-    with pytest.raises(Trouble, match="another shape"):
+    with pytest.raises(UserError, match="another shape"):
         load(saved, IDENTITY, clip)
 
 
@@ -383,8 +383,8 @@ def test_a_fingerprint_of_large_tensors_looks_at_all_their_columns() -> None:
 def test_an_identity_names_repositories_and_folders_without_their_paths(clip: SplitClip, tmp_path: Path) -> None:
     sae = TopKSAE(TopKSAEConfig(d_in=32, d_sae=48, k=5))
     (tmp_path / "mine").mkdir()
-    here, hub = Place(folder=tmp_path / "mine" / ".", file="a/b.pt"), Place(repo="owner/clip", revision="main")
-    card = SetupCard("x", "X", hub, here, 1, "patches", "MIT", "")
+    here, hub = Location(folder=tmp_path / "mine" / ".", file="a/b.pt"), Location(repo="owner/clip", revision="main")
+    card = SetupSpec("x", "X", hub, here, 1, "patches", "MIT", "")
     found = identity(card, {"clip": "c" * 40}, clip, Dictionary(sae, "patches"))
     assert (found.clip, found.clip_commit) == ("owner/clip", "c" * 40)
     assert (found.dictionary, found.dictionary_commit) == ("mine/a/b.pt", None)

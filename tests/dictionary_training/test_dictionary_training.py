@@ -30,7 +30,7 @@ from core.dictionary_training.trainer import (
     main,
     train_dictionary,
 )
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.pictures.collection import Collection, open_collection
@@ -57,7 +57,7 @@ class Numbers(Collection):
         while self._given > self._stuck:
             time.sleep(1)
         if entry in self._damaged:
-            raise Trouble("It is damaged.")
+            raise UserError("It is damaged.")
         return Image.new("RGB", (1, 1), (entry // 256, entry % 256, 0))
 
 
@@ -235,7 +235,7 @@ def test_a_ring_holds_the_pictures_read_last_and_is_made_again_from_a_few_number
 
     one = ring()
     if not readable:
-        with pytest.raises(Trouble, match="None of"):
+        with pytest.raises(UserError, match="None of"):
             one.fill()
             one.renew(1)
         return
@@ -263,13 +263,13 @@ def test_a_collection_beyond_the_ring_is_read_once(planted: Any, tmp_path: Path)
 
 
 def test_what_takes_more_than_the_memory_is_trouble(planted: Any) -> None:
-    with pytest.raises(Trouble, match="--buffer"):
+    with pytest.raises(UserError, match="--buffer"):
         Ring(planted, "all", Numbers(), 10**12)
 
 
 def test_residuals_beyond_half_precision_are_trouble() -> None:
     ring = Ring(Planted(torch.full((PICTURES, 5, WIDTH), 1e6)), "all", Numbers(), 10)  # type: ignore[arg-type]
-    with pytest.raises(Trouble, match="beyond half precision"):
+    with pytest.raises(UserError, match="beyond half precision"):
         ring.fill()
 
 
@@ -281,17 +281,17 @@ def test_residuals_beyond_half_precision_are_trouble() -> None:
     ],
 )
 def test_a_recipe_that_nothing_can_be_trained_with_is_trouble(changes: dict[str, Any]) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         small(**changes)
 
 
 def test_processes_that_cannot_share_are_trouble(planted: Any, tmp_path: Path) -> None:
     three = SimpleNamespace(process_index=0, num_processes=3)
-    with pytest.raises(Trouble, match="multiple"):
+    with pytest.raises(UserError, match="multiple"):
         train_dictionary(planted, "all", Numbers(), small(), tmp_path, accelerator=three)  # type: ignore[arg-type]
-    with pytest.raises(Trouble, match="every 0 steps"):
+    with pytest.raises(UserError, match="every 0 steps"):
         train_dictionary(planted, "all", Numbers(), small(), tmp_path, checkpoint_every=0)
-    with pytest.raises(Trouble, match="fewer processes"):
+    with pytest.raises(UserError, match="fewer processes"):
         recipe = small(batch=300)
         train_dictionary(planted, "all", Numbers(20), recipe, tmp_path, accelerator=three)  # type: ignore[arg-type]
 
@@ -345,9 +345,9 @@ def test_a_training_that_is_killed_and_taken_up_makes_the_same_dictionary(
     (checkpoints / "step-000000039.new").mkdir()  # one that was not written to its end
     assert child.exitcode == -signal.SIGKILL and not (killed / "cfg.json").exists()
 
-    with pytest.raises(Trouble, match="k 3 and not 4"):
+    with pytest.raises(UserError, match="k 3 and not 4"):
         train_dictionary(planted, "all", Numbers(), short(k=4), killed)
-    with pytest.raises(Trouble, match="pictures' name"):
+    with pytest.raises(UserError, match="pictures' name"):
         other = Numbers()
         other.said = {**other.said, "name": "others"}
         train_dictionary(planted, "all", other, short(), killed)
@@ -394,11 +394,11 @@ def test_a_damaged_checkpoint_is_trouble_and_none_is_unpickled(
     checkpoint = stop_after_ten_steps(planted, tmp_path / "out")
     monkeypatch.setenv("EVIL_FOLDER", str(tmp_path / "evil"))
     torch.save({"optimizer": Evil()}, checkpoint / "trainer_state.pt")
-    with pytest.raises(Trouble, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         train_dictionary(planted, "all", Numbers(), short(), tmp_path / "out")
     assert not (tmp_path / "evil").exists()
     (checkpoint / "settings.json").unlink()
-    with pytest.raises(Trouble, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         train_dictionary(planted, "all", Numbers(), short(), tmp_path / "out")
 
 
@@ -465,7 +465,7 @@ def test_the_command_makes_a_setup_that_loads(
     # The dictionary itself says where it belongs.
     text = (out / "catalog.toml").read_text().replace("layer = 1", "layer = 2")
     (out / "catalog.toml").write_text(text)
-    with pytest.raises(Trouble, match="layer 1"):
+    with pytest.raises(UserError, match="layer 1"):
         load(read_catalog(out / "catalog.toml")["mine"])
 
     with pytest.raises(SystemExit, match="a dictionary already"):
@@ -522,7 +522,7 @@ def test_of_a_data_set_the_number_of_pictures_is_asked_for(clip_folder: Path, pi
 
 
 def test_a_catalog_entry_holds_any_name(tmp_path: Path) -> None:
-    place = module.Place(repo="openai/clip-vit-base-patch32", revision="0" * 40)
+    place = module.Location(repo="openai/clip-vit-base-patch32", revision="0" * 40)
     folder = tmp_path / 'a "quoted" \\ näme'
     folder.mkdir()
     catalog = module.write_catalog(folder, place, 9, "cls", DictionaryRecipe(), 'pictures of "x"\n')

@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from transformers import CLIPImageProcessorPil
 
 from core import stats as bootstrap
-from core.errors import Trouble
+from core.errors import UserError
 from core.faithfulness import measure as faithfulness
 from core.faithfulness.measure import (
     COUNTS,
@@ -44,7 +44,7 @@ from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
-from core.setups.catalog import Place, SetupCard
+from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
 
 SETUPS = [(1, "topk", "all"), (2, "gated", "patches"), (3, "jumprelu", "all"), (0, "standard", "cls")]
@@ -444,7 +444,7 @@ def test_steerability_lists_what_one_lever_at_a_time_shows(clip, dictionary, tra
 
 
 def test_steerability_needs_words(clip, dictionary, traces):
-    with pytest.raises(Trouble, match="two words"):
+    with pytest.raises(UserError, match="two words"):
         steerability(clip, dictionary, traces, ["dog"])
 
 
@@ -453,7 +453,7 @@ def test_steerability_needs_words(clip, dictionary, traces):
 
 @pytest.fixture
 def setup(clip_folder, dictionary_folder):
-    card = SetupCard("tiny <1>", "Tiny", Place(clip_folder), Place(dictionary_folder), 1, "all", "MIT", "")
+    card = SetupSpec("tiny <1>", "Tiny", Location(clip_folder), Location(dictionary_folder), 1, "all", "MIT", "")
     return Setup(card, SplitClip.from_folder(clip_folder, 1), Dictionary.from_folder(dictionary_folder, "all"))
 
 

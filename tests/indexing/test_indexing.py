@@ -23,7 +23,7 @@ from PIL import Image
 from sae_lens import SAE
 
 from core.concepts.index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
-from core.errors import Trouble
+from core.errors import UserError
 from core.indexing import build as indexing
 from core.indexing.build import WORK, alignment, build, clarity, main
 from core.indexing.tally import EDGES, Best, IndexRecipe, Tally, firing
@@ -32,7 +32,7 @@ from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.pictures.collection import Collection
-from core.setups.catalog import Place, SetupCard
+from core.setups.catalog import Location, SetupSpec
 from core.setups.identity import identity
 from core.setups.loading import Setup
 
@@ -55,7 +55,7 @@ class Drawn(Collection):
     def picture(self, entry: int) -> Image.Image:
         self.look(entry)
         if entry % 7 == 3:
-            raise Trouble("It cannot be read.")
+            raise UserError("It cannot be read.")
         rng = np.random.default_rng(entry)
         coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
         return Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
@@ -69,7 +69,7 @@ def some_sae(architecture: str) -> SAE:
 
 def setup_of(clip: SplitClip, architecture: str = "topk", scope: str = "all") -> Setup:
     torch.manual_seed(1)
-    card = SetupCard("tiny", "Tiny", Place(Path("clip")), Place(Path("sae")), 1, scope, "MIT", "")
+    card = SetupSpec("tiny", "Tiny", Location(Path("clip")), Location(Path("sae")), 1, scope, "MIT", "")
     return Setup(card, clip, Dictionary(some_sae(architecture), scope))
 
 
@@ -386,7 +386,7 @@ def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undist
         late += any(tmp_path.glob("index.safetensors*"))
     assert kills > 5 and late, "killed while reading and while writing the index"
     assert load(tmp_path, undisturbed.manifest.setup) == undisturbed
-    with pytest.raises(Trouble, match="holds an index already"):
+    with pytest.raises(UserError, match="holds an index already"):
         build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
     assert {path.name for path in tmp_path.iterdir()} == set(INDEX_FILES)
 
@@ -398,35 +398,35 @@ def test_what_cannot_be_gone_on_with(setup: Setup, tmp_path: Path) -> None:
 
     with pytest.raises(Stop):
         build(setup, Drawn(look=look), tmp_path, RECIPE, every=1, quiet=True)
-    with pytest.raises(Trouble, match="another index: its recipe differs"):
+    with pytest.raises(UserError, match="another index: its recipe differs"):
         build(setup, Drawn(), tmp_path, replace(RECIPE, top=2), quiet=True)
-    with pytest.raises(Trouble, match="its pictures differs"):
+    with pytest.raises(UserError, match="its pictures differs"):
         build(setup, Drawn((5, 5)), tmp_path, RECIPE, quiet=True)
-    with pytest.raises(Trouble, match="its setup and recipe differ"):
+    with pytest.raises(UserError, match="its setup and recipe differ"):
         build(setup_of(setup.clip, "jumprelu"), Drawn(), tmp_path, replace(RECIPE, top=2), quiet=True)
     (tmp_path / WORK / "thumbnails-0.bin").write_bytes(b"")
-    with pytest.raises(Trouble, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
     (tmp_path / WORK / "tally-0.safetensors").write_bytes(b"nothing")
-    with pytest.raises(Trouble, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
     (tmp_path / WORK / "settings.json").write_text("{")
-    with pytest.raises(Trouble, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
 
 
 def test_an_index_is_not_written_over(setup: Setup, tmp_path: Path) -> None:
     build(setup, Drawn((3,)), tmp_path, RECIPE, quiet=True)
-    with pytest.raises(Trouble, match="holds an index already"):
+    with pytest.raises(UserError, match="holds an index already"):
         build(setup, Drawn((3,)), tmp_path, RECIPE, quiet=True)
 
 
 def test_no_picture_can_be_read(setup: Setup, tmp_path: Path) -> None:
     class Broken(Drawn):
         def picture(self, entry: int) -> Image.Image:
-            raise Trouble("It cannot be read.")
+            raise UserError("It cannot be read.")
 
-    with pytest.raises(Trouble, match="None of the 37 pictures"):
+    with pytest.raises(UserError, match="None of the 37 pictures"):
         build(setup, Broken(), tmp_path, RECIPE, quiet=True)
 
 
@@ -436,11 +436,11 @@ def test_what_could_not_be_read_back_is_told_before_anything_is_read(setup: Setu
 
     long, many = (replace(RECIPE, vocabulary=words) for words in (("dog " * 400,), ("word" * 200,) * 25_000))
     for recipe, said in ((long, "vocabulary/0"), (many, "too long")):
-        with pytest.raises(Trouble, match=said):
+        with pytest.raises(UserError, match=said):
             build(setup, Drawn(look=look), tmp_path / "new", recipe, quiet=True)
     unwritable = Drawn(look=look)
     unwritable.said = unwritable.said | {"name": "b\udcff"}
-    with pytest.raises(Trouble, match="manifest"):
+    with pytest.raises(UserError, match="manifest"):
         build(setup, unwritable, tmp_path / "new", RECIPE, quiet=True)
     assert not (tmp_path / "new").exists()
 

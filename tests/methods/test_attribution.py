@@ -11,7 +11,7 @@ from conftest import CLASSES, COMPONENTS, tiny_model, tiny_sae, tiny_tokenizer
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.attribution import attribute, measured_effects
 from core.methods.target import Target, target_gradients, target_values
 from core.model.clip import SplitClip, text_classifier
@@ -276,9 +276,9 @@ def test_a_picture_on_which_nothing_is_active(clip, trace, classifier) -> None: 
 @pytest.mark.parametrize("target", [Target(5), Target(-1), Target(0, 5), Target(2, -1), Target(2, 2)], ids=str)
 def test_targets_that_make_no_sense_are_trouble(target, clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
     for method in ("gradient", "integrated"):
-        with pytest.raises(Trouble):
+        with pytest.raises(UserError):
             attribute(clip, dictionary, trace, classifier, target, method)
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         measured_effects(clip, dictionary, trace, classifier, target, [0])
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import normalize
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.attribution import attribute
 from core.methods.edit_search import (
     ALTERNATIVES,
@@ -33,7 +33,7 @@ from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
-from core.setups.catalog import Place, SetupCard
+from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
 from core.workbench import Workbench
 
@@ -333,7 +333,7 @@ def test_one_probe_has_no_spread(clip: SplitClip, dictionary: Dictionary, trace:
 def test_a_class_that_is_not_there_is_refused_at_once(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor, truth: int
 ) -> None:
-    with pytest.raises(Trouble, match=f"no class number {truth}: there are 5"):
+    with pytest.raises(UserError, match=f"no class number {truth}: there are 5"):
         find_edit(clip, dictionary, trace, classifier, truth)
 
 
@@ -378,7 +378,7 @@ names = st.lists(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=6), 
 @pytest.mark.parametrize(("architecture", "scope"), [("topk", "all"), ("jumprelu", "patches")])
 def test_every_hit_flips_on_the_workbench(clip: SplitClip, picture: Image.Image, architecture, scope) -> None:
     dictionary = Dictionary(tiny_sae(architecture), scope)
-    card = SetupCard("tiny", "Tiny", Place(Path("a")), Place(Path("b")), 1, scope, "MIT", "")
+    card = SetupSpec("tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, scope, "MIT", "")
     bench = Workbench(Setup(card, clip, dictionary))
     trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
     flips = []

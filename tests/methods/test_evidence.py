@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods import evidence
 from core.methods.attribution import attribute, measured_effects
 from core.methods.evidence import (
@@ -253,9 +253,9 @@ def test_random_directions_repeat_with_the_seed_and_leave_the_residual():
 @pytest.mark.parametrize("edit", [Edit((Lever(COMPONENTS),)), Edit((Lever(0),), (0, TOKENS))])
 def test_what_the_picture_does_not_have_is_trouble(edit: Edit) -> None:
     f, dictionary = FOUND["topk", "all"], DICTIONARIES["topk", "all"]
-    with pytest.raises(Trouble, match="no component 48|no token 17"):
+    with pytest.raises(UserError, match="no component 48|no token 17"):
         matched_controls(f, edit, dictionary, 2, np.random.default_rng(0))
-    with pytest.raises(Trouble, match="no component 48|no token 17"):
+    with pytest.raises(UserError, match="no component 48|no token 17"):
         random_directions(X, f, edit, dictionary, 2, np.random.default_rng(0))
 
 
@@ -540,7 +540,7 @@ def test_dose_1_of_set_levers_is_the_edit(edit: Edit) -> None:
 
 
 def test_a_dose_that_is_no_number_is_trouble():
-    with pytest.raises(Trouble, match="-100 to 100"):
+    with pytest.raises(UserError, match="-100 to 100"):
         dosed(Edit.of_suppressed([1]), float("nan"))
 
 
@@ -628,9 +628,9 @@ def test_three_are_shown_unless_asked():
 
 def test_an_empty_edit_is_trouble(clip, dictionary, trace, classifier):
     for ask in (controls, responses):
-        with pytest.raises(Trouble, match="Pull a lever first"):
+        with pytest.raises(UserError, match="Pull a lever first"):
             next(ask(clip, dictionary, trace, classifier, Target(0), Edit(tokens=(1,))))
-        with pytest.raises(Trouble, match="no class number 9"):
+        with pytest.raises(UserError, match="no class number 9"):
             next(ask(clip, dictionary, trace, classifier, Target(9), Edit.of_suppressed([1])))
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.generalization import (
     KINDS,
     SHOWN,
@@ -246,7 +246,7 @@ def test_a_run_tells_its_progress(clip: SplitClip, dictionary: Dictionary, some:
 def test_what_does_not_fit_is_refused(
     clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor
 ) -> None:
-    with pytest.raises(Trouble, match="no component 48"):
+    with pytest.raises(UserError, match="no component 48"):
         result(generalize(clip, dictionary, some, vectors, Edit.of_suppressed([COMPONENTS])))
     with pytest.raises(ValueError, match="3 class vectors for 40 classes"):
         result(generalize(clip, dictionary, some, vectors[:3], Edit()))

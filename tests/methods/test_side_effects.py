@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.attribution import Attribution, attribute
 from core.methods.side_effects import (
     ROUNDING,
@@ -251,9 +251,9 @@ def test_an_edit_of_nothing_has_no_ripple(clip, dictionary, trace, classifier, w
 def test_what_cannot_be_measured_is_refused(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, words: Tensor
 ) -> None:
-    with pytest.raises(Trouble, match="no class number 9"):
+    with pytest.raises(UserError, match="no class number 9"):
         ripple(clip, dictionary, trace, classifier, Target(9), Edit(), WORDS, words)
-    with pytest.raises(Trouble, match="no component 48"):
+    with pytest.raises(UserError, match="no component 48"):
         ripple(clip, dictionary, trace, classifier, TARGET, Edit.of_suppressed([COMPONENTS]), WORDS, words)
     with pytest.raises(ValueError, match="2 concepts with 6 vectors"):
         ripple(clip, dictionary, trace, classifier, TARGET, Edit(), WORDS[:2], words)

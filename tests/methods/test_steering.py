@@ -10,7 +10,7 @@ from conftest import COMPONENTS, WIDTH, tiny_sae
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.steering import MAX_STRENGTH, Edit, Lever, Operation, edited, shift, steer
 from core.model.dictionary import Dictionary, Scope
 
@@ -309,9 +309,9 @@ def test_a_lever_alone_is_a_group_of_its_own() -> None:
 
 
 def test_levers_of_a_family_that_differ_are_trouble() -> None:
-    with pytest.raises(Trouble, match="family do not do the same"):
+    with pytest.raises(UserError, match="family do not do the same"):
         Edit((Lever(1, family=9), Lever(2, "scale", 2.0, 9)))
-    with pytest.raises(Trouble, match="component -3"):
+    with pytest.raises(UserError, match="component -3"):
         Lever(1, family=-3)
     edit = Edit((Lever(1, family=9), Lever(2, family=9))).pull(Lever(2, "scale", 2.0))
     assert edit.n_groups == 2, "a member that is pulled by itself leaves"
@@ -324,25 +324,25 @@ def test_suppressed_components_become_levers_in_order() -> None:
 @pytest.mark.parametrize("strength", [math.nan, math.inf, -math.inf, 100.5, -101])
 @pytest.mark.parametrize("operation", ["scale", "set"])
 def test_a_strength_out_of_reach_is_trouble(operation: Operation, strength: float) -> None:
-    with pytest.raises(Trouble, match="-100 to 100"):
+    with pytest.raises(UserError, match="-100 to 100"):
         Lever(0, operation, strength)
 
 
 def test_edits_that_make_no_sense_are_trouble() -> None:
-    with pytest.raises(Trouble, match="suppress, scale or set"):
+    with pytest.raises(UserError, match="suppress, scale or set"):
         Lever(0, "amplify")  # type: ignore[arg-type]
-    with pytest.raises(Trouble, match="component -1"):
+    with pytest.raises(UserError, match="component -1"):
         Lever(-1)
-    with pytest.raises(Trouble, match="Component 3 has two levers"):
+    with pytest.raises(UserError, match="Component 3 has two levers"):
         Edit((Lever(3), Lever(4), Lever(3, "scale", 2)))
-    with pytest.raises(Trouble, match="token -2"):
+    with pytest.raises(UserError, match="token -2"):
         Edit((), (4, -2))
 
 
 @pytest.mark.parametrize("way", [shift, edited, lambda f, edit, d: steer(X, f, [edit], d)])
 def test_what_the_picture_does_not_have_is_trouble(way) -> None:  # type: ignore[no-untyped-def]
     key: Key = ("topk", "all")
-    with pytest.raises(Trouble, match="no component 48"):
+    with pytest.raises(UserError, match="no component 48"):
         way(FOUND[key], Edit((Lever(COMPONENTS),)), DICTIONARIES[key])
-    with pytest.raises(Trouble, match="no token 9"):
+    with pytest.raises(UserError, match="no token 9"):
         way(FOUND[key], Edit((Lever(0),), (0, TOKENS)), DICTIONARIES[key])

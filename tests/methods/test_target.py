@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.target import Target, default_target
 from core.model.prediction import Prediction
 
@@ -22,7 +22,7 @@ def test_target_of_logits() -> None:
 
 @pytest.mark.parametrize("target", [Target(3), Target(-1), Target(0, 3), Target(1, 1)], ids=str)
 def test_targets_that_make_no_sense_are_trouble(target: Target) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         target.of(torch.zeros(2, 3))
 
 

@@ -10,7 +10,7 @@ from conftest import CLASSES, LAYERS, WIDTH
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.clip import SplitClip, logits, text_classifier
 from core.model.prompts import TEMPLATES
 
@@ -96,7 +96,7 @@ def test_nothing_in_the_model_can_be_trained(clip: SplitClip) -> None:
 
 @pytest.mark.parametrize("layer", [-1, LAYERS, 99])
 def test_a_layer_the_model_does_not_have_is_trouble(clip_folder: Path, layer: int) -> None:
-    with pytest.raises(Trouble, match="from 0 to 3"):
+    with pytest.raises(UserError, match="from 0 to 3"):
         SplitClip.from_folder(clip_folder, layer=layer)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.devices import best_device, on_zero_gpu, prefix_precision
 
 CORE = Path(__file__).parents[2] / "core"
@@ -31,7 +31,7 @@ def test_the_best_there_is(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: boo
 
 def test_precisions() -> None:
     assert prefix_precision("bfloat16") == torch.bfloat16
-    with pytest.raises(Trouble, match="float32, bfloat16, float16"):
+    with pytest.raises(UserError, match="float32, bfloat16, float16"):
         prefix_precision("half")
 
 

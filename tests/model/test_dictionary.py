@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sae_lens import SAE, StandardSAE, StandardSAEConfig
 from sae_lens.saes import MatchingPursuitSAE, MatchingPursuitSAEConfig
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.dictionary import Activations, Dictionary, Scope, blank_sae, filled_sae
 from core.model.signed_topk import SignedTopKSAEConfig
 
@@ -186,14 +186,14 @@ def test_half_precision_on_disk_is_read_in_single(tmp_path: Path, x: torch.Tenso
 def test_a_dictionary_that_normalises_otherwise_is_trouble(setting: str) -> None:
     config = StandardSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)
     config.normalize_activations = setting  # type: ignore[assignment]
-    with pytest.raises(Trouble, match=f"normalize_activations = '{setting}'"):
+    with pytest.raises(UserError, match=f"normalize_activations = '{setting}'"):
         Dictionary(StandardSAE(config), "all")
 
 
 def test_other_architectures_and_scopes_are_trouble() -> None:
-    with pytest.raises(Trouble, match="matching_pursuit"):
+    with pytest.raises(UserError, match="matching_pursuit"):
         Dictionary(MatchingPursuitSAE(MatchingPursuitSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)), "all")
-    with pytest.raises(Trouble, match="scope = 'patch'"):
+    with pytest.raises(UserError, match="scope = 'patch'"):
         Dictionary(tiny_sae("topk"), "patch")  # type: ignore[arg-type]
 
 

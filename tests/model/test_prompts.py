@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.prompts import parse_classes, parse_templates, unknown_words
 
 WORDS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="{},"), min_size=1, max_size=20)
@@ -34,7 +34,7 @@ def test_parsing_its_own_answer_changes_nothing(names: list[str]) -> None:
 def test_any_text_gives_clean_classes_or_a_sentence(text: str) -> None:
     try:
         names = parse_classes(text).names
-    except Trouble as trouble:
+    except UserError as trouble:
         assert str(trouble).endswith(".")
         return
     assert names and all(name and name == name.strip() and name.isprintable() for name in names)
@@ -58,16 +58,16 @@ def test_invisible_characters_go() -> None:
 
 @pytest.mark.parametrize("text", ["", " \n ,, \t", "\u200b"])
 def test_no_class_is_trouble(text: str) -> None:
-    with pytest.raises(Trouble, match="no classes"):
+    with pytest.raises(UserError, match="no classes"):
         parse_classes(text)
 
 
 def test_limits_of_classes() -> None:
     assert len(parse_classes("\n".join(map(str, range(200)))).names) == 200
-    with pytest.raises(Trouble, match="201 classes"):
+    with pytest.raises(UserError, match="201 classes"):
         parse_classes("\n".join(map(str, range(201))))
     assert parse_classes("a" * 200).names == ("a" * 200,)
-    with pytest.raises(Trouble, match="10,000 characters") as trouble:
+    with pytest.raises(UserError, match="10,000 characters") as trouble:
         parse_classes("cat\n" + "b" * 10_000)
     assert len(str(trouble.value)) < 200, "the message must not repeat the whole class"
 
@@ -84,14 +84,14 @@ def test_templates_are_the_lines_once_each(parts: list[tuple[str, str]], end: st
 @given(st.lists(WORDS, max_size=5), WORDS)
 def test_a_line_without_a_place_for_the_class_is_named(lines: list[str], bad: str) -> None:
     text = "\n".join([f"{line} {{}}" for line in lines] + [bad])
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(UserError) as trouble:
         parse_templates(text)
     assert bad in str(trouble.value)
 
 
 @pytest.mark.parametrize("text", ["", "  \n\t\n", "{}" + "a" * 199, "\n".join(f"{{}} {i}" for i in range(33)), "{0}"])
 def test_templates_that_cannot_be_used_are_trouble(text: str) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         parse_templates(text)
 
 

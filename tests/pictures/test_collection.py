@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.pictures import collection as module
 from core.pictures.collection import Collection, Folder, batches, open_collection, picture_files, share
 from core.scenes import sampling
@@ -55,7 +55,7 @@ class Shades(Collection):
     def picture(self, entry: int) -> Image.Image:
         self.decoded += 1
         if entry % 7 == 6:
-            raise Trouble("It is damaged.")
+            raise UserError("It is damaged.")
         return Image.new("RGB", (2, 2), (entry, 0, 0))
 
 
@@ -131,14 +131,14 @@ def test_a_limit_takes_pictures_from_all_over_a_folder(tmp_path: Path, monkeypat
     ],
 )
 def test_what_is_not_there_is_trouble(name: str, said: str) -> None:
-    with pytest.raises(Trouble, match=said):
+    with pytest.raises(UserError, match=said):
         open_collection(name)
 
 
 def test_nothing_is_trouble(tmp_path: Path) -> None:
-    with pytest.raises(Trouble, match="holds no pictures"):
+    with pytest.raises(UserError, match="holds no pictures"):
         open_collection(str(tmp_path))
-    with pytest.raises(Trouble, match="1 or more"):
+    with pytest.raises(UserError, match="1 or more"):
         open_collection(str(tmp_path), limit=0)
 
 
@@ -235,7 +235,7 @@ def test_paths_in_a_data_set_are_opened(folder: Path, tmp_path_factory: pytest.T
     (listed / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = open_collection(str(listed), column="file")
     assert shades(found.part(0)) == [20, None]
-    with pytest.raises(Trouble, match="Name the column"):
+    with pytest.raises(UserError, match="Name the column"):
         open_collection(str(listed))
 
 
@@ -248,7 +248,7 @@ def test_paths_in_a_data_set_are_opened(folder: Path, tmp_path_factory: pytest.T
     ],
 )
 def test_what_a_data_set_does_not_have_is_trouble(parquet: Path, options: dict[str, str], said: str) -> None:
-    with pytest.raises(Trouble, match=said):
+    with pytest.raises(UserError, match=said):
         open_collection(str(parquet), **options)
 
 
@@ -263,7 +263,7 @@ def test_a_data_set_that_breaks_on_the_way_is_trouble(parquet: Path, tmp_path: P
     found = open_collection(str(tmp_path))
     (tmp_path / "train-00002-of-00003.parquet").unlink()
     assert shades(found.part(0)) == [0, 1, 2, 3, 4]
-    with pytest.raises(Trouble, match="Run the same command again"):
+    with pytest.raises(UserError, match="Run the same command again"):
         list(found.part(5))
 
 
@@ -286,7 +286,7 @@ def test_what_the_hub_answers_is_a_sentence(error: Exception, said: str, monkeyp
         raise error
 
     monkeypatch.setattr(module.HfApi, "dataset_info", dataset_info)
-    with pytest.raises(Trouble, match=said):
+    with pytest.raises(UserError, match=said):
         open_collection("a/b")
 
 
@@ -354,10 +354,10 @@ def test_a_part_that_cannot_be_read_ends_the_run_with_its_reason() -> None:
     class Broken(Shades):
         def entries(self, number: int, start: int = 0) -> Iterator[int]:
             yield from super().entries(number, start)
-            raise Trouble("The rest is lost.")
+            raise UserError("The rest is lost.")
 
     for workers in (0, 2):
-        with pytest.raises(Trouble, match="lost"):
+        with pytest.raises(UserError, match="lost"):
             list(batches(Broken([5]), crop, 2, [0], workers=workers))
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.pictures.read import read_picture
 
 RNG = np.random.default_rng(0)
@@ -216,7 +216,7 @@ def test_arrays(channels: tuple[int, ...], kind: str) -> None:
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
 def test_arrays_that_are_no_pictures_are_trouble(array: np.ndarray) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         read_picture(array)
 
 
@@ -224,13 +224,13 @@ def test_arrays_that_are_no_pictures_are_trouble(array: np.ndarray) -> None:
 
 
 def test_no_picture_is_trouble() -> None:
-    with pytest.raises(Trouble, match="no picture"):
+    with pytest.raises(UserError, match="no picture"):
         read_picture(None)
 
 
 def test_files_that_cannot_be_opened_are_trouble(tmp_path: Path) -> None:
     for path in (tmp_path / "none.png", tmp_path, "a\0b.png", "https://example.org/a.png", ""):
-        with pytest.raises(Trouble, match="cannot be opened"):
+        with pytest.raises(UserError, match="cannot be opened"):
             read_picture(path)
 
 
@@ -253,32 +253,32 @@ def test_files_that_are_no_pictures_are_trouble(data: bytes, said: str, tmp_path
     path = tmp_path / "called.png"
     path.write_bytes(data)
     for source in (data, path):
-        with pytest.raises(Trouble, match=said):
+        with pytest.raises(UserError, match=said):
             read_picture(source)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP"])
 def test_half_a_file_is_trouble(kind: str) -> None:
     data = saved(Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)), kind)
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         read_picture(data[: len(data) // 2])
 
 
 @pytest.mark.parametrize(("width", "height"), [(8001, 8000), (12000, 9000), (20000, 10000), (2**31 - 1, 2**31 - 1)])
 def test_a_picture_too_large_is_refused_before_it_is_decoded(width: int, height: int) -> None:
-    with pytest.raises(Trouble, match="megapixels"):  # its data is missing: decoding would say "damaged"
+    with pytest.raises(UserError, match="megapixels"):  # its data is missing: decoding would say "damaged"
         read_picture(png(width, height, 8, 2, b""))
 
 
 def test_a_large_picture_that_is_allowed_is_decoded() -> None:
-    with pytest.raises(Trouble, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         read_picture(png(8000, 8000, 1, 0, b""))
 
 
 def test_strips_are_refused() -> None:
-    with pytest.raises(Trouble, match="strip of 41 x 1"):
+    with pytest.raises(UserError, match="strip of 41 x 1"):
         read_picture(Image.new("RGB", (41, 1)))
-    with pytest.raises(Trouble, match="strip of 2 x 81"):
+    with pytest.raises(UserError, match="strip of 2 x 81"):
         read_picture(Image.new("L", (2, 81)))
     assert read_picture(Image.new("RGB", (40, 1))).size == (40, 1)
 
@@ -295,7 +295,7 @@ def test_damaged_files_are_a_picture_or_a_sentence(data: bytes, damage: list[tup
         broken[place % len(broken)] = value
     try:
         picture = read_picture(bytes(broken))
-    except Trouble as trouble:
+    except UserError as trouble:
         assert str(trouble).endswith(".")
     else:
         assert picture.mode == "RGB" and min(picture.size) > 0
@@ -305,7 +305,7 @@ def test_pillow_and_the_picture_given_stay_as_they_were() -> None:
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
     given_picture = Image.new("RGBA", (3, 3), (1, 2, 3, 4))
     read_picture(given_picture)
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         read_picture(png(20000, 10000, 8, 2, b""))
     assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == before
     assert given_picture.mode == "RGBA" and given_picture.getpixel((0, 0)) == (1, 2, 3, 4)

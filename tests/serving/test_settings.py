@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.serving.settings import Settings, chosen_setups
 from core.setups.catalog import read_catalog
 
@@ -36,13 +36,13 @@ def test_memory_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_cannot_be_used_is_trouble(name: str, value: str) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         Settings.from_environment({name: value})
 
 
 def test_a_lower_precision_is_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.serving.settings.best_device", lambda: "cpu")
-    with pytest.raises(Trouble, match="GPU"):
+    with pytest.raises(UserError, match="GPU"):
         Settings.from_environment({"CLIP_LEVERS_PREFIX": "bfloat16"})
 
 
@@ -77,7 +77,7 @@ def test_a_setup_of_ones_own(tmp_path: Path) -> None:
     ],
 )
 def test_half_a_setup_is_trouble(words: list[str]) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         chosen_setups(Settings.from_environment(AT_HOME), words)
 
 
@@ -85,13 +85,13 @@ def test_half_a_setup_is_trouble(words: list[str]) -> None:
 @pytest.mark.parametrize("path", ["/nowhere/at/all", "./nowhere", "../nowhere/x", "~/nowhere at all"])
 def test_a_folder_that_is_not_there_is_called_a_folder(option: str, path: str) -> None:
     words = [option, path] + (["--dictionary", "c/d", "--layer", "1"] if option == "--clip" else [])
-    with pytest.raises(Trouble, match="There is no folder"):
+    with pytest.raises(UserError, match="There is no folder"):
         chosen_setups(Settings.from_environment(AT_HOME), words)
 
 
 def test_a_public_space_loads_nothing_but_its_catalog() -> None:
     settings = Settings.from_environment(ON_A_SPACE)
-    with pytest.raises(Trouble, match="Space"):
+    with pytest.raises(UserError, match="Space"):
         chosen_setups(settings, ["--clip", "a/b", "--dictionary", "c/d", "--layer", "1"])
     _, cards = chosen_setups(settings, [])
     assert "bundled" in cards and settings.setup in cards
@@ -106,10 +106,10 @@ def test_a_catalog_of_ones_own_adds_its_setups(tmp_path: Path) -> None:
     settings, cards = chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(catalog), "--setup", "mine"])
     assert settings.setup == "mine" and cards["mine"].scope == "cls"
     assert list(cards) == [*read_catalog(), "mine"]
-    with pytest.raises(Trouble, match="Space"):
+    with pytest.raises(UserError, match="Space"):
         chosen_setups(Settings.from_environment(ON_A_SPACE), ["--catalog", str(catalog)])
     catalog.write_text(text.replace("mine", "bundled"))
-    with pytest.raises(Trouble, match="already"):
+    with pytest.raises(UserError, match="already"):
         chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(catalog)])
-    with pytest.raises(Trouble, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(tmp_path / "nowhere.toml")])

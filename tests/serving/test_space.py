@@ -12,9 +12,9 @@ import pytest
 import yaml
 from huggingface_hub import SpaceHardware
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.serving.settings import Settings
-from core.setups.catalog import Place, SetupCard, read_catalog
+from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.checkpoints import files_of
 from core.setups.hub import CLIP_FILES, fetch
 
@@ -42,7 +42,7 @@ def front() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def card() -> SetupCard:
+def card() -> SetupSpec:
     """The setup that a Space opens with when nothing else is said."""
     return read_catalog()[Settings.from_environment({"SPACE_ID": "owner/name"}).setup]
 
@@ -53,7 +53,7 @@ def pins() -> dict[str, str]:
     return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
 
 
-def repositories(cards: list[SetupCard]) -> set[str]:
+def repositories(cards: list[SetupSpec]) -> set[str]:
     return {place.repo for card in cards for place in (card.clip, card.dictionary) if place.repo is not None}
 
 
@@ -80,7 +80,7 @@ def test_the_models_are_the_catalog_s(front: dict[str, Any]) -> None:
     assert set(front["models"]) == repositories(list(read_catalog().values()))
 
 
-def test_the_default_setup_is_preloaded(front: dict[str, Any], card: SetupCard, tmp_path: Path) -> None:
+def test_the_default_setup_is_preloaded(front: dict[str, Any], card: SetupSpec, tmp_path: Path) -> None:
     """The files named there, and no others, are what loading it looks for; their commits are the catalog's."""
     lines = [PRELOAD.fullmatch(line) for line in front["preload_from_hub"]]
     assert all(lines), "a line is: repository files,separated,by,commas commit"
@@ -94,11 +94,11 @@ def test_the_default_setup_is_preloaded(front: dict[str, Any], card: SetupCard, 
         for name in line["files"].split(","):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).touch()
-        fetch(Place(folder=folder), patterns, lambda download: None)
+        fetch(Location(folder=folder), patterns, lambda download: None)
         if place == card.dictionary:
             (folder / name).unlink()
-            with pytest.raises(Trouble):
-                fetch(Place(folder=folder), patterns, lambda download: None)
+            with pytest.raises(UserError):
+                fetch(Location(folder=folder), patterns, lambda download: None)
 
 
 def test_no_file_is_too_large_for_a_space() -> None:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from tiny_index import tiny_index
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
@@ -23,7 +23,7 @@ from core.serving.settings import Settings, make_shelf
 from core.serving.zero_gpu import LONG, LONG_IN_STEPS, Answers, Far, Question, seconds
 from core.session import visit as session
 from core.session.visit import Subject, Visit
-from core.setups.catalog import SetupCard
+from core.setups.catalog import SetupSpec
 from core.setups.loading import Setup
 from core.workbench import Workbench
 
@@ -158,13 +158,13 @@ def test_a_whole_visit_far_away_is_the_same_visit(far: Far, bench: Workbench, pi
 
 def test_what_the_visitor_must_be_told_crosses(far: Far, visit: Visit) -> None:
     asked = (visit.trace, visit.classes, visit.templates)
-    with pytest.raises(Trouble, match="no component"):
+    with pytest.raises(UserError, match="no component"):
         list(far.elsewhere(Edit.of_suppressed([10**6])))
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         far.measure(*asked, Target(99), visit.attribution.ranked()[:2])
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         next(far.controls(*asked, visit.target, Edit()))
-    with pytest.raises(Trouble, match="never fired"):
+    with pytest.raises(UserError, match="never fired"):
         far.pushes(4, visit.classes, visit.templates)
 
 
@@ -186,9 +186,9 @@ def test_only_what_is_known_can_be_asked(bench: Workbench) -> None:
 
 
 def test_a_setup_that_came_after_the_fork_is_loaded_there(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[SetupCard, str]] = []
+    asked: list[tuple[SetupSpec, str]] = []
 
-    def load(card: SetupCard, device: str) -> Setup:
+    def load(card: SetupSpec, device: str) -> Setup:
         asked.append((card, device))
         return bench.setup
 

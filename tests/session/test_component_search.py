@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
 from core.pictures.examples import read_examples
@@ -46,7 +46,7 @@ def test_a_search_by_words_or_by_a_picture(bench: Workbench, v: Visit) -> None:
     trace = bench.open(EXAMPLES[1].file())
     assert by_picture.matches == bench.matches_picture(trace.embedding, FOUND)
     assert inquiries.search(bench, v, by_picture, "  ", None).matches is None
-    with pytest.raises(Trouble, match="characters"):
+    with pytest.raises(UserError, match="characters"):
         inquiries.search(bench, v, by_words, "x" * 300, None)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import spearmanr
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.clip import SplitClip
@@ -19,7 +19,7 @@ from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.visit import History, Subject, Visit
-from core.setups.catalog import Place, SetupCard
+from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
 from core.workbench import Workbench
 
@@ -111,7 +111,7 @@ def visit(bench: Workbench, picture: Image.Image) -> Visit:
 @pytest.fixture(scope="module")
 def other(clip: SplitClip) -> Workbench:
     """Another dictionary for the same CLIP."""
-    card = SetupCard("other", "Other", Place(Path("a")), Place(Path("b")), 1, "all", "MIT", "")
+    card = SetupSpec("other", "Other", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "")
     return Workbench(Setup(card, clip, Dictionary(tiny_sae("jumprelu", seed=3), "all")))
 
 
@@ -215,7 +215,7 @@ def test_afterwards_explains_the_steered_picture(bench: Workbench, visit: Visit)
 
 @pytest.mark.parametrize("typed", ["nan", "inf", "1e9", "abc", "", "101"])
 def test_strengths_that_cannot_be_used(typed: str) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         session.lever(1, "scale", typed)
 
 
@@ -226,9 +226,9 @@ def test_strengths_as_people_type_them(typed: str | float, strength: float) -> N
 
 def test_trouble_leaves_the_visit_as_it_was(bench: Workbench, visit: Visit) -> None:
     before = visit.edit, visit.revision, visit.comparison
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         session.aim(bench, visit, Target(0, 0))
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         session.change(bench, visit, Edit.of_suppressed([10_000]))
     assert (visit.edit, visit.revision, visit.comparison) == before
 
@@ -237,7 +237,7 @@ def test_targets_by_name(visit: Visit) -> None:
     assert session.named_target(visit.prediction, "CAT", "dog") == Target(1, 0)
     assert session.named_target(visit.prediction, "cat", None) == Target(1, None)
     assert session.named_target(visit.prediction, "", "") == visit.target
-    with pytest.raises(Trouble, match="not among the classes"):
+    with pytest.raises(UserError, match="not among the classes"):
         session.named_target(visit.prediction, "horse", None)
 
 
@@ -247,5 +247,5 @@ def test_the_twin_beside_the_edit(bench: Workbench, picture: Image.Image, visit:
     edited = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
     gone = session.without_cue(bench, edited, picture)
     assert gone.cosine == pytest.approx(edited.comparison.cosine, abs=1e-5)
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         session.without_cue(bench, visit, b"no picture")

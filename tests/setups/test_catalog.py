@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import Trouble
-from core.setups.catalog import CATALOG, Layout, Place, Published, SetupCard, find, read_catalog
+from core.errors import UserError
+from core.setups.catalog import CATALOG, Layout, Location, Published, SetupSpec, find, read_catalog
 from core.setups.checkpoints import files_of
 
 TABLES = """
@@ -53,11 +53,11 @@ def catalog(tmp_path: Path) -> Path:
 def test_every_entry_is_read(catalog: Path) -> None:
     cards = read_catalog(catalog)
     assert list(cards) == ["short", "long"]
-    assert cards["long"] == SetupCard(
+    assert cards["long"] == SetupSpec(
         name="long",
         title="The long one",
-        clip=Place(repo="someone/a-clip", revision="v1.0"),
-        dictionary=Place(repo="someone/an.sae_2", file="20_resid/*.pt"),
+        clip=Location(repo="someone/a-clip", revision="v1.0"),
+        dictionary=Location(repo="someone/an.sae_2", file="20_resid/*.pt"),
         layer=20,
         scope="all",
         licence="CC-BY-4.0",
@@ -75,7 +75,7 @@ def test_every_entry_is_read(catalog: Path) -> None:
 
 def test_what_is_left_out_has_a_meaning(catalog: Path) -> None:
     card = read_catalog(catalog)["short"]
-    assert card.clip == Place(catalog.parent / "clip") and card.dictionary == Place(catalog.parent / "sae")
+    assert card.clip == Location(catalog.parent / "clip") and card.dictionary == Location(catalog.parent / "sae")
     assert card.clip.file == "." and card.layout == "sae_lens" and card.published == Published()
     assert (card.verified, card.knows, card.report, card.good_for, card.paper) == (False, None, None, "", "")
     assert not card.downloads
@@ -84,7 +84,7 @@ def test_what_is_left_out_has_a_meaning(catalog: Path) -> None:
 def test_cards_are_read_only_and_found_by_name(catalog: Path) -> None:
     cards = read_catalog(catalog)
     assert find(cards, "long") is cards["long"]
-    with pytest.raises(Trouble, match="'other'.*short, long"):
+    with pytest.raises(UserError, match="'other'.*short, long"):
         find(cards, "other")
     with pytest.raises(TypeError):
         cards["more"] = cards["long"]  # type: ignore[index]
@@ -116,7 +116,7 @@ def test_tables_that_are_not_right_are_trouble(catalog: Path, old: str, new: str
     text = catalog.read_text(encoding="utf-8")
     assert old in text
     catalog.write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(Trouble, match=said):
+    with pytest.raises(UserError, match=said):
         read_catalog(catalog)
 
 
@@ -133,31 +133,31 @@ def test_a_folder_may_be_anywhere_on_this_machine(catalog: Path, tmp_path: Path)
     more=st.text(max_size=5),
 )
 def test_repositories_are_named_by_owner_and_name(owner: str, name: str, more: str) -> None:
-    assert str(Place(repo=f"{owner}/{name}")) == f"{owner}/{name}"
+    assert str(Location(repo=f"{owner}/{name}")) == f"{owner}/{name}"
     for wrong in (owner, f"{owner}/{name}/{more}", f"/{name}", f"{owner}/", f"{owner}/{name} {more}", ""):
-        with pytest.raises(Trouble):
-            Place(repo=wrong)
+        with pytest.raises(UserError):
+            Location(repo=wrong)
 
 
 @given(st.lists(st.sampled_from(["a", "..", "b.pt", "*"]), min_size=1, max_size=5))
 def test_a_file_lies_inside_its_place(parts: list[str]) -> None:
     file = "/".join(parts)
     if ".." in parts:
-        with pytest.raises(Trouble, match="outside"):
-            Place(folder=Path("here"), file=file)
+        with pytest.raises(UserError, match="outside"):
+            Location(folder=Path("here"), file=file)
     else:
-        assert str(Place(folder=Path("here"), file=file)) == f"here/{file}"
+        assert str(Location(folder=Path("here"), file=file)) == f"here/{file}"
 
 
 # ---- the catalog that is shipped
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Mapping[str, SetupCard]:
+def shipped() -> Mapping[str, SetupSpec]:
     return read_catalog(CATALOG)
 
 
-def test_the_shipped_catalog_offers_what_was_promised(shipped: Mapping[str, SetupCard]) -> None:
+def test_the_shipped_catalog_offers_what_was_promised(shipped: Mapping[str, SetupSpec]) -> None:
     assert next(iter(shipped)) == "bundled"
     layouts: set[Layout] = {card.layout for card in shipped.values()}
     assert layouts >= {"sae_lens", "clipscope", "prisma", "saev", "patchsae"}
@@ -169,7 +169,7 @@ def test_the_shipped_catalog_offers_what_was_promised(shipped: Mapping[str, Setu
     assert {card.scope for card in shipped.values() if card.layout == "saev"} == {"patches"}
 
 
-def test_the_bundled_setup_needs_nothing_from_elsewhere(shipped: Mapping[str, SetupCard]) -> None:
+def test_the_bundled_setup_needs_nothing_from_elsewhere(shipped: Mapping[str, SetupSpec]) -> None:
     card = shipped["bundled"]
     assert card.verified and not card.downloads and card.knows
     for place in (card.clip, card.dictionary):
@@ -177,7 +177,7 @@ def test_the_bundled_setup_needs_nothing_from_elsewhere(shipped: Mapping[str, Se
     assert card.report is not None and card.report.is_file()
 
 
-def test_every_shipped_setup_is_described(shipped: Mapping[str, SetupCard]) -> None:
+def test_every_shipped_setup_is_described(shipped: Mapping[str, SetupSpec]) -> None:
     titles = [card.title for card in shipped.values()]
     assert len(set(titles)) == len(titles)
     for card in shipped.values():

@@ -41,11 +41,11 @@ from test_checkpoints import (
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
-from core.setups.catalog import Layout, Place, SetupCard, read_catalog
+from core.setups.catalog import Layout, Location, SetupSpec, read_catalog
 from core.setups.checkpoints import files_of, read_checkpoint
 from core.setups.health import Sample, example_samples
 from core.setups.loading import Loading, Setup, load
@@ -140,7 +140,7 @@ class Clip:
     embeddings: np.ndarray
     """Not normalised, float32 [pictures, p]."""
 
-    def seen(self, card: SetupCard, layer: int | None = None) -> Tensor:
+    def seen(self, card: SetupSpec, layer: int | None = None) -> Tensor:
         """The tokens in scope after a layer (the card's), of all pictures, [n, d]."""
         x = torch.from_numpy(self.residuals[card.layer if layer is None else layer])
         scope = {"all": slice(None), "cls": slice(0, 1), "patches": slice(1, None)}[card.scope]
@@ -270,7 +270,7 @@ def fitting(x: Tensor, components: int, standard: bool = False, minus: bool = Tr
     return {(d, components): outer, (components,): bias, (components, d): inner, (d,): mean.contiguous()}
 
 
-def write_dictionary(card: SetupCard, x: Tensor, root: Path, minus: bool = True) -> Release:
+def write_dictionary(card: SetupSpec, x: Tensor, root: Path, minus: bool = True) -> Release:
     """The file of a card, made for x [n, d]. SAE-V's is made without "- b_dec" unless `minus`."""
     torch.manual_seed(1)
     d, m = SIZES[card.layout]
@@ -287,13 +287,13 @@ def write_dictionary(card: SetupCard, x: Tensor, root: Path, minus: bool = True)
     return release
 
 
-def clipscope(card: SetupCard, root: Path, d: int, m: int, k: int) -> Release:
+def clipscope(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
     release = write_clipscope(root, d, m, k)
     (root / "20_resid").rename(root / f"{card.layer}_resid")
     return release
 
 
-def prisma(card: SetupCard, root: Path, d: int, m: int, k: int) -> Release:
+def prisma(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
     changes: dict[str, Any] = {"hook_point_layer": card.layer}
     if card.scope == "cls":
         top_k = {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": k}}
@@ -308,7 +308,7 @@ def prisma(card: SetupCard, root: Path, d: int, m: int, k: int) -> Release:
     return release
 
 
-WRITERS: dict[Layout, Callable[[SetupCard, Path, int, int, int], Release]] = {
+WRITERS: dict[Layout, Callable[[SetupSpec, Path, int, int, int], Release]] = {
     "clipscope": clipscope,
     "prisma": prisma,
     "saev": lambda card, root, d, m, k: write_saev(root, d, m),
@@ -357,7 +357,7 @@ def check_answers(setup: Setup, clip: Clip) -> None:
     assert np.array_equal(same.after.logits, prediction.logits) and not same.flipped
 
 
-def check_setup(setup: Setup, card: SetupCard, clip: Clip, release: Release) -> None:
+def check_setup(setup: Setup, card: SetupSpec, clip: Clip, release: Release) -> None:
     """It is what the files are."""
     dictionary, health = setup.dictionary, setup.health
     assert (dictionary.width, dictionary.n_components) == SIZES[card.layout]
@@ -447,8 +447,8 @@ def files_in(folder: Path) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
-def in_folders(card: SetupCard, clip: Clip, root: Path) -> SetupCard:
-    return replace(card, clip=Place(clip.folder), dictionary=Place(root, file=card.dictionary.file))
+def in_folders(card: SetupSpec, clip: Clip, root: Path) -> SetupSpec:
+    return replace(card, clip=Location(clip.folder), dictionary=Location(root, file=card.dictionary.file))
 
 
 @pytest.mark.full_size
@@ -468,7 +468,7 @@ def test_the_formula_that_its_header_does_not_say_is_told_by_reconstruction(clip
 def test_a_dictionary_of_the_layer_before_is_refused_with_its_numbers(clip: Clip, name: str, root: Path) -> None:
     card = CARDS[name]
     write_dictionary(card, clip.seen(card, card.layer - 1), root)
-    with pytest.raises(Trouble, match=f"'{name}' is refused: .* of the variance after layer {card.layer - 1} and .*"):
+    with pytest.raises(UserError, match=f"'{name}' is refused: .* of the variance after layer {card.layer - 1} and .*"):
         load(in_folders(card, clip, root))
 
 
@@ -481,7 +481,7 @@ def of_status(name):
     return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
 
 import core.setups.loading
-from core.setups.catalog import Place, read_catalog
+from core.setups.catalog import Location, read_catalog
 from core.model.clip import TEMPLATES
 from core.setups.health import example_samples
 from core.methods.target import Target
@@ -489,7 +489,7 @@ from core.workbench import Workbench
 
 name, clip, dictionary = sys.argv[1:]
 card = read_catalog()[name]
-card = replace(card, clip=Place(Path(clip)), dictionary=Place(Path(dictionary), file=card.dictionary.file))
+card = replace(card, clip=Location(Path(clip)), dictionary=Location(Path(dictionary), file=card.dictionary.file))
 samples = example_samples()
 core.setups.loading.example_samples = lambda: samples[:2]
 classes, templates = samples[0].classes, TEMPLATES["single"]
@@ -534,7 +534,7 @@ def test_opening_a_picture_takes_less_than_a_gigabyte_beyond_the_weights(clip: C
 
 def test_every_layout_has_a_reader_and_says_what_it_needs(tmp_path: Path) -> None:
     for layout in get_args(Layout):
-        with pytest.raises(Trouble):
+        with pytest.raises(UserError):
             read_checkpoint(layout, tmp_path)
     for card in CARDS.values():
         patterns = files_of(card.layout, card.dictionary.file)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.dictionary import Dictionary
 from core.setups.catalog import Layout
 from core.setups.checkpoints import Reading, files_of, read_checkpoint
@@ -500,9 +500,9 @@ def test_which_file_of_prisma_is_read(tmp_path: Path) -> None:
     put("other.pt", 4)
     assert found("sub") == 3
     (folder / "weights.pt").unlink()
-    with pytest.raises(Trouble, match="several: n_images_13000.pt, n_images_2600058.pt, other.pt"):
+    with pytest.raises(UserError, match="several: n_images_13000.pt, n_images_2600058.pt, other.pt"):
         found("sub")
-    with pytest.raises(Trouble, match="there is none"):
+    with pytest.raises(UserError, match="there is none"):
         found("sub/w*.pt")
 
 
@@ -515,7 +515,7 @@ def test_patchsae_with_a_dict_in_place_of_an_object(tmp_path: Path) -> None:
     assert release.read()[0].claims["scope"] == "cls"
     saved["cfg"]["gated_sae"] = True
     torch.save(saved, tmp_path / "out.pt")
-    with pytest.raises(Trouble, match="out.pt has gated_sae = True"):
+    with pytest.raises(UserError, match="out.pt has gated_sae = True"):
         release.read()
 
 
@@ -569,10 +569,10 @@ def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
     assert Dictionary(reading.sae, "all").normalisation == "layer_norm"
     assert dict(reading.claims) == {"layer": 9, "point": "hook_mlp_out", "model": "tiny"}
     save_file({**w, "scaling_factor": torch.full((SMALL[1],), 2.0)}, tmp_path / "sae_weights.safetensors")
-    with pytest.raises(Trouble, match="scaling_factor"):
+    with pytest.raises(UserError, match="scaling_factor"):
         read_checkpoint("sae_lens", tmp_path)
     (tmp_path / "cfg.json").write_text(json.dumps(old | {"activation_fn_str": "tanh-relu"}))
-    with pytest.raises(Trouble, match="activation_fn_str = tanh-relu"):
+    with pytest.raises(UserError, match="activation_fn_str = tanh-relu"):
         read_checkpoint("sae_lens", tmp_path)
 
 
@@ -658,7 +658,7 @@ def test_what_a_file_would_run_is_not_run(call: str, where: str, layout: Layout,
     allowed = set(torch.serialization.get_safe_globals())
     try:
         assert release.read()
-    except Trouble as trouble:
+    except UserError as trouble:
         assert str(trouble).endswith(".")
     assert not mark.exists()
     assert set(torch.serialization.get_safe_globals()) == allowed, "and nothing stays allowed"
@@ -732,7 +732,7 @@ def changed(path: Path, content: bytes) -> Iterator[None]:
 
 def refused(release: Release) -> str:
     """The sentence it is refused with."""
-    with pytest.raises(Trouble) as caught:
+    with pytest.raises(UserError) as caught:
         release.read()
     sentence = str(caught.value)
     assert sentence.endswith(".") and "Traceback" not in sentence and "weights_only" not in sentence
@@ -771,7 +771,7 @@ def test_a_damaged_file_is_trouble_or_was_not_touched(
     with changed(path, bytes(content)):
         try:
             assert {r.formula for r in release.read()} == {r.formula for r in whole} and same(release.read(), whole)
-        except Trouble as trouble:
+        except UserError as trouble:
             assert str(trouble).endswith(".")
 
 
@@ -985,7 +985,7 @@ def test_a_component_without_a_direction_is_trouble(tmp_path: Path) -> None:
 @pytest.mark.parametrize("embedded", [False, True])
 def test_settings_of_prisma_that_cannot_be_read(changes: dict, sentence: str, embedded: bool, tmp_path: Path) -> None:
     release = write_prisma(tmp_path, *SMALL, changes, embedded)
-    with pytest.raises(Trouble, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         release.read()
 
 
@@ -1003,7 +1003,7 @@ def test_headers_of_saev_that_cannot_be_read(header: dict, sentence: str, tmp_pa
     release = write_saev(tmp_path, *SMALL)
     rest = (tmp_path / "sae.pt").read_bytes().split(b"\n", 1)[1]
     (tmp_path / "sae.pt").write_bytes(json.dumps(header).encode() + b"\n" + rest)
-    with pytest.raises(Trouble, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         release.read()
 
 
@@ -1024,7 +1024,7 @@ def test_settings_of_sae_lens_that_cannot_be_read(changes: dict, sentence: str, 
     release = write_sae_lens(tmp_path, *SMALL)
     path = tmp_path / "sub" / "cfg.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with pytest.raises(Trouble, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         release.read()
 
 
@@ -1053,7 +1053,7 @@ def test_any_settings_are_a_dictionary_or_trouble(name: str, releases: dict[str,
     with changed(path, b"\n".join([json.dumps(settings).encode(), *rest])):
         try:
             found = release.read()
-        except Trouble as trouble:
+        except UserError as trouble:
             assert str(trouble).endswith(".")
         else:
             assert {name: value.shape for name, value in found[0].sae.state_dict().items()} == {

@@ -14,10 +14,10 @@ from sae_lens import SAE
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary, Scope
 from core.pictures.examples import FOLDER as EXAMPLES
-from core.setups.catalog import CATALOG, Place, Published, SetupCard, read_catalog
+from core.setups.catalog import CATALOG, Location, Published, SetupSpec, read_catalog
 from core.setups.health import Fit, Health, Sample, check, check_each, doubts, example_samples, refusal
 
-CARD = SetupCard("tiny", "Tiny", Place(EXAMPLES), Place(EXAMPLES), 1, "all", "MIT", "")
+CARD = SetupSpec("tiny", "Tiny", Location(EXAMPLES), Location(EXAMPLES), 1, "all", "MIT", "")
 ASKED = (("dog", "cat", "owl"), ("bus", "dog"), ("dog", "cat", "owl"), ("cat", "red fish", "bus", "owl"))
 
 
@@ -191,7 +191,7 @@ def test_the_model_is_seen_in_the_precision_it_runs_in(
 
 
 @pytest.fixture(scope="module")
-def bundled() -> tuple[SplitClip, Dictionary, SetupCard]:
+def bundled() -> tuple[SplitClip, Dictionary, SetupSpec]:
     card = read_catalog(CATALOG)["bundled"]
     assert card.clip.folder is not None and card.dictionary.folder is not None
     clip = SplitClip.from_folder(card.clip.folder, card.layer)
@@ -210,7 +210,7 @@ def test_the_examples_are_the_gallery_and_the_twins(examples: tuple[Sample, ...]
 
 
 def test_the_bundled_setup_is_healthy(
-    bundled: tuple[SplitClip, Dictionary, SetupCard], examples: tuple[Sample, ...]
+    bundled: tuple[SplitClip, Dictionary, SetupSpec], examples: tuple[Sample, ...]
 ) -> None:
     clip, dictionary, card = bundled
     health = check(clip, dictionary, examples)
@@ -224,7 +224,7 @@ def test_the_bundled_setup_is_healthy(
 
 @pytest.mark.parametrize("layer", [0, 1, 2, 3, 5])
 def test_the_bundled_dictionary_at_another_layer_is_refused_with_numbers(
-    bundled: tuple[SplitClip, Dictionary, SetupCard], examples: tuple[Sample, ...], layer: int
+    bundled: tuple[SplitClip, Dictionary, SetupSpec], examples: tuple[Sample, ...], layer: int
 ) -> None:
     clip, dictionary, card = bundled
     health = check(at_layer(clip, layer), dictionary, examples)
@@ -247,7 +247,7 @@ def test_the_bundled_dictionary_at_another_layer_is_refused_with_numbers(
     ],
 )
 def test_a_damaged_dictionary_is_refused(
-    bundled: tuple[SplitClip, Dictionary, SetupCard], examples: tuple[Sample, ...], damage: Callable[[SAE], object]
+    bundled: tuple[SplitClip, Dictionary, SetupSpec], examples: tuple[Sample, ...], damage: Callable[[SAE], object]
 ) -> None:
     clip, _, card = bundled
     sae = Dictionary.from_folder(card.dictionary.folder, card.scope).sae

@@ -16,13 +16,13 @@ from huggingface_hub.utils import _http
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.setups import hub as core_hub
-from core.setups.catalog import Place
+from core.setups.catalog import Location
 from core.setups.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
 
 NAME = "owner/clip"
-PLACE = Place(repo=NAME)
+PLACE = Location(repo=NAME)
 WEIGHTS = 300_000
 WANTED = {"config.json", "preprocessor_config.json", "model.safetensors", "tokenizer.json", "special_tokens_map.json"}
 UNWANTED = {
@@ -76,9 +76,9 @@ def ignore(download: Download) -> None:
     """Told, and not interested."""
 
 
-def trouble(place: Place = PLACE, patterns: tuple[str, ...] = CLIP_FILES) -> str:
+def trouble(place: Location = PLACE, patterns: tuple[str, ...] = CLIP_FILES) -> str:
     """What a visitor reads: a sentence that ends, or several."""
-    with pytest.raises(Trouble) as caught:
+    with pytest.raises(UserError) as caught:
         fetch(place, patterns, ignore)
     sentence = str(caught.value)
     assert sentence[0].isupper() or sentence.startswith((NAME, "“"))
@@ -181,12 +181,12 @@ def test_two_revisions_live_side_by_side(hub: Hub, upstream: Path, tmp_path: Pat
     newer = shutil.copytree(upstream, tmp_path / "newer")
     (newer / "config.json").write_text("{}")
     hub.repositories[NAME]["v2"] = newer
-    first, second = (fetch(Place(repo=NAME, revision=r), CLIP_FILES, ignore) for r in ("main", "v2"))
+    first, second = (fetch(Location(repo=NAME, revision=r), CLIP_FILES, ignore) for r in ("main", "v2"))
     assert (first.commit, second.commit) == (hub.commit(NAME, "main"), hub.commit(NAME, "v2"))
     assert first.folder != second.folder
     assert same_files(first, upstream) and same_files(second, newer)
     assert sorted(hub.downloads()) == sorted([*WANTED, "config.json"])  # what they share came once
-    assert fetch(Place(repo=NAME, revision=str(first.commit)), CLIP_FILES, ignore) == first
+    assert fetch(Location(repo=NAME, revision=str(first.commit)), CLIP_FILES, ignore) == first
 
 
 def test_branch_that_moves_on_is_followed(hub: Hub, upstream: Path, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_two_repositories_at_once(hub: Hub, upstream: Path, tmp_path: Path) -> N
     hub.misbehave = Misbehave(pause=0.01)
     told: dict[str, list[Download]] = {NAME: [], "owner/other": []}
     with ThreadPoolExecutor(2) as threads:
-        both = list(threads.map(lambda n: fetch(Place(repo=n), CLIP_FILES, told[n].append), told))
+        both = list(threads.map(lambda n: fetch(Location(repo=n), CLIP_FILES, told[n].append), told))
     assert same_files(both[0], upstream) and same_files(both[1], tmp_path / "other")
     for name, log in told.items():
         assert {download.what for download in log} == {name}
@@ -253,7 +253,7 @@ def test_files_that_are_here_count_as_done(hub: Hub, upstream: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "x"), httpx2.ReadTimeout("x"), Trouble("Cancelled.")]
+    "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "x"), httpx2.ReadTimeout("x"), UserError("Cancelled.")]
 )
 @pytest.mark.parametrize("at", [0, 100_000])
 def test_what_tell_raises_ends_it_and_comes_out(hub: Hub, cache: Path, error: BaseException, at: int) -> None:
@@ -314,7 +314,7 @@ def test_without_a_hub_the_copy_serves(hub: Hub, fault: str, monkeypatch: pytest
     first = fetch(PLACE, CLIP_FILES, ignore)
     break_off(hub, fault, monkeypatch)
     assert fetch(PLACE, CLIP_FILES, ignore) == first
-    assert fetch(Place(repo=NAME, revision=str(first.commit)), CLIP_FILES, ignore) == first
+    assert fetch(Location(repo=NAME, revision=str(first.commit)), CLIP_FILES, ignore) == first
 
 
 @pytest.mark.parametrize("fault", UNREACHABLE)
@@ -333,8 +333,8 @@ def test_without_a_hub_another_revision_does_not_serve(
     hub.repositories[NAME]["v2"] = upstream.parent / "upstream"
     fetch(PLACE, CLIP_FILES, ignore)
     break_off(hub, "offline", monkeypatch)
-    assert "“v2” has not been downloaded before" in trouble(Place(repo=NAME, revision="v2"))
-    assert "has not been downloaded before" in trouble(Place(repo=NAME, revision="0" * 40))
+    assert "“v2” has not been downloaded before" in trouble(Location(repo=NAME, revision="v2"))
+    assert "has not been downloaded before" in trouble(Location(repo=NAME, revision="0" * 40))
 
 
 def test_without_a_hub_and_with_a_part(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,10 +358,10 @@ def test_hub_that_breaks_down_midway_leaves_the_older_copy(hub: Hub, upstream: P
 
 
 def test_no_such_repository(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no repository owner/nothing that may be read" in (said := trouble(Place(repo="owner/nothing")))
+    assert "no repository owner/nothing that may be read" in (said := trouble(Location(repo="owner/nothing")))
     assert "HF_TOKEN" in said
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert "no repository owner/nothing that may be read" in trouble(Place(repo="owner/nothing"))
+    assert "no repository owner/nothing that may be read" in trouble(Location(repo="owner/nothing"))
 
 
 def test_private_repository(hub: Hub, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,19 +398,19 @@ def test_no_telemetry_and_no_second_way_of_transfer(hub: Hub) -> None:
 
 
 def test_no_such_revision(hub: Hub) -> None:
-    assert f"{NAME} has no revision “v9”" in trouble(Place(repo=NAME, revision="v9"))
+    assert f"{NAME} has no revision “v9”" in trouble(Location(repo=NAME, revision="v9"))
 
 
 @pytest.mark.parametrize("revision", ["", "../../refs", "/etc/passwd", "a..b", "-x", "a b"])
 def test_revision_that_is_no_name(hub: Hub, revision: str) -> None:
-    assert "does not name a branch" in trouble(Place(repo=NAME, revision=revision))
+    assert "does not name a branch" in trouble(Location(repo=NAME, revision=revision))
     assert not hub.requests
 
 
 @pytest.mark.parametrize("name", ["a--b/c", "a/..", "-a/b", "a/b.git", "ä/ö", "a/" + "b" * 97])
 def test_repository_that_is_no_name(hub: Hub, name: str) -> None:
-    with pytest.raises(Trouble, match="owner/name"):
-        fetch(Place(repo=name), CLIP_FILES, ignore)
+    with pytest.raises(UserError, match="owner/name"):
+        fetch(Location(repo=name), CLIP_FILES, ignore)
     assert not hub.requests
 
 
@@ -512,7 +512,7 @@ def test_files_in_the_cache_need_no_room(hub: Hub, upstream: Path, monkeypatch: 
     (hub.repositories[NAME]["v2"] / "README.md").write_text("another commit, the same weights")
     monkeypatch.setattr(core_hub.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     assert same_files(fetch(PLACE, CLIP_FILES, ignore), upstream)
-    assert same_files(fetch(Place(repo=NAME, revision="v2"), CLIP_FILES, ignore), upstream)
+    assert same_files(fetch(Location(repo=NAME, revision="v2"), CLIP_FILES, ignore), upstream)
 
 
 def full(*args: object, **settings: object) -> None:
@@ -537,22 +537,22 @@ def test_disk_that_takes_no_more(
 
 
 def test_folder(upstream: Path) -> None:
-    assert fetch(Place(folder=upstream), CLIP_FILES, ignore) == Fetched(upstream, None)
-    assert fetch(Place(folder=upstream), ("onnx/*.onnx", "README.md|"), ignore) == Fetched(upstream, None)
+    assert fetch(Location(folder=upstream), CLIP_FILES, ignore) == Fetched(upstream, None)
+    assert fetch(Location(folder=upstream), ("onnx/*.onnx", "README.md|"), ignore) == Fetched(upstream, None)
 
 
 def test_bundled_setup_is_such_a_folder() -> None:
     assets = Path(__file__).parents[2] / "assets" / "bundled"
-    assert fetch(Place(folder=assets / "clip"), CLIP_FILES, ignore).commit is None
+    assert fetch(Location(folder=assets / "clip"), CLIP_FILES, ignore).commit is None
 
 
 def test_folder_that_lacks_something(upstream: Path, tmp_path: Path) -> None:
-    assert "There is no folder" in trouble(Place(folder=tmp_path / "nothing"))
-    assert "There is no folder" in trouble(Place(folder=upstream / "README.md"))
+    assert "There is no folder" in trouble(Location(folder=tmp_path / "nothing"))
+    assert "There is no folder" in trouble(Location(folder=upstream / "README.md"))
     (tmp_path / "empty").mkdir()
-    assert "It is empty." in trouble(Place(folder=tmp_path / "empty"))
+    assert "It is empty." in trouble(Location(folder=tmp_path / "empty"))
     (upstream / "tokenizer.json").unlink()
-    said = trouble(Place(folder=upstream))
+    said = trouble(Location(folder=upstream))
     assert "lacks tokenizer.json, or vocab.json and merges.txt. It holds README.md, config.json" in said
 
 

@@ -26,7 +26,7 @@ from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.prediction import predict
-from core.setups.catalog import Place, read_catalog
+from core.setups.catalog import Location, read_catalog
 from core.setups.health import Sample, check
 from core.setups.hub import CLIP_FILES, Download, Fetched, fetch
 from core.setups.loading import Setup, load
@@ -34,7 +34,7 @@ from core.workbench import Workbench
 
 pytestmark = pytest.mark.hub
 
-OPENAI = Place(repo="openai/clip-vit-base-patch32")
+OPENAI = Location(repo="openai/clip-vit-base-patch32")
 DICTIONARY = "prisma-top-k-9"
 PICTURES = Path(skimage.data.__file__).parent
 DRAWING = Path(__file__).parents[1] / "data" / "CLIP.png"
@@ -147,7 +147,7 @@ def embeddings(clip: SplitClip, crops: list[np.ndarray]) -> torch.Tensor:
 
 def test_the_commit_is_known_and_the_cache_gives_it_again(fetched: Fetched, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetched.commit is not None and re.fullmatch("[0-9a-f]{40}", fetched.commit)
-    assert fetch(Place(repo=OPENAI.repo, revision=fetched.commit), CLIP_FILES, ignore) == fetched
+    assert fetch(Location(repo=OPENAI.repo, revision=fetched.commit), CLIP_FILES, ignore) == fetched
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert fetch(OPENAI, CLIP_FILES, ignore) == fetched
 

@@ -27,21 +27,22 @@ from hypothesis import strategies as st
 from sae_lens import StandardSAE, StandardSAEConfig
 from safetensors.torch import load_file, save_file
 
-from core.errors import Trouble
+from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.setups.catalog import Place, SetupCard, read_catalog
+from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.checkpoints import Reading
 from core.setups.health import check, example_samples
-from core.setups.loading import Loading, Setup, Shelf, load, load_setup
+from core.setups.loading import Loading, Setup, load, load_setup
+from core.setups.pool import SetupPool
 
 PATIENCE = 60
 """Seconds after which a test that hangs fails."""
 
 
-def card_of(clip: Place | Path, dictionary: Place | Path, **changes: Any) -> SetupCard:
-    places = (Place(one) if isinstance(one, Path) else one for one in (clip, dictionary))
-    return replace(SetupCard("tiny", "Tiny", *places, 1, "all", "MIT", ""), **changes)
+def card_of(clip: Location | Path, dictionary: Location | Path, **changes: Any) -> SetupSpec:
+    places = (Location(one) if isinstance(one, Path) else one for one in (clip, dictionary))
+    return replace(SetupSpec("tiny", "Tiny", *places, 1, "all", "MIT", ""), **changes)
 
 
 # ---- dictionaries that fit the tiny CLIP
@@ -112,7 +113,7 @@ def test_a_setup_in_folders_is_loaded_and_checked(clip_folder: Path, sae_lens_fo
 def test_the_bundled_setup_has_no_doubts() -> None:
     setup = load_setup("bundled")
     assert setup.card.name == "bundled" and setup.health is not None
-    with pytest.raises(Trouble, match="bundled"):
+    with pytest.raises(UserError, match="bundled"):
         load_setup("another")
 
 
@@ -120,7 +121,7 @@ def test_the_bundled_setup_has_no_doubts() -> None:
 def test_of_several_formulas_the_one_that_fits_is_taken(
     clip_folder: Path, saev_folder: Path, file: str, minus: bool
 ) -> None:
-    setup = load(card_of(clip_folder, Place(saev_folder, file=file), layout="saev"))
+    setup = load(card_of(clip_folder, Location(saev_folder, file=file), layout="saev"))
     assert ("b_dec" in setup.formula) == minus == setup.dictionary.sae.cfg.apply_b_dec_to_input
     assert setup.health is not None and len(setup.alternatives) == 2
     other = next(formula for formula in setup.alternatives if formula != setup.formula)
@@ -140,15 +141,15 @@ def test_whoever_listens_can_stop_it_at_every_stage(clip_folder: Path, sae_lens_
 
 
 def test_a_dictionary_that_does_not_fit_is_refused_with_its_numbers(clip_folder: Path, dictionary_folder: Path) -> None:
-    with pytest.raises(Trouble, match=r"'tiny' is refused: its dictionary explains −\d+\.\d\d .* pictures"):
+    with pytest.raises(UserError, match=r"'tiny' is refused: its dictionary explains −\d+\.\d\d .* pictures"):
         load(card_of(clip_folder, dictionary_folder))
 
 
 def test_parts_of_other_sizes_are_trouble(clip_folder: Path, sae_lens_folder: Path, tmp_path: Path) -> None:
     StandardSAE(StandardSAEConfig(d_in=8, d_sae=16)).save_model(tmp_path)
-    with pytest.raises(Trouble, match=f"8 wide; its CLIP has {WIDTH}"):
+    with pytest.raises(UserError, match=f"8 wide; its CLIP has {WIDTH}"):
         load(card_of(clip_folder, tmp_path))
-    with pytest.raises(Trouble, match="0 to 3, not 9"):
+    with pytest.raises(UserError, match="0 to 3, not 9"):
         load(card_of(clip_folder, sae_lens_folder, layer=9))
 
 
@@ -180,7 +181,7 @@ def test_what_a_file_says_of_itself_is_compared_with_the_card(
     if said is None:
         assert load(card).formula == "by hand"
         return
-    with pytest.raises(Trouble, match=said):
+    with pytest.raises(UserError, match=said):
         load(card)
 
 
@@ -221,7 +222,7 @@ def test_damaged_and_missing_files_are_a_sentence(
         for name, folder in (("CLIP", clip_folder), ("dictionary", sae_lens_folder))
     }
     damage(folders[part] / file)
-    with pytest.raises(Trouble) as caught:
+    with pytest.raises(UserError) as caught:
         load(card_of(folders["CLIP"], folders["dictionary"]))
     said = str(caught.value)
     assert len(said) > 40 and said.endswith(".") and "\n" not in said and "Traceback" not in said
@@ -229,7 +230,7 @@ def test_damaged_and_missing_files_are_a_sentence(
 
 def test_a_folder_that_is_not_there_is_trouble(clip_folder: Path, sae_lens_folder: Path, tmp_path: Path) -> None:
     for clip, dictionary in ((tmp_path / "nowhere", sae_lens_folder), (clip_folder, tmp_path / "nowhere")):
-        with pytest.raises(Trouble, match="nowhere"):
+        with pytest.raises(UserError, match="nowhere"):
             load(card_of(clip, dictionary))
 
 
@@ -252,7 +253,7 @@ def test_too_little_memory_is_a_sentence_with_the_size(
         raise error
 
     monkeypatch.setattr(where, fail)
-    with pytest.raises(Trouble, match=r"not enough memory for the setup 'tiny' \(its weights take about \d+.* kB\)"):
+    with pytest.raises(UserError, match=r"not enough memory for the setup 'tiny' \(its weights take about \d+.* kB\)"):
         load(card_of(clip_folder, sae_lens_folder))
 
 
@@ -276,8 +277,8 @@ def test_a_setup_comes_from_the_hub_and_then_without_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sae_lens = card_of(Place(repo=CLIP_REPO), Place(repo=SAE_REPO))
-    saev = card_of(Place(repo=CLIP_REPO), Place(repo=SAEV_REPO, file="plain.pt"), layout="saev")
+    sae_lens = card_of(Location(repo=CLIP_REPO), Location(repo=SAE_REPO))
+    saev = card_of(Location(repo=CLIP_REPO), Location(repo=SAEV_REPO, file="plain.pt"), layout="saev")
     with serve({CLIP_REPO: clip_folder, SAE_REPO: sae_lens_folder, SAEV_REPO: saev_folder}) as hub:
         hub.attach(monkeypatch, tmp_path / "cache")
         told: list[Loading] = []
@@ -294,17 +295,17 @@ def test_a_setup_comes_from_the_hub_and_then_without_it(
     assert again.commits == first.commits and again.health == first.health
     assert not any(step.in_bytes for step in told)
     assert load(saev).formula == second.formula
-    with pytest.raises(Trouble, match="someone/else"):
-        load(replace(sae_lens, dictionary=Place(repo="someone/else")))
+    with pytest.raises(UserError, match="someone/else"):
+        load(replace(sae_lens, dictionary=Location(repo="someone/else")))
 
 
 def test_a_download_that_nobody_waits_for_ends_and_what_came_is_kept(
     clip_folder: Path, sae_lens_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = card_of(Place(repo=CLIP_REPO), Place(repo=SAE_REPO))
+    card = card_of(Location(repo=CLIP_REPO), Location(repo=SAE_REPO))
     with serve({CLIP_REPO: clip_folder, SAE_REPO: sae_lens_folder}) as hub:
         hub.attach(monkeypatch, tmp_path / "cache")
-        shelf = Shelf({"tiny": card}, lambda setup: setup, limit_bytes=10**9)
+        shelf = SetupPool({"tiny": card}, lambda setup: setup, limit_bytes=10**9)
         visitor = shelf.bring("tiny")
         for step in visitor:
             if isinstance(step, Loading) and step.said == f"Downloading {CLIP_REPO}":
@@ -379,7 +380,7 @@ class Guided:
         self.ended: list[str] = []
         self.fails: Exception | None = None
 
-    def __call__(self, card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+    def __call__(self, card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
         self.begun.append(card.name)
         try:
             for n in range(self.steps):
@@ -394,7 +395,7 @@ class Guided:
         return Toy(card.name)
 
 
-def cards(*names: str) -> Mapping[str, SetupCard]:
+def cards(*names: str) -> Mapping[str, SetupSpec]:
     return {name: card_of(Path(name), Path(name), name=name) for name in names}
 
 
@@ -405,7 +406,7 @@ def same(setup: Any) -> Any:
 class Visitor:
     """Somebody who waits for a setup, in a thread."""
 
-    def __init__(self, shelf: Shelf[Any], name: str) -> None:
+    def __init__(self, shelf: SetupPool[Any], name: str) -> None:
         self.heard: Queue[str] = Queue()
         self.got: Any = None
         self._leaves = Event()
@@ -419,7 +420,7 @@ class Visitor:
                     self.got = step
                     return
                 self.heard.put(step.said)
-        except Trouble as trouble:
+        except UserError as trouble:
             self.got = trouble
 
     def hears(self, said: str) -> None:
@@ -440,7 +441,7 @@ def wait_for_the_end_of(name: str) -> None:
 
 def test_visitors_wait_for_the_same_load_and_all_see_it() -> None:
     loader = Guided()
-    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
     early = [Visitor(shelf, "a") for _ in range(4)]
     for visitor in early:
         visitor.hears("a 0")
@@ -460,7 +461,7 @@ def test_visitors_wait_for_the_same_load_and_all_see_it() -> None:
 
 def test_a_load_ends_when_all_have_left() -> None:
     loader = Guided()
-    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
     both = [shelf.bring("a"), shelf.bring("a")]
     for visitor in both:
         assert isinstance(next(visitor), Loading)
@@ -476,7 +477,7 @@ def test_a_load_ends_when_all_have_left() -> None:
 
 def test_a_load_goes_on_while_one_stays() -> None:
     loader = Guided()
-    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
     leaving = shelf.bring("a")
     next(leaving)
     staying = Visitor(shelf, "a")
@@ -488,7 +489,7 @@ def test_a_load_goes_on_while_one_stays() -> None:
 
 def test_who_comes_back_in_time_finds_the_same_load() -> None:
     loader = Guided()
-    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
     first = shelf.bring("a")
     next(first)
     first.close()
@@ -500,28 +501,28 @@ def test_who_comes_back_in_time_finds_the_same_load() -> None:
 
 def test_who_never_begins_to_wait_is_nobody() -> None:
     loader = Guided()
-    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
     shelf.bring("a").close()
     assert loader.begun == []
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(Trouble("The Hub is on holiday. Try again."), "holiday"), (KeyError("mistake"), r"'a' could not be loaded")],
+    [(UserError("The Hub is on holiday. Try again."), "holiday"), (KeyError("mistake"), r"'a' could not be loaded")],
 )
 def test_a_failure_reaches_all_and_is_not_remembered(error: Exception, said: str) -> None:
     loader = Guided(steps=1)
     loader.fails = error
-    shelf: Shelf[Any] = Shelf(cards("a"), same, limit_bytes=10, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
     visitors = [Visitor(shelf, "a") for _ in range(3)]
     for visitor in visitors:
         visitor.hears("a 0")
     loader.go.release()
     troubles = [visitor.gets() for visitor in visitors]
-    assert all(isinstance(trouble, Trouble) for trouble in troubles)
+    assert all(isinstance(trouble, UserError) for trouble in troubles)
     assert len({str(trouble) for trouble in troubles}) == 1 and loader.begun == ["a"]
     loader.go.release()
-    with pytest.raises(Trouble, match=said):
+    with pytest.raises(UserError, match=said):
         shelf.get("a")
     loader.fails = None
     loader.go.release()
@@ -529,7 +530,7 @@ def test_a_failure_reaches_all_and_is_not_remembered(error: Exception, said: str
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(Trouble("The vocabulary is gone."), "vocabulary"), (OSError("disk"), "OSError")]
+    ("error", "said"), [(UserError("The vocabulary is gone."), "vocabulary"), (OSError("disk"), "OSError")]
 )
 def test_what_cannot_be_made_of_a_setup_is_a_failure_too(error: Exception, said: str) -> None:
     broken = True
@@ -539,8 +540,8 @@ def test_what_cannot_be_made_of_a_setup_is_a_failure_too(error: Exception, said:
             raise error
         return f"made of {setup.name}"
 
-    shelf = Shelf(cards("a"), make, limit_bytes=10, loader=lambda card, tell: Toy(card.name))
-    with pytest.raises(Trouble, match=said):
+    shelf = SetupPool(cards("a"), make, limit_bytes=10, loader=lambda card, tell: Toy(card.name))
+    with pytest.raises(UserError, match=said):
         shelf.get("a")
     assert shelf.loaded() == ()
     broken = False
@@ -548,14 +549,14 @@ def test_what_cannot_be_made_of_a_setup_is_a_failure_too(error: Exception, said:
 
 
 def test_a_name_that_is_not_there_is_trouble() -> None:
-    shelf: Shelf[Any] = Shelf(cards("a", "b"), same, limit_bytes=10, loader=Guided())
-    with pytest.raises(Trouble, match="Choose one of: a, b"):
+    shelf: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=Guided())
+    with pytest.raises(UserError, match="Choose one of: a, b"):
         shelf.get("c")
 
 
 def test_different_setups_are_loaded_one_after_the_other() -> None:
     loader = Guided(steps=1)
-    shelf: Shelf[Any] = Shelf(cards("a", "b"), same, limit_bytes=10, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=loader)
     one = Visitor(shelf, "a")
     one.hears("a 0")
     two = Visitor(shelf, "b")
@@ -570,7 +571,7 @@ def test_different_setups_are_loaded_one_after_the_other() -> None:
 
 def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
     loader = Guided(steps=1)
-    shelf: Shelf[Any] = Shelf(cards("a", "b"), same, limit_bytes=10, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=loader)
     one, two = Visitor(shelf, "a"), None
     one.hears("a 0")
     two = shelf.bring("b")
@@ -588,7 +589,7 @@ def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
 def sized(sizes: Mapping[str, int]) -> Callable[..., Any]:
     """A loader of setups of these sizes, which it tells beforehand."""
 
-    def loader(card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+    def loader(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
         tell(Loading("Reading", needs=sizes[card.name]))
         return Toy(card.name, sizes[card.name])
 
@@ -597,7 +598,7 @@ def sized(sizes: Mapping[str, int]) -> Callable[..., Any]:
 
 def test_what_was_not_used_for_longest_leaves_and_what_is_pinned_stays() -> None:
     sizes = {"pin": 1, "a": 1, "b": 1, "c": 1, "wide": 2}
-    shelf: Shelf[Any] = Shelf(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
+    shelf: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
     for name in ("pin", "a", "b", "c"):
         shelf.get(name)
     assert shelf.loaded() == ("pin", "a", "b", "c")
@@ -609,7 +610,7 @@ def test_what_was_not_used_for_longest_leaves_and_what_is_pinned_stays() -> None
     assert shelf.loaded() == ("pin", "wide", "b")
 
 
-@patch("core.setups.loading.gc.collect", lambda: 0)  # it takes longer than all the rest
+@patch("core.setups.pool.gc.collect", lambda: 0)  # it takes longer than all the rest
 @given(
     sizes=st.lists(st.integers(1, 6), min_size=4, max_size=4),
     limit=st.integers(3, 12),
@@ -621,13 +622,13 @@ def test_the_shelf_is_like_a_list_in_order_of_use(sizes: list[int], limit: int, 
     by_name = dict(zip(names, sizes, strict=True))
     # whether the size is known beforehand makes no difference to what stays
     loader = sized(by_name) if honest else lambda card, tell: Toy(card.name, by_name[card.name])
-    shelf: Shelf[Any] = Shelf(cards(*names), same, limit_bytes=limit, pinned={"a"}, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards(*names), same, limit_bytes=limit, pinned={"a"}, loader=loader)
     kept: list[str] = []
     for name in (names[index] for index in asked):
         if name in kept:
             kept = [one for one in kept if one != name] + [name]
         elif name != "a" and by_name[name] > limit - by_name["a"] * ("a" in kept):
-            with pytest.raises(Trouble, match=f"'{name}' takes {by_name[name]} bytes of memory; .* {limit} bytes"):
+            with pytest.raises(UserError, match=f"'{name}' takes {by_name[name]} bytes of memory; .* {limit} bytes"):
                 shelf.get(name)
             continue
         else:
@@ -642,14 +643,14 @@ def test_the_shelf_is_like_a_list_in_order_of_use(sizes: list[int], limit: int, 
 def test_room_is_made_before_reading_but_not_before_downloading() -> None:
     seen = {}
 
-    def loader(card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+    def loader(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
         tell(Loading("Downloading", 1, 2, in_bytes=True, needs=3))
         seen["downloading"] = shelf.loaded()
         tell(Loading("Reading", needs=3))
         seen["reading"] = shelf.loaded()
         return Toy(card.name, 3)
 
-    shelf: Shelf[Any] = Shelf(cards("a", "b"), same, limit_bytes=4, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=4, loader=loader)
     shelf.get("a")
     shelf.get("b")
     assert seen == {"downloading": ("a",), "reading": ()}
@@ -659,7 +660,7 @@ def test_room_is_made_before_reading_but_not_before_downloading() -> None:
 def test_a_setup_too_large_for_the_shelf_is_refused_and_nothing_leaves_for_it(when: str) -> None:
     reached = []
 
-    def loader(card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+    def loader(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
         if card.name == "large":
             tell(Loading("Downloading", 1, 2, in_bytes=True, needs=2_500_000 if when == "downloading" else 1))
             reached.append("reading")
@@ -668,9 +669,11 @@ def test_a_setup_too_large_for_the_shelf_is_refused_and_nothing_leaves_for_it(wh
             return Toy(card.name, 2_500_000)
         return Toy(card.name, 1_000_000)
 
-    shelf: Shelf[Any] = Shelf(cards("pin", "large"), same, limit_bytes=3_000_000, pinned={"pin"}, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards("pin", "large"), same, limit_bytes=3_000_000, pinned={"pin"}, loader=loader)
     shelf.get("pin")
-    with pytest.raises(Trouble, match="'large' takes 2.5 MB .* 3.0 MB for setups, of which 1.0 MB are taken for good"):
+    with pytest.raises(
+        UserError, match="'large' takes 2.5 MB .* 3.0 MB for setups, of which 1.0 MB are taken for good"
+    ):
         shelf.get("large")
     assert reached == ["reading", "loaded"][: ["downloading", "reading", "loaded"].index(when)]
     assert shelf.loaded() == ("pin",)
@@ -678,17 +681,17 @@ def test_a_setup_too_large_for_the_shelf_is_refused_and_nothing_leaves_for_it(wh
 
 def test_a_pinned_setup_comes_whatever_the_limit() -> None:
     sizes = {"pin": 9, "a": 1}
-    shelf: Shelf[Any] = Shelf(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
+    shelf: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
     shelf.get("a")
     shelf.get("pin")
     assert shelf.loaded() == ("pin",)
-    with pytest.raises(Trouble, match="taken for good"):
+    with pytest.raises(UserError, match="taken for good"):
         shelf.get("a")
 
 
 def test_what_left_is_gone_once_nobody_uses_it() -> None:
     sizes = {"a": 2, "b": 2, "c": 2}
-    shelf: Shelf[Any] = Shelf(cards(*sizes), same, limit_bytes=3, loader=sized(sizes))
+    shelf: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=3, loader=sized(sizes))
     gone = weakref.ref(shelf.get("a"))
     wait_for_the_end_of("loading a")
     in_use = shelf.get("b")
@@ -705,7 +708,7 @@ def test_what_left_is_gone_once_nobody_uses_it() -> None:
 def test_real_weights_are_gone_too(clip_folder: Path, sae_lens_folder: Path) -> None:
     two = {name: card_of(clip_folder, sae_lens_folder, name=name) for name in ("one", "other")}
     size = load(two["one"]).n_bytes
-    shelf = Shelf(two, lambda setup: [setup], limit_bytes=int(1.5 * size))
+    shelf = SetupPool(two, lambda setup: [setup], limit_bytes=int(1.5 * size))
     setup = shelf.get("one")[0]
     gone = [weakref.ref(weight) for weight in (setup.clip.model.logit_scale, setup.dictionary.sae.W_dec)]
     del setup
@@ -713,12 +716,12 @@ def test_real_weights_are_gone_too(clip_folder: Path, sae_lens_folder: Path) -> 
     assert shelf.loaded() == ("other",) and [ref() for ref in gone] == [None, None]
 
 
-@patch("core.setups.loading.gc.collect", lambda: 0)
+@patch("core.setups.pool.gc.collect", lambda: 0)
 def test_many_visitors_at_once_never_exceed_the_limit() -> None:
     sizes = {"pin": 1, "a": 2, "b": 3, "c": 1, "d": 2}
     limit, guard, now, worst = 6, Lock(), [0], [0, 0]
 
-    def loader(card: SetupCard, *, tell: Callable[[Loading], None]) -> Any:
+    def loader(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
         with guard:
             now[0] += 1
             worst[0] = max(worst[0], now[0])
@@ -729,7 +732,7 @@ def test_many_visitors_at_once_never_exceed_the_limit() -> None:
             now[0] -= 1
         return Toy(card.name, sizes[card.name])
 
-    shelf: Shelf[Any] = Shelf(cards(*sizes), same, limit_bytes=limit, pinned={"pin"}, loader=loader)
+    shelf: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=limit, pinned={"pin"}, loader=loader)
     together, wrong = Barrier(6), []
 
     def visit(start: int) -> None:
@@ -751,7 +754,7 @@ def test_many_visitors_at_once_never_exceed_the_limit() -> None:
 
 def test_the_shelf_serves_real_setups() -> None:
     bundled = {"bundled": read_catalog()["bundled"]}
-    shelf: Shelf[tuple[str, Setup]] = Shelf(
+    shelf: SetupPool[tuple[str, Setup]] = SetupPool(
         bundled, lambda setup: ("made", setup), limit_bytes=1, pinned={"bundled"}, loader=load
     )
     *steps, made = shelf.bring("bundled")

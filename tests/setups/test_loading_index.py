@@ -12,22 +12,22 @@ from fake_hub import serve
 from PIL import Image
 
 from core.concepts.index import ConceptIndex
-from core.errors import Trouble
+from core.errors import UserError
 from core.indexing.build import build
 from core.indexing.tally import IndexRecipe
 from core.pictures.collection import open_collection
-from core.setups.catalog import Place, SetupCard
+from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import load
 from core.workbench import Workbench
 
 
 @pytest.fixture(scope="module")
-def card(clip_folder: Path, exact_folder: Path) -> SetupCard:
-    return SetupCard("tiny", "Tiny", Place(clip_folder), Place(exact_folder), 1, "all", "MIT", "")
+def card(clip_folder: Path, exact_folder: Path) -> SetupSpec:
+    return SetupSpec("tiny", "Tiny", Location(clip_folder), Location(exact_folder), 1, "all", "MIT", "")
 
 
 @pytest.fixture(scope="module")
-def folder(card: SetupCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(card: SetupSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A concept index of that setup, in the folder `indexes/tiny`."""
     pictures = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(5)
@@ -38,8 +38,8 @@ def folder(card: SetupCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_an_index_comes_with_its_setup(card: SetupCard, folder: Path) -> None:
-    plain, setup = load(card), load(replace(card, index=Place(folder)))
+def test_an_index_comes_with_its_setup(card: SetupSpec, folder: Path) -> None:
+    plain, setup = load(card), load(replace(card, index=Location(folder)))
     assert (plain.index, plain.index_trouble) == (None, "")
     assert isinstance(setup.index, ConceptIndex) and setup.index_trouble == ""
     assert setup.index.manifest.pictures == 6 and setup.index.n_components == setup.dictionary.n_components
@@ -47,24 +47,24 @@ def test_an_index_comes_with_its_setup(card: SetupCard, folder: Path) -> None:
     assert Workbench(setup).concept(0).pictures == 6
 
 
-def test_one_place_may_hold_the_indexes_of_several_setups(card: SetupCard, folder: Path) -> None:
-    setup = load(replace(card, index=Place(folder.parent, file="tiny")))
-    assert setup.index is not None and setup.index == load(replace(card, index=Place(folder))).index
+def test_one_place_may_hold_the_indexes_of_several_setups(card: SetupSpec, folder: Path) -> None:
+    setup = load(replace(card, index=Location(folder.parent, file="tiny")))
+    assert setup.index is not None and setup.index == load(replace(card, index=Location(folder))).index
 
 
 def test_an_index_comes_from_the_hub(
-    card: SetupCard, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    card: SetupSpec, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve({"some/indexes": folder.parent}) as hub:
         hub.attach(monkeypatch, tmp_path / "cache")
-        setup = load(replace(card, index=Place(repo="some/indexes", file="tiny")))
+        setup = load(replace(card, index=Location(repo="some/indexes", file="tiny")))
         assert setup.index is not None and setup.index_trouble == ""
-        lost = load(replace(card, index=Place(repo="some/indexes", file="nothing")))
+        lost = load(replace(card, index=Location(repo="some/indexes", file="nothing")))
         assert lost.index is None and "nothing/manifest.json" in lost.index_trouble
 
 
 @pytest.fixture
-def others(card: SetupCard, tmp_path: Path) -> Mapping[str, SetupCard]:
+def others(card: SetupSpec, tmp_path: Path) -> Mapping[str, SetupSpec]:
     """Setups that are not quite the one the index is of."""
     dictionary, clip = tmp_path / "dictionary", tmp_path / "clip"
     sae = exact_sae(WIDTH)
@@ -74,29 +74,29 @@ def others(card: SetupCard, tmp_path: Path) -> Mapping[str, SetupCard]:
     shutil.copytree(card.clip.folder, clip)
     tiny_model(seed=1).save_pretrained(clip)
     return {
-        "another dictionary": replace(card, dictionary=Place(dictionary)),
-        "another clip": replace(card, clip=Place(clip)),
+        "another dictionary": replace(card, dictionary=Location(dictionary)),
+        "another clip": replace(card, clip=Location(clip)),
         "another scope": replace(card, scope="patches"),
     }
 
 
 @pytest.mark.parametrize("which", ["another dictionary", "another clip", "another scope"])
 def test_the_index_of_another_setup_is_refused_and_the_setup_works(
-    others: Mapping[str, SetupCard], folder: Path, which: str
+    others: Mapping[str, SetupSpec], folder: Path, which: str
 ) -> None:
-    setup = load(replace(others[which], index=Place(folder)))
+    setup = load(replace(others[which], index=Location(folder)))
     assert setup.index is None and "was made for" in setup.index_trouble
-    with pytest.raises(Trouble, match="was made for.*python -m core.indexing"):
+    with pytest.raises(UserError, match="was made for.*python -m core.indexing"):
         Workbench(setup).concept(0)
 
 
 def test_a_missing_or_damaged_index_is_a_sentence_and_the_setup_works(
-    card: SetupCard, folder: Path, tmp_path: Path
+    card: SetupSpec, folder: Path, tmp_path: Path
 ) -> None:
-    nowhere = load(replace(card, index=Place(tmp_path / "nowhere")))
+    nowhere = load(replace(card, index=Location(tmp_path / "nowhere")))
     assert nowhere.index is None and "There is no folder" in nowhere.index_trouble
     damaged = tmp_path / "damaged"
     shutil.copytree(folder, damaged)
     (damaged / "index.safetensors").write_bytes((folder / "index.safetensors").read_bytes()[:-100])
-    setup = load(replace(card, index=Place(damaged)))
+    setup = load(replace(card, index=Location(damaged)))
     assert setup.index is None and "damaged" in setup.index_trouble

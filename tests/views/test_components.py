@@ -20,7 +20,7 @@ from core.methods.token_maps import Looking, looking
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.visit import Subject, Visit
-from core.views.parts import components as pages
+from core.views import components as pages
 from core.views.reference_strip import CHIPPED, Face
 from core.workbench import Workbench
 

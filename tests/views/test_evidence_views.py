@@ -13,8 +13,8 @@ from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.visit import Subject, Visit
-from core.views.parts import charts
-from core.views.parts import evidence as proofs
+from core.views import charts
+from core.views import evidence as proofs
 from core.workbench import Workbench
 
 

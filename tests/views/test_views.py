@@ -13,7 +13,7 @@ from test_reference_strip import classes, concept, shot
 from transformers import CLIPImageProcessorPil
 
 from core.concepts.questions import Family, Guess
-from core.errors import Trouble
+from core.errors import UserError
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
@@ -22,7 +22,7 @@ from core.pictures.examples import Example
 from core.serving import api_json as plain
 from core.session import visit as session
 from core.session.visit import Subject, Visit
-from core.setups.catalog import Place, Published, SetupCard
+from core.setups.catalog import Location, Published, SetupSpec
 from core.setups.health import Fit, Health
 from core.setups.loading import Loading, Setup
 from core.views import parts as views
@@ -69,8 +69,8 @@ class Tags(HTMLParser):
 
 def evil_setup() -> Setup:
     """A setup of which every word is a visitor's own, as on the command line."""
-    card = SetupCard(
-        "own", EVIL[0], Place(Path(EVIL[1])), Place(repo="a/b", file="<b>.pt"), 1, "all", EVIL[2], EVIL[0],
+    card = SetupSpec(
+        "own", EVIL[0], Location(Path(EVIL[1])), Location(repo="a/b", file="<b>.pt"), 1, "all", EVIL[2], EVIL[0],
         good_for=EVIL[3], paper=EVIL[1], published=Published(0.9, 5.0, 0.1, EVIL[0]),
     )  # fmt: skip
     clip = SplitClip(tiny_model(), CLIPImageProcessorPil(), tiny_tokenizer(), 1)
@@ -306,7 +306,7 @@ def test_edits_from_plain_json() -> None:
         [{"component": 1, "operation": "explode"}],
         [{"component": 1}] * 2,
     ):
-        with pytest.raises(Trouble):
+        with pytest.raises(UserError):
             plain.edit(bad)
-    with pytest.raises(Trouble):
+    with pytest.raises(UserError):
         plain.edit([{"component": 1, "operation": "scale", "strength": "nan"}])
