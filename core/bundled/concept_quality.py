@@ -490,7 +490,7 @@ def trust_table(found: Plain) -> str:
 
 
 def tables(found: Plain) -> str:
-    """What README says of a report, in Markdown."""
+    """What the model card says of a report, in Markdown."""
     pictures, told = found["pictures"], found["together"]["components"]
     half = found["together"]["reach"][str(BARS[0])]
     held = found["guesses"]["held"]

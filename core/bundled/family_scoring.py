@@ -104,7 +104,7 @@ def score(setup: Setup, chosen_on: int = CHOSEN_ON, judged_on: int = JUDGED_ON) 
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """The block for README."""
+    """The block for the model card, assets/bundled/README.md."""
 
     def arrow(found: Mapping[str, float], which: str) -> str:
         return f"{100 * found[f'{which}_before']:.1f} → **{100 * found[which]:.1f} %**"

@@ -385,7 +385,7 @@ def main() -> None:
             report = report_pictures(setup, arguments.pictures, parse_classes(arguments.classes).names, arguments.count)
     except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
-    # A trial on fewer pictures does not replace what README quotes.
+    # A trial on fewer pictures does not replace what the model card quotes.
     shipped = arguments.pictures is None and arguments.count is None
     out = arguments.out or (FOLDER if shipped else Path("."))
     out.mkdir(parents=True, exist_ok=True)

@@ -155,7 +155,7 @@ def _local(folder: Path, patterns: Sequence[str]) -> Fetched:
 
 
 def _downloaded(place: Location, patterns: Sequence[str], tell: Callable[[Download], None]) -> Fetched:
-    """Files from the Hub, downloaded where the cache lacks them. Raises what huggingface_hub raises, UserError, _Stopped.
+    """Files from the Hub, downloaded where the cache lacks them. Raises what huggingface_hub does, UserError, _Stopped.
 
     The cache's layout is a documented one: blobs/<hash>, snapshots/<commit>/<path> (links to the blobs) and
     refs/<revision>, which holds a commit (https://huggingface.co/docs/huggingface_hub/guides/manage-cache).

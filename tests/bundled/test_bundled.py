@@ -1,4 +1,4 @@
-"""The shipped weights: what they score is what the committed report, and README, say."""
+"""The shipped weights: what they score is what the committed report, its model card and README, say."""
 
 import json
 import re
@@ -21,6 +21,8 @@ from core.scenes.scene import CLASSES
 from core.setups.loading import load_setup
 
 ROOT = Path(__file__).parents[2]
+CARD = ROOT / "assets" / "bundled" / "README.md"
+"""The model card of the shipped weights."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_every_goal_is_met(committed):
 
 def test_readme_quotes_the_faithfulness_report():
     report = json.loads((REPORT.parent / "faithfulness.json").read_text())
-    assert tables(report) in (ROOT / "README.md").read_text()
+    assert tables(report) in CARD.read_text(encoding="utf-8")
     assert (REPORT.parent / "faithfulness.svg").read_text() == figure(report)
 
 
@@ -80,11 +82,27 @@ def test_the_faithfulness_report_is_of_the_shipped_weights():
                 assert now[place] == pytest.approx(value, abs=max(0.05, 0.03 * abs(value))), (part, place)
 
 
-def test_readme_quotes_the_report(committed):
-    readme = (ROOT / "README.md").read_text()
-    assert goals_table(committed) in readme
-    assert levers_table(committed) in readme
-    assert f"{len(caption_words())} words" in readme
+def test_the_model_card_quotes_the_report(committed):
+    card = CARD.read_text(encoding="utf-8")
+    assert goals_table(committed) in card
+    assert levers_table(committed) in card
+    assert f"{len(caption_words())} words" in card
+
+
+def test_readme_sums_up_the_reports(committed):
+    """Its six rows, each figure as the report has it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("## Results on the bundled setup") :]
+    rows = [line.split("|")[2].strip() for line in section.split("\n") if line.startswith("| ")][1:7]
+    goals = {goal.said: goal.found(committed) for goal in GOALS}
+    off, back, random, cost = (
+        f"{100 * next(found for said, found in goals.items() if words in said):.1f} %"
+        for words in ("off the wrong word with at most 5", "back to the right", "matched random", "lost to such an edit")
+    )
+    family = json.loads((REPORT.parent / "families.json").read_text())["attacked"]
+    repaired = f"{100 * family['right_before']:.1f} → {100 * family['right']:.1f} %"
+    correlation = f"{next(found for said, found in goals.items() if 'correlation' in said):.2f}"
+    assert rows == [off, back, random, cost, repaired, correlation]
 
 
 def test_attribution_beats_every_rival(committed):

@@ -504,9 +504,9 @@ def test_the_index_saw_the_scenes_that_factors_are_chosen_on(setup, looked):
     assert np.isclose(seen, peak, rtol=1e-3).mean() > 0.05  # the peaks that lie among the first of its pictures
 
 
-def test_readme_quotes_the_report(committed):
-    readme = (ROOT / "README.md").read_text()
-    quoted = re.findall(r"<!-- concepts -->\n\n(.*?)\n\n<!-- end -->", readme, re.DOTALL)
+def test_the_model_card_quotes_the_report(committed):
+    card = (ROOT / "assets" / "bundled" / "README.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"<!-- concepts -->\n\n(.*?)\n\n<!-- end -->", card, re.DOTALL)
     assert quoted == [tables(committed)]
 
 

@@ -1,4 +1,4 @@
-"""A family holds a planted shortcut as the committed report, and README, say."""
+"""A family holds a planted shortcut as the committed report, and its model card, say."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from core.methods.steering import Edit, steer
 from core.model.clip import logits
 from core.setups.loading import load_setup
 
-README = Path(__file__).parents[2] / "README.md"
+CARD = Path(__file__).parents[2] / "assets" / "bundled" / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,8 @@ def test_one_lever_on_the_family_of_words_repairs_most_and_harms_nothing(committ
     assert all(committed[name]["clean"] > committed[name]["clean_before"] - 0.02 for name in SHORTCUTS)
 
 
-def test_readme_has_the_table(committed):
-    assert table(committed) in README.read_text(encoding="utf-8")
+def test_the_model_card_has_the_table(committed):
+    assert table(committed) in CARD.read_text(encoding="utf-8")
 
 
 def test_without_an_index_there_is_nothing_to_score(setup):
