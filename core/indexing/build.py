@@ -33,18 +33,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
-from ..concepts.index import (
-    FORMAT,
-    LABELS,
-    MANIFEST,
-    ConceptIndex,
-    Identity,
-    Manifest,
-    References,
-    load,
-    save,
-    written,
-)
+from ..concepts.index import LABELS, ConceptIndex, Identity, Manifest, References
+from ..concepts.index_file import FORMAT, MANIFEST, load, save, written
 from ..errors import UserError
 from ..methods.side_effects import VOCABULARY, probe_words, read_vocabulary
 from ..model.clip import SplitClip, text_classifier

@@ -19,7 +19,7 @@ from typing import TypeVar, cast
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from ..concepts import index as concept_index
+from ..concepts import index_file
 from ..concepts.index import ConceptIndex
 from ..errors import UserError
 from ..model.clip import SplitClip
@@ -177,10 +177,10 @@ def _index(
         return None, ""
     try:
         # A repository may hold the indexes of several setups, each in a folder of its own.
-        files = [(PurePosixPath(card.index.file) / name).as_posix() for name in concept_index.INDEX_FILES]
+        files = [(PurePosixPath(card.index.file) / name).as_posix() for name in index_file.INDEX_FILES]
         fetched = fetch(card.index, files, _downloading(tell, 0))
         made_for = identity(card, commits, clip, dictionary)
-        return concept_index.load(fetched.folder / card.index.file, made_for, clip), ""
+        return index_file.load(fetched.folder / card.index.file, made_for, clip), ""
     except UserError as trouble:
         return None, str(trouble)
 

@@ -16,19 +16,8 @@ from hypothesis import strategies as st
 from sae_lens import JumpReLUSAE, TopKSAE, TopKSAEConfig
 from safetensors.numpy import load_file, save_file
 
-from core.concepts.index import (
-    ARRAYS,
-    INDEX_FILES,
-    MANIFEST,
-    THUMBNAILS,
-    ConceptIndex,
-    Identity,
-    Manifest,
-    References,
-    Thumbnails,
-    load,
-    save,
-)
+from core.concepts.index import ConceptIndex, Identity, Manifest, References, Thumbnails
+from core.concepts.index_file import ARRAYS, INDEX_FILES, MANIFEST, THUMBNAILS, load, save
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
@@ -152,7 +141,7 @@ def test_thumbnails_stay_on_the_disk(folder: Path, index: ConceptIndex) -> None:
 
 def test_a_save_that_is_stopped_leaves_no_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the old one in part, nor the new one in part."""
-    import core.concepts.index as module
+    import core.concepts.index_file as module
 
     replaced: list[Path] = []
     monkeypatch.setattr(module.os, "replace", lambda old, new: replaced.append(new) or shutil.move(old, new))

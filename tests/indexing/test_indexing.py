@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from sae_lens import SAE
 
-from core.concepts.index import INDEX_FILES, MANIFEST, ConceptIndex, References, load
+from core.concepts.index import ConceptIndex, References
+from core.concepts.index_file import INDEX_FILES, MANIFEST, load
 from core.errors import UserError
 from core.indexing import build as indexing
 from core.indexing.build import WORK, alignment, build, clarity, main
