@@ -33,7 +33,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from ..dictionary_training.trainer import DictionaryRecipe, train_dictionary
 from ..model.clip import SplitClip
-from ..pictures.collection import open_collection
+from ..pictures.options import open_collection
 from ..scenes.sampling import (
     READING_BEGINS,
     READING_ENDS,

@@ -54,7 +54,7 @@ class Manifest:
     setup: Identity
     """The setup."""
     source: Mapping[str, str]
-    """The collection, as `Collection.said` tells it: kind, name, and what else identifies it."""
+    """The collection, as `Collection.manifest` tells it: kind, name, and what else identifies it."""
     pictures: int
     """Pictures read."""
     tokens: int

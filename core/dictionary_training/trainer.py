@@ -54,7 +54,9 @@ from tqdm.auto import tqdm
 from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary, Scope
-from ..pictures.collection import Collection, add_collection_options, batches, chosen_collection, share
+from ..pictures.batches import batches
+from ..pictures.collection import Collection, share
+from ..pictures.options import add_collection_options, chosen_collection
 from ..setups.catalog import Location, SetupSpec, read_catalog
 from ..setups.health import check, doubts, example_samples, refusal
 from ..setups.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
@@ -329,7 +331,7 @@ def train_dictionary(
     counts = accelerator.reduce(torch.tensor([ring.read, ring.skipped], device=_device(accelerator)), "sum").tolist()
     if accelerator.is_main_process:
         sae.cfg.metadata.hook_name = f"blocks.{clip.layer}.hook_resid_post"
-        sae.cfg.metadata.dataset_path = collection.said["name"]
+        sae.cfg.metadata.dataset_path = collection.manifest["name"]
         sae.save_inference_model(folder)
         _tidy(folder, recipe.half)
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -483,7 +485,7 @@ def _settings(
     digest = hashlib.sha256()
     for weight in clip.model.vision_model.parameters():
         digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
-    named = {f"pictures' {name}": value for name, value in collection.said.items()}
+    named = {f"pictures' {name}": value for name, value in collection.manifest.items()}
     own = {"clip": digest.hexdigest()[:16], "layer": clip.layer, "scope": scope, "processes": world}
     plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe) | own | named))
     return plain
@@ -701,7 +703,7 @@ def _run(arguments: argparse.Namespace) -> None:
         f"It explains {100 * trained.explained_variance:.1f} % of the variance of tokens drawn as in training, with "
         f"{trained.active_per_token:.1f} components active at each."
     )
-    on = f"{trained.pictures - trained.skipped:,} pictures of {collection.said['name']}"
+    on = f"{trained.pictures - trained.skipped:,} pictures of {collection.manifest['name']}"
     catalog = write_catalog(out, place, arguments.layer, arguments.scope, recipe, on)
     (card,) = read_catalog(catalog).values()
     refused = report_health(card, out, clip)

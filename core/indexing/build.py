@@ -41,7 +41,9 @@ from ..model.clip import SplitClip, text_classifier
 from ..model.devices import best_device
 from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
-from ..pictures.collection import Batch, Collection, add_collection_options, batches, chosen_collection, share
+from ..pictures.batches import Batch, batches
+from ..pictures.collection import Collection, share
+from ..pictures.options import add_collection_options, chosen_collection
 from ..setups.catalog import find
 from ..setups.identity import identity
 from ..setups.loading import Setup
@@ -193,7 +195,7 @@ def _begin(out: Path, made_for: Identity, collection: Collection, recipe: IndexR
     settings = {
         "format": FORMAT,
         "setup": asdict(made_for),
-        "pictures": dict(collection.said),
+        "pictures": dict(collection.manifest),
         "recipe": asdict(recipe) | {"vocabulary": list(recipe.vocabulary)},
         "processes": group.num_processes,
     }
@@ -298,7 +300,7 @@ def _manifest(
     return Manifest(
         format=FORMAT,
         setup=made_for,
-        source=dict(collection.said),
+        source=dict(collection.manifest),
         pictures=pictures,
         tokens=tokens,
         skipped=skipped,

@@ -39,7 +39,7 @@ from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.trace import trace_crops
-from core.pictures.collection import Batch
+from core.pictures.batches import Batch
 
 CLASSES = 20
 SHOWN = 20

@@ -33,7 +33,8 @@ from core.dictionary_training.trainer import (
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.pictures.collection import Collection, open_collection
+from core.pictures.collection import Collection
+from core.pictures.options import open_collection
 from core.setups.catalog import read_catalog
 from core.setups.loading import load
 
@@ -45,7 +46,7 @@ class Numbers(Collection):
 
     def __init__(self, size: int = PICTURES, part: int = 32, damaged: tuple[int, ...] = (), stuck: int = 10**9) -> None:
         self.size, self.n_parts = size, -(-size // part)
-        self.said = {"kind": "test", "name": "numbers", "pictures": str(size)}
+        self.manifest = {"kind": "test", "name": "numbers", "pictures": str(size)}
         self._part, self._damaged, self._stuck = part, damaged, stuck
         self._given = 0
 
@@ -349,7 +350,7 @@ def test_a_training_that_is_killed_and_taken_up_makes_the_same_dictionary(
         train_dictionary(planted, "all", Numbers(), short(k=4), killed)
     with pytest.raises(UserError, match="pictures' name"):
         other = Numbers()
-        other.said = {**other.said, "name": "others"}
+        other.manifest = {**other.manifest, "name": "others"}
         train_dictionary(planted, "all", other, short(), killed)
 
     seen: list[int] = []

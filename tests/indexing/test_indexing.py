@@ -48,7 +48,7 @@ class Drawn(Collection):
     def __init__(self, sizes: tuple[int, ...] = (13, 0, 9, 4, 11), look: Callable[[int], None] = lambda place: None):
         self.sizes, self.look = sizes, look
         self.n_parts, self.size = len(sizes), sum(sizes)
-        self.said = {"kind": "drawn", "name": "drawn for tests", "pictures": str(sum(sizes))}
+        self.manifest = {"kind": "drawn", "name": "drawn for tests", "pictures": str(sum(sizes))}
 
     def entries(self, number: int, start: int = 0) -> Iterator[int]:
         yield from range(sum(self.sizes[:number]) + start, sum(self.sizes[: number + 1]))
@@ -440,7 +440,7 @@ def test_what_could_not_be_read_back_is_told_before_anything_is_read(setup: Setu
         with pytest.raises(UserError, match=said):
             build(setup, Drawn(look=look), tmp_path / "new", recipe, quiet=True)
     unwritable = Drawn(look=look)
-    unwritable.said = unwritable.said | {"name": "b\udcff"}
+    unwritable.manifest = unwritable.manifest | {"name": "b\udcff"}
     with pytest.raises(UserError, match="manifest"):
         build(setup, unwritable, tmp_path / "new", RECIPE, quiet=True)
     assert not (tmp_path / "new").exists()

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import UserError
-from core.pictures import collection as module
-from core.pictures.collection import Collection, Folder, batches, open_collection, picture_files, share
+from core.pictures import collection, hub_dataset
+from core.pictures.batches import batches
+from core.pictures.collection import Collection, Folder, picture_files, share
+from core.pictures.options import open_collection
 from core.scenes import sampling
 
 
@@ -45,7 +47,7 @@ class Shades(Collection):
 
     def __init__(self, sizes: list[int]) -> None:
         self.sizes, self.n_parts, self.size = sizes, len(sizes), sum(sizes)
-        self.said = {"kind": "test", "name": "shades"}
+        self.manifest = {"kind": "test", "name": "shades"}
         self.decoded = 0
 
     def entries(self, number: int, start: int = 0) -> Iterator[int]:
@@ -81,16 +83,16 @@ def test_a_folder_is_all_pictures_below_it_in_order_of_their_paths(folder: Path)
 
 
 def test_what_is_said_of_a_folder_changes_with_it(folder: Path) -> None:
-    before = open_collection(str(folder)).said
-    assert before == open_collection(str(folder)).said
+    before = open_collection(str(folder)).manifest
+    assert before == open_collection(str(folder)).manifest
     assert before["kind"] == "folder" and before["name"] == folder.name and before["pictures"] == "4"
     assert json.loads(json.dumps(dict(before))) == before
     (folder / "b/2.png").write_bytes(encoded(0) + b"more")
-    assert open_collection(str(folder)).said["fingerprint"] != before["fingerprint"]
+    assert open_collection(str(folder)).manifest["fingerprint"] != before["fingerprint"]
     (folder / "b/2.png").write_bytes(encoded(0))
-    assert open_collection(str(folder)).said == before
+    assert open_collection(str(folder)).manifest == before
     (folder / "b/2.png").rename(folder / "b/3.png")
-    assert open_collection(str(folder)).said["fingerprint"] != before["fingerprint"]
+    assert open_collection(str(folder)).manifest["fingerprint"] != before["fingerprint"]
 
 
 def test_a_name_that_is_no_text_is_said_as_well_as_it_can_be(tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_a_name_that_is_no_text_is_said_as_well_as_it_can_be(tmp_path: Path) -> 
         pytest.skip("this file system takes names of text alone")
     (odd / os.fsdecode(b"\xfe.png")).write_bytes(encoded(0))
     found = open_collection(str(odd))
-    assert found.said["name"] == "b?" and shades(found.part(0)) == [0]
+    assert found.manifest["name"] == "b?" and shades(found.part(0)) == [0]
 
 
 def test_a_damaged_picture_is_told_and_passed_over(folder: Path) -> None:
@@ -112,12 +114,12 @@ def test_a_damaged_picture_is_told_and_passed_over(folder: Path) -> None:
 
 
 def test_a_limit_takes_pictures_from_all_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PART", 4)
+    monkeypatch.setattr(collection, "PART", 4)
     for shade in range(20):
         (tmp_path / f"{shade:02d}.png").write_bytes(encoded(shade))
     some = open_collection(str(tmp_path), limit=5)
     assert [shades(some.part(number)) for number in range(some.n_parts)] == [[0, 4, 8, 12], [16]]
-    assert some.said["pictures"] == "5" and some.said != open_collection(str(tmp_path)).said
+    assert some.manifest["pictures"] == "5" and some.manifest != open_collection(str(tmp_path)).manifest
     assert open_collection(str(tmp_path), limit=50).size == 20
 
 
@@ -203,12 +205,12 @@ def test_a_data_set_is_read_by_its_files_and_row_groups(parquet: Path) -> None:
     assert [shades(found.part(number)) for number in range(6)] == [expected[i : i + 5] for i in range(0, 30, 5)]
     assert shades(found.part(3, 1)) == [16, None, 18, 19] and shades(found.part(3, 5)) == []
     assert [piece.id for piece in found.part(3, 3)] == [(3 << 32) + 3, (3 << 32) + 4]
-    assert found.said["column"] == "picture" and found.said["kind"] == "dataset"
-    assert open_collection(str(parquet), column="picture").said == found.said
+    assert found.manifest["column"] == "picture" and found.manifest["kind"] == "dataset"
+    assert open_collection(str(parquet), column="picture").manifest == found.manifest
 
 
 def test_of_a_data_set_with_many_files_each_is_a_part(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FEW_FILES", 2)
+    monkeypatch.setattr(hub_dataset, "_FEW_FILES", 2)
     found = open_collection(str(parquet))
     assert found.n_parts == 3
     assert shades(found.part(0, 8)) == [8, 9]
@@ -218,13 +220,13 @@ def test_a_limit_is_spread_over_the_files(parquet: Path) -> None:
     found = open_collection(str(parquet), limit=8)
     assert [len(list(found.part(number))) for number in range(6)] == [1, 1, 2, 1, 1, 2]
     assert shades(found.part(5, 1)) == [26] and list(found.part(0, 1)) == []
-    assert found.size == 8 and found.said["limit"] == "8"
+    assert found.size == 8 and found.manifest["limit"] == "8"
 
 
 def test_skipping_decodes_nothing(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
-    real = module.read_picture
-    monkeypatch.setattr(module, "read_picture", lambda source: read.append(source) or real(source))
+    real = hub_dataset.read_picture
+    monkeypatch.setattr(hub_dataset, "read_picture", lambda source: read.append(source) or real(source))
     assert shades(open_collection(str(parquet)).part(0, 4)) == [4]
     assert read == [encoded(4)]
 
@@ -285,7 +287,7 @@ def test_what_the_hub_answers_is_a_sentence(error: Exception, said: str, monkeyp
     def dataset_info(self: object, *args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(module.HfApi, "dataset_info", dataset_info)
+    monkeypatch.setattr(hub_dataset.HfApi, "dataset_info", dataset_info)
     with pytest.raises(UserError, match=said):
         open_collection("a/b")
 
@@ -299,10 +301,10 @@ def test_a_data_set_of_the_hub_is_opened_at_one_commit(parquet: Path, monkeypatc
         return real(str(parquet), config, split=split, streaming=streaming)
 
     info = type("Info", (), {"sha": "0123abc"})
-    monkeypatch.setattr(module.HfApi, "dataset_info", lambda self, name, revision: info)
+    monkeypatch.setattr(hub_dataset.HfApi, "dataset_info", lambda self, name, revision: info)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     found = open_collection("owner/pictures", revision="main")
-    assert asked == [("owner/pictures", "0123abc")] and found.said["revision"] == "0123abc"
+    assert asked == [("owner/pictures", "0123abc")] and found.manifest["revision"] == "0123abc"
     assert shades(found.part(0)) == [0, 1, 2, 3, 4]
 
 

@@ -15,7 +15,7 @@ from core.concepts.index import ConceptIndex
 from core.errors import UserError
 from core.indexing.build import build
 from core.indexing.tally import IndexRecipe
-from core.pictures.collection import open_collection
+from core.pictures.options import open_collection
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import load
 from core.workbench import Workbench

@@ -1,0 +1,105 @@
+"""Batches of crops, as the model reads them, from the parts of a collection; threads decode ahead.
+
+A batch never holds pictures of two parts, so what is in it does not depend on how many processes there are.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from .collection import Collection
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pictures of one part, as a model reads them."""
+
+    part: int
+    """Which part."""
+    number: int
+    """Which batch of that part, from 0."""
+    ids: np.ndarray
+    """int64 [B]: of the pictures that could be read, see `Piece`."""
+    crops: np.ndarray
+    """uint8 [B, S, S, 3]. B may be 0."""
+    skipped: int
+    """Pictures that could not be read, and are not among the B."""
+
+
+def batches(
+    collection: Collection,
+    crop: Callable[[Image.Image], np.ndarray],
+    size: int,
+    parts: Iterable[int],
+    after: tuple[int, int] | None = None,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """The pictures of some parts, part by part, in batches of at most `size`.
+
+    `crop` makes of a picture what the model sees of it, uint8 [S, S, 3]. `after` names the last batch that is done
+    already: its part and its number. `workers` threads decode and crop ahead of whoever asks, at most two batches.
+    Raises UserError when a part cannot be read.
+    """
+    parts = list(parts)
+    if after is not None:
+        parts = parts[parts.index(after[0]) :]
+
+    def read(number: int, place: int, entry: Any) -> tuple[int, np.ndarray | None]:
+        piece = collection.piece(number, place, entry)
+        return piece.id, None if piece.picture is None else crop(piece.picture)
+
+    def tasks() -> Iterator[tuple[int, int, Callable[[], tuple[int, np.ndarray | None]]]]:
+        """What to read, with its part and the number of its batch."""
+        for part in parts:
+            first = (after[1] + 1) * size if after is not None and part == after[0] else 0
+            for place, entry in enumerate(collection.entries(part, first), first):
+                yield part, place // size, partial(read, part, place, entry)
+
+    key: tuple[int, int] | None = None
+    held: list[tuple[int, np.ndarray | None]] = []
+    for part, number, pair in _ahead(tasks(), workers, 2 * size):
+        if key is not None and key != (part, number):
+            yield _batch(*key, held, crop)
+            held = []
+        key = part, number
+        held.append(pair)
+    if key is not None:
+        yield _batch(*key, held, crop)
+
+
+def _batch(part: int, number: int, held: Sequence[tuple[int, np.ndarray | None]], crop: Callable) -> Batch:
+    good = [(id_, seen) for id_, seen in held if seen is not None]
+    if good:
+        crops = np.stack([seen for _, seen in good])
+    else:
+        crops = crop(Image.new("RGB", (64, 64)))[None][:0]
+    return Batch(part, number, np.array([id_ for id_, _ in good], dtype=np.int64), crops, len(held) - len(good))
+
+
+def _ahead(tasks: Iterator[tuple[int, int, Callable[[], T]]], workers: int, depth: int) -> Iterator[tuple[int, int, T]]:
+    """What the tasks return, in their order, run by so many threads, and at most `depth` of them ahead."""
+    if not workers:
+        for part, number, task in tasks:
+            yield part, number, task()
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
+    waiting: deque[tuple[int, int, Future[T]]] = deque()
+    try:
+        for part, number, task in tasks:
+            waiting.append((part, number, pool.submit(task)))
+            if len(waiting) >= depth:
+                part, number, future = waiting.popleft()
+                yield part, number, future.result()
+        while waiting:
+            part, number, future = waiting.popleft()
+            yield part, number, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
