@@ -1,6 +1,6 @@
 """Top-k that keeps its signs: the k largest pre-activations, negative ones included, and no ReLU after them.
 
-CLIP-Scope and attributing-clip train so. sae_lens has two neighbours of it: "topk", which sets what is negative among
+CLIP-Scope trains so, and saev since 2025. sae_lens has two neighbours of it: "topk", which sets what is negative among
 the k to 0, and "abstopk", which chooses by size without the sign. Registered with sae_lens under a name of its own,
 such a dictionary is saved to and loaded from a sae_lens folder as any other, wherever this module was imported.
 """

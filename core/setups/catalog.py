@@ -8,7 +8,7 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     clip = { folder = "bundled/clip" }          # a Hugging Face CLIP, in a folder or on the Hub:
                                                 # { repo = "owner/name", [revision = "main"] }
     dictionary = { folder = "bundled/dictionary" }      # the same, and [file = "20_resid/1.pt"], what to read in it
-    [layout = "sae_lens"]                       # how the dictionary's file is laid out: see core/setups/checkpoints.py
+    [layout = "sae_lens"]                       # how the dictionary's file is laid out: see core/setups/checkpoints
     layer = 3                                   # residual after this layer of the vision tower, from 0
     scope = "all"                               # the tokens the dictionary was trained on: all, cls or patches
     licence = "MIT"                             # of the weights
@@ -36,7 +36,7 @@ from ..model.dictionary import Scope
 
 CATALOG = ASSETS / "catalog.toml"
 
-Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "sae_for_vlm", "attributing_clip"]
+Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "sae_for_vlm"]
 """How a dictionary's file is laid out; `core.setups.checkpoints` has a reader for each."""
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")

@@ -286,42 +286,6 @@ def write_matryoshka(root: Path, d: int, m: int, threshold: float = 0.7) -> Rele
     return Release(root, "sae_for_vlm", file, encode, decode, d, m, VLM_CLAIMS)
 
 
-def write_attributing_clip(root: Path, d: int, m: int, k: int = K) -> Release:
-    """attributing-clip: a Lightning checkpoint, weights only, of torch's old weight_norm on both sides."""
-    encoder = nn.Sequential(nn.utils.weight_norm(nn.Linear(d, m)))
-    decoder = nn.utils.weight_norm(nn.Linear(m, d, bias=False), dim=1)
-    with torch.no_grad():
-        encoder[0].weight_g.copy_(0.5 + numbers(m, 1).abs())
-        decoder.weight_g.fill_(1.0)
-    state = {
-        **{f"encoder.{name}": value for name, value in encoder.state_dict().items()},
-        **{f"decoder.{name}": value for name, value in decoder.state_dict().items()},
-    }
-    folder = f"clip_vit_b32_datacomp_xl_s13b_b90k_imagenet_topk-spatial-{k}-{m}_layer--1_lr_0.0002"
-    (root / folder).mkdir()
-    checkpoint = {
-        "epoch": 29,
-        "global_step": 120090,
-        "pytorch-lightning_version": "2.5.0",
-        "state_dict": state,
-        "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 30, "completed": 29}}}},
-    }
-    torch.save(checkpoint, root / folder / "last.ckpt")
-
-    @torch.no_grad()
-    def encode(x: Tensor) -> Tensor:
-        z = encoder(x)
-        _, indices = torch.topk(z, k, dim=1)
-        return z * torch.zeros_like(z).scatter(1, indices, 1.0)
-
-    @torch.no_grad()
-    def decode(f: Tensor) -> Tensor:
-        return decoder(f)
-
-    claims = {"layer": -1, "point": "residual", "scope": "patches"}
-    return Release(root, "attributing_clip", f"{folder}/last.ckpt", encode, decode, d, m, claims)
-
-
 def write_sae_lens(root: Path, d: int, m: int) -> Release:
     """sae_lens' `save_model`: what the other layouts are turned into, so that one architecture is enough here."""
     sae = tiny_sae("jumprelu").requires_grad_(False)
@@ -339,7 +303,6 @@ WRITERS: dict[str, tuple[Callable[..., Release], tuple[int, int], dict[str, Any]
     "patchsae": (write_patchsae, (768, 49152), {}),
     "batch-topk": (write_batch_topk, (1024, 65536), {"threshold": 2.5}),
     "matryoshka": (write_matryoshka, (1024, 65536), {"threshold": 2.5}),
-    "attributing-clip": (write_attributing_clip, (768, 30000), {"k": 64}),
 }
 """How to write it, and the sizes, width and components, of a published one."""
 
@@ -540,13 +503,6 @@ def test_a_dictionary_of_the_projected_embedding_says_so(tmp_path: Path) -> None
     }
 
 
-def test_attributing_clip_without_the_name_that_says_k(tmp_path: Path) -> None:
-    release = write_attributing_clip(tmp_path, 12, 96, k=64)
-    (tmp_path / release.file).rename(tmp_path / "last.ckpt")
-    release.file, release.claims = ".", {}
-    check(release)
-
-
 def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
     """TinyCLIP's layout: the activation function and the hook stand in the configuration itself."""
     w = four(*SMALL)
@@ -590,7 +546,6 @@ def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
         ("clipscope", "20_resid/1200013184.pt", ("20_resid/1200013184.pt",)),
         ("patchsae", "out/a.pt", ("out/a.pt",)),
         ("sae_for_vlm", "a/ae.pt", ("a/ae.pt",)),
-        ("attributing_clip", ".", ("last.ckpt",)),
     ],
 )
 def test_the_files_a_layout_needs(layout: Layout, file: str, files: tuple[str, ...]) -> None:
@@ -633,10 +588,10 @@ def hostile(mark: Path) -> dict[str, Runs]:
 
 @pytest.mark.parametrize("call", list(hostile(Path("x"))))
 @pytest.mark.parametrize("where", ["cfg", "beside", "tensor", "whole"])
-@pytest.mark.parametrize("layout", ["prisma", "patchsae", "clipscope", "attributing_clip", "saev"])
+@pytest.mark.parametrize("layout", ["prisma", "patchsae", "clipscope", "saev"])
 def test_what_a_file_would_run_is_not_run(call: str, where: str, layout: Layout, tmp_path: Path) -> None:
     mark = tmp_path / "it-ran"
-    name = {"prisma": "prisma-topk", "attributing_clip": "attributing-clip"}.get(layout, layout)
+    name = {"prisma": "prisma-topk"}.get(layout, layout)
     release = small(name, tmp_path)
     path = tmp_path / (release.file if release.file != "." else "weights.pt")
     evil = hostile(mark)[call]
@@ -864,7 +819,7 @@ def joined(release: Release, line: bytes, saved: Any) -> bytes:
         return line + path.read_bytes()
 
 
-PLAIN = ["sae_lens", "saev", "prisma-relu", "clipscope", "batch-topk", "matryoshka", "attributing-clip"]
+PLAIN = ["sae_lens", "saev", "prisma-relu", "clipscope", "batch-topk", "matryoshka"]
 CHANGES = ["dropped", "renamed", "another", "int64", "bool", "complex64", "nan", "inf", "scalar", "list", "repeated"]
 
 
@@ -950,15 +905,6 @@ def test_a_mismatch_says_what_was_expected_and_found(tmp_path: Path) -> None:
         "weights.pt lacks b_enc, W_dec, b_dec and also holds b_gate; expected W_enc, b_enc, W_dec, b_dec. "
         "Choose another file or layout."
     )
-
-
-def test_a_component_without_a_direction_is_trouble(tmp_path: Path) -> None:
-    release = write_attributing_clip(tmp_path, *SMALL)
-    for key, at in (("encoder.0.weight_v", (3,)), ("decoder.weight_v", (slice(None), 3))):
-        saved = torch.load(tmp_path / release.file)
-        saved["state_dict"][key][at] = 0
-        with changed(tmp_path / release.file, joined(release, b"", saved)):
-            assert "no direction" in refused(release)
 
 
 # The settings

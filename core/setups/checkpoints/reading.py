@@ -1,0 +1,58 @@
+"""A dictionary's file as one of the formulas that it may have been trained with, and what the file says of itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from sae_lens import SAE, StandardSAEConfig
+from torch import Tensor
+
+from ...model.dictionary import blank_sae, filled_sae
+
+RELU = "relu((x − b_dec) W_enc + b_enc)"
+STANDARDISED = ", of x made standard at every token: (x − mean) / (std + 1e-5)"
+_RESIDUAL = frozenset({"hook_resid_post", "resid", "post_mlp_residual"})
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A dictionary as one of the formulas that its file may have been trained with."""
+
+    formula: str
+    """How it encodes."""
+    sae: SAE
+    """It, frozen, in float32."""
+    claims: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """What the file says of itself, or the name it is published under: "layer" (from 0; negative: from the end),
+    "point" ("residual" for what a layer puts out, else the publisher's word), "scope" (all, cls or patches) and "model"
+    (the CLIP). What it does not say is not there."""
+
+
+def frozen(formula: str, sae: SAE, claims: Mapping[str, object] = MappingProxyType({})) -> Reading:
+    """A reading of this module, which takes no gradients from now on."""
+    return Reading(formula, sae.eval().requires_grad_(False), MappingProxyType(dict(claims)))
+
+
+def with_relu(
+    formula: str,
+    weights: Mapping[str, Tensor],
+    claims: Mapping[str, object] = MappingProxyType({}),
+    apply_b_dec_to_input: bool = True,
+) -> Reading:
+    """A reading of `Tensors.plain` with a relu."""
+    d, m = weights["W_enc"].shape
+    config = StandardSAEConfig(d_in=d, d_sae=m, apply_b_dec_to_input=apply_b_dec_to_input)
+    return frozen(formula, filled_sae(blank_sae(config), weights), claims)
+
+
+def claims_of(**said: object) -> dict[str, object]:
+    """What was said, in this project's words where it has them; what was not, or is no such thing, left out."""
+    found: dict[str, object] = {
+        key: value for key, value in said.items() if type(value) is (int if key == "layer" else str)
+    }
+    if found.get("point") in _RESIDUAL:
+        found["point"] = "residual"
+    if "model" in found:  # Prisma writes open-clip:owner/name, PatchSAE the owner twice, sae-for-vlm no owner
+        model = str(found["model"]).removeprefix("open-clip:").replace("openai/openai/", "openai/")
+        found["model"] = f"openai/{model}" if model.startswith("clip-vit-") else model
+    return found
