@@ -36,7 +36,7 @@ from ..model.dictionary import Scope
 
 CATALOG = ASSETS / "catalog.toml"
 
-Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "sae_for_vlm"]
+Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "dictionary_learning"]
 """How a dictionary's file is laid out; `core.setups.checkpoints` has a reader for each."""
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")

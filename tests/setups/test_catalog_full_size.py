@@ -6,7 +6,7 @@ Nothing is downloaded. What is published is made here, with other numbers in it:
    its vision tower. The text tower is a small one behind OpenAI's vocabulary; nothing here depends on its size.
 2. For each dictionary a file in its layout and of its size, which does reconstruct the residual of that CLIP: of its
    components, r pairs are the leading principal directions of the example pictures, v and -v, and all others, who would
-   spoil it, never fire. What it should come to follows from the project's own formula (see `test_checkpoints`).
+   spoil it, never fire. What it should come to follows from the project's own formula (see `published_saes`).
 3. `core.setups.loading.load` gets both from a Hub on this machine, chooses among formulas and checks the health; then
    the Hub ends, and it loads them again.
 """
@@ -24,13 +24,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import numpy as np
+import published_saes
 import pytest
-import test_checkpoints
 import torch
 from fake_hub import serve
-from published_tokenizer import END, PUBLISHED, START, laion_settings, published_merges, vocabulary
-from safetensors.torch import save_file
-from test_checkpoints import (
+from published_saes import (
     Release,
     write_clipscope,
     write_matryoshka,
@@ -38,6 +36,8 @@ from test_checkpoints import (
     write_prisma,
     write_saev,
 )
+from published_tokenizer import END, PUBLISHED, START, laion_settings, published_merges, vocabulary
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
@@ -59,7 +59,7 @@ SIZES: dict[Layout, tuple[int, int]] = {
     "prisma": (768, 49152),
     "saev": (768, 24576),
     "patchsae": (768, 49152),
-    "sae_for_vlm": (1024, 8192),  # x8
+    "dictionary_learning": (1024, 8192),  # x8
 }
 """Width and components of the catalog's dictionaries, by layout."""
 
@@ -277,7 +277,7 @@ def write_dictionary(card: SetupSpec, x: Tensor, root: Path, minus: bool = True)
     k = int(card.published.active_per_token or 0)
     weights = fitting(x, m, standard=card.layout == "prisma" and card.scope == "cls", minus=minus)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(test_checkpoints, "numbers", lambda *shape, seed=0: weights[shape])
+        patch.setattr(published_saes, "numbers", lambda *shape, seed=0: weights[shape])
         release = WRITERS[card.layout](card, root, d, m, k)
     if not minus:
         release.encode = lambda x: torch.relu(x @ weights[d, m] + weights[(m,)])
@@ -313,9 +313,9 @@ WRITERS: dict[Layout, Callable[[SetupSpec, Path, int, int, int], Release]] = {
     "prisma": prisma,
     "saev": lambda card, root, d, m, k: write_saev(root, d, m),
     "patchsae": lambda card, root, d, m, k: write_patchsae(root, d, m),
-    "sae_for_vlm": lambda card, root, d, m, k: write_matryoshka(root, d, m),
+    "dictionary_learning": lambda card, root, d, m, k: write_matryoshka(root, d, m),
 }
-"""How the file of a card is written, with `test_checkpoints.numbers` for its numbers."""
+"""How the file of a card is written, with `published_saes.numbers` for its numbers."""
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ _READERS: Mapping[Layout, _Reader] = MappingProxyType(
         "prisma": prisma,
         "clipscope": clipscope,
         "patchsae": patchsae,
-        "sae_for_vlm": dictionary_learning,
+        "dictionary_learning": dictionary_learning,
     }
 )
 

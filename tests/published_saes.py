@@ -1,0 +1,314 @@
+"""Files of dictionaries as their projects write them, and each project's formula in plain torch.
+
+    release = write_saev(folder, 768, 24576)        # width and components
+    release.read()                                  # as this project reads it
+    release.encode(x), release.decode(f)            # as its own project computes
+
+Nothing here is a project's code: names, keys and values are those of its files, the formulas are restated. Beside each
+writer stands where they were read.
+"""
+
+import json
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from conftest import tiny_sae
+from torch import Tensor, nn
+
+from core.setups.catalog import Layout
+from core.setups.checkpoints import Reading, read_checkpoint
+
+K = 5
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    """Random weights: of unit length in expectation for a matrix, small for a vector."""
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
+    return values * (0.1 if len(shape) == 1 else shape[0] ** -0.5)
+
+
+def four(d: int, m: int) -> dict[str, Tensor]:
+    return {
+        "W_enc": numbers(d, m),
+        "b_enc": numbers(m, seed=1),
+        "W_dec": numbers(m, d, seed=2),
+        "b_dec": numbers(d, seed=3),
+    }
+
+
+@dataclass
+class Release:
+    """A file as its project publishes it, and what that project computes with it."""
+
+    root: Path
+    layout: Layout
+    file: str
+    encode: Callable[[Tensor], Tensor]
+    """x [n, d] -> f [n, m], as the project has it."""
+    decode: Callable[[Tensor], Tensor]
+    """f [n, m] -> x_hat [n, d]."""
+    d: int
+    m: int
+    claims: Mapping[str, object] = field(default_factory=dict)
+    readings: int = 1
+    chosen: int = 0
+    """Which reading is the project's."""
+
+    def read(self) -> tuple[Reading, ...]:
+        return read_checkpoint(self.layout, self.root, self.file)
+
+
+@contextmanager
+def published_class(module: str, name: str, fields: Mapping[str, Any]) -> Iterator[Any]:
+    """An object of a class that can be imported now and, as on the reader's machine, not afterwards."""
+    made = make_dataclass(name, list(fields))
+    made.__module__, made.__qualname__ = module, name
+    parts = module.split(".")
+    modules = {".".join(parts[: n + 1]): types.ModuleType(parts[n]) for n in range(len(parts))}
+    setattr(modules[module], name, made)
+    sys.modules.update(modules)
+    try:
+        yield made(**fields)
+    finally:
+        for one in modules:
+            del sys.modules[one]
+
+
+# ---- the projects' own saving and formulas, restated
+
+
+def write_saev(root: Path, d: int, m: int, schema: int | None = None) -> Release:
+    """SAE-V: nn.dump, before its header had a schema number (None), in June 2025 (1), and at the end of 2025 (5)."""
+    w = four(d, m)
+    old = {"d_vit": d, "exp_factor": m // d, "n_reinit_samples": 524288, "seed": 42}
+    new = {"d_model": d, "d_sae": m, "activation": {"cls": "Relu", "params": {}}, "normalize_w_dec": True}
+    header = {
+        None: {**old, "sparsity_coeff": 4e-4, "ghost_grads": False, "remove_parallel_grads": True},
+        1: {"schema": 1, "cfg": old, "cls": "Relu", "commit": "abcdefg", "lib": "0.1.0"},
+        5: {"schema": 5, "cfg": new, "commit": "abcdefg", "lib": "0.2.0"},
+    }[schema]
+    with (root / "sae.pt").open("wb") as stream:
+        stream.write((json.dumps(header) + "\n").encode())
+        torch.save(w, stream)
+
+    def encode(x: Tensor) -> Tensor:
+        shifted = x if schema == 5 else x - w["b_dec"]
+        return torch.relu(torch.einsum("nd,ds->ns", shifted, w["W_enc"]) + w["b_enc"])
+
+    def decode(f: Tensor) -> Tensor:
+        return torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
+
+    return Release(root, "saev", "sae.pt", encode, decode, d, m, readings=2)
+
+
+PRISMA = {
+    "model_class_name": "HookedViT",
+    "model_name": "open-clip:laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
+    "vit_model_cfg": None,
+    "hook_point_layer": 9,
+    "layer_subtype": "hook_resid_post",
+    "context_size": 50,
+    "use_patches_only": False,
+    "architecture": "standard",
+    "is_transcoder": False,
+    "activation_fn_str": "relu",
+    "activation_fn_kwargs": {},
+    "cls_token_only": False,
+    "normalize_activations": "none",
+    "_device": "cuda",
+    "_dtype": "float32",
+}
+PRISMA_CLAIMS = {
+    "layer": 9,
+    "point": "residual",
+    "scope": "all",
+    "model": "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
+}
+
+
+def write_prisma(
+    root: Path, d: int, m: int, changes: Mapping[str, Any], embedded: bool = False, name: str = "weights.pt"
+) -> Release:
+    """ViT-Prisma: `save_config` and a state dict beside it, or `save_model`'s {"cfg": object, "state_dict": ...}."""
+    w = four(d, m)
+    config = {**PRISMA, "d_in": d, "expansion_factor": m // d, **changes}
+    if embedded:
+        with published_class("vit_prisma.sae.config", "VisionModelSAERunnerConfig", config) as cfg:
+            torch.save({"cfg": cfg, "state_dict": w}, root / name)
+    else:
+        (root / "config.json").write_text(json.dumps(config, indent=4))
+        torch.save(w, root / name)
+    state = {}
+
+    def encode(x: Tensor) -> Tensor:
+        if config["normalize_activations"] == "layer_norm":
+            state["mu"] = x.mean(dim=-1, keepdim=True)
+            x = x - state["mu"]
+            state["std"] = x.std(dim=-1, keepdim=True)
+            x = x / (state["std"] + 1e-5)
+        hidden_pre = torch.einsum("nd,ds->ns", x - w["b_dec"], w["W_enc"]) + w["b_enc"]
+        if config["activation_fn_str"] == "relu":
+            return torch.relu(hidden_pre)
+        topk = torch.topk(hidden_pre, k=config["activation_fn_kwargs"]["k"], dim=-1)
+        return torch.zeros_like(hidden_pre).scatter_(-1, topk.indices, torch.relu(topk.values))
+
+    def decode(f: Tensor) -> Tensor:
+        x_hat = torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
+        return x_hat * state["std"] + state["mu"] if state else x_hat
+
+    return Release(root, "prisma", ".", encode, decode, d, m, claims=PRISMA_CLAIMS)
+
+
+def write_prisma_topk(root: Path, d: int, m: int, k: int = K) -> Release:
+    """As the CLS-only top-k dictionaries: x standardised, the config's object in the file."""
+    changes = {
+        "activation_fn_str": "topk",
+        "activation_fn_kwargs": {"k": k},
+        "cls_token_only": True,
+        "normalize_activations": "layer_norm",
+        "device": torch.device("cpu"),
+        "dtype": torch.float32,
+    }
+    release = write_prisma(root, d, m, changes, embedded=True)
+    release.claims = {**PRISMA_CLAIMS, "scope": "cls"}
+    return release
+
+
+def write_clipscope(root: Path, d: int, m: int, k: int = K) -> Release:
+    """CLIP-Scope: the training checkpoint, with three keys added for publication."""
+    w = {"pre_b": numbers(d, seed=3), "enc": numbers(d, m), "dec": numbers(m, d, seed=2)}
+    (root / "20_resid").mkdir()
+    published = {"model_state_dict": w, "n_features": m, "d_in": d, "k": k, "n_iter": 73243, "mse": 278.06}
+    torch.save(published, root / "20_resid" / "1200013184.pt")
+
+    def encode(x: Tensor) -> Tensor:
+        topk = torch.topk((x - w["pre_b"]) @ w["enc"], k=k, dim=-1)
+        latent = torch.zeros(len(x), m)
+        return latent.scatter_(dim=-1, index=topk.indices, src=topk.values)
+
+    def decode(f: Tensor) -> Tensor:
+        return f @ w["dec"] + w["pre_b"]
+
+    claims = {"layer": 20, "point": "residual"}
+    return Release(root, "clipscope", "20_resid/1200013184.pt", encode, decode, d, m, claims)
+
+
+def write_patchsae(root: Path, d: int, m: int, as_object: bool = True) -> Release:
+    """PatchSAE: `save_model`, its cfg an object (as the code has it) or a dict."""
+    w = four(d, m)
+    fields = {
+        "class_token": None,
+        "model_name": "openai/openai/clip-vit-base-patch16",
+        "module_name": "resid",
+        "block_layer": -2,
+        "d_in": d,
+        "expansion_factor": m // d,
+        "d_sae": m,
+        "gated_sae": None,
+        "dtype": torch.float32,
+        "device": torch.device("cpu"),
+    }
+    with published_class("src.sae_training.config", "ViTSAERunnerConfig", fields) as cfg:
+        torch.save({"cfg": cfg if as_object else fields, "state_dict": w}, root / "out.pt")
+
+    def encode(x: Tensor) -> Tensor:
+        return torch.relu(torch.einsum("nd,ds->ns", x - w["b_dec"], w["W_enc"]) + w["b_enc"])
+
+    def decode(f: Tensor) -> Tensor:
+        return torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
+
+    claims = {"layer": -2, "point": "residual", "scope": "all", "model": "openai/clip-vit-base-patch16"}
+    return Release(root, "patchsae", "out.pt", encode, decode, d, m, claims)
+
+
+VLM = (
+    "imagenet_train_activations_clip-vit-large-patch14-336_22_post_mlp_residual_{0}/trainer_0/checkpoints/ae_100000.pt"
+)
+VLM_CLAIMS = {"layer": 22, "point": "residual", "model": "openai/clip-vit-large-patch14-336"}
+
+
+def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
+    """dictionary_learning's BatchTopKSAE: two nn.Linear."""
+    encoder, decoder = nn.Linear(d, m), nn.Linear(m, d, bias=False)
+    encoder.weight.data, encoder.bias.data, decoder.weight.data = numbers(d, m).T, numbers(m), numbers(d, m, seed=2)
+    b_dec = numbers(d, seed=3)
+    file = f"batch_top_k_20_x8/{VLM.format('batch_top_k_20_x8')}"
+    checkpoint = {
+        "b_dec": b_dec,
+        "k": torch.tensor(K, dtype=torch.int),
+        "threshold": torch.tensor(threshold),
+        **{f"decoder.{name}": value for name, value in decoder.state_dict().items()},
+        **{f"encoder.{name}": value for name, value in encoder.state_dict().items()},
+    }
+    (root / file).parent.mkdir(parents=True)
+    torch.save(checkpoint, root / file)
+
+    @torch.no_grad()
+    def encode(x: Tensor) -> Tensor:
+        post_relu = torch.relu(encoder(x - b_dec))
+        return post_relu * (post_relu > threshold)
+
+    @torch.no_grad()
+    def decode(f: Tensor) -> Tensor:
+        return decoder(f) + b_dec
+
+    return Release(root, "dictionary_learning", file, encode, decode, d, m, VLM_CLAIMS)
+
+
+def write_matryoshka(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
+    """dictionary_learning's MatroyshkaBatchTopKSAE: W_enc starts as a transposed view, and is saved as one."""
+    w = four(d, m)
+    w["W_enc"] = w["W_enc"].T.contiguous().T
+    groups = torch.tensor([m // 4, m - m // 4])
+    file = f"matroyshka_batch_top_k_20_x8/{VLM.format('matroyshka_batch_top_k_20_x8')}"
+    (root / file).parent.mkdir(parents=True)
+    scalars = {"k": torch.tensor(K, dtype=torch.int), "threshold": torch.tensor(threshold), "group_sizes": groups}
+    torch.save({**w, **scalars}, root / file)
+
+    def encode(x: Tensor) -> Tensor:
+        post_relu = torch.relu((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
+        return post_relu * (post_relu > threshold)
+
+    def decode(f: Tensor) -> Tensor:
+        return f @ w["W_dec"] + w["b_dec"]
+
+    return Release(root, "dictionary_learning", file, encode, decode, d, m, VLM_CLAIMS)
+
+
+def write_sae_lens(root: Path, d: int, m: int) -> Release:
+    """sae_lens' `save_model`: what the other layouts are turned into, so that one architecture is enough here."""
+    sae = tiny_sae("jumprelu").requires_grad_(False)
+    sae.cfg.metadata.hook_name, sae.cfg.metadata.model_name = "blocks.3.hook_resid_post", "clip"
+    sae.save_model(root / "sub")
+    claims = {"layer": 3, "point": "residual", "model": "clip"}
+    return Release(root, "sae_lens", "sub", sae.encode, sae.decode, sae.cfg.d_in, sae.cfg.d_sae, claims)
+
+
+WRITERS: dict[str, tuple[Callable[..., Release], tuple[int, int], dict[str, Any]]] = {
+    "saev": (write_saev, (768, 24576), {}),
+    "prisma-relu": (lambda *at: write_prisma(*at, changes={}, name="n_images_2600058.pt"), (768, 49152), {}),
+    "prisma-topk": (write_prisma_topk, (768, 49152), {"k": 64}),
+    "clipscope": (write_clipscope, (1024, 65536), {"k": 32}),
+    "patchsae": (write_patchsae, (768, 49152), {}),
+    "batch-topk": (write_batch_topk, (1024, 65536), {"threshold": 2.5}),
+    "matryoshka": (write_matryoshka, (1024, 65536), {"threshold": 2.5}),
+}
+"""How to write it, and the sizes, width and components, of a published one."""
+
+SMALL = (12, 48)
+
+
+def small(name: str, root: Path) -> Release:
+    return write_sae_lens(root, *SMALL) if name == "sae_lens" else WRITERS[name][0](root, *SMALL)
+
+
+def tokens(d: int, n: int = 6) -> Tensor:
+    """Tokens of different means and lengths, so that a normalisation too many or too few shows."""
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(9))
+    return x * torch.linspace(0.5, 2, n)[:, None] + torch.linspace(-0.5, 0.5, n)[:, None]
