@@ -20,7 +20,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.files import ASSETS
-from core.methods.evidence import Response
+from core.methods.dose_response import Response
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES, parse_classes, parse_templates

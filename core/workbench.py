@@ -14,34 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .concepts.component import By, Concept, Histogram, Kind, Neighbour, Shot, concept, neighbours, shots, spread
+from .concepts.effects import Pushes, crops_of, pushes, strength_of
+from .concepts.families import Family, families
 from .concepts.index import ConceptIndex
-from .concepts.questions import (
-    WORDINGS,
-    By,
-    Concept,
-    Family,
-    Histogram,
-    Kind,
-    Match,
-    Neighbour,
-    Pushes,
-    Shot,
-    concept,
-    crops_of,
-    families,
-    matches_picture,
-    matches_words,
-    neighbours,
-    pushes,
-    shots,
-    spread,
-    strength_of,
-)
+from .concepts.search import WORDINGS, Match, matches_picture, matches_words
 from .errors import UserError
 from .methods.attribution import Attribution, Method, attribute, measured_effects
+from .methods.controls import Controls, controls
+from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
-from .methods.evidence import Controls, Missed, Response, controls, missed, responses
 from .methods.generalization import Generalization, References, generalize, read_references
+from .methods.reconstruction_error import Missed, missed
 from .methods.side_effects import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
 from .methods.steering import Edit, edited, steer
 from .methods.target import Target

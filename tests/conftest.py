@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,10 @@ from sae_lens import (
     TopKSAEConfig,
 )
 from sae_lens.saes import AbsTopKSAE, AbsTopKSAEConfig
+from tiny_index import tiny_index
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
+from core.concepts.index import ConceptIndex
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
@@ -187,6 +190,18 @@ def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
         "tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "", knows=frozenset({"dog"})
     )
     return Workbench(Setup(card, clip, dictionary))
+
+
+@pytest.fixture(scope="module")
+def index() -> ConceptIndex:
+    """A tiny concept index."""
+    return tiny_index()
+
+
+@pytest.fixture(scope="module")
+def indexed(bench: Workbench, index: ConceptIndex) -> Workbench:
+    """All questions about the tiny CLIP with that index."""
+    return Workbench(replace(bench.setup, index=index))
 
 
 def exact_sae(width: int) -> SAE:

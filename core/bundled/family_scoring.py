@@ -1,6 +1,6 @@
 """Does a family of components hold a planted shortcut? ``python -m core.bundled.family_scoring``.
 
-1. Families come from the concept index (`core.concepts.questions.families`), which knows nothing of shortcuts, classes
+1. Families come from the concept index (`core.concepts.families.families`), which knows nothing of shortcuts, classes
    or truths.
 2. For each shortcut, every family is suppressed as one lever on validation scenes that show it. The family after which
    most are right is taken.
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..concepts.questions import Family, families
+from ..concepts.families import Family, families
 from ..errors import UserError
 from ..files import ASSETS
 from ..methods.steering import Edit, shift

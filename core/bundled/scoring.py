@@ -23,7 +23,7 @@ import torch
 
 from ..files import ASSETS
 from ..methods.attribution import Attribution, attribute, measured_effects
-from ..methods.evidence import matched_controls
+from ..methods.controls import matched_controls
 from ..methods.steering import Edit, steer
 from ..methods.target import Target
 from ..model.clip import SplitClip, text_classifier

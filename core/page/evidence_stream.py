@@ -7,7 +7,7 @@ a step does not name stays as it is.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..methods.evidence import Response
+from ..methods.dose_response import Response
 from ..methods.generalization import Generalization
 from ..session.visit import Visit
 from ..views import charts

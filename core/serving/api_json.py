@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..concepts.questions import Concept, Family, Neighbour, Pushes, Shot
+from ..concepts.component import Concept, Neighbour, Shot
+from ..concepts.effects import Pushes
+from ..concepts.families import Family
 from ..errors import UserError
 from ..methods.attribution import Attribution
 from ..methods.steering import Edit

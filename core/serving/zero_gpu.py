@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..errors import UserError
-from ..methods.evidence import DOSES
+from ..methods.dose_response import DOSES
 from ..methods.generalization import Generalization
 from ..methods.steering import Edit
 from ..model.trace import Trace

@@ -7,8 +7,9 @@ page is open, depend on the setup alone. What they do here, in the present pictu
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from ..concepts.effects import Pushes
 from ..concepts.index import ConceptIndex
-from ..concepts.questions import Match, Pushes
+from ..concepts.search import Match
 from ..methods.token_maps import looking
 from ..pictures.read import Source
 from ..views import components as pages

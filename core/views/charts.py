@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from ..methods.evidence import Controls, Response
+from ..methods.controls import Controls
+from ..methods.dose_response import Response
 from ..methods.steering import Edit
 from ..methods.target import Target
 

@@ -12,8 +12,10 @@ from itertools import chain
 
 import numpy as np
 
+from ..concepts.component import Histogram, Neighbour, Shot
+from ..concepts.effects import Pushes
 from ..concepts.index import Manifest
-from ..concepts.questions import Histogram, Match, Neighbour, Pushes, Shot
+from ..concepts.search import Match
 from ..methods.token_maps import Looking
 from ..session.visit import Part, Visit
 from .html import count, decimal, escaped, flag, sign, signed

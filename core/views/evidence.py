@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..methods.controls import Controls
+from ..methods.dose_response import Response
 from ..methods.edit_search import Search
-from ..methods.evidence import Controls, Missed, Response
 from ..methods.generalization import Generalization
+from ..methods.reconstruction_error import Missed
 from ..methods.side_effects import Ripple, Shifted
 from ..methods.steering import Edit, Lever
 from ..model.prediction import Prediction

@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..concepts.questions import Concept, Family, Guess, Shot
+from ..concepts.component import Concept, Guess, Shot
+from ..concepts.families import Family
 from .html import count, escaped, percent, signed
 from .images import mask_uri, webp_uri
 

@@ -33,7 +33,8 @@ from core.indexing.build import read_batch
 from core.indexing.tally import IndexRecipe, Tally
 from core.indexing.thumbnails import Store
 from core.methods.attribution import attribute, measured_effects
-from core.methods.evidence import controls, responses
+from core.methods.controls import controls
+from core.methods.dose_response import responses
 from core.methods.steering import Edit, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip

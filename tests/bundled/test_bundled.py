@@ -97,7 +97,12 @@ def test_readme_sums_up_the_reports(committed):
     goals = {goal.said: goal.found(committed) for goal in GOALS}
     off, back, random, cost = (
         f"{100 * next(found for said, found in goals.items() if words in said):.1f} %"
-        for words in ("off the wrong word with at most 5", "back to the right", "matched random", "lost to such an edit")
+        for words in (
+            "off the wrong word with at most 5",
+            "back to the right",
+            "matched random",
+            "lost to such an edit",
+        )
     )
     family = json.loads((REPORT.parent / "families.json").read_text())["attacked"]
     repaired = f"{100 * family['right_before']:.1f} → {100 * family['right']:.1f} %"

@@ -10,7 +10,7 @@ import torch
 
 from core.bundled.family_scoring import REPORT, best_family, random_edits, says_without, score, table
 from core.bundled.scoring import SHORTCUTS, Scorer, look_at
-from core.concepts.questions import families
+from core.concepts.families import families
 from core.errors import UserError
 from core.methods.steering import Edit, steer
 from core.model.clip import logits

@@ -13,8 +13,10 @@ from PIL import Image
 from test_reference_strip import WORD, classes, face, pictures
 from test_views import EVIL, Tags
 
+from core.concepts.component import Histogram, Neighbour
+from core.concepts.effects import Pushes
 from core.concepts.index import Identity, Manifest
-from core.concepts.questions import Histogram, Match, Neighbour, Pushes
+from core.concepts.search import Match
 from core.methods.steering import Edit, Lever
 from core.methods.token_maps import Looking, looking
 from core.model.prompts import TEMPLATES

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from test_views import EVIL, Tags
 
-from core.methods.evidence import Controls
+from core.methods.controls import Controls
 from core.methods.generalization import KINDS, Generalization
 from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES

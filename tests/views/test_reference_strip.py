@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.concepts.questions import Concept, Family, Guess, Shot
+from core.concepts.component import Concept, Guess, Shot
+from core.concepts.families import Family
 from core.views.images import mask_uri
 from core.views.reference_strip import Face, chip, face_words, guess, sheet, strip
 

@@ -12,7 +12,8 @@ from PIL import Image
 from test_reference_strip import classes, concept, shot
 from transformers import CLIPImageProcessorPil
 
-from core.concepts.questions import Family, Guess
+from core.concepts.component import Guess
+from core.concepts.families import Family
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip

@@ -1,20 +1,16 @@
-"""Evidence: is an edit's effect more than any edit of its size would have?
+"""Energy-matched random controls of an edit, and permutation p-values: would any edit of its size do as much?
 
-1. `controls`: the same operations on random components, matched in number and in energy ||f_j|| ||v_j||, how much of
-   the residual stream they make up in this picture; random directions of the same norm; and the strongest simple
-   rival, the most energetic components. Where does the edit's effect lie among them?
-2. `responses`: the target and every class at many doses of the edit, not at one strength. f' = a f for a suppress or
-   scale lever (0 suppresses, 1 leaves untouched), f' = a c for a set lever of strength c.
-3. `missed`: what no component can explain or steer in this picture, because the dictionary misses it.
+Controls do the same operations on random components, matched in number and in energy ||f_j|| ||v_j||, how much of the
+residual stream they make up in this picture. Beside them stand random directions of the same norms, and the strongest
+simple rival, the most energetic components. Where does the edit's effect lie among them?
 
 The effect of an edit is y(after) - y(before), in logits, y the target. Everything runs the layers after L only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +19,6 @@ from torch import Tensor
 from ..errors import UserError
 from ..model.clip import SplitClip, logits
 from ..model.dictionary import Activations, Dictionary
-from ..model.prediction import Prediction, predict
 from ..model.trace import Trace, finish
 from ..records import Record
 from .steering import MAX_STRENGTH, Edit, Lever, edited, steer
@@ -39,15 +34,10 @@ DIRECTIONS = 32
 CHANCE = 0.05
 """The p-value, against random components and against random directions, up to which an effect is beyond chance."""
 
-DOSES: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
-"""Factors on the activations of an edit's components."""
 
 _BATCH = 32
 _TRIES = 16
 """Controls drawn for each one wanted, since some come twice."""
-
-
-# ---- controls
 
 
 @dataclass(frozen=True)
@@ -327,143 +317,3 @@ def _relative_energy(active: _Active, edit: Edit, others: Sequence[Edit]) -> flo
         return float(np.sqrt(sum(squares.get(lever.component, 0.0) for lever in one.levers)))
 
     return float(np.median([size(one) for one in others]) / size(edit)) if others and size(edit) else None
-
-
-# ---- doses
-
-
-def dosed(edit: Edit, dose: float) -> Edit:
-    """The edit at a dose a: f' = a f for suppress and scale levers, f' = a c for set levers of strength c.
-
-    Strengths beyond `MAX_STRENGTH` become the largest one. Raises UserError for a dose that is no number.
-    """
-
-    def strength(lever: Lever) -> float:
-        wanted = dose * lever.strength if lever.operation == "set" else dose
-        return float(np.clip(wanted, -MAX_STRENGTH, MAX_STRENGTH))
-
-    levers = (Lever(old.component, "set" if old.operation == "set" else "scale", strength(old)) for old in edit.levers)
-    return Edit(tuple(levers), edit.tokens)
-
-
-class Flip(NamedTuple):
-    """A change of the predicted class between neighbouring doses."""
-
-    low: float
-    """The last dose with the class before."""
-    high: float
-    """The first dose with the class after."""
-    before: int
-    """The class predicted at the lower dose."""
-    after: int
-    """The class predicted at the higher one."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Response(Record):
-    """What the model says at every dose of an edit."""
-
-    component: int | None
-    """The component whose lever acts alone, of a family the first, or None for the whole edit."""
-    before: float
-    """y of the picture without any edit, in logits."""
-    logits_before: np.ndarray
-    """float32 [C]: of all classes, without any edit."""
-    doses: np.ndarray
-    """float64 [S], ascending: 0 suppresses, 1 leaves suppress and scale levers untouched."""
-    target: np.ndarray
-    """float32 [S]: y, in logits."""
-    logits: np.ndarray
-    """float32 [S, C]: of all classes."""
-    target_classes: tuple[int, ...]
-    """The classes that y is made of: one, or two for a difference."""
-
-    @property
-    def top(self) -> np.ndarray:
-        """The predicted class at every dose, int [S]."""
-        return self.logits.argmax(axis=1)
-
-    def most_affected(self, k: int = 3, besides: Collection[int] | None = None) -> np.ndarray:
-        """At most k classes whose logit ranges most over the doses, the widest first, int.
-
-        Classes in `besides` do not count: if it is not given, those of the target.
-        """
-        left = ~np.isin(np.arange(self.logits.shape[1]), list(self.target_classes if besides is None else besides))
-        order = np.argsort(-np.ptp(self.logits, axis=0), kind="stable")
-        return order[left[order]][:k]
-
-    @property
-    def flips(self) -> tuple[Flip, ...]:
-        """Where the predicted class changes from one dose to the next."""
-        top, doses = self.top.tolist(), self.doses.tolist()
-        return tuple(
-            Flip(doses[s], doses[s + 1], top[s], top[s + 1]) for s in range(len(top) - 1) if top[s] != top[s + 1]
-        )
-
-
-def responses(
-    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, target: Target, edit: Edit
-) -> Iterator[Response]:
-    """The whole edit at all `DOSES`, then each of its levers alone if there are several, in their order.
-
-    A family, whose levers are moved as one, counts as one lever. The answers are against unit class
-    vectors [C, p]. Raises UserError for an empty edit, for a target that is not among the classes, and as
-    `steering.shift`.
-    """
-    _ask_for_a_lever(edit)
-    x = clip.place(trace.residual)
-    plain = logits(clip.place(trace.embedding), classifier, clip.logit_scale)
-    parts = [Edit(group, edit.tokens) for group in edit.groups()]
-    for part in [edit, *parts] if len(parts) > 1 else [edit]:
-        steered = steer(x, trace.activations, [dosed(part, dose) for dose in DOSES], dictionary)
-        answers = _answers(clip, trace, steered, classifier)
-        yield Response(
-            component=None if part is edit else part.levers[0].component,
-            before=target.of(plain).item(),
-            logits_before=plain.cpu().numpy().astype(np.float32),
-            doses=np.array(DOSES),
-            target=target.of(answers).cpu().numpy().astype(np.float32),
-            logits=answers.cpu().numpy().astype(np.float32),
-            target_classes=tuple(index for index in (target.wanted, target.against) if index is not None),
-        )
-
-
-# ---- what the dictionary misses
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Missed(Record):
-    """What the dictionary misses of one picture: e_t = x_t - x_hat_t, over the tokens in its scope."""
-
-    explained_variance: float | None
-    """1 - sum_t |e_t|^2 / sum_t |x_t - mean x|^2, 1 at best; None for a single token, which does not vary."""
-    cls_share: float | None
-    """|e_0|^2 / |x_0|^2 at CLS, 0 at best; None when CLS is out of scope."""
-    before: Prediction
-    """What the model says of the picture."""
-    through: Prediction
-    """What it says when it sees only what the dictionary sees: x_hat in place of x at the tokens in scope. Steering
-    never does this; it keeps e."""
-
-
-@torch.no_grad()
-def missed(
-    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, classes: tuple[str, ...]
-) -> Missed:
-    """What the dictionary misses of the picture, and what that costs among classes with unit vectors [C, p]."""
-    x = clip.place(trace.residual)
-    scope = dictionary.tokens(len(x))
-    inside = slice(scope.start, scope.stop)
-    x_hat = x.clone()
-    x_hat[inside] = (dictionary.decode(trace.activations) + dictionary.bias_at(x))[inside]
-    seen, error = (part[inside].cpu().double() for part in (x, x - x_hat))
-    spread = (seen - seen.mean(0)).square().sum().item()
-    return Missed(
-        explained_variance=1 - error.square().sum().item() / spread if len(scope) > 1 and spread else None,
-        cls_share=(error[0].square().sum() / seen[0].square().sum()).item() if 0 in scope else None,
-        before=predict(trace.embedding, classifier, classes, clip.logit_scale),
-        through=predict(clip.finish(x_hat[None])[0], classifier, classes, clip.logit_scale),
-    )
-
-
-# ---- predicted beside measured

@@ -1,8 +1,7 @@
-"""Evidence against brute force: controls, directions and doses again through the unsplit CLIP, densely, one by one."""
+"""Controls and random directions again through the unsplit CLIP, densely, one by one."""
 
 import itertools
 import pickle
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,56 +10,41 @@ import torch
 from conftest import CLASSES, COMPONENTS, WIDTH, tiny_sae
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import rankdata
+from tiny_edits import (
+    DICTIONARIES,
+    FOUND,
+    TOKENS,
+    Key,
+    X,
+    dense,
+    dense_move,
+    edits,
+    keys,
+    rows,
+    same_bits,
+    seeds,
+    small,
+    token_sets,
+    unsplit,
+)
 
 from core.errors import UserError
-from core.methods import evidence
+from core.methods import controls as module
 from core.methods.attribution import attribute, measured_effects
-from core.methods.evidence import (
+from core.methods.controls import (
     CHANCE,
     DIRECTIONS,
-    DOSES,
     NEIGHBOURS,
     Controls,
-    Response,
     by_activation,
     controls,
-    dosed,
     matched_controls,
-    missed,
     random_directions,
-    responses,
 )
 from core.methods.steering import MAX_STRENGTH, Edit, Lever, steer
 from core.methods.target import Target
-from core.model.clip import SplitClip
-from core.model.dictionary import Activations, Dictionary, Scope
-from core.model.prediction import predict
+from core.model.dictionary import Activations, Dictionary
 from core.model.trace import Trace, trace_crops
-from core.stats import rank_correlation
-
-TOKENS = 17
-X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))
-X[3, 4] = -0.0  # x + 0 would lose the sign of this zero
-DICTIONARIES = {
-    (kind, scope): Dictionary(tiny_sae(kind, **settings), scope)
-    for kind, settings in (("topk", {"rescale_acts_by_decoder_norm": True}), ("abstopk", {}), ("jumprelu", {}))
-    for scope in ("all", "cls", "patches")
-}
-FOUND = {key: dictionary.activations(X) for key, dictionary in DICTIONARIES.items()}
-Key = tuple[str, Scope]
-
-keys = st.sampled_from(sorted(DICTIONARIES))
-seeds = st.integers(0, 2**32 - 1)
-levers = st.builds(
-    Lever,
-    component=st.integers(0, COMPONENTS - 1),
-    operation=st.sampled_from(["suppress", "scale", "set"]),
-    strength=st.floats(-MAX_STRENGTH, MAX_STRENGTH, width=32) | st.floats(-2, 2, width=32),
-)
-lever_sets = st.lists(levers, max_size=5, unique_by=lambda lever: lever.component).map(tuple)
-token_sets = st.none() | st.lists(st.integers(0, TOKENS - 1), max_size=TOKENS).map(tuple)
-edits = st.builds(Edit, lever_sets, token_sets)
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +56,6 @@ def dictionary() -> Dictionary:
 @pytest.fixture(scope="module")
 def trace(clip, dictionary, picture) -> Trace:
     return trace_crops(clip, dictionary, [clip.crop(picture)])[0]
-
-
-def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
-
-
-def rows(dictionary: Dictionary) -> np.ndarray:
-    """v_j of every component as what the SAE itself decodes a single activation to, [m, d]."""
-    with torch.no_grad():
-        some = torch.cat([torch.eye(COMPONENTS), torch.zeros(1, COMPONENTS)])
-        decoded = dictionary.sae.decode(some).double().numpy()
-    return decoded[:-1] - decoded[-1]
-
-
-def dense(found: Activations) -> np.ndarray:
-    """f [T, m]."""
-    return np.stack([found.of(j) for j in range(COMPONENTS)], axis=1).astype(np.float64)
 
 
 def energies(found: Activations, edit: Edit, dictionary: Dictionary) -> dict[int, float]:
@@ -298,9 +265,6 @@ def test_without_controls_nothing_is_beyond_chance():
     assert np.isnan(nothing.percentile) and nothing.p_value == 1 and not nothing.beyond_chance
 
 
-small = st.integers(-6, 6)
-
-
 @given(small, st.lists(small, min_size=1, max_size=30))
 def test_percentile_and_p_equal_the_definitions(effect: int, random: list[int]) -> None:
     found = among(effect, random)
@@ -323,29 +287,6 @@ def test_percentile_and_p_of_the_mirror_image_and_of_a_shift(effect: int, random
 
 
 # ---- controls: what the model did
-
-
-def unsplit(clip: SplitClip, trace: Trace, classifier: torch.Tensor, move: np.ndarray) -> np.ndarray:
-    """Logits [C] through the unsplit model: a hook adds [T, d] to the residual after layer L."""
-    layer = clip.model.vision_model.encoder.layers[clip.layer]
-    hook = layer.register_forward_hook(lambda module, inputs, output: output + torch.as_tensor(move).to(output))
-    with torch.no_grad():
-        z = clip.model.get_image_features(pixel_values=clip.pixels(trace.crop[None])).pooler_output[0]
-    hook.remove()
-    return float(np.exp(clip.model.logit_scale.item())) * ((z / z.norm()) @ classifier.T).numpy().astype(np.float64)
-
-
-def dense_move(trace: Trace, dictionary: Dictionary, edit: Edit, dose: float | None = None) -> np.ndarray:
-    """(f' - f) v, [T, d], token by token with all components; at a dose, f' is that many times f or what is set."""
-    f = dense(trace.activations)
-    after = f.copy()
-    for t, lever in itertools.product(dictionary.tokens(TOKENS), edit.levers):
-        if edit.tokens is None or t in edit.tokens:
-            j, strength = lever.component, lever.strength
-            if dose is not None:
-                strength = dose * strength if lever.operation == "set" else dose
-            after[t, j] = strength if lever.operation == "set" else strength * f[t, j]
-    return (after - f) @ rows(dictionary)
 
 
 def last(found):
@@ -398,8 +339,8 @@ def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, c
 
         return asked
 
-    monkeypatch.setattr(evidence, "matched_controls", noted(drawn, matched_controls))
-    monkeypatch.setattr(evidence, "random_directions", noted(thrown, random_directions))
+    monkeypatch.setattr(module, "matched_controls", noted(drawn, matched_controls))
+    monkeypatch.setattr(module, "random_directions", noted(thrown, random_directions))
     found = last(controls(clip, dictionary, trace, classifier, target, edit, draws=40, seed=1))
 
     before = unsplit(clip, trace, classifier, np.zeros((TOKENS, WIDTH)))
@@ -498,187 +439,3 @@ def test_too_few_other_components_make_no_controls(clip, picture, classifier):
     assert len(five.random) == 0 and len(five.directions) == DIRECTIONS and five.effect != 0 and five.p_value == 1
     assert len(two.random) == 9, "two of five, but not these two"
     assert not two.beyond_chance
-
-
-# ---- doses
-
-
-@given(edits, st.floats(-1e4, 1e4))
-def test_a_dose_scales_what_is_active_and_what_is_set(edit: Edit, dose: float) -> None:
-    found = dosed(edit, dose)
-    assert found.tokens == edit.tokens and len(found.levers) == len(edit.levers)
-    for old, new in zip(edit.levers, found.levers, strict=True):
-        wanted = dose * old.strength if old.operation == "set" else dose
-        assert new.component == old.component and abs(new.strength) <= MAX_STRENGTH
-        assert new.operation == ("set" if old.operation == "set" else "scale")
-        assert new.strength == (wanted if abs(wanted) <= MAX_STRENGTH else np.sign(wanted) * MAX_STRENGTH)
-
-
-@given(keys, edits)
-def test_dose_0_suppresses_and_dose_1_changes_only_what_is_set(key: Key, edit: Edit) -> None:
-    f, dictionary = FOUND[key], DICTIONARIES[key]
-    none, off, one, kept = steer(
-        X,
-        f,
-        [
-            dosed(edit, 0),
-            Edit.of_suppressed(lever.component for lever in edit.levers).among(edit.tokens),
-            dosed(edit, 1),
-            replace(edit, levers=tuple(lever for lever in edit.levers if lever.operation == "set")),
-        ],
-        dictionary,
-    )
-    assert same_bits(none, off)
-    torch.testing.assert_close(one, kept, rtol=1e-5, atol=1e-4)
-    if not any(lever.operation == "set" for lever in edit.levers):
-        assert same_bits(one, X)
-
-
-@given(lever_sets.map(lambda some: Edit(tuple(lever for lever in some if lever.operation == "set"))))
-def test_dose_1_of_set_levers_is_the_edit(edit: Edit) -> None:
-    assert dosed(edit, 1) == edit
-
-
-def test_a_dose_that_is_no_number_is_trouble():
-    with pytest.raises(UserError, match="-100 to 100"):
-        dosed(Edit.of_suppressed([1]), float("nan"))
-
-
-@pytest.mark.parametrize("target", [Target(3), Target(0, 1)])
-def test_doses_again_through_the_unsplit_model(clip, dictionary, trace, classifier, strongest, target):
-    a, b, c = strongest[:3]
-    edit = Edit((Lever(a), Lever(b, "set", 0.8), Lever(c, "scale", 2.0)), tokens=tuple(range(0, 17, 2)))
-    found = list(responses(clip, dictionary, trace, classifier, target, edit))
-    assert [response.component for response in found] == [None, a, b, c]
-    for response in found:
-        levers = [lever for lever in edit.levers if response.component in (None, lever.component)]
-        assert response.doses.tolist() == list(DOSES)
-        expected = np.stack(
-            [
-                unsplit(clip, trace, classifier, dense_move(trace, dictionary, replace(edit, levers=levers), dose))
-                for dose in DOSES
-            ]
-        )
-        np.testing.assert_allclose(response.logits, expected, atol=2e-4)
-        y = expected[:, target.wanted] - (0 if target.against is None else expected[:, target.against])
-        np.testing.assert_allclose(response.target, y, atol=4e-4)
-        assert np.ptp(response.target) > 1e-2
-        assert response.target.dtype == response.logits.dtype == np.float32
-        assert response.top.tolist() == response.logits.argmax(1).tolist()
-        assert response.target_classes == ((3,) if target == Target(3) else (0, 1))
-        assert pickle.loads(pickle.dumps(response)) == response
-
-
-@pytest.mark.parametrize("kind", ["suppress", "scale"])
-def test_dose_1_is_the_picture_unedited_bit_for_bit(clip, dictionary, trace, classifier, strongest, kind):
-    before = predict(trace.embedding, classifier, CLASSES, clip.logit_scale).logits
-    edit = Edit(tuple(Lever(j, kind, 0.0) for j in strongest[:3]))
-    for response in responses(clip, dictionary, trace, classifier, Target(2), edit):
-        at = DOSES.index(1)
-        assert response.logits[at].tobytes() == before.tobytes()
-        assert response.target[at] == before[2]
-        assert (np.delete(response.logits, at, axis=0) != before).any(axis=1).all()
-
-
-def test_one_lever_has_one_response(clip, dictionary, trace, classifier, strongest):
-    edit = Edit.of_suppressed(strongest[:1])
-    (found,) = responses(clip, dictionary, trace, classifier, Target(0), edit)
-    assert found.component is None
-
-
-def answered(logits: list[list[float]], *classes: int) -> Response:
-    values = np.array(logits, dtype=np.float32)
-    return Response(None, 0.0, values[0], np.array(DOSES[: len(values)]), values[:, 0], values, classes)
-
-
-def test_flips_by_hand():
-    found = answered([[1, 0, 0], [1, 2, 0], [1, 2, 0], [3, 2, 9], [3, 2, 9], [9, 9, 0]], 0)
-    assert found.top.tolist() == [0, 1, 1, 2, 2, 0]
-    assert found.flips == ((-1, -0.5, 0, 1), (0, 0.25, 1, 2), (0.5, 0.75, 2, 0))
-    assert (found.flips[1].low, found.flips[1].high, found.flips[1].before, found.flips[1].after) == (0, 0.25, 1, 2)
-    assert answered([[1, 0], [2, 1]], 0).flips == ()
-
-
-@given(st.lists(st.lists(small, min_size=5, max_size=5), min_size=1, max_size=len(DOSES)))
-def test_flips_lead_from_the_first_class_to_the_last(table: list[list[int]]) -> None:
-    found = answered(table, 0)
-    at = int(found.top[0])
-    for flip, following in itertools.zip_longest(found.flips, found.flips[1:]):
-        assert flip.before == at != flip.after and DOSES.index(flip.high) == DOSES.index(flip.low) + 1
-        assert following is None or following.low >= flip.high
-        at = flip.after
-    assert at == found.top[-1]
-
-
-@given(
-    st.lists(st.lists(small, min_size=6, max_size=6), min_size=1, max_size=5),
-    st.integers(0, 7),
-    st.none() | st.lists(st.integers(0, 5), max_size=6),
-)
-def test_the_most_affected_range_most(table: list[list[int]], k: int, besides: list[int] | None) -> None:
-    found = answered(table, 2, 4).most_affected(k, besides)
-    ranges = [max(row[c] for row in table) - min(row[c] for row in table) for c in range(6)]
-    allowed = [c for c in range(6) if c not in ((2, 4) if besides is None else besides)]
-    assert found.tolist() == sorted(allowed, key=lambda c: (-ranges[c], c))[:k]
-
-
-def test_three_are_shown_unless_asked():
-    assert answered([[0, 0, 0, 0, 0], [5, 1, 2, 3, 4]], 4).most_affected().tolist() == [0, 3, 2]
-
-
-def test_an_empty_edit_is_trouble(clip, dictionary, trace, classifier):
-    for ask in (controls, responses):
-        with pytest.raises(UserError, match="Pull a lever first"):
-            next(ask(clip, dictionary, trace, classifier, Target(0), Edit(tokens=(1,))))
-        with pytest.raises(UserError, match="no class number 9"):
-            next(ask(clip, dictionary, trace, classifier, Target(9), Edit.of_suppressed([1])))
-
-
-# ---- what the dictionary misses
-
-
-@pytest.mark.parametrize("scope", ["all", "patches", "cls"])
-@pytest.mark.parametrize("kind", ["topk", "gated"])
-def test_what_is_missed_against_the_dense_reconstruction(clip, picture, classifier, kind: str, scope: Scope):
-    dictionary = Dictionary(tiny_sae(kind), scope)
-    trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
-    found = missed(clip, dictionary, trace, classifier, CLASSES)
-    x = trace.residual.astype(np.float64)
-    with torch.no_grad():
-        x_hat = dictionary.sae(torch.as_tensor(trace.residual)).double().numpy()
-    inside = [t for t in range(TOKENS) if {"all": True, "cls": t == 0, "patches": t > 0}[scope]]
-    outside = [t for t in range(TOKENS) if t not in inside]
-    x_hat[outside] = x[outside]
-    if scope == "cls":
-        assert found.explained_variance is None
-    else:
-        mean = sum(x[t] for t in inside) / len(inside)
-        spread = sum(((x[t] - mean) ** 2).sum() for t in inside)
-        lost = sum(((x[t] - x_hat[t]) ** 2).sum() for t in inside)
-        assert found.explained_variance == pytest.approx(1 - lost / spread, abs=1e-4)
-    if scope == "patches":
-        assert found.cls_share is None
-    else:
-        share = ((x[0] - x_hat[0]) ** 2).sum() / (x[0] ** 2).sum()
-        assert found.cls_share == pytest.approx(share, rel=1e-4) and share > 0.01
-    np.testing.assert_allclose(found.through.logits, unsplit(clip, trace, classifier, x_hat - x), atol=2e-4)
-    assert found.before == predict(trace.embedding, classifier, CLASSES, clip.logit_scale)
-    assert np.abs(found.through.logits - found.before.logits).max() > 1e-2
-    assert pickle.loads(pickle.dumps(found)) == found
-
-
-# ---- predicted beside measured
-
-
-def test_rank_correlation_is_pearsons_of_the_ranks():
-    rng = np.random.default_rng(4)
-    for _ in range(20):
-        a, b = rng.integers(0, 6, 30), rng.normal(size=30)  # with ties
-        assert rank_correlation(a, b) == pytest.approx(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
-    assert rank_correlation(np.arange(5), np.arange(5) ** 3) == pytest.approx(1)
-    assert rank_correlation(np.arange(5), -np.arange(5)) == pytest.approx(-1)
-
-
-def test_no_correlation_of_nothing():
-    assert np.isnan(rank_correlation(np.array([1.0]), np.array([2.0])))
-    assert np.isnan(rank_correlation(np.ones(4), np.arange(4)))

@@ -1,0 +1,121 @@
+"""Dose-response curves of an edit: the target and every class at many doses (steering coefficients), not at one.
+
+f' = a f for a suppress or scale lever (a = 0 suppresses, 1 leaves untouched), f' = a c for a set lever of strength c.
+Everything runs the layers after L only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from ..model.clip import SplitClip, logits
+from ..model.dictionary import Dictionary
+from ..model.trace import Trace
+from ..records import Record
+from .controls import _answers, _ask_for_a_lever
+from .steering import MAX_STRENGTH, Edit, Lever, steer
+from .target import Target
+
+DOSES: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+"""Factors on the activations of an edit's components."""
+
+
+def dosed(edit: Edit, dose: float) -> Edit:
+    """The edit at a dose a: f' = a f for suppress and scale levers, f' = a c for set levers of strength c.
+
+    Strengths beyond `MAX_STRENGTH` become the largest one. Raises UserError for a dose that is no number.
+    """
+
+    def strength(lever: Lever) -> float:
+        wanted = dose * lever.strength if lever.operation == "set" else dose
+        return float(np.clip(wanted, -MAX_STRENGTH, MAX_STRENGTH))
+
+    levers = (Lever(old.component, "set" if old.operation == "set" else "scale", strength(old)) for old in edit.levers)
+    return Edit(tuple(levers), edit.tokens)
+
+
+class Flip(NamedTuple):
+    """A change of the predicted class between neighbouring doses."""
+
+    low: float
+    """The last dose with the class before."""
+    high: float
+    """The first dose with the class after."""
+    before: int
+    """The class predicted at the lower dose."""
+    after: int
+    """The class predicted at the higher one."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Response(Record):
+    """What the model says at every dose of an edit."""
+
+    component: int | None
+    """The component whose lever acts alone, of a family the first, or None for the whole edit."""
+    before: float
+    """y of the picture without any edit, in logits."""
+    logits_before: np.ndarray
+    """float32 [C]: of all classes, without any edit."""
+    doses: np.ndarray
+    """float64 [S], ascending: 0 suppresses, 1 leaves suppress and scale levers untouched."""
+    target: np.ndarray
+    """float32 [S]: y, in logits."""
+    logits: np.ndarray
+    """float32 [S, C]: of all classes."""
+    target_classes: tuple[int, ...]
+    """The classes that y is made of: one, or two for a difference."""
+
+    @property
+    def top(self) -> np.ndarray:
+        """The predicted class at every dose, int [S]."""
+        return self.logits.argmax(axis=1)
+
+    def most_affected(self, k: int = 3, besides: Collection[int] | None = None) -> np.ndarray:
+        """At most k classes whose logit ranges most over the doses, the widest first, int.
+
+        Classes in `besides` do not count: if it is not given, those of the target.
+        """
+        left = ~np.isin(np.arange(self.logits.shape[1]), list(self.target_classes if besides is None else besides))
+        order = np.argsort(-np.ptp(self.logits, axis=0), kind="stable")
+        return order[left[order]][:k]
+
+    @property
+    def flips(self) -> tuple[Flip, ...]:
+        """Where the predicted class changes from one dose to the next."""
+        top, doses = self.top.tolist(), self.doses.tolist()
+        return tuple(
+            Flip(doses[s], doses[s + 1], top[s], top[s + 1]) for s in range(len(top) - 1) if top[s] != top[s + 1]
+        )
+
+
+def responses(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, target: Target, edit: Edit
+) -> Iterator[Response]:
+    """The whole edit at all `DOSES`, then each of its levers alone if there are several, in their order.
+
+    A family, whose levers are moved as one, counts as one lever. The answers are against unit class
+    vectors [C, p]. Raises UserError for an empty edit, for a target that is not among the classes, and as
+    `steering.shift`.
+    """
+    _ask_for_a_lever(edit)
+    x = clip.place(trace.residual)
+    plain = logits(clip.place(trace.embedding), classifier, clip.logit_scale)
+    parts = [Edit(group, edit.tokens) for group in edit.groups()]
+    for part in [edit, *parts] if len(parts) > 1 else [edit]:
+        steered = steer(x, trace.activations, [dosed(part, dose) for dose in DOSES], dictionary)
+        answers = _answers(clip, trace, steered, classifier)
+        yield Response(
+            component=None if part is edit else part.levers[0].component,
+            before=target.of(plain).item(),
+            logits_before=plain.cpu().numpy().astype(np.float32),
+            doses=np.array(DOSES),
+            target=target.of(answers).cpu().numpy().astype(np.float32),
+            logits=answers.cpu().numpy().astype(np.float32),
+            target_classes=tuple(index for index in (target.wanted, target.against) if index is not None),
+        )

@@ -1,0 +1,49 @@
+"""Reconstruction error of a dictionary in one picture: what no component (SAE latent) can explain or steer there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..model.clip import SplitClip
+from ..model.dictionary import Dictionary
+from ..model.prediction import Prediction, predict
+from ..model.trace import Trace
+from ..records import Record
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Missed(Record):
+    """What the dictionary misses of one picture: e_t = x_t - x_hat_t, over the tokens in its scope."""
+
+    explained_variance: float | None
+    """1 - sum_t |e_t|^2 / sum_t |x_t - mean x|^2, 1 at best; None for a single token, which does not vary."""
+    cls_share: float | None
+    """|e_0|^2 / |x_0|^2 at CLS, 0 at best; None when CLS is out of scope."""
+    before: Prediction
+    """What the model says of the picture."""
+    through: Prediction
+    """What it says when it sees only what the dictionary sees: x_hat in place of x at the tokens in scope. Steering
+    never does this; it keeps e."""
+
+
+@torch.no_grad()
+def missed(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, classes: tuple[str, ...]
+) -> Missed:
+    """What the dictionary misses of the picture, and what that costs among classes with unit vectors [C, p]."""
+    x = clip.place(trace.residual)
+    scope = dictionary.tokens(len(x))
+    inside = slice(scope.start, scope.stop)
+    x_hat = x.clone()
+    x_hat[inside] = (dictionary.decode(trace.activations) + dictionary.bias_at(x))[inside]
+    seen, error = (part[inside].cpu().double() for part in (x, x - x_hat))
+    spread = (seen - seen.mean(0)).square().sum().item()
+    return Missed(
+        explained_variance=1 - error.square().sum().item() / spread if len(scope) > 1 and spread else None,
+        cls_share=(error[0].square().sum() / seen[0].square().sum()).item() if 0 in scope else None,
+        before=predict(trace.embedding, classifier, classes, clip.logit_scale),
+        through=predict(clip.finish(x_hat[None])[0], classifier, classes, clip.logit_scale),
+    )
