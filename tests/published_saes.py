@@ -110,20 +110,67 @@ def write_saev(root: Path, d: int, m: int, schema: int | None = None) -> Release
 PRISMA = {
     "model_class_name": "HookedViT",
     "model_name": "open-clip:laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
-    "vit_model_cfg": None,
     "hook_point_layer": 9,
     "layer_subtype": "hook_resid_post",
+    "hook_point_head_index": None,
     "context_size": 50,
+    "use_cached_activations": False,
     "use_patches_only": False,
-    "architecture": "standard",
-    "is_transcoder": False,
+    "cached_activations_path": "activations/_network_scratch_s_sonia.joseph_datasets_kaggle_datasets/"
+    "open-clip:laion_CLIP-ViT-B-32-DataComp.XL-s13B-b90K/blocks.9.hook_mlp_out",
+    "d_in": 768,
     "activation_fn_str": "relu",
     "activation_fn_kwargs": {},
     "cls_token_only": False,
-    "normalize_activations": "none",
-    "_device": "cuda",
-    "_dtype": "float32",
+    "max_grad_norm": 1.0,
+    "initialization_method": "encoder_transpose_decoder",
+    "normalize_activations": None,
+    "n_batches_in_buffer": 20,
+    "store_batch_size": 32,
+    "num_workers": 16,
+    "num_epochs": 10,
+    "total_training_images": 13000000,
+    "total_training_tokens": 650000000,
+    "image_size": 224,
+    "device": {"__type__": "torch.device", "value": "cuda"},
+    "seed": 42,
+    "dtype": {"__type__": "torch.dtype", "value": "torch.float32"},
+    "architecture": "standard",
+    "verbose": False,
+    "b_dec_init_method": "geometric_median",
+    "expansion_factor": 64,
+    "from_pretrained_path": None,
+    "d_sae": 49152,
+    "l1_coefficient": 1e-05,
+    "lp_norm": 1,
+    "lr": 0.0004,
+    "lr_scheduler_name": "cosineannealingwarmup",
+    "lr_warm_up_steps": 200,
+    "train_batch_size": 4096,
+    "dataset_name": "imagenet1k",
 }
+"""config.json of the vanilla dictionaries, less training settings that follow: on the Hub, of
+Prisma-Multimodal/sparse-autoencoder-clip-b-32-sae-vanilla-x64-layer-10-hook_resid_post-l1-1e-05 (commit e7e2129) and of
+layer-9-hook_mlp_out-l1-1e-05 (51f6f2d), which differ from this in the layer and the place alone. Beside it lies
+n_images_2600058.pt, a plain state dict (imports: OrderedDict, FloatStorage, _rebuild_tensor_v2)."""
+
+PRISMA_TOP_K = {
+    **PRISMA,
+    "vit_model_cfg": None,
+    "model_path": None,
+    "context_size": 1,
+    "activation_fn_str": "topk",
+    "activation_fn_kwargs": {"k": 64},
+    "cls_token_only": True,
+    "num_epochs": 500,
+    "total_training_images": 650000000,
+    "total_training_tokens": 325000000000,
+    "l1_coefficient": 0.3,
+    "lr": 0.0002,
+}
+"""Of sae-top_k-64-cls_only-layer_11-hook_resid_post (commit 73611b78df558947515c213b56be74c3b2be91f0), but for the
+layer; beside it lies weights.pt, a plain state dict."""
+
 PRISMA_CLAIMS = {
     "layer": 9,
     "point": "residual",
@@ -137,7 +184,7 @@ def write_prisma(
 ) -> Release:
     """ViT-Prisma: `save_config` and a state dict beside it, or `save_model`'s {"cfg": object, "state_dict": ...}."""
     w = four(d, m)
-    config = {**PRISMA, "d_in": d, "expansion_factor": m // d, **changes}
+    config = {**PRISMA, "d_in": d, "expansion_factor": m // d, "d_sae": m, **changes}
     if embedded:
         with published_class("vit_prisma.sae.config", "VisionModelSAERunnerConfig", config) as cfg:
             torch.save({"cfg": cfg, "state_dict": w}, root / name)
@@ -166,18 +213,31 @@ def write_prisma(
 
 
 def write_prisma_topk(root: Path, d: int, m: int, k: int = K) -> Release:
-    """As the CLS-only top-k dictionaries: x standardised, the config's object in the file."""
+    """As the CLS-only top-k dictionaries."""
+    release = write_prisma(
+        root,
+        d,
+        m,
+        {**PRISMA_TOP_K, "d_in": d, "d_sae": m, "activation_fn_kwargs": {"k": k}, "expansion_factor": m // d},
+    )
+    release.claims = {**PRISMA_CLAIMS, "scope": "cls"}
+    return release
+
+
+def write_prisma_sweep(root: Path, d: int, m: int, k: int = K) -> Release:
+    """As the sweeps on ImageNet: x standardised, the config's object in the file.
+
+    Its values are those of the config.json of imagenet-sweep-vanilla-x64-all_patches_2-hook_resid_post-64.0-68
+    (commit afaba91).
+    """
     changes = {
         "activation_fn_str": "topk",
         "activation_fn_kwargs": {"k": k},
-        "cls_token_only": True,
         "normalize_activations": "layer_norm",
         "device": torch.device("cpu"),
         "dtype": torch.float32,
     }
-    release = write_prisma(root, d, m, changes, embedded=True)
-    release.claims = {**PRISMA_CLAIMS, "scope": "cls"}
-    return release
+    return write_prisma(root, d, m, changes, embedded=True)
 
 
 def write_clipscope(root: Path, d: int, m: int, k: int = K) -> Release:
@@ -294,6 +354,7 @@ WRITERS: dict[str, tuple[Callable[..., Release], tuple[int, int], dict[str, Any]
     "saev": (write_saev, (768, 24576), {}),
     "prisma-relu": (lambda *at: write_prisma(*at, changes={}, name="n_images_2600058.pt"), (768, 49152), {}),
     "prisma-topk": (write_prisma_topk, (768, 49152), {"k": 64}),
+    "prisma-sweep": (write_prisma_sweep, (768, 49152), {"k": 64}),
     "clipscope": (write_clipscope, (1024, 65536), {"k": 32}),
     "patchsae": (write_patchsae, (768, 49152), {}),
     "batch-topk": (write_batch_topk, (1024, 65536), {"threshold": 2.5}),

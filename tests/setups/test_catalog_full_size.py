@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from shutil import rmtree
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import published_saes
@@ -29,6 +29,7 @@ import pytest
 import torch
 from fake_hub import serve
 from published_saes import (
+    PRISMA_TOP_K,
     Release,
     write_clipscope,
     write_matryoshka,
@@ -250,14 +251,11 @@ def clip(request: pytest.FixtureRequest) -> Iterator[Clip]:
 # ---- dictionaries that fit them
 
 
-def fitting(x: Tensor, components: int, standard: bool = False, minus: bool = True) -> dict[tuple[int, ...], Tensor]:
+def fitting(x: Tensor, components: int, minus: bool = True) -> dict[tuple[int, ...], Tensor]:
     """Four tensors, by shape, whose pairs of components are the principal directions of x [n, d].
 
-    Of x made standard at every token if `standard`; for an encoder that reads x as it is, without "- b_dec", unless
-    `minus`.
+    For an encoder that reads x as it is, without "- b_dec", unless `minus`.
     """
-    if standard:
-        x = (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
     d, mean = x.shape[1], x.mean(0)
     v = torch.linalg.eigh((x - mean).T @ (x - mean))[1].T.flip(0)[:PAIRS]
     at = torch.randperm(components)[: 2 * PAIRS]
@@ -275,7 +273,7 @@ def write_dictionary(card: SetupSpec, x: Tensor, root: Path, minus: bool = True)
     torch.manual_seed(1)
     d, m = SIZES[card.layout]
     k = int(card.published.active_per_token or 0)
-    weights = fitting(x, m, standard=card.layout == "prisma" and card.scope == "cls", minus=minus)
+    weights = fitting(x, m, minus=minus)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published_saes, "numbers", lambda *shape, seed=0: weights[shape])
         release = WRITERS[card.layout](card, root, d, m, k)
@@ -294,18 +292,10 @@ def clipscope(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
 
 
 def prisma(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
-    changes: dict[str, Any] = {"hook_point_layer": card.layer}
+    at = {"hook_point_layer": card.layer}
     if card.scope == "cls":
-        top_k = {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": k}}
-        changes |= {**top_k, "cls_token_only": True, "normalize_activations": "layer_norm"}
-        write_prisma(root, d, m, changes)  # its config.json, beside the one in the file
-        return write_prisma(root, d, m, changes, embedded=True)
-    release = write_prisma(root, d, m, changes, name="n_images_2600058.pt")
-    if card.layer == 9:  # a config from before it had that setting, which leaves two formulas
-        config = json.loads((root / "config.json").read_text())
-        del config["normalize_activations"]
-        (root / "config.json").write_text(json.dumps(config))
-    return release
+        return write_prisma(root, d, m, {**PRISMA_TOP_K, "activation_fn_kwargs": {"k": k}, **at})
+    return write_prisma(root, d, m, at, name="n_images_2600058.pt")
 
 
 WRITERS: dict[Layout, Callable[[SetupSpec, Path, int, int, int], Release]] = {

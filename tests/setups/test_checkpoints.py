@@ -34,7 +34,7 @@ from published_saes import (
     write_matryoshka,
     write_patchsae,
     write_prisma,
-    write_prisma_topk,
+    write_prisma_sweep,
     write_sae_lens,
     write_saev,
 )
@@ -116,7 +116,7 @@ def test_both_formulas_of_saev_are_read_the_likelier_first(schema: int | None, t
 
 
 @pytest.mark.parametrize("embedded", [False, True])
-@pytest.mark.parametrize("normalisation", ["none", "layer_norm"])
+@pytest.mark.parametrize("normalisation", [None, "none", "layer_norm"])
 @pytest.mark.parametrize(
     "activation",
     [
@@ -319,7 +319,7 @@ def hostile(mark: Path) -> dict[str, Runs]:
 @pytest.mark.parametrize("layout", ["prisma", "patchsae", "clipscope", "saev"])
 def test_what_a_file_would_run_is_not_run(call: str, where: str, layout: Layout, tmp_path: Path) -> None:
     mark = tmp_path / "it-ran"
-    name = {"prisma": "prisma-topk"}.get(layout, layout)
+    name = {"prisma": "prisma-sweep"}.get(layout, layout)
     release = small(name, tmp_path)
     path = tmp_path / (release.file if release.file != "." else "weights.pt")
     evil = hostile(mark)[call]
@@ -366,7 +366,7 @@ def test_a_stranger_beside_the_weights_changes_nothing(tmp_path: Path) -> None:
 def test_files_with_objects_are_read_at_the_same_time(tmp_path: Path) -> None:
     allowed = set(torch.serialization.get_safe_globals())
     releases = []
-    for n, write in enumerate([write_prisma_topk, write_patchsae] * 4):
+    for n, write in enumerate([write_prisma_sweep, write_patchsae] * 4):
         (tmp_path / str(n)).mkdir()
         releases.append(write(tmp_path / str(n), *SMALL))
     with ThreadPoolExecutor(8) as threads:

@@ -2,8 +2,9 @@
 
     f = relu((x − b_dec) W_enc + b_enc), or its top-k; x_hat = f W_dec + b_dec
 
-of x standardised at every token where the config says so. A config that does not say is older than that setting.
-Prisma's loader would then standardise, so this reading comes first, and the plain one second.
+of x standardised at every token where the config's normalize_activations is "layer_norm"; null and "none" leave x as it
+is, as in Prisma's code. A config without that key is older than the setting. Prisma's loader would then standardise, so
+this reading comes first, and the plain one second.
 """
 
 import re
@@ -39,13 +40,13 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         name = files_of(file)[0]
         settings = json_in(root / name, name)
     tensors = Tensors(file, dict_in(file, found, "state_dict") if "state_dict" in found else found)
-    one_of(name, settings, "is_transcoder", (False,), False)
+    one_of(name, settings, "is_transcoder", (False, None))
     one_of(name, settings, "architecture", ("standard",), "standard")
     one_of(name, settings, "activation_fn_str", ("relu", "topk"))
     normalisations = ["layer_norm", "none"]
     if "normalize_activations" in settings:
-        one_of(name, settings, "normalize_activations", normalisations)
-        normalisations = [settings["normalize_activations"]]
+        one_of(name, settings, "normalize_activations", ("layer_norm", "none", None))
+        normalisations = [settings["normalize_activations"] or "none"]
     d = whole(name, settings, "d_in")
     m = d * whole(name, settings, "expansion_factor")
     top_k = {}
