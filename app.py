@@ -36,8 +36,14 @@ from core.session.visit import Errands, Subject, Visit
 from core.setups.catalog import SetupSpec, find
 from core.setups.loading import Loading
 from core.setups.pool import SetupPool
+from core.views import attribution as attribution_view
+from core.views import compare as compare_view
 from core.views import evidence as proofs
-from core.views import parts as views
+from core.views import frame
+from core.views import image as image_view
+from core.views import panel as panel_view
+from core.views import setup as setup_view
+from core.views import steering as steering_view
 from core.views.images import picture_uri
 from core.views.reference_strip import sheet
 from core.views.report_words import ceiling_words, read_report, repair_words
@@ -83,45 +89,45 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
 
     def show_about(v: Visit) -> str:
         if v.subject.photograph and shelf.cards[v.setup].knows is not None:
-            return views.notice(
+            return frame.notice(
                 "This demo model has never seen photographs: choose a published setup at the top of the page. "
                 "What it says here shows how the levers work, not what CLIP sees.",
                 tone="warn",
             )
         first_example = v.subject.example == examples[0].name and not v.subject.twin
-        return views.notice(repair_words(reports[v.setup]) if first_example else "")
+        return frame.notice(repair_words(reports[v.setup]) if first_example else "")
 
     def show_setup(v: Visit) -> str:
-        return views.setup_page(bench_of(v).setup)
+        return setup_view.setup_page(bench_of(v).setup)
 
     def show_setup_line(v: Visit) -> str:
-        return views.setup_line(shelf.cards[v.setup])
+        return setup_view.setup_line(shelf.cards[v.setup])
 
     def show_words(v: Visit) -> str:
         known = shelf.cards[v.setup].knows or ()
-        return views.unknown_words(bench_of(v).unknown_words(v.classes), sorted(known))
+        return image_view.unknown_words(bench_of(v).unknown_words(v.classes), sorted(known))
 
     def show_target(v: Visit) -> str:
-        return views.target_line(v, bench_of(v).setup.clip.logit_scale)
+        return attribution_view.target_line(v, bench_of(v).setup.clip.logit_scale)
 
     def show_panel(v: Visit) -> str:
-        return views.panel(v, cue_of(v))
+        return panel_view.panel(v, cue_of(v))
 
     def show_patches(v: Visit) -> str:
-        return views.patches(v, shelf.cards[v.setup].scope != "patches")
+        return steering_view.patches(v, shelf.cards[v.setup].scope != "patches")
 
     def show_heats(v: Visit) -> str:
         trace, attribution = session.afterwards(bench_of(v), v)
         before = session.contributions(v.trace, v.attribution)
         after = session.contributions(trace, attribution)
-        return views.heat_pair(
+        return compare_view.heat_pair(
             v,
-            views.Support("Before", v.attribution.value, before),
-            views.Support("After", attribution.value, after),
+            compare_view.Support("Before", v.attribution.value, before),
+            compare_view.Support("After", attribution.value, after),
         )
 
     def show_cards(v: Visit) -> str:
-        return views.cards(v, inquiries.on_cards(bench_of(v), v))
+        return attribution_view.cards(v, inquiries.on_cards(bench_of(v), v))
 
     def show_faces(v: Visit) -> str:
         """The pictures on the cards: once, and not with every move of a lever."""
@@ -173,26 +179,26 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
 
     def said(elem_id: str) -> gr.HTML:
         """Where a sentence for the visitor appears, next to what it is about."""
-        return gr.HTML(views.notice(), elem_id=elem_id, elem_classes="said", **part)
+        return gr.HTML(frame.notice(), elem_id=elem_id, elem_classes="said", **part)
 
     with gr.Blocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
         visit = gr.State(first)
         with gr.Row(elem_id="top"):
             gr.HTML(
-                views.header(
+                frame.header(
                     "CLIP Levers", "Find the concept that drives a prediction, pull it, see everything that changes."
                 ),
                 elem_id="brand", **part,
             )  # fmt: skip
             with gr.Column(scale=0, min_width=340, elem_id="setup"):
                 chosen = gr.Dropdown(
-                    [(views.setup_choice(card), name) for name, card in shelf.cards.items()],
+                    [(setup_view.setup_choice(card), name) for name, card in shelf.cards.items()],
                     value=opens_with, label="Setup", elem_id="chosen", container=False, filterable=False,
                 )  # fmt: skip
                 setup_line = gr.HTML(show_setup_line(first), elem_id="setup-line", **part)
         with gr.Accordion("About this setup", open=False, elem_id="about-setup"):
             setup_page = gr.HTML(show_setup(first), elem_id="setup-page", **part)
-        said_setup = gr.HTML(views.notice(apology, tone="warn"), elem_id="said-setup", elem_classes="said", **part)
+        said_setup = gr.HTML(frame.notice(apology, tone="warn"), elem_id="said-setup", elem_classes="said", **part)
         stop = gr.Button("Stop loading it", visible=False, size="sm", elem_id="stop")
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=0, min_width=340, elem_id="side"):
@@ -201,7 +207,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 about = gr.HTML(show_about(first), elem_id="about", elem_classes="said", **part)
                 with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
                     with gr.Tab("Image", id="image", render_children=True) as image:
-                        gallery = widget("gallery", views.gallery(examples, thumbs, first.subject.example))
+                        gallery = widget("gallery", image_view.gallery(examples, thumbs, first.subject.example))
                         with gr.Row(equal_height=False):
                             with gr.Column(min_width=280):
                                 upload = gr.File(
@@ -262,17 +268,17 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                         page = widget("component", inquiries.show_page(opening, first, Inquiry(), None), script="cards")
                         inquired, pushed = gr.State(Inquiry()), gr.State(None)
                     with gr.Tab(steering_title(first), id="steering", render_children=True) as steering:
-                        history = widget("history", views.history(first))
+                        history = widget("history", steering_view.history(first))
                         said_levers = said("said-levers")
                         with gr.Row(equal_height=False):
                             with gr.Column(scale=3, min_width=320):
-                                levers = widget("levers", views.levers(first), views.intent(first))
+                                levers = widget("levers", steering_view.levers(first), steering_view.intent(first))
                             with gr.Column(scale=2, min_width=280):
-                                patches = widget("patches", show_patches(first), views.intent(first))
+                                patches = widget("patches", show_patches(first), steering_view.intent(first))
                         finder = widget("finder", proofs.finder(first))
                     with gr.Tab("Before / after", id="compare", render_children=True) as compare:
-                        chart = gr.HTML(views.chart(first), elem_id="chart", **part)
-                        table = gr.HTML(views.table(first.comparison), elem_id="table", **part)
+                        chart = gr.HTML(compare_view.chart(first), elem_id="chart", **part)
+                        table = gr.HTML(compare_view.table(first.comparison), elem_id="table", **part)
                         heats = gr.HTML(show_heats(first), elem_id="heats", **part)
                     with gr.Tab("Evidence", id="evidence", render_children=True) as evidence:
                         summary = gr.HTML(proofs.no_edit(), elem_id="summary", **part)
@@ -300,7 +306,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                         inquiring = gr.State(Errands())
                         loads, failed = gr.State(Errands()), gr.State("")
                         on_tab = gr.Textbox(visible=False)
-        gr.HTML(views.foot(), elem_id="foot", **part)
+        gr.HTML(frame.foot(), elem_id="foot", **part)
 
         # ---- replies: what follows a change
 
@@ -312,17 +318,17 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 visit: v,
                 panel: show_panel(v),
                 cards: show_cards(v),
-                chart: views.chart(v),
-                table: views.table(v.comparison),
-                history: views.history(v),
+                chart: compare_view.chart(v),
+                table: compare_view.table(v.comparison),
+                history: steering_view.history(v),
                 steering: gr.Tab(steering_title(v)),
-            } | {notice: views.notice() for notice in notices}
+            } | {notice: frame.notice() for notice in notices}
 
         def widgets(v: Visit) -> dict:
             """The widgets that carry the visitor's own settings: drawn anew only when Python changed the edit."""
-            word = views.intent(v)
+            word = steering_view.intent(v)
             return {
-                levers: gr.HTML(value=word, html=views.levers(v)),
+                levers: gr.HTML(value=word, html=steering_view.levers(v)),
                 patches: gr.HTML(value=word, html=show_patches(v)),
             }
 
@@ -341,7 +347,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
             """Another picture or other classes."""
             return {
                 about: show_about(v),
-                gallery: views.gallery(examples, thumbs, v.subject.example),
+                gallery: image_view.gallery(examples, thumbs, v.subject.example),
                 truth: gr.Dropdown(**truth_list(v)),
                 words: show_words(v),
                 finder: proofs.finder(v),
@@ -363,7 +369,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
         def sorry(v: Visit, where: gr.HTML, trouble: UserError) -> dict:
             """The sentence, in its place; everything else stays as it is, on the page too what was typed."""
             drawn = {} if where is said_levers else widgets(v)
-            return drawn | {visit: v, where: views.notice(str(trouble), tone="bad")}
+            return drawn | {visit: v, where: frame.notice(str(trouble), tone="bad")}
 
         # ---- listeners
 
@@ -374,18 +380,18 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
         def change_setup(v: Visit, name: str, loads: Errands) -> Iterator[dict]:
             """Load a setup, telling how far that is. The visit goes on meanwhile, with the setup it has."""
             wanted_still = loads.begin()
-            news: tuple = (views.notice(),)
+            news: tuple = (frame.notice(),)
             loads.news = news  # nothing yet: an older loading may end before this one has told anything
             try:
                 for step in shelf.bring(name):
                     if not wanted_still():
                         break
                     if isinstance(step, Loading):
-                        loads.news = (views.loading(shelf.cards[name].title, step), True)
+                        loads.news = (setup_view.loading(shelf.cards[name].title, step), True)
                         yield told_setup(*loads.news)
             except UserError as trouble:
                 sentence = f"{trouble} {shelf.cards[v.setup].title} stays."
-                news = (views.notice(sentence, tone="bad"), False, name)
+                news = (frame.notice(sentence, tone="bad"), False, name)
             if wanted_still():
                 loads.news = news
             yield told_setup(*loads.news)
@@ -400,15 +406,15 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
             try:
                 v = session.move(shelf.get(name), v, picture_of(v, file))
             except UserError as trouble:
-                return widgets(v) | {said_setup: views.notice(str(trouble), tone="bad"), chosen: v.setup}
+                return widgets(v) | {said_setup: frame.notice(str(trouble), tone="bad"), chosen: v.setup}
             lost = "Your levers stayed behind: the components of another dictionary are others."
-            return other_setup(v) | {said_setup: views.notice(lost if left else "")}
+            return other_setup(v) | {said_setup: frame.notice(lost if left else "")}
 
         def stay(v: Visit, loads: Errands) -> dict:
             """Whoever presses stop no longer waits; when nobody does, the loading ends."""
             loads.begin()
             told = f"Stopped. {shelf.cards[v.setup].title} stays; what was downloaded is kept for the next time."
-            loads.news = (views.notice(told),)
+            loads.news = (frame.notice(told),)
             return told_setup(*loads.news) | {chosen: v.setup}
 
         def picture_of(v: Visit, file: str | None) -> Path | str | np.ndarray:
@@ -433,7 +439,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
             try:
                 names, templates = parse_classes(text).names, templates_of(how, own_text)
             except UserError as trouble:  # the picture is welcome all the same, with the classes asked before
-                trouble_here = {said_classes: views.notice(str(trouble), tone="bad")}
+                trouble_here = {said_classes: frame.notice(str(trouble), tone="bad")}
             subject = Subject("Your picture", photograph=True)
             try:
                 v = session.after(v, session.start(bench_of(v), file, subject, names, templates, None))
@@ -442,7 +448,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
             return other_picture(v) | trouble_here
 
         def gone(v: Visit) -> dict:
-            return {said_picture: views.notice(f"The picture looked at stays: {v.subject.caption}")}
+            return {said_picture: frame.notice(f"The picture looked at stays: {v.subject.caption}")}
 
         def twin(v: Visit, event: gr.EventData) -> dict:
             e = by_name[v.subject.example or examples[0].name]
@@ -457,7 +463,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 v = session.ask(bench_of(v), v, asked.names, templates_of(how, own_text), should_be or None)
             except UserError as trouble:
                 return sorry(v, said_classes, trouble) | shown
-            return picture(v) | shown | {said_classes: views.notice(*asked.notes)}
+            return picture(v) | shown | {said_classes: frame.notice(*asked.notes)}
 
         def retarget(v: Visit, w: int, a: int | None) -> dict:
             try:
@@ -484,7 +490,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
             try:
                 v = session.press(bench_of(v), v, component, event.action, bool(event.on))
             except UserError as trouble:
-                return sorry(v, said_target, trouble) | {said_search: views.notice(str(trouble), tone="bad")}
+                return sorry(v, said_target, trouble) | {said_search: frame.notice(str(trouble), tone="bad")}
             return answer(v) | widgets(v)
 
         def look_up_words(v: Visit, i: Inquiry, text: str) -> dict:
@@ -496,12 +502,12 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
             try:
                 i = inquiries.search(bench_of(v), v, i, text, file)
             except UserError as trouble:
-                return {said_search: views.notice(str(trouble), tone="bad")}
+                return {said_search: frame.notice(str(trouble), tone="bad")}
             return {
                 inquired: i,
                 found: inquiries.show_found(bench_of(v), v, i),
                 found_faces: inquiries.found_faces(bench_of(v), v, i),
-                said_search: views.notice(),
+                said_search: frame.notice(),
             }
 
         def inquire(v: Visit, i: Inquiry, known: Pushed | None, asked_last: Errands, on: str) -> Iterator[dict]:
@@ -534,7 +540,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 return sorry(heard, said_levers, trouble)
             same = old == [(lever.component, lever.operation) for lever in v.edit.levers]
             # A reply to a slider never draws the sliders: it would move them under the visitor's hand.
-            return answer(v) | ({} if same else {levers: gr.HTML(html=views.levers(v))})
+            return answer(v) | ({} if same else {levers: gr.HTML(html=steering_view.levers(v))})
 
         def pick(v: Visit, word: str) -> dict:
             wish = json.loads(word)
@@ -608,11 +614,11 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
         def take_away(v: Visit, drawing: dict | None) -> str:
             """The visitor's own twin beside the picture and the edit."""
             if drawing is None or drawing["composite"] is None:
-                return views.notice("There is no picture above yet. Open this part again to get it.", tone="bad")
+                return frame.notice("There is no picture above yet. Open this part again to get it.", tone="bad")
             try:
                 found = session.without_cue(bench_of(v), v, drawing["composite"])
             except UserError as trouble:
-                return views.notice(str(trouble), tone="bad")
+                return frame.notice(str(trouble), tone="bad")
             return proofs.counterfactual(v, "as you changed it", found)
 
         def step(v: Visit, event: gr.EventData) -> dict:

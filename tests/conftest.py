@@ -31,10 +31,14 @@ from tiny_index import tiny_index
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 from core.concepts.index import ConceptIndex
+from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
+from core.model.prompts import TEMPLATES
 from core.model.trace import Trace, trace_crops
 from core.serving.settings import Settings
+from core.session import visit as session
+from core.session.visit import Subject, Visit
 from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.loading import Setup
 from core.workbench import Workbench
@@ -51,6 +55,8 @@ LAYERS = 4
 WIDTH = 32
 COMPONENTS = 48
 CLASSES = ("dog", "cat", "owl", "red fish", "bus")
+EVIL = ("<img src=x onerror=alert(1)>", "\"'><script>alert(2)</script>", "{{constructor}}", "a & b")
+"""Names that must stay text."""
 
 
 def tiny_tokenizer() -> CLIPTokenizer:
@@ -202,6 +208,16 @@ def index() -> ConceptIndex:
 def indexed(bench: Workbench, index: ConceptIndex) -> Workbench:
     """All questions about the tiny CLIP with that index."""
     return Workbench(replace(bench.setup, index=index))
+
+
+@pytest.fixture(scope="session")
+def visit(bench: Workbench, picture: Image.Image) -> Visit:
+    """Two levers on some tokens, in a visit of which every name looks like markup."""
+    start = session.start(bench, picture, Subject(EVIL[0]), EVIL, TEMPLATES["single"], None)
+    shown = [part.component for part in start.parts]
+    return session.change(
+        bench, session.measure(bench, start), Edit((Lever(shown[0]), Lever(shown[1], "set", 2.0)), (0, 3, 4))
+    )
 
 
 def exact_sae(width: int) -> SAE:

@@ -18,9 +18,10 @@ from ..concepts.index import Manifest
 from ..concepts.search import Match
 from ..methods.token_maps import Looking
 from ..session.visit import Part, Visit
+from .component import actions, firing, heat_of, target_words
+from .frame import notice
 from .html import count, decimal, escaped, flag, sign, signed
 from .images import picture_uri
-from .parts import actions, firing, heat_of, notice, target_words
 from .reference_strip import CHIPPED, Face, alignment_words, chip, face_words, guess, sheet, strip
 
 PUSHED = 3

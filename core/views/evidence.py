@@ -13,9 +13,10 @@ from ..methods.side_effects import Ripple, Shifted
 from ..methods.steering import Edit, Lever
 from ..model.prediction import Prediction
 from ..session.visit import Gone, Visit
+from .component import target_words
 from .html import count, escaped, flag, percent, sign, signed
 from .images import picture_uri
-from .parts import group_name, target_words, tokens_words
+from .steering import group_name, tokens_words
 
 MOVED = 6
 """Concepts shown in each direction."""

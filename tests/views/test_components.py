@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from conftest import EVIL
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_reference_strip import WORD, classes, face, pictures
-from test_views import EVIL, Tags
+from view_helpers import WORD, Tags, classes, face, pictures
 
 from core.concepts.component import Histogram, Neighbour
 from core.concepts.effects import Pushes

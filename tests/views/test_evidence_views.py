@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import EVIL
 from PIL import Image
-from test_views import EVIL, Tags
+from view_helpers import Tags
 
 from core.methods.controls import Controls
 from core.methods.generalization import KINDS, Generalization

@@ -1,56 +1,14 @@
 """Reference pictures and what is said beside them: each picture once, lit where the component fires, guesses marked."""
 
-import base64
 import io
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from view_helpers import GRID, classes, concept, face, pictures, shot
 
-from core.concepts.component import Concept, Guess, Shot
-from core.concepts.families import Family
-from core.views.images import mask_uri
-from core.views.reference_strip import Face, chip, face_words, guess, sheet, strip
-
-GRID = (4, 4)
-WORD = "<b>\"cat\" & 'dog'</b>"
-
-
-def concept(component: int = 0, **known: object) -> Concept:
-    plain = Concept(component, (Guess(WORD, 0.125), Guess("owl", 0.1)), 0.6, 0.2, 0.25, 1.5, 8.0, 50, 200)
-    return replace(plain, **known)  # type: ignore[arg-type]
-
-
-def shot(seed: int, patches: tuple[int, ...] = (1, 6)) -> Shot:
-    """A picture of its own for every seed."""
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", lossless=True)
-    region = np.zeros(GRID, dtype=np.float32)
-    region.flat[list(patches)] = np.linspace(1, 0.2, len(patches))
-    return Shot(file.getvalue(), 9.0 - seed / 10, 0 if not patches else 1 + patches[0], region, seed)
-
-
-def face(component: int = 0, n: int = 5, family: int = 0, **known: object) -> Face:
-    shots = tuple(shot(10 * component + k) for k in range(n))
-    members = Family(tuple(range(component, component + family)), 0.9, 0.8, 0.7, None) if family else None
-    return Face(concept(component, **known), shots, members)
-
-
-def pictures(style: str) -> dict[str, Image.Image]:
-    """The pictures of a style sheet, by class."""
-    rules = re.findall(r"\.([\w-]+)\{--\w+:url\(data:image/\w+;base64,([^)]+)\)\}", style)
-    assert style == f"<style>{''.join(re.findall(r'[.][^}]+}', style))}</style>"
-    assert len(rules) == style.count("{") == len(dict(rules)), "each once"
-    return {name: Image.open(io.BytesIO(base64.b64decode(data))) for name, data in rules}
-
-
-def classes(html: str) -> list[list[str]]:
-    """The classes of every shot."""
-    return [words.split()[1:] for words in re.findall(r'class="(shot[^"]*)"', html)]
+from core.views.reference_strip import chip, face_words, guess, sheet, strip
 
 
 def test_every_picture_stands_once_in_the_sheet_and_every_strip_finds_it() -> None:
@@ -63,15 +21,6 @@ def test_every_picture_stands_once_in_the_sheet_and_every_strip_finds_it() -> No
         picture, mask = (found[name] for name in names)
         np.testing.assert_array_equal(np.asarray(picture), np.asarray(Image.open(io.BytesIO(one.webp))))
         assert mask.size == GRID
-
-
-def test_a_mask_is_opaque_where_the_component_fires() -> None:
-    region = np.array([[0, 1, 0.25], [0.5, 0, 0]], dtype=np.float32)
-    mask = Image.open(io.BytesIO(base64.b64decode(mask_uri(region).split(",")[1])))
-    opacity = np.asarray(mask.convert("RGBA"))[..., 3] / 255
-    assert opacity.shape == region.shape
-    assert ((opacity > 0) == (region > 0)).all() and opacity.max() == 1
-    assert (np.argsort(opacity, axis=None) == np.argsort(region, axis=None)).all()
 
 
 def test_what_fires_at_cls_only_says_so_and_is_not_dimmed() -> None:

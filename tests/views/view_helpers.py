@@ -1,0 +1,111 @@
+"""What tests of the views share: names that must stay text, reference pictures, and a reader of HTML."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+from conftest import EVIL, tiny_model, tiny_sae, tiny_tokenizer
+from PIL import Image
+from transformers import CLIPImageProcessorPil
+
+from core.concepts.component import Concept, Guess, Shot
+from core.concepts.families import Family
+from core.methods.steering import Edit, Lever
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
+from core.session import visit as session
+from core.session.visit import Visit
+from core.setups.catalog import Location, Published, SetupSpec
+from core.setups.health import Fit, Health
+from core.setups.loading import Setup
+from core.views.reference_strip import Face
+
+GRID = (4, 4)
+WORD = "<b>\"cat\" & 'dog'</b>"
+
+
+class Tags(HTMLParser):
+    """Collects the names of elements and attributes, and checks that elements are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.found |= {tag, *(f"{tag}.{name}" for name, _ in attrs)}
+        if tag not in {"img", "input"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def concept(component: int = 0, **known: object) -> Concept:
+    plain = Concept(component, (Guess(WORD, 0.125), Guess("owl", 0.1)), 0.6, 0.2, 0.25, 1.5, 8.0, 50, 200)
+    return replace(plain, **known)  # type: ignore[arg-type]
+
+
+def shot(seed: int, patches: tuple[int, ...] = (1, 6)) -> Shot:
+    """A picture of its own for every seed."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "WEBP", lossless=True)
+    region = np.zeros(GRID, dtype=np.float32)
+    region.flat[list(patches)] = np.linspace(1, 0.2, len(patches))
+    return Shot(file.getvalue(), 9.0 - seed / 10, 0 if not patches else 1 + patches[0], region, seed)
+
+
+def face(component: int = 0, n: int = 5, family: int = 0, **known: object) -> Face:
+    shots = tuple(shot(10 * component + k) for k in range(n))
+    members = Family(tuple(range(component, component + family)), 0.9, 0.8, 0.7, None) if family else None
+    return Face(concept(component, **known), shots, members)
+
+
+def faces_of(visit: Visit) -> dict[int, Face]:
+    """A face for every card: the first of a family of three, the second silent."""
+    shown = [part.component for part in visit.parts]
+    faces = {c: Face(concept(c), tuple(shot(k) for k in range(5))) for c in shown}
+    family = Family((shown[0], *sorted({*range(4)} - {*shown})[:2]), 0.9, 0.8, 0.7, EVIL[0])
+    faces[shown[0]] = Face(concept(shown[0], guesses=(Guess(EVIL[0], 0.1),)), faces[shown[0]].shots, family)
+    faces[shown[1]] = Face(concept(shown[1], guesses=(), clarity=None, fired=0), ())
+    return faces
+
+
+def pictures(style: str) -> dict[str, Image.Image]:
+    """The pictures of a style sheet, by class."""
+    rules = re.findall(r"\.([\w-]+)\{--\w+:url\(data:image/\w+;base64,([^)]+)\)\}", style)
+    assert style == f"<style>{''.join(re.findall(r'[.][^}]+}', style))}</style>"
+    assert len(rules) == style.count("{") == len(dict(rules)), "each once"
+    return {name: Image.open(io.BytesIO(base64.b64decode(data))) for name, data in rules}
+
+
+def classes(html: str) -> list[list[str]]:
+    """The classes of every shot."""
+    return [words.split()[1:] for words in re.findall(r'class="(shot[^"]*)"', html)]
+
+
+def with_family(visit: Visit) -> Visit:
+    """A lever on the third card, and one on a family whose members are a card, another one and one not shown."""
+    shown = [part.component for part in visit.parts]
+    hidden = next(c for c in range(48) if c not in shown and not visit.part(c).peak)
+    edit = Edit((Lever(shown[2], "set", 1.5),)).pull_family(shown[0], (shown[0], shown[1], hidden), "scale", 0.5)
+    return replace(visit, history=session.History(edit))
+
+
+def evil_setup() -> Setup:
+    """A setup of which every word is a visitor's own, as on the command line."""
+    card = SetupSpec(
+        "own", EVIL[0], Location(Path(EVIL[1])), Location(repo="a/b", file="<b>.pt"), 1, "all", EVIL[2], EVIL[0],
+        good_for=EVIL[3], paper=EVIL[1], published=Published(0.9, 5.0, 0.1, EVIL[0]),
+    )  # fmt: skip
+    clip = SplitClip(tiny_model(), CLIPImageProcessorPil(), tiny_tokenizer(), 1)
+    fit = Fit(1, 0.5, 0.5)
+    health = Health(2, 34, 48, True, 0.5, 0.5, 5.0, 5.0, 0.1, 0.5, 0.5, 1.0, 0.0, (fit,))
+    dictionary = Dictionary(tiny_sae("topk"), "all")
+    return Setup(card, clip, dictionary, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health)
