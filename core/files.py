@@ -1,6 +1,10 @@
-"""Paths of the files that come with the package, and names of a file system as text."""
+"""Paths of the files that come with the package, names of a file system as text, and files written at once."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 ASSETS = Path(__file__).parents[1] / "assets"
 """The catalog, the bundled weights, examples, templates and styles."""
@@ -9,3 +13,21 @@ ASSETS = Path(__file__).parents[1] / "assets"
 def as_text(name: str) -> str:
     """A name of a file system, which may be any bytes, with a “?” for what is no text."""
     return name.encode(errors="replace").decode()
+
+
+@contextmanager
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Where to write what then becomes the file `path`, at once: whoever reads it finds the old one or the new, whole.
+
+    The new one is on the disk before it takes the old one's place. Where writing fails, the old one stays. With
+    `shared` several may write at a time; one that is killed then leaves a file beside it behind.
+    """
+    beside = path.with_name(f"{path.name}.{uuid4().hex}.part" if shared else f"{path.name}.part")
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

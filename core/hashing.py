@@ -14,3 +14,8 @@ def hashed(numbers: np.ndarray) -> np.ndarray:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(_STEPS[0])
     z = (z ^ (z >> np.uint64(27))) * np.uint64(_STEPS[1])
     return z ^ (z >> np.uint64(31))
+
+
+def hashed_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """uint64 hashes of pairs of whole numbers, elementwise."""
+    return hashed(hashed(first) + second.astype(np.uint64) * _GOLDEN)

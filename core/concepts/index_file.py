@@ -10,9 +10,7 @@ One may come from the Hub, so nothing in its files is believed: what does not fi
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ..errors import UserError
+from ..files import replacing
 from ..model.clip import SplitClip
 from .index import LABELS, ConceptIndex, Identity, Manifest, References, Thumbnails
 
@@ -129,11 +128,11 @@ def save(index: ConceptIndex, folder: Path) -> None:
         arrays |= {f"{which}.{name}": getattr(found, name) for name in ("picture", "value", "token", "patch", "share")}
         arrays[f"{which}.length"] = np.diff(found.start).reshape(found.picture.shape)
     (folder / MANIFEST).unlink(missing_ok=True)
-    with _whole(folder / ARRAYS) as path:
+    with replacing(folder / ARRAYS) as path:
         _write({name: _narrow(array) for name, array in arrays.items()}, path)
-    with _whole(folder / THUMBNAILS) as path:
+    with replacing(folder / THUMBNAILS) as path:
         _write({"start": _narrow(index.pictures.start), "bytes": index.pictures.bytes}, path)
-    with _whole(folder / MANIFEST) as path:
+    with replacing(folder / MANIFEST) as path:
         path.write_bytes(written(index.manifest))
 
 
@@ -155,14 +154,6 @@ def written(manifest: Manifest) -> bytes:
 def _write(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
     path.chmod(0o644)  # safetensors lets nobody else read what it writes
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Where to write what then becomes `path` at once."""
-    beside = path.with_name(path.name + ".part")
-    yield beside
-    os.replace(beside, path)
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

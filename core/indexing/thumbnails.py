@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ..concepts.index import Thumbnails
-from .tally import IndexRecipe
+from .recipe import IndexRecipe
 
 
 class Store:

@@ -15,7 +15,6 @@ every file both ways (https://huggingface.co/docs/hub/xet/legacy-git-lfs).
 
 import errno
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,6 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self, cast
-from uuid import uuid4
 
 import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_download
@@ -42,6 +40,7 @@ from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import validate_repo_id
 
 from ..errors import UserError
+from ..files import replacing
 from .catalog import Location
 
 # huggingface_hub reads both at each request, so it does not matter whether somebody imported it before.
@@ -288,9 +287,8 @@ def _note(cache: Path, revision: str, commit: str) -> None:
         if path.is_file() and path.read_text(encoding="utf-8") == commit:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
-        fresh.write_text(commit, encoding="utf-8")
-        os.replace(fresh, path)  # at once, so that nobody reads half of it
+        with replacing(path, shared=True) as beside:
+            beside.write_text(commit, encoding="utf-8")
     except OSError:
         pass
 

@@ -29,8 +29,9 @@ from PIL import Image
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
+from core.indexing.accumulator import Accumulator
 from core.indexing.build import read_batch
-from core.indexing.tally import IndexRecipe, Tally
+from core.indexing.recipe import IndexRecipe
 from core.indexing.thumbnails import Store
 from core.methods.attribution import attribute, measured_effects
 from core.methods.controls import controls
@@ -165,8 +166,8 @@ def measure_index(geometry: Geometry, repeats: int, size: int) -> np.ndarray:
 
     By the clock, and in processor time, that of all threads, which others on the machine disturb less.
 
-    The two take turns on the same pictures. Every turn has new ones, so the tally fills up as in a real run: its first
-    batches cost most, as all that fires is then a reference.
+    The two take turns on the same pictures. Every turn has new ones, so the accumulator fills up as in a real run: its
+    first batches cost most, as all that fires is then a reference.
     """
     clip, dictionary = build(geometry)
     m, p = geometry.components, clip.model.config.projection_dim
@@ -174,7 +175,7 @@ def measure_index(geometry: Geometry, repeats: int, size: int) -> np.ndarray:
     # As after training, tokens differ in what fires; without it a random dictionary sees what is common to all.
     dictionary.sae.b_dec.copy_(clip.residual(clip.pixels(drawn(2, rng))).mean((0, 1)))
     rows = max(1, (1 << 25) // m)
-    tally, ratios = Tally(m, p, IndexRecipe()), []
+    accumulator, ratios = Accumulator(m, p, IndexRecipe()), []
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder), 0, IndexRecipe(), p) as store:
         for turn in range(repeats + 1):
             batch = Batch(0, turn, np.arange(size) + turn * size, drawn(size, rng), 0)
@@ -184,7 +185,7 @@ def measure_index(geometry: Geometry, repeats: int, size: int) -> np.ndarray:
             for start in range(0, len(x), rows):
                 dictionary.encode_seen(x[start : start + rows])
             between = clocks()
-            read_batch(tally, store, clip, dictionary, batch)
+            read_batch(accumulator, store, clip, dictionary, batch)
             store.settle()  # thumbnails, which a run makes beside the next batch, count with their own
             ratios.append((clocks() - between) / (between - began))
     return np.array(ratios[1:])  # the first turn warms up

@@ -1,6 +1,7 @@
 """The index on disk: what is saved comes back; what is damaged, hostile or of another setup is refused in words."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -141,10 +142,8 @@ def test_thumbnails_stay_on_the_disk(folder: Path, index: ConceptIndex) -> None:
 
 def test_a_save_that_is_stopped_leaves_no_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the old one in part, nor the new one in part."""
-    import core.concepts.index_file as module
-
     replaced: list[Path] = []
-    monkeypatch.setattr(module.os, "replace", lambda old, new: replaced.append(new) or shutil.move(old, new))
+    monkeypatch.setattr(os, "replace", lambda old, new: replaced.append(new) or shutil.move(old, new))
     save(some_index(1), folder)
     assert [path.name for path in replaced] == [ARRAYS, THUMBNAILS, MANIFEST]
 
@@ -153,7 +152,7 @@ def test_a_save_that_is_stopped_leaves_no_index(folder: Path, monkeypatch: pytes
             raise KeyboardInterrupt
         shutil.move(_old, new)
 
-    monkeypatch.setattr(module.os, "replace", stop)
+    monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         save(some_index(2), folder)
     with pytest.raises(UserError, match="has no manifest.json"):

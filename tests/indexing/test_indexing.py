@@ -25,9 +25,14 @@ from sae_lens import SAE
 from core.concepts.index import ConceptIndex, References
 from core.concepts.index_file import INDEX_FILES, MANIFEST, load
 from core.errors import UserError
+from core.indexing import __main__ as command
 from core.indexing import build as indexing
-from core.indexing.build import WORK, alignment, build, clarity, main
-from core.indexing.tally import EDGES, Best, IndexRecipe, Tally, firing
+from core.indexing.__main__ import main
+from core.indexing.accumulator import EDGES, Accumulator, TopK
+from core.indexing.build import WORK, build
+from core.indexing.firing import batch_activations
+from core.indexing.recipe import IndexRecipe
+from core.indexing.summarise import alignment, clarity
 from core.indexing.thumbnails import Store
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
@@ -72,6 +77,15 @@ def setup_of(clip: SplitClip, architecture: str = "topk", scope: str = "all") ->
     torch.manual_seed(1)
     card = SetupSpec("tiny", "Tiny", Location(Path("clip")), Location(Path("sae")), 1, scope, "MIT", "")
     return Setup(card, clip, Dictionary(some_sae(architecture), scope))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums over several threads round differently, and the forks below have one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +275,7 @@ def test_the_best_of_each_row(pairs: list[tuple[int, int]], cuts: list[int]) -> 
     """Whatever the order and the portions, with many equal keys."""
     component, key = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in range(2))
     ids = np.random.default_rng(len(pairs)).permutation(len(pairs))
-    found, start = Best(4, 3), 0
+    found, start = TopK(4, 3), 0
     for size in [*cuts, len(pairs)]:
         part = np.arange(start, min(start + size, len(pairs)))
         part = part[np.argsort(component[part], kind="stable")]
@@ -300,9 +314,9 @@ def test_large_dictionaries_are_encoded_in_portions(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, undisturbed: ConceptIndex
 ) -> None:
     x = setup.clip.residual(setup.clip.pixels(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)))
-    at_once = firing(setup.dictionary, x)
-    monkeypatch.setattr("core.indexing.tally._CHUNK", 7 * COMPONENTS)
-    portions = firing(setup.dictionary, x)
+    at_once = batch_activations(setup.dictionary, x)
+    monkeypatch.setattr("core.indexing.firing._CHUNK", 7 * COMPONENTS)
+    portions = batch_activations(setup.dictionary, x)
     for name in ("component", "picture", "token", "first", "tokens"):
         assert np.array_equal(getattr(at_once, name), getattr(portions, name))
     assert np.allclose(at_once.values, portions.values, rtol=1e-5)
@@ -351,7 +365,6 @@ def in_a_process(run: Callable[[], None], environment: dict[str, str] | None = N
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, seed: int) -> None:
     """SIGKILL between any two steps that touch the disk, and before and after every batch; the run then goes on."""
-    torch.set_num_threads(1)
     moments = [(os, "replace"), (os, "fsync"), (indexing, "read_batch"), (Store, "add"), (indexing.shutil, "rmtree")]
 
     def killed_at(moment: int) -> Callable[[], None]:
@@ -408,7 +421,7 @@ def test_what_cannot_be_gone_on_with(setup: Setup, tmp_path: Path) -> None:
     (tmp_path / WORK / "thumbnails-0.bin").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be read"):
         build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
-    (tmp_path / WORK / "tally-0.safetensors").write_bytes(b"nothing")
+    (tmp_path / WORK / "accumulated-0.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read"):
         build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
     (tmp_path / WORK / "settings.json").write_text("{")
@@ -460,7 +473,6 @@ def test_several_processes_make_the_same_index(
     setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, world: int
 ) -> None:
     """Also more processes than there are parts."""
-    torch.set_num_threads(1)
     shared = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     shared |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
@@ -482,13 +494,13 @@ def test_several_processes_make_the_same_index(
 
 def test_what_is_kept_stays_small(setup: Setup) -> None:
     """However many pictures go by, what is no reference any more is forgotten."""
-    tally, rng = Tally(COMPONENTS, 16, RECIPE), np.random.default_rng(0)
+    accumulator, rng = Accumulator(COMPONENTS, 16, RECIPE), np.random.default_rng(0)
     residual = setup.clip.residual(setup.clip.pixels(rng.integers(0, 256, (4, 32, 32, 3), np.uint8)))
     for number in range(60):
-        found = firing(setup.dictionary, residual * float(rng.uniform(0.5, 2)))
-        tally.add(np.arange(4) + 4 * number, found, 17, np.zeros((4, 16)))
+        found = batch_activations(setup.dictionary, residual * float(rng.uniform(0.5, 2)))
+        accumulator.add(np.arange(4) + 4 * number, found, 17, np.zeros((4, 16)))
     places = COMPONENTS * (RECIPE.top + RECIPE.mean + RECIPE.mid_sample)
-    assert len(tally.compact()) <= places and len(tally.sample) == RECIPE.together_sample
+    assert len(accumulator.compact()) <= places and len(accumulator.sample) == RECIPE.together_sample
 
 
 # ---- the command
@@ -549,7 +561,7 @@ def test_however_the_command_ends_it_says_how_to_go_on(
     def stop(*_args: object) -> None:
         raise error
 
-    monkeypatch.setattr(indexing, "_run", stop)
+    monkeypatch.setattr(command, "_run", stop)
     with pytest.raises(SystemExit) as end:
         main(["--pictures", "scenes:index", "--out", str(tmp_path)])
     assert end.value.code == code and said in capsys.readouterr().err

@@ -14,7 +14,7 @@ from PIL import Image
 from core.concepts.index import ConceptIndex
 from core.errors import UserError
 from core.indexing.build import build
-from core.indexing.tally import IndexRecipe
+from core.indexing.recipe import IndexRecipe
 from core.pictures.options import open_collection
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import load
