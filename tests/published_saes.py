@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,28 +84,101 @@ def published_class(module: str, name: str, fields: Mapping[str, Any]) -> Iterat
 # ---- the projects' own saving and formulas, restated
 
 
+SAEV_ACTIVATIONS: dict[str, dict[str, Any]] = {
+    "relu": {
+        "cls": "Relu",
+        "params": {
+            "key": "relu",
+            "sparsity": {"cls": "L1Sparsity", "params": {"key": "l1-sparsity", "coeff": 4e-4}},
+            "aux": {"cls": "NoAux", "params": {"key": "no-aux"}},
+        },
+    },
+    "top-k": {
+        "cls": "TopK",
+        "params": {
+            "key": "top-k",
+            "top_k": 32,
+            "sparsity": {"cls": "NoSparsity", "params": {"key": "no-sparsity"}},
+            "aux": {"cls": "AuxK", "params": {"key": "auxk", "k_aux": 512, "alpha": 0.03125}},
+        },
+    },
+    "batch-top-k": {
+        "cls": "BatchTopK",
+        "params": {
+            "key": "batch-top-k",
+            "top_k": 32,
+            "sparsity": {"cls": "NoSparsity", "params": {"key": "no-sparsity"}},
+            "momentum": 0.1,
+            "aux": {"cls": "AuxK", "params": {"key": "auxk", "k_aux": 512, "alpha": 0.03125}},
+        },
+    },
+}
+"""As a header of schema 5 says it: OSU-NLP-Group/saev, src/saev/nn/modeling.py at 3d73f1f, `dump`."""
+
+
 def write_saev(root: Path, d: int, m: int, schema: int | None = None) -> Release:
-    """SAE-V: nn.dump, before its header had a schema number (None), in June 2025 (1), and at the end of 2025 (5)."""
+    """SAE-V: nn.dump, before its header had a schema number (None), and in June 2025 (1)."""
     w = four(d, m)
     old = {"d_vit": d, "exp_factor": m // d, "n_reinit_samples": 524288, "seed": 42}
-    new = {"d_model": d, "d_sae": m, "activation": {"cls": "Relu", "params": {}}, "normalize_w_dec": True}
     header = {
         None: {**old, "sparsity_coeff": 4e-4, "ghost_grads": False, "remove_parallel_grads": True},
         1: {"schema": 1, "cfg": old, "cls": "Relu", "commit": "abcdefg", "lib": "0.1.0"},
-        5: {"schema": 5, "cfg": new, "commit": "abcdefg", "lib": "0.2.0"},
     }[schema]
     with (root / "sae.pt").open("wb") as stream:
         stream.write((json.dumps(header) + "\n").encode())
         torch.save(w, stream)
 
     def encode(x: Tensor) -> Tensor:
-        shifted = x if schema == 5 else x - w["b_dec"]
-        return torch.relu(torch.einsum("nd,ds->ns", shifted, w["W_enc"]) + w["b_enc"])
+        return torch.relu(torch.einsum("nd,ds->ns", x - w["b_dec"], w["W_enc"]) + w["b_enc"])
 
     def decode(f: Tensor) -> Tensor:
         return torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
 
     return Release(root, "saev", "sae.pt", encode, decode, d, m, readings=2)
+
+
+def write_saev_5(
+    root: Path, d: int, m: int, activation: str = "top-k", k: int = K, threshold: float = 0.7, schema: int = 5
+) -> Release:
+    """SAE-V of today: its default is a top-k. `modeling.py` as above; `kind` for `key` in schemas 2 to 4."""
+    w = four(d, m)
+    said = json.loads(json.dumps(SAEV_ACTIVATIONS[activation]))
+    if "top_k" in said["params"]:
+        said["params"]["top_k"] = k
+    if schema < 5:
+        said["params"]["kind"] = said["params"].pop("key")
+    header = {
+        "schema": schema,
+        "cfg": {
+            "d_model": d,
+            "d_sae": m,
+            "activation": said,
+            "reinit_blend": 0.8,
+            "reinit_enc_dec_tranpose": True,
+            "remove_parallel_grads": True,
+            "normalize_w_dec": True,
+        },
+        "commit": "3d73f1f",
+        "lib": "0.2.0",
+    }
+    buffers = {"activation.threshold": torch.tensor(threshold)} if activation == "batch-top-k" else {}
+    with (root / "sae.pt").open("wb") as stream:
+        stream.write(json.dumps(header).encode() + b"\n")
+        torch.save({**w, **buffers}, stream)
+
+    def encode(x: Tensor) -> Tensor:
+        h = torch.einsum("nd,ds->ns", x, w["W_enc"]) + w["b_enc"]
+        if activation == "top-k":  # what is negative among the largest stays
+            _, indices = torch.topk(h, min(k, m), dim=-1, sorted=False)
+            return torch.zeros_like(h).scatter(-1, indices, 1.0) * h
+        if activation == "batch-top-k" and threshold > 0:
+            return torch.where(h > threshold, h, torch.zeros_like(h))
+        return torch.where(h > 0, h, torch.zeros_like(h))
+
+    def decode(f: Tensor) -> Tensor:
+        return torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
+
+    return Release(root, "saev", "sae.pt", encode, decode, d, m)
 
 
 PRISMA = {
@@ -352,6 +426,9 @@ def write_sae_lens(root: Path, d: int, m: int) -> Release:
 
 WRITERS: dict[str, tuple[Callable[..., Release], tuple[int, int], dict[str, Any]]] = {
     "saev": (write_saev, (768, 24576), {}),
+    "saev-top-k": (write_saev_5, (768, 24576), {"k": 32}),
+    "saev-batch-top-k": (partial(write_saev_5, activation="batch-top-k"), (768, 24576), {"threshold": 2.5}),
+    "saev-relu": (partial(write_saev_5, activation="relu"), (768, 24576), {}),
     "prisma-relu": (lambda *at: write_prisma(*at, changes={}, name="n_images_2600058.pt"), (768, 49152), {}),
     "prisma-topk": (write_prisma_topk, (768, 49152), {"k": 64}),
     "prisma-sweep": (write_prisma_sweep, (768, 49152), {"k": 64}),

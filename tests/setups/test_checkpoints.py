@@ -37,6 +37,7 @@ from published_saes import (
     write_prisma_sweep,
     write_sae_lens,
     write_saev,
+    write_saev_5,
 )
 from safetensors.torch import save_file
 from torch import Tensor
@@ -103,16 +104,48 @@ def test_every_layout_can_be_saved_as_a_sae_lens_folder(name: str, tmp_path: Pat
 # ---- what each layout leaves open
 
 
-@pytest.mark.parametrize("schema", [None, 1, 5])
-def test_both_formulas_of_saev_are_read_the_likelier_first(schema: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", [None, 1])
+def test_both_formulas_of_saev_before_schema_2_are_read_the_likelier_first(schema: int | None, tmp_path: Path) -> None:
     release = write_saev(tmp_path, *SMALL, schema=schema)
     check(release)
     first, second = release.read()
-    assert ("− b_dec" in first.formula) == (schema != 5) != ("− b_dec" in second.formula)
+    assert "− b_dec" in first.formula and "− b_dec" not in second.formula
     x = tokens(release.d)
     assert (first.sae.encode(x) - second.sae.encode(x)).abs().max() > 0.05
     for name, weight in first.sae.named_parameters():
         assert weight.data_ptr() == dict(second.sae.named_parameters())[name].data_ptr(), "they share their weights"
+
+
+@pytest.mark.parametrize("schema", [2, 3, 4, 5])
+@pytest.mark.parametrize("activation", ["relu", "top-k", "batch-top-k"])
+def test_saev_from_schema_2_on_says_how_it_encodes(activation: str, schema: int, tmp_path: Path) -> None:
+    for details in ({"k": K}, {"k": 40}, {"threshold": 0.0}, {"threshold": -1.0}):  # 40: some below zero
+        check(write_saev_5(tmp_path, *SMALL, activation, schema=schema, **details))  # type: ignore[arg-type]
+
+
+def test_a_top_k_of_more_than_there_are_is_all_as_in_saev(tmp_path: Path) -> None:
+    (reading,) = write_saev_5(tmp_path, *SMALL, k=100).read()
+    assert reading.sae.cfg.k == SMALL[1]
+
+
+def test_a_file_of_saev_too_large_for_its_header_is_not_read(tmp_path: Path) -> None:
+    release = write_saev_5(tmp_path, *SMALL)
+    os.truncate(tmp_path / "sae.pt", 1 << 40)  # nothing is written
+    assert "sae.pt is larger than a dictionary of 48 components" in refused(release)
+
+
+def test_saev_of_schema_1_with_a_top_k(tmp_path: Path) -> None:
+    """Its first form: the activation's class stands in `cls`, and k in the settings, by default 32."""
+    release = write_saev(tmp_path, *SMALL, schema=1)
+    line, rest = (tmp_path / "sae.pt").read_bytes().split(b"\n", 1)
+    for k, said in ((7, {"top_k": 7}), (32, {})):
+        header = json.loads(line) | {"cls": "TopK"}
+        header["cfg"] |= said
+        (tmp_path / "sae.pt").write_bytes(json.dumps(header).encode() + b"\n" + rest)
+        first, second = release.read()
+        x = tokens(release.d)
+        assert ((first.sae.encode(x) != 0).sum(1) == k).all() and ((second.sae.encode(x) != 0).sum(1) == k).all()
+        assert "− b_dec" in first.formula and "− b_dec" not in second.formula
 
 
 @pytest.mark.parametrize("embedded", [False, True])
@@ -497,7 +530,7 @@ def test_a_file_that_is_not_there_is_trouble(name: str, releases: dict[str, Rele
 def test_an_archive_that_was_packed_anew_is_trouble(name: str, releases: dict[str, Release], tmp_path: Path) -> None:
     """torch would take the packed bytes for numbers."""
     path = weights_of(releases[name])
-    line = path.read_bytes().split(b"\n")[0] + b"\n" if name == "saev" else b""
+    line = path.read_bytes().split(b"\n")[0] + b"\n" if name.startswith("saev") else b""
     (tmp_path / "plain.zip").write_bytes(path.read_bytes()[len(line) :])
     source = zipfile.ZipFile(tmp_path / "plain.zip")
     with zipfile.ZipFile(tmp_path / "packed.zip", "w", zipfile.ZIP_DEFLATED) as packed:
@@ -547,7 +580,7 @@ def joined(release: Release, line: bytes, saved: Any) -> bytes:
         return line + path.read_bytes()
 
 
-PLAIN = ["sae_lens", "saev", "prisma-relu", "clipscope", "batch-topk", "matryoshka"]
+PLAIN = ["sae_lens", "saev", "saev-batch-top-k", "prisma-relu", "clipscope", "batch-topk", "matryoshka"]
 CHANGES = ["dropped", "renamed", "another", "int64", "bool", "complex64", "nan", "inf", "scalar", "list", "repeated"]
 
 
@@ -599,7 +632,11 @@ def test_a_tensor_that_does_not_fit_is_trouble(name: str, change: str, releases:
 def test_a_tensor_of_another_shape_is_trouble(name: str, releases: dict[str, Release], data: st.DataObject) -> None:
     release = releases[name]
     line, saved, tensors = split(release)
-    key = data.draw(st.sampled_from([key for key in tensors if key not in ("k", "threshold", "group_sizes")]))
+    key = data.draw(
+        st.sampled_from(
+            [key for key in tensors if key not in ("k", "threshold", "group_sizes", "activation.threshold")]
+        )
+    )
     old = tuple(tensors[key].shape)
     shape = data.draw(st.lists(st.integers(0, 60), max_size=3).map(tuple).filter(lambda new: new != old))
     tensors[key] = torch.zeros(shape)
@@ -666,7 +703,15 @@ def test_settings_of_prisma_that_cannot_be_read(changes: dict, sentence: str, em
 @pytest.mark.parametrize(
     "header, sentence",
     [
-        ({"schema": 5, "cfg": {"d_model": 12, "d_sae": 48, "activation": {"cls": "TopK"}}}, "activation = TopK"),
+        (
+            {"schema": 5, "cfg": {"d_model": 12, "d_sae": 48, "activation": {"cls": "TopK", "params": {"top_k": 0}}}},
+            "top_k = 0, expected a whole number",
+        ),
+        ({"schema": 5, "cfg": {"d_model": 12, "d_sae": 48, "activation": {"cls": "TopK"}}}, "does not hold params"),
+        (
+            {"schema": 5, "cfg": {"d_model": 12, "d_sae": 48, "activation": {"cls": "BatchTopK", "params": {}}}},
+            "lacks activation.threshold",
+        ),
         ({"schema": 1, "cls": "JumpRelu", "cfg": {"d_vit": 12, "exp_factor": 4}}, "activation = JumpRelu"),
         ({"schema": 1, "cls": "Relu"}, "does not hold cfg"),
         ({"d_vit": 16, "exp_factor": 3}, r"W_enc is \[12, 48\], expected \[16, 48\]"),

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 
-from ...model.dictionary import blank_sae, filled_sae
 from ...model.signed_topk import SignedTopKSAEConfig
 from .files import only
-from .reading import Reading, claims_of, frozen
+from .reading import Reading, built, claims_of
 from .settings import dict_in, k_of, whole
 from .tensors import Tensors
 from .torch_archive import read_torch
@@ -44,4 +43,4 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     claims = claims_of(layer=int(layer[1]), point="resid") if layer else {}
     config = SignedTopKSAEConfig(d_in=d, d_sae=m, k=k)
     formula = f"the {k} largest of (x − pre_b) enc, signs kept"
-    return (frozen(formula, filled_sae(blank_sae(config), weights), claims),)
+    return (built(formula, config, weights, claims),)

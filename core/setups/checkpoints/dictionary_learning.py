@@ -6,7 +6,6 @@ Trained with a top-k over the batch, for which the threshold stands in at a sing
 and leaves the relu.
 """
 
-import math
 import re
 from pathlib import Path
 
@@ -14,9 +13,8 @@ import torch
 from sae_lens import JumpReLUSAEConfig
 
 from ...errors import UserError
-from ...model.dictionary import blank_sae, filled_sae
 from .files import only
-from .reading import RELU, Reading, claims_of, frozen
+from .reading import RELU, Reading, built, claims_of
 from .settings import k_of
 from .tensors import PLAIN, Tensors
 from .torch_archive import read_torch
@@ -39,9 +37,7 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     tensors.expect((*names, "k", "threshold", *groups))
     d, m = tensors.sizes(names[0])[:: -1 if names is linear else 1]
     k_of(file, tensors.number("k"), m)
-    threshold = tensors.number("threshold")
-    if not isinstance(threshold, float) or not math.isfinite(threshold):
-        raise UserError(f"In {file}, threshold is {threshold}, expected a finite number.")
+    threshold = tensors.finite_number("threshold")
     if groups:
         sizes = tensors.left.pop("group_sizes")
         if sizes.dtype != torch.int64 or sizes.numel() > m or int(sizes.sum()) != m:
@@ -56,5 +52,5 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     claims = {}
     if name := re.search(r"activations_([^/]+?)_(-?\d+)_(post_\w+?)(?:_(?:matroyshka_)?batch|/|$)", path.as_posix()):
         claims = claims_of(model=name[1], layer=int(name[2]), point=name[3])
-    sae = filled_sae(blank_sae(JumpReLUSAEConfig(d_in=d, d_sae=m)), weights)
-    return (frozen(f"{RELU} where it is above {max(threshold, 0):.4g}", sae, claims),)
+    config = JumpReLUSAEConfig(d_in=d, d_sae=m)
+    return (built(f"{RELU} where it is above {max(threshold, 0):.4g}", config, weights, claims),)

@@ -7,8 +7,10 @@ The formula of its repository's src/sae_training/sparse_autoencoder.py.
 
 from pathlib import Path
 
+from sae_lens import StandardSAEConfig
+
 from .files import only
-from .reading import RELU, Reading, claims_of, with_relu
+from .reading import RELU, Reading, built, claims_of
 from .settings import dict_in, one_of, whole
 from .tensors import Tensors
 from .torch_archive import read_torch, settings_in
@@ -33,4 +35,5 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         scope=("cls" if settings["class_token"] else "all") if "class_token" in settings else None,
         model=settings.get("model_name"),
     )
-    return (with_relu(RELU, Tensors(file, dict_in(file, found, "state_dict")).plain(d, m), claims),)
+    weights = Tensors(file, dict_in(file, found, "state_dict")).plain(d, m)
+    return (built(RELU, StandardSAEConfig(d_in=d, d_sae=m), weights, claims),)

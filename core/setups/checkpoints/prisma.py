@@ -13,9 +13,8 @@ from pathlib import Path, PurePosixPath
 from sae_lens import StandardSAEConfig, TopKSAEConfig
 
 from ...errors import UserError
-from ...model.dictionary import blank_sae, filled_sae
 from .files import few, inside, matching, single
-from .reading import RELU, STANDARDISED, Reading, claims_of, frozen
+from .reading import RELU, STANDARDISED, Reading, built, claims_of
 from .settings import dict_in, json_in, k_of, one_of, whole
 from .tensors import Tensors
 from .torch_archive import read_torch, settings_in
@@ -70,7 +69,7 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         config = TopKSAEConfig(**common, **top_k) if top_k else StandardSAEConfig(**common)
         formula = RELU.replace("relu(", f"the {top_k['k']} largest of relu(") if top_k else RELU
         formula += STANDARDISED * (normalisation == "layer_norm")
-        readings.append(frozen(formula, filled_sae(blank_sae(config), weights), claims))
+        readings.append(built(formula, config, weights, claims))
     return tuple(readings)
 
 

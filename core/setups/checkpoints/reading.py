@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from sae_lens import SAE, StandardSAEConfig
+from sae_lens import SAE, SAEConfig
 from torch import Tensor
 
 from ...model.dictionary import blank_sae, filled_sae
@@ -28,21 +28,15 @@ class Reading:
     (the CLIP). What it does not say is not there."""
 
 
-def frozen(formula: str, sae: SAE, claims: Mapping[str, object] = MappingProxyType({})) -> Reading:
-    """A reading of this module, which takes no gradients from now on."""
-    return Reading(formula, sae.eval().requires_grad_(False), MappingProxyType(dict(claims)))
-
-
-def with_relu(
+def built(
     formula: str,
+    config: SAEConfig,
     weights: Mapping[str, Tensor],
     claims: Mapping[str, object] = MappingProxyType({}),
-    apply_b_dec_to_input: bool = True,
 ) -> Reading:
-    """A reading of `Tensors.plain` with a relu."""
-    d, m = weights["W_enc"].shape
-    config = StandardSAEConfig(d_in=d, d_sae=m, apply_b_dec_to_input=apply_b_dec_to_input)
-    return frozen(formula, filled_sae(blank_sae(config), weights), claims)
+    """A reading of the module that `config` describes, with these weights, which take no gradients from now on."""
+    sae = filled_sae(blank_sae(config), weights).eval().requires_grad_(False)
+    return Reading(formula, sae, MappingProxyType(dict(claims)))
 
 
 def claims_of(**said: object) -> dict[str, object]:

@@ -11,9 +11,9 @@ from sae_lens.loading.pretrained_sae_loaders import handle_config_defaulting
 from safetensors.torch import load_file
 
 from ...errors import UserError
-from ...model.dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae, filled_sae
+from ...model.dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae
 from .files import begins, few, inside
-from .reading import STANDARDISED, Reading, claims_of, frozen
+from .reading import STANDARDISED, Reading, built, claims_of
 from .settings import json_in, k_of, one_of, whole
 from .tensors import Tensors
 
@@ -62,9 +62,9 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         if not bool((tensors.take("scaling_factor", components) == 1).all()):
             raise UserError(f"{weights} scales its activations (scaling_factor), which cannot be done here.")
     tensors.expect(expected)
-    sae = filled_sae(blank, {key: tensors.take(key, *shape) for key, shape in expected.items()})
+    taken = {key: tensors.take(key, *shape) for key, shape in expected.items()}
     claims = claims_of(model=config.metadata.model_name)
     if hook := re.fullmatch(r"blocks\.(\d+)\.(.+)", str(config.metadata.hook_name)):
         claims |= claims_of(layer=int(hook[1]), point=hook[2])
-    formula = f"sae_lens’ “{config.architecture()}”"
-    return (frozen(formula + STANDARDISED * (config.normalize_activations == "layer_norm"), sae, claims),)
+    formula = f"sae_lens’ “{config.architecture()}”" + STANDARDISED * (config.normalize_activations == "layer_norm")
+    return (built(formula, config, taken, claims),)

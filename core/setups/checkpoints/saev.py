@@ -1,24 +1,34 @@
 """saev (SAE-V): one line of JSON, then what torch.save writes, in one file.
 
-    f = relu((x − b_dec) W_enc + b_enc), or without “− b_dec”; x_hat = f W_dec + b_dec
+    f = a((x − b_dec) W_enc + b_enc), or without “− b_dec”; x_hat = f W_dec + b_dec
 
-A commit of 31 July 2025 dropped “− b_dec” (“since it's zero by default”). The released CLIP dictionary is of January
-2025, and of all files only those whose schema number is 2 or more are surely younger: both formulas are returned, the
-likelier first, and whoever has activations decides by reconstruction error. The project standardises x for DINOv2, by
-published numbers, and takes CLIP's as it is.
+where a is a relu, the k largest with their signs kept (the default since schema 5), or what lies above a threshold,
+which stands in for a top-k over the batch. A commit of 31 July 2025 dropped “− b_dec” (“since it's zero by default”).
+Files whose schema number is 2 or more are surely younger. The released CLIP dictionary is of January 2025: of those
+without such a number both formulas are returned, and whoever has activations decides by reconstruction error. The
+project standardises x for DINOv2, by published numbers, and takes CLIP's as it is.
 """
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import torch
+from sae_lens import JumpReLUSAEConfig, SAEConfig, StandardSAEConfig
+
+from ...errors import UserError
+from ...model.signed_topk import SignedTopKSAEConfig
 from .files import begins, only
-from .reading import RELU, Reading, with_relu
+from .reading import Reading, built
 from .settings import dict_in, json_of, one_of, whole
 from .tensors import Tensors
 from .torch_archive import read_torch
 
 FILE = "sae.pt"
 _HEADER = 1 << 16
+_THRESHOLD = "activation.threshold"
 
 
 def files_of(file: str) -> tuple[str, ...]:
@@ -27,24 +37,49 @@ def files_of(file: str) -> tuple[str, ...]:
 
 
 def read(root: Path, file: str) -> tuple[Reading, ...]:
-    """SAE-V: one line of JSON, then what torch.save writes, in one file."""
+    """The dictionary, once with “− b_dec” and once without where its header does not tell."""
     path = begins(only(root, file), file, b"{")
     with path.open("rb") as stream:
-        line, rest = stream.readline(_HEADER), BytesIO(stream.read())
-    header = json_of(line, file)
-    settings = dict_in(file, header, "cfg") if "schema" in header else header
-    kind = header.get("cls", "Relu")
-    if "activation" in settings:  # from schema 2 on, and in some files of schema 1
-        kind = dict_in(file, settings, "activation").get("cls")
-    one_of(file, {"activation": kind}, "activation", ("Relu",))
-    d = whole(file, settings, "d_vit" if "d_vit" in settings else "d_model")
-    m = whole(file, settings, "d_sae") if "d_sae" in settings else d * whole(file, settings, "exp_factor")
+        header = json_of(stream.readline(_HEADER), file)
+        settings = dict_in(file, header, "cfg") if "schema" in header else header
+        d = whole(file, settings, "d_vit" if "d_vit" in settings else "d_model")
+        m = whole(file, settings, "d_sae") if "d_sae" in settings else d * whole(file, settings, "exp_factor")
+        if path.stat().st_size > _HEADER + (1 << 20) + 8 * (2 * d * m + d + m):  # twice what it is, in double precision
+            raise UserError(
+                f"{file} is larger than a dictionary of {m} components for a residual {d} wide. Download it again."
+            )
+        kind, details = _activation(file, header, settings)
+        rest = BytesIO(stream.read())
     tensors = Tensors(file, read_torch(file, rest))
     del rest  # as large as the tensors
-    weights = tensors.plain(d, m)
+
+    beside = (_THRESHOLD,) if kind == "BatchTopK" else ()
+    weights = tensors.plain(d, m, beside)
+    formula = "relu({})"
+    config: Callable[..., SAEConfig] = StandardSAEConfig
+    if kind == "TopK":
+        k = min(whole(file, details, "top_k"), m)
+        formula, config = f"the {k} largest of {{}}, signs kept", partial(SignedTopKSAEConfig, k=k)
+    elif kind == "BatchTopK":
+        threshold = max(tensors.finite_number(_THRESHOLD), 0.0)
+        formula, config = f"relu({{}}) where it is above {threshold:.4g}", JumpReLUSAEConfig
+        weights["threshold"] = torch.full((m,), threshold)
     younger = isinstance(header.get("schema"), int) and header["schema"] >= 2
-    readings = [
-        with_relu(formula, weights, apply_b_dec_to_input=minus)
-        for formula, minus in ((RELU, True), ("relu(x W_enc + b_enc)", False))
-    ]
-    return tuple(reversed(readings) if younger else readings)
+    encoders = {"x W_enc + b_enc": False} if younger else {"(x − b_dec) W_enc + b_enc": True, "x W_enc + b_enc": False}
+    return tuple(
+        built(formula.format(before), config(d_in=d, d_sae=m, apply_b_dec_to_input=minus), weights)
+        for before, minus in encoders.items()
+    )
+
+
+def _activation(file: str, header: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The class of the activation, and its settings. Raises UserError for one that cannot be read here."""
+    kind, details = header.get("cls", "Relu"), settings
+    if "activation" in settings:  # from schema 2 on, and in some files of schema 1
+        activation = dict_in(file, settings, "activation")
+        kind = activation.get("cls")
+        details = {} if kind == "Relu" else dict_in(file, activation, "params")
+    elif kind != "Relu":
+        details = {"top_k": 32, **settings}
+    one_of(file, {"activation": kind}, "activation", ("Relu", "TopK", "BatchTopK"))
+    return kind, details

@@ -1,5 +1,6 @@
 """The tensors of a dictionary's file, checked as they are taken: name, shape, type, and finite numbers."""
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -69,9 +70,16 @@ class Tensors:
             raise UserError(f"In {self.file}, {name} holds numbers that are not finite. Download it again.")
         return own
 
-    def plain(self, d: int, m: int) -> dict[str, Tensor]:
-        """W_enc [d, m], b_enc [m], W_dec [m, d] and b_dec [d], and nothing else."""
-        self.expect(PLAIN)
+    def finite_number(self, name: str) -> float:
+        """As `number`, a finite float. Raises UserError for what is none."""
+        value = self.number(name)
+        if not isinstance(value, float) or not math.isfinite(value):
+            raise UserError(f"In {self.file}, {name} is {value}, expected a finite number.")
+        return value
+
+    def plain(self, d: int, m: int, beside: Collection[str] = ()) -> dict[str, Tensor]:
+        """W_enc [d, m], b_enc [m], W_dec [m, d] and b_dec [d]; only what is `beside` them is left then."""
+        self.expect((*PLAIN, *beside))
         return {name: self.take(name, *shape) for name, shape in zip(PLAIN, ((d, m), (m,), (m, d), (d,)), strict=True)}
 
 
