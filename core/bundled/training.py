@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from ..dictionary_training.trainer import DictionaryRecipe, train_dictionary
+from ..dictionary_training.recipe import DictionaryRecipe
+from ..dictionary_training.trainer import train_dictionary
 from ..model.clip import SplitClip
 from ..pictures.options import open_collection
 from ..scenes.sampling import (

@@ -1,6 +1,191 @@
-"""Run the command: python -m core.dictionary_training."""
+"""The command that trains a dictionary (SAE) for any CLIP: `python -m core.dictionary_training`.
 
-from .trainer import main
+It checks the dictionary as any setup is checked (`core.setups.health`), and writes a catalog of one setup beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from accelerate import Accelerator
+from tqdm.auto import tqdm
+
+from ..errors import UserError
+from ..model.clip import SplitClip
+from ..model.dictionary import Dictionary, Scope
+from ..pictures.options import add_collection_options, chosen_collection
+from ..setups.catalog import Location, SetupSpec, read_catalog
+from ..setups.health import check, doubts, example_samples, refusal
+from ..setups.hub import CLIP_FILES, Download, Fetched, fetch
+from ..setups.options import place_named
+from .checkpoint import CHECKPOINTS, newest_checkpoint
+from .recipe import DictionaryRecipe
+from .trainer import device_name, new_accelerator, train_dictionary
+
+
+def write_catalog(folder: Path, clip: Location, layer: int, scope: Scope, recipe: DictionaryRecipe, on: str) -> Path:
+    """Write ``catalog.toml`` beside the dictionary in ``folder``: a setup that `core.setups.loading` loads."""
+    made_of = clip.repo or (clip.folder or Path()).resolve().name
+    place = {"folder": str(clip.folder.resolve())} if clip.folder else {"repo": clip.repo, "revision": clip.revision}
+    note = (
+        f"A dictionary trained on {on}: {recipe.levels[-1]:,} components, {recipe.k} of them active at a token. "
+        "Nobody but its maker has looked at it."
+    )
+    table = {
+        "name": folder.resolve().name,
+        "title": f"{made_of} layer {layer}, trained on {on}",
+        "clip": place,
+        "dictionary": {"folder": "."},
+        "layer": layer,
+        "scope": scope,
+        "licence": "as its makers say",
+        "note": note,
+    }
+    lines = [f"{key} = {_toml(value)}" for key, value in table.items()]
+    catalog = folder / "catalog.toml"
+    catalog.write_text("\n".join(["[[setup]]", *lines]) + "\n", encoding="utf-8")
+    return catalog
+
+
+def _toml(value: object) -> str:
+    """A value as TOML: text as JSON has it, which TOML reads alike."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def report_health(card: SetupSpec, folder: Path, clip: SplitClip) -> str | None:
+    """Check the dictionary in ``folder`` as a setup is checked when it loads, and print its figures.
+
+    Returns why it would be refused; None where it would not.
+    """
+    dictionary = Dictionary.from_folder(folder, card.scope, str(clip.device))
+    health = check(clip, dictionary, example_samples())
+    print(health.said)
+    for row in health.rows(card.published):
+        print(f"  {row.label}: {row.ours:.1f} {row.unit}".rstrip())
+    for doubt in doubts(health, card):
+        print(f"  {doubt}")
+    return refusal(health, card)
+
+
+def _fetch_clip(name: str, accelerator: Accelerator) -> tuple[Location, Fetched]:
+    """The CLIP of that name: a folder where there is one, else a repository, at one commit."""
+    place = place_named(name, ".")
+    with tqdm(
+        desc="Downloading the CLIP", unit="B", unit_scale=True, disable=not accelerator.is_main_process, delay=1
+    ) as bar:
+
+        def tell(download: Download) -> None:
+            bar.total = download.total
+            bar.update(download.done - bar.n)
+
+        with accelerator.local_main_process_first():
+            fetched = fetch(place, CLIP_FILES, tell)
+    if fetched.commit is not None:
+        place = Location(repo=name, revision=fetched.commit)
+    return place, fetched
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    bundled = DictionaryRecipe()
+    parser = argparse.ArgumentParser(
+        prog="python -m core.dictionary_training",
+        description="Train a dictionary for a CLIP. Run the same command again to take up a run that was stopped. "
+        "The defaults are those of the bundled setup; in brackets, what to begin with for a CLIP of usual size.",
+    )
+    parser.add_argument("--clip", required=True, help="a CLIP in Hugging Face's layout: a folder, or owner/name")
+    parser.add_argument("--layer", type=int, required=True, help="the residual after this vision layer, from 0")
+    parser.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens to read")
+    parser.add_argument("--out", type=Path, required=True, help="where the dictionary is written, and its catalog")
+
+    add_collection_options(parser, "scenes:training")
+
+    made = parser.add_argument_group("what is trained")
+    made.add_argument(
+        "--levels", type=int, nargs="+", default=list(bundled.levels), help="sizes that reconstruct alone; the last is "
+        "that of the dictionary, and a single one makes a plain BatchTopK [2048 16384]",
+    )  # fmt: skip
+    made.add_argument("--k", type=int, default=bundled.k, help="components active at a token, on average [32]")
+    made.add_argument("--samples", type=int, default=bundled.samples, help="tokens seen in all [100000000]")
+    made.add_argument("--batch", type=int, default=bundled.batch, help="tokens in a step [4096]")
+    made.add_argument("--learning-rate", type=float, default=bundled.learning_rate, help="Adam's [0.0003]")
+    made.add_argument("--warm-up", type=int, default=bundled.warm_up, help="steps over which it rises [1000]")
+    made.add_argument("--dead-after", type=int, default=bundled.dead_after, help="steps without firing after which a "
+                      "component is revived [1000]")  # fmt: skip
+    made.add_argument("--class-token-share", type=float, default=bundled.class_token_share, help="of every batch, "
+                      "with the scope all")  # fmt: skip
+    made.add_argument("--buffer", type=int, default=bundled.buffer, help="pictures whose residuals are held at a time")
+    made.add_argument("--seed", type=int, default=bundled.seed)
+    made.add_argument("--full-precision", action="store_true", help="store float32, not float16")
+    made.add_argument("--checkpoint-every", type=int, default=1_000, help="steps")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """The command."""
+    arguments = _arguments(words)
+    try:
+        _run(arguments)
+    except UserError as trouble:
+        raise SystemExit(str(trouble)) from trouble
+    except KeyboardInterrupt as stop:
+        last = newest_checkpoint(arguments.out / CHECKPOINTS)
+        where = "the beginning" if last is None else f"step {int(last.name.removeprefix('step-')):,}"
+        raise SystemExit(f"\nStopped. Run the same command again to go on from {where}.") from stop
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    out: Path = arguments.out
+    if (out / "cfg.json").exists() and newest_checkpoint(out / CHECKPOINTS) is None:
+        raise UserError(f"{out} holds a dictionary already. Name another folder, or delete it.")
+    recipe = DictionaryRecipe(
+        levels=tuple(arguments.levels),
+        k=arguments.k,
+        class_token_share=arguments.class_token_share,
+        samples=arguments.samples,
+        batch=arguments.batch,
+        learning_rate=arguments.learning_rate,
+        warm_up=arguments.warm_up,
+        dead_after=arguments.dead_after,
+        buffer=arguments.buffer,
+        seed=arguments.seed,
+        half=not arguments.full_precision,
+    )
+    accelerator = new_accelerator()
+    collection = chosen_collection(arguments)
+    place, fetched = _fetch_clip(arguments.clip, accelerator)
+    clip = SplitClip.from_folder(fetched.folder, arguments.layer, device_name(accelerator))
+    trained = train_dictionary(
+        clip,
+        arguments.scope,
+        collection,
+        recipe,
+        out,
+        accelerator=accelerator,
+        checkpoint_every=arguments.checkpoint_every,
+        workers=arguments.workers,
+    )
+    if not accelerator.is_main_process:
+        return
+    left_out = f", of which {trained.skipped:,} could not be read" if trained.skipped else ""
+    print(f"Trained on {trained.pictures:,} pictures{left_out}.")
+    print(
+        f"It explains {100 * trained.explained_variance:.1f} % of the variance of tokens drawn as in training, with "
+        f"{trained.active_per_token:.1f} components active at each."
+    )
+    on = f"{trained.pictures - trained.skipped:,} pictures of {collection.manifest['name']}"
+    catalog = write_catalog(out, place, arguments.layer, arguments.scope, recipe, on)
+    (card,) = read_catalog(catalog).values()
+    refused = report_health(card, out, clip)
+    if refused is not None:
+        raise UserError(f"{refused} The dictionary stays in {out}.")
+    print(f"To use it: python app.py --catalog {catalog} --setup {card.name}")
+
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ import torch
 
 from core.bundled import training
 from core.bundled.training import contrast, pace, reading_loss
-from core.dictionary_training.trainer import DictionaryRecipe
+from core.dictionary_training.recipe import DictionaryRecipe
 from core.methods.attribution import attribute
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier

@@ -22,20 +22,16 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from core.dictionary_training import trainer as module
-from core.dictionary_training.trainer import (
-    DictionaryRecipe,
-    Ring,
-    Trained,
-    calibrate_threshold,
-    main,
-    train_dictionary,
-)
+from core.dictionary_training.__main__ import main, write_catalog
+from core.dictionary_training.buffer import Ring
+from core.dictionary_training.recipe import DictionaryRecipe
+from core.dictionary_training.trainer import Trained, calibrate_threshold, train_dictionary
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.pictures.collection import Collection
 from core.pictures.options import open_collection
-from core.setups.catalog import read_catalog
+from core.setups.catalog import Location, read_catalog
 from core.setups.loading import load
 
 WIDTH, ATOMS, PICTURES = 16, 24, 200
@@ -191,7 +187,7 @@ def test_the_threshold_lets_k_of_all_activations_through(monkeypatch: pytest.Mon
     tokens = torch.randn(50, WIDTH)
     for numbers in (1, 3 * 48, 1 << 20):
         monkeypatch.setattr(module, "_DENSE", numbers)
-        sae = module._new_sae(SimpleNamespace(width=WIDTH), small(), "cpu")  # type: ignore[arg-type]
+        sae = module.new_sae(SimpleNamespace(width=WIDTH), small(), "cpu")  # type: ignore[arg-type]
         calibrate_threshold(sae, tokens, 3)
         _, before = sae.encode_with_hidden_pre(tokens)
         assert sae.topk_threshold.item() == before.flatten().sort(descending=True).values[3 * 50 - 1].item()
@@ -354,10 +350,12 @@ def test_a_training_that_is_killed_and_taken_up_makes_the_same_dictionary(
         train_dictionary(planted, "all", other, short(), killed)
 
     seen: list[int] = []
-    real = module._Trainer.one_step
+    real = module.DistributedTrainer.train_step
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            module._Trainer, "one_step", lambda self, batch: seen.append(self.n_training_steps) or real(self, batch)
+            module.DistributedTrainer,
+            "train_step",
+            lambda self, batch: seen.append(self.n_training_steps) or real(self, batch),
         )
         train_dictionary(planted, "all", Numbers(), short(), killed)
     assert seen[0] % 10 == 0 and seen[0] > 0 and seen[-1] == 39
@@ -368,7 +366,7 @@ def test_a_training_that_is_killed_and_taken_up_makes_the_same_dictionary(
 
 def stop_after_ten_steps(planted: Any, folder: Path) -> Path:
     """A checkpoint."""
-    real = module._Trainer.one_step
+    real = module.DistributedTrainer.train_step
 
     def stopped(self: Any, batch: torch.Tensor) -> Any:
         if self.n_training_steps == 10:
@@ -376,7 +374,7 @@ def stop_after_ten_steps(planted: Any, folder: Path) -> Path:
         return real(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module._Trainer, "one_step", stopped)
+        patch.setattr(module.DistributedTrainer, "train_step", stopped)
         with pytest.raises(KeyboardInterrupt):
             train_dictionary(planted, "all", Numbers(), short(), folder, checkpoint_every=10)
     return folder / "checkpoints" / "step-000000010"
@@ -482,14 +480,14 @@ def test_a_bad_dictionary_is_said_to_be_one(clip_folder: Path, pictures: Path, t
 def test_stopped_by_hand_it_says_how_to_go_on(
     clip_folder: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = module._Trainer.one_step
+    real = module.DistributedTrainer.train_step
 
     def stopped(self: Any, batch: torch.Tensor) -> Any:
         if self.n_training_steps == 25:
             raise KeyboardInterrupt
         return real(self, batch)
 
-    monkeypatch.setattr(module._Trainer, "one_step", stopped)
+    monkeypatch.setattr(module.DistributedTrainer, "train_step", stopped)
     with pytest.raises(SystemExit, match="go on from step 20"):
         main(words(clip_folder, pictures, tmp_path, "--checkpoint-every", "10"))
     with pytest.raises(SystemExit, match="other settings"):
@@ -523,10 +521,10 @@ def test_of_a_data_set_the_number_of_pictures_is_asked_for(clip_folder: Path, pi
 
 
 def test_a_catalog_entry_holds_any_name(tmp_path: Path) -> None:
-    place = module.Location(repo="openai/clip-vit-base-patch32", revision="0" * 40)
+    place = Location(repo="openai/clip-vit-base-patch32", revision="0" * 40)
     folder = tmp_path / 'a "quoted" \\ näme'
     folder.mkdir()
-    catalog = module.write_catalog(folder, place, 9, "cls", DictionaryRecipe(), 'pictures of "x"\n')
+    catalog = write_catalog(folder, place, 9, "cls", DictionaryRecipe(), 'pictures of "x"\n')
     table = tomllib.loads(catalog.read_text(encoding="utf-8"))["setup"][0]
     assert table["name"] == folder.name and '"x"' in table["note"]
     (card,) = read_catalog(catalog).values()
@@ -535,7 +533,7 @@ def test_a_catalog_entry_holds_any_name(tmp_path: Path) -> None:
 
 def test_without_cuda_it_trains_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert module._accelerator().device.type == "cpu"
+    assert module.new_accelerator().device.type == "cpu"
 
 
 def test_a_split_clip_is_what_it_takes(clip: SplitClip) -> None:
