@@ -19,7 +19,8 @@ from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary, Scope
 from ..pictures.options import add_collection_options, chosen_collection
 from ..setups.catalog import Location, SetupSpec, read_catalog
-from ..setups.health import check, doubts, example_samples, refusal
+from ..setups.health import refusal
+from ..setups.health_check import check, probe_for
 from ..setups.hub import CLIP_FILES, Download, Fetched, fetch
 from ..setups.options import place_named
 from .checkpoint import CHECKPOINTS, newest_checkpoint
@@ -64,12 +65,12 @@ def report_health(card: SetupSpec, folder: Path, clip: SplitClip) -> str | None:
     Returns why it would be refused; None where it would not.
     """
     dictionary = Dictionary.from_folder(folder, card.scope, str(clip.device))
-    health = check(clip, dictionary, example_samples())
+    health = check(clip, dictionary, card, probe_for(card))
     print(health.said)
     for row in health.rows(card.published):
         print(f"  {row.label}: {row.ours:.1f} {row.unit}".rstrip())
-    for doubt in doubts(health, card):
-        print(f"  {doubt}")
+    for doubt in health.doubts:
+        print(f"  {doubt.sentence}")
     return refusal(health, card)
 
 

@@ -368,6 +368,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setup", default="bundled", help="a name from assets/catalog.toml")
+    parser.add_argument("--anyway", action="store_true", help="open it although its dictionary does not fit its CLIP")
     parser.add_argument("--pictures", type=Path, help="a folder of pictures; the bundled setup has its own")
     parser.add_argument("--classes", default="", help="what the pictures might show: dog,cat,car")
     parser.add_argument("--count", type=int, help="pictures for the curves: 60 of the bundled ones, or all of a folder")
@@ -378,7 +379,7 @@ def main() -> None:
             raise UserError("--count is a number of pictures. Give 1 or more.")
         if arguments.pictures is None and arguments.setup != "bundled":
             raise UserError("Only the bundled setup has pictures of its own. Name a folder: --pictures holiday.")
-        setup = load_setup(arguments.setup)
+        setup = load_setup(arguments.setup, anyway=arguments.anyway)
         if arguments.pictures is None:
             report = report_bundled(setup, Sizes() if arguments.count is None else Sizes(curves=arguments.count))
         else:

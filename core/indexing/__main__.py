@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
     sample = max(IndexRecipe.mid_sample, 4 * arguments.mid)
     recipe = IndexRecipe(**sizes, mid_sample=sample, vocabulary=words)
     collection = chosen_collection(arguments)
-    setup = load_setup(card, device)
+    setup = load_setup(card, device, anyway=arguments.anyway)
     return build(setup, collection, arguments.out, recipe, every=arguments.every, workers=arguments.workers)
 
 

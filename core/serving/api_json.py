@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,13 @@ def card(c: SetupSpec) -> Plain:
 
 
 def provenance(s: Setup) -> Plain:
-    """Which models answered, the commits of those that came from the Hub, and what the concept index was made of."""
+    """Which models answered, the commits of the Hub's, what is doubtful of them, and what their concept
+    index was made of."""
     index = None
     if s.index is not None:
         index = {"pictures": s.index.manifest.pictures, "source": dict(s.index.manifest.source)}
-    return card(s.card) | {"commits": dict(s.commits), "formula": s.formula, "index": index}
+    doubts = [] if s.health is None else [asdict(doubt) for doubt in s.health.doubts]
+    return card(s.card) | {"commits": dict(s.commits), "formula": s.formula, "doubts": doubts, "index": index}
 
 
 def _name(place: Location) -> str:

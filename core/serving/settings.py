@@ -35,6 +35,8 @@ class Settings:
     """The precision of the layers up to L. CLIP_LEVERS_PREFIX; by default float32."""
     device: str
     """Where the models are."""
+    anyway: bool = False
+    """Whether a setup is opened although its dictionary does not fit its CLIP."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -72,7 +74,7 @@ def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, M
         cards["own"] = own_setup(arguments)
     if arguments.index:
         cards[chosen] = replace(find(cards, chosen), index=place_named(arguments.index, "."))
-    return replace(settings, setup=chosen), cards
+    return replace(settings, setup=chosen, anyway=arguments.anyway), cards
 
 
 def make_shelf(
@@ -100,7 +102,7 @@ def make_shelf(
             yield from answers.answer_in_steps(question)
 
         make = partial(Far, ask=ask, ask_in_steps=ask_in_steps)
-    loader = loader or partial(load, device=settings.device, prefix=settings.prefix)
+    loader = loader or partial(load, device=settings.device, prefix=settings.prefix, anyway=settings.anyway)
     shelf = SetupPool(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
     return shelf
 

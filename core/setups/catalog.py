@@ -39,6 +39,7 @@ CATALOG = ASSETS / "catalog.toml"
 Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "dictionary_learning"]
 """How a dictionary's file is laid out; `core.setups.checkpoints` has a reader for each."""
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -120,6 +121,14 @@ class SetupSpec:
     """How it scored on scenes with planted shortcuts; None where that is not known."""
     index: Location | None = None
     """Its concept index; None where nobody has built one."""
+
+    @property
+    def at_pinned_commits(self) -> bool:
+        """Whether both come from the Hub at one commit each: the very files that whoever wrote this meant."""
+        return all(
+            location.repo is not None and _COMMIT.fullmatch(location.revision) is not None
+            for location in (self.clip, self.dictionary)
+        )
 
     @property
     def downloads(self) -> bool:

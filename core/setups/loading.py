@@ -3,7 +3,8 @@
 1. `load` fetches the files, reads the CLIP and the dictionary, and compares what the dictionary's file says of itself
    with the card. Of several formulas that the file may have been trained with, the one that reconstructs the example
    pictures best is taken, and the figures of all are kept.
-2. Every setup is checked on the example pictures (`core.setups.health`); a bad one is refused with its numbers.
+2. Every setup is checked on a few pictures (`core.setups.health_check`). What is found odd is kept with it; it is
+   refused, with its numbers, by the rules of `core.setups.health`.
 3. Where its catalog names a concept index, that is read too. A setup works without one, and says why there is none.
 
 Whatever goes wrong is a UserError with a sentence; it is not remembered, so that asking again tries again.
@@ -26,7 +27,8 @@ from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .checkpoints import Reading, files_of, read_checkpoint
-from .health import Health, check_each, example_samples, refusal
+from .health import Health, refusal
+from .health_check import check_each, probe_for
 from .hub import CLIP_FILES, Download, fetch, size_in_words
 from .identity import identity
 
@@ -74,7 +76,7 @@ class Setup:
     alternatives: Mapping[str, float] = field(default_factory=dict)
     """Where its file does not tell the formula: the explained variance (as in `Health`) of each that was tried."""
     health: Health | None = None
-    """How it did on the example pictures; None for one that was put together by hand."""
+    """How it did on a few pictures, and what is doubtful; None for one that was put together by hand."""
     index: ConceptIndex | None = None
     """What its components fire for; None without a concept index."""
     index_trouble: str = ""
@@ -94,11 +96,18 @@ def _nobody(step: Loading) -> None:
     """Hear nothing."""
 
 
-def load(card: SetupSpec, device: str = "cpu", prefix: torch.dtype = torch.float32, tell: Tell = _nobody) -> Setup:
+def load(
+    card: SetupSpec,
+    device: str = "cpu",
+    prefix: torch.dtype = torch.float32,
+    tell: Tell = _nobody,
+    anyway: bool = False,
+) -> Setup:
     """Load a setup; `prefix` is the precision of the CLIP's layers up to L (see `SplitClip`).
 
-    Raises UserError when its parts are missing, damaged, or do not fit each other or the memory, and when its
-    reconstruction is bad.
+    Raises UserError when its parts are missing, damaged, or do not fit each other or the memory, when its answers rest
+    on nothing, and when its dictionary hardly reconstructs what it is given: the last only for a setup that the catalog
+    does not pin to commits, and not if `anyway`.
     """
     needs = 0
 
@@ -108,7 +117,7 @@ def load(card: SetupSpec, device: str = "cpu", prefix: torch.dtype = torch.float
         tell(step)
 
     try:
-        return _loaded(card, device, prefix, hear)
+        return _loaded(card, device, prefix, hear, anyway)
     except Exception as error:
         if not _lacks_memory(error):
             raise
@@ -119,12 +128,12 @@ def load(card: SetupSpec, device: str = "cpu", prefix: torch.dtype = torch.float
         ) from error
 
 
-def load_setup(name: str, device: str = "cpu", catalog: Path = CATALOG) -> Setup:
+def load_setup(name: str, device: str = "cpu", catalog: Path = CATALOG, anyway: bool = False) -> Setup:
     """Load the setup of that name. Raises UserError when the catalog has none, or as `load` does."""
-    return load(find(read_catalog(catalog), name), device)
+    return load(find(read_catalog(catalog), name), device, anyway=anyway)
 
 
-def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell) -> Setup:
+def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anyway: bool) -> Setup:
     # The dictionary first: it is what is missing, or misnamed, more often.
     patterns = files_of(card.layout, card.dictionary.file)
     fetched = fetch(card.dictionary, patterns, _downloading(tell, 0))
@@ -142,12 +151,16 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell) -> Se
         _agree(card, clip, reading)
     dictionaries = [Dictionary(reading.sae, card.scope).to(device) for reading in readings]
 
-    samples = example_samples()
-    what = f"Checking it on {len(samples)} pictures"
-    healths = check_each(clip, dictionaries, samples, lambda done, total: tell(Loading(what, done, total, needs=size)))
-    explained = [h.explained_variance if h.finite else -float("inf") for h in healths]
+    probe = probe_for(card)
+    what = f"Checking it on {len(probe.samples)} {probe.kind}"
+
+    def hear(done: int, total: int) -> None:
+        tell(Loading(what, done, total, needs=size))
+
+    healths = check_each(clip, dictionaries, card, probe, hear)
+    explained = [-float("inf") if h.not_finite else h.explained_variance for h in healths]
     best = explained.index(max(explained))
-    if (refused := refusal(healths[best], card)) is not None:
+    if (refused := refusal(healths[best], card, anyway)) is not None:
         raise UserError(refused)
     commits = {
         part: commit

@@ -13,6 +13,9 @@ def add_setup_options(parser: argparse.ArgumentParser) -> None:
     """Let a command be told which setup: one of the catalog, or one of one's own (`own_setup`)."""
     parser.add_argument("--setup", help="a setup of the catalog")
     parser.add_argument("--catalog", type=Path, help="a catalog of more setups, such as core.dictionary_training makes")
+    parser.add_argument(
+        "--anyway", action="store_true", help="open a setup although its dictionary does not fit its CLIP"
+    )
     own = parser.add_argument_group("a setup of your own (never on a public Space)")
     own.add_argument("--clip", help="a CLIP in Hugging Face's layout: a folder, or owner/name on the Hub")
     own.add_argument("--dictionary", help="its SAE: a folder, or owner/name on the Hub")

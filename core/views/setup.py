@@ -1,7 +1,6 @@
 """A setup -> HTML: its name in the list, how far its loading is, and what is known of it."""
 
 from ..setups.catalog import Location, SetupSpec
-from ..setups.health import doubts
 from ..setups.loading import Loading, Setup
 from .frame import notice
 from .html import escaped
@@ -64,7 +63,7 @@ def _index_words(setup: Setup) -> str:
 def _health(setup: Setup) -> str:
     if setup.health is None:
         return ""
-    odd = notice(*doubts(setup.health, setup.card), tone="warn")
+    odd = notice(*(doubt.sentence for doubt in setup.health.doubts), tone="warn")
     tried = "".join(
         f"<li>{escaped(formula)}: explained variance {explained:.2f}{', taken' * (formula == setup.formula)}</li>"
         for formula, explained in setup.alternatives.items()

@@ -26,7 +26,7 @@ from core.model.dictionary import Dictionary
 from core.model.prediction import predict
 from core.model.prompts import TEMPLATES
 from core.model.trace import Trace, trace_crops
-from core.setups.health import Sample, example_samples
+from core.setups.health_check import Sample, example_samples
 from core.setups.loading import load_setup
 from core.stats import rank_correlation
 

@@ -9,7 +9,7 @@ from precision import effect
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.trace import trace_crops
-from core.setups.health import Sample
+from core.setups.health_check import Sample
 
 
 @pytest.fixture(scope="module")

@@ -484,7 +484,7 @@ def run(monkeypatch, *arguments):
 
 
 def test_the_command_on_a_folder_of_pictures(monkeypatch, capsys, tmp_path, folder, setup):
-    monkeypatch.setattr(faithfulness, "load_setup", {"tiny": setup}.__getitem__)
+    monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: {"tiny": setup}[name])
     out = tmp_path / "out"
     run(monkeypatch, "--setup", "tiny", "--pictures", folder, "--classes", "dog, cat, owl", "--out", out)
     report = json.loads((out / "faithfulness.json").read_text())
@@ -536,7 +536,7 @@ def test_the_command_on_the_bundled_scenes(monkeypatch, capsys, tmp_path, setup)
 
     scorer_looks_at = faithfulness.look_at
     monkeypatch.setattr(faithfulness, "look_at", look_at)
-    monkeypatch.setattr(faithfulness, "load_setup", lambda name: setup)
+    monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
     monkeypatch.setattr(faithfulness, "Sizes", partial(Sizes, recovered=2, pictures=3, seen=2))
     run(monkeypatch, "--count", 3, "--out", tmp_path)
     report = json.loads((tmp_path / "faithfulness.json").read_text())
@@ -562,7 +562,7 @@ def test_a_model_that_nothing_fools_still_has_a_report(monkeypatch, capsys, tmp_
 
     scorer_looks_at = faithfulness.look_at
     monkeypatch.setattr(faithfulness, "look_at", look_at)
-    monkeypatch.setattr(faithfulness, "load_setup", lambda name: setup)
+    monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
     monkeypatch.setattr(faithfulness, "Sizes", partial(Sizes, recovered=1, pictures=1, seen=1))
     run(monkeypatch, "--out", tmp_path)
     report = json.loads((tmp_path / "faithfulness.json").read_text())
@@ -572,7 +572,7 @@ def test_a_model_that_nothing_fools_still_has_a_report(monkeypatch, capsys, tmp_
 
 
 def test_errors_are_sentences(monkeypatch, tmp_path, folder, setup):
-    monkeypatch.setattr(faithfulness, "load_setup", lambda name: setup)
+    monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
     (tmp_path / "empty").mkdir()
     for arguments, words in (
         (("--setup", "tiny"), "Only the bundled setup"),

@@ -1,13 +1,17 @@
 """How the app starts: the environment, the command line, and which setups are offered where."""
 
+from collections.abc import Mapping
+from html import unescape
 from pathlib import Path
 
 import pytest
 import torch
 
 from core.errors import UserError
-from core.serving.settings import Settings, chosen_setups
-from core.setups.catalog import read_catalog
+from core.serving.api_json import provenance
+from core.serving.settings import Settings, chosen_setups, make_shelf
+from core.setups.catalog import SetupSpec, read_catalog
+from core.views.setup import setup_page
 
 AT_HOME, ON_A_SPACE = {}, {"SPACE_ID": "somebody/clip-levers"}
 
@@ -96,6 +100,17 @@ def test_a_public_space_loads_nothing_but_its_catalog() -> None:
     _, cards = chosen_setups(settings, [])
     assert "bundled" in cards and settings.setup in cards
     assert all(card.dictionary.repo for name, card in cards.items() if name != "bundled"), "no folder of a visitor's"
+
+
+def test_what_does_not_fit_is_opened_only_where_that_is_asked_for(cards: Mapping[str, SetupSpec]) -> None:
+    settings, _ = chosen_setups(Settings.from_environment(AT_HOME), [])
+    with pytest.raises(UserError, match=r"'random' is refused\. .* --anyway"):
+        make_shelf(settings, cards).get("random")
+    settings, _ = chosen_setups(Settings.from_environment(AT_HOME), ["--anyway"])
+    setup = make_shelf(settings, cards).get("random").setup
+    doubts = provenance(setup)["doubts"]
+    assert ("explained variance", "unfit") in [(doubt["about"], doubt["weight"]) for doubt in doubts]
+    assert all(doubt["sentence"] in unescape(setup_page(setup)) for doubt in doubts)
 
 
 def test_a_catalog_of_ones_own_adds_its_setups(tmp_path: Path) -> None:

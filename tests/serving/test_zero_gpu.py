@@ -186,10 +186,10 @@ def test_only_what_is_known_can_be_asked(bench: Workbench) -> None:
 
 
 def test_a_setup_that_came_after_the_fork_is_loaded_there(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[SetupSpec, str]] = []
+    asked: list[tuple[SetupSpec, str, bool]] = []
 
-    def load(card: SetupSpec, device: str) -> Setup:
-        asked.append((card, device))
+    def load(card: SetupSpec, device: str, anyway: bool) -> Setup:
+        asked.append((card, device, anyway))
         return bench.setup
 
     monkeypatch.setattr("core.serving.zero_gpu.load", load)
@@ -197,7 +197,7 @@ def test_a_setup_that_came_after_the_fork_is_loaded_there(bench: Workbench, monk
     crop = np.zeros((32, 32, 3), np.uint8)
     assert answers.answer(Question(bench.card, "trace", (crop,))).get() == bench.trace(crop)
     answers.answer(Question(bench.card, "trace", (crop,)))
-    assert asked == [(bench.card, "cpu")], "once"
+    assert asked == [(bench.card, "cpu", True)], "once"
 
 
 def test_more_work_asks_for_more_time(bench: Workbench, visit: Visit) -> None:

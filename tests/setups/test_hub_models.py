@@ -27,7 +27,7 @@ from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.prediction import predict
 from core.setups.catalog import Location, read_catalog
-from core.setups.health import Sample, check
+from core.setups.health_check import ProbeSet, Sample, check
 from core.setups.hub import CLIP_FILES, Download, Fetched, fetch
 from core.setups.loading import Setup, load
 from core.workbench import Workbench
@@ -187,10 +187,10 @@ def test_probabilities_are_those_of_openai_s_readme(clip: SplitClip) -> None:
 def test_health_is_near_the_published_figures(setup: Setup) -> None:
     """Published over ImageNet, ours over eight pictures: near is within 0.2. A wrong layer or formula is far below."""
     published = setup.card.published
-    samples = [Sample(picture(file), NAMES, name) for file, name in zip(DESCRIPTIONS, NAMES, strict=True)]
-    ours = check(setup.clip, setup.dictionary, samples)
+    samples = tuple(Sample(picture(file), NAMES, name) for file, name in zip(DESCRIPTIONS, NAMES, strict=True))
+    ours = check(setup.clip, setup.dictionary, setup.card, ProbeSet("photographs", samples))
     assert setup.health is not None
-    for title, health in (("as loaded", setup.health), ("on photographs", ours)):
+    for title, health in (("as loaded", setup.health), ("on eight others", ours)):
         print(f"{setup.card.title}, {title}: {health.said}")
         for row in health.rows(published):
             stated = "not stated" if row.published is None else f"{row.published:.4g} ({published.source})"

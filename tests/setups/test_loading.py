@@ -32,7 +32,7 @@ from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.checkpoints import Reading
-from core.setups.health import check, example_samples
+from core.setups.health_check import check, example_samples, probe_for
 from core.setups.loading import Loading, Setup, load, load_setup
 from core.setups.pool import SetupPool
 
@@ -96,7 +96,7 @@ def test_a_setup_in_folders_is_loaded_and_checked(clip_folder: Path, sae_lens_fo
     setup = load(card, tell=told.append)
     assert setup.card == card and setup.clip.layer == 1 and setup.dictionary.scope == "all"
     assert setup.commits == {} and setup.alternatives == {} and "standard" in setup.formula
-    assert setup.health == check(setup.clip, setup.dictionary, example_samples())
+    assert setup.health == check(setup.clip, setup.dictionary, card, probe_for(card))
     assert setup.health is not None and setup.health.explained_variance == pytest.approx(1, abs=1e-3)
     weights = [*setup.clip.model.parameters(), *setup.dictionary.sae.parameters()]
     assert sum(4 * weight.numel() for weight in weights) <= setup.n_bytes
@@ -104,7 +104,7 @@ def test_a_setup_in_folders_is_loaded_and_checked(clip_folder: Path, sae_lens_fo
 
     n = setup.health.pictures
     stages = list(dict.fromkeys(step.said for step in told))
-    assert stages == ["Reading the CLIP", "Reading the dictionary", f"Checking it on {n} pictures"]
+    assert stages == ["Reading the CLIP", "Reading the dictionary", f"Checking it on {n} {setup.health.kind}"]
     assert [(step.done, step.total) for step in told if step.total] == [(done, n) for done in range(n)]
     assert [step.needs for step in told] == pytest.approx([setup.n_bytes] * len(told), rel=0.05)
     assert not any(step.in_bytes for step in told)
@@ -141,8 +141,36 @@ def test_whoever_listens_can_stop_it_at_every_stage(clip_folder: Path, sae_lens_
 
 
 def test_a_dictionary_that_does_not_fit_is_refused_with_its_numbers(clip_folder: Path, dictionary_folder: Path) -> None:
-    with pytest.raises(UserError, match=r"'tiny' is refused: its dictionary explains −\d+\.\d\d .* pictures"):
+    with pytest.raises(UserError, match=r"'tiny' is refused. Its dictionary explains −\d+\.\d\d .* photographs"):
         load(card_of(clip_folder, dictionary_folder))
+    setup = load(card_of(clip_folder, dictionary_folder), anyway=True)
+    assert setup.health is not None and setup.health.doubts[0].weight == "unfit"
+
+
+def test_what_a_catalog_pins_to_commits_opens_with_its_doubts(
+    clip_folder: Path, dictionary_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve({CLIP_REPO: clip_folder, SAE_REPO: dictionary_folder}) as hub:
+        hub.attach(monkeypatch, tmp_path / "cache")
+        newest = card_of(Location(repo=CLIP_REPO), Location(repo=SAE_REPO))
+        with pytest.raises(UserError, match="is refused. Its dictionary explains"):
+            load(newest)
+        at = {part: Location(repo=repo, revision=hub.commit(repo)) for part, repo in PARTS.items()}
+        setup = load(replace(newest, **at))
+    assert setup.health is not None and setup.health.explained_variance < 0.3
+    (unfit,) = (doubt for doubt in setup.health.doubts if doubt.about == "explained variance")
+    assert f"{setup.health.explained_variance:.2f}".replace("-", "−") in unfit.sentence
+
+
+def test_a_clip_whose_answers_rest_on_nothing_is_never_opened(
+    clip_folder: Path, sae_lens_folder: Path, tmp_path: Path
+) -> None:
+    folder = copytree(clip_folder, tmp_path / "clip")
+    weights = load_file(folder / "model.safetensors")
+    weights["text_projection.weight"][3, 2] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"'tiny' is refused\. .* in the weight text_projection.weight of its CLIP"):
+        load(card_of(folder, sae_lens_folder), anyway=True)
 
 
 def test_parts_of_other_sizes_are_trouble(clip_folder: Path, sae_lens_folder: Path, tmp_path: Path) -> None:
@@ -268,6 +296,7 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_damaged_file(
 # ---- load, from a Hub
 
 CLIP_REPO, SAE_REPO, SAEV_REPO = "someone/tiny-clip", "someone/tiny-sae", "someone/tiny-saev"
+PARTS = {"clip": CLIP_REPO, "dictionary": SAE_REPO}
 
 
 def test_a_setup_comes_from_the_hub_and_then_without_it(
@@ -334,8 +363,8 @@ def resolve(host, *rest, **more):
 socket.socket.connect = socket.socket.connect_ex = only_here
 socket.getaddrinfo = resolve
 
-from core.model.clip import TEMPLATES
-from core.setups.health import example_samples
+from core.model.prompts import TEMPLATES
+from core.setups.health_check import example_samples
 from core.setups.loading import load_setup
 from core.workbench import Workbench
 

@@ -20,7 +20,7 @@ from core.model.dictionary import Dictionary
 from core.session import visit as session
 from core.session.visit import Visit
 from core.setups.catalog import Location, Published, SetupSpec
-from core.setups.health import Fit, Health
+from core.setups.health import Fit, Health, doubts
 from core.setups.loading import Setup
 from core.views.reference_strip import Face
 
@@ -106,6 +106,10 @@ def evil_setup() -> Setup:
     )  # fmt: skip
     clip = SplitClip(tiny_model(), CLIPImageProcessorPil(), tiny_tokenizer(), 1)
     fit = Fit(1, 0.5, 0.5)
-    health = Health(2, 34, 48, True, 0.5, 0.5, 5.0, 5.0, 0.1, 0.5, 0.5, 1.0, 0.0, (fit,))
+    health = Health(
+        2, EVIL[0], 34, 48, "", 14.0, 1.0, 1.0, ((EVIL[1], EVIL[2]),), 0.5, 0.5, 5.0, 5.0, 0.1, 0.5, 0, 0.5, 0.5, 1.0,
+        0.0, (fit,),
+    )  # fmt: skip
+    health = replace(health, doubts=doubts(health, card))
     dictionary = Dictionary(tiny_sae("topk"), "all")
     return Setup(card, clip, dictionary, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health)

@@ -1,0 +1,355 @@
+"""Measurement of a setup's health on a few pictures, made whenever it loads.
+
+1. Every weight of the CLIP and of the dictionary is looked at: are all finite?
+2. Every picture is read up to layer L: x_t, and beside it the residual one layer earlier and one later.
+3. The dictionary encodes the tokens in its scope, x_hat_t is what it makes of them. Over all pictures: how much of the
+   variance of x is in x_hat, how many components are active at a token, and how many are silent on all pictures.
+4. x_hat takes the place of x, and the layers after L run: how many answers stay as they were? An answer is the one best
+   class; where two tie for it, or a logit is not finite, there is none.
+5. The same dictionary on the layers beside L.
+
+What the figures mean is said in `core.setups.health`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..errors import UserError
+from ..files import ASSETS
+from ..model.clip import SplitClip, logits, text_classifier
+from ..model.dictionary import Dictionary
+from ..model.prompts import TEMPLATES
+from ..pictures.examples import read_examples
+from ..pictures.photographs import photographs
+from ..pictures.read import read_picture
+from .catalog import SetupSpec
+from .health import Fit, Health, doubts
+
+BUNDLED_CLIP = ASSETS / "bundled" / "clip"
+"""The CLIP that is checked on rendered scenes, with whichever dictionary."""
+_BESIDE_TOKENS = 2000
+"""About how many tokens are encoded for each neighbouring layer."""
+_SAME_COSINE = 1e-6
+"""Cosines that differ by less are a tie: float32 leaves that much between equal ones."""
+_SAME_TEXT = 1e-3
+"""Unit vectors of two classes that are nearer are the same."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture, and a question with a known answer."""
+
+    picture: Image.Image
+    """In RGB, of any size."""
+    classes: tuple[str, ...]
+    """What it could be; two or more."""
+    truth: str
+    """What it is, one of the classes."""
+
+
+@dataclass(frozen=True)
+class ProbeSet:
+    """The pictures that a setup is checked on."""
+
+    kind: str
+    """What they are, for the reader: "photographs"."""
+    samples: tuple[Sample, ...]
+    """At least two."""
+
+
+def probe_for(spec: SetupSpec) -> ProbeSet:
+    """The pictures that a setup is checked on: photographs, but for the bundled CLIP, which has never seen one."""
+    if spec.clip.folder is not None and spec.clip.folder.resolve() == BUNDLED_CLIP.resolve():
+        return ProbeSet("example pictures", example_samples())
+    found = (Sample(read_picture(one.path), one.classes, one.label) for one in photographs())
+    return ProbeSet("photographs", tuple(found))
+
+
+def example_samples() -> tuple[Sample, ...]:
+    """The example pictures, each followed by its twin (the same scene without its cue) where it has one."""
+    found = []
+    for example in read_examples():
+        for twin in (False, True) if example.twin else (False,):
+            found.append(Sample(read_picture(example.file(twin)), example.classes, example.truth))
+    return tuple(found)
+
+
+def check(
+    clip: SplitClip,
+    dictionary: Dictionary,
+    spec: SetupSpec,
+    probe: ProbeSet,
+    tell: Callable[[int, int], None] | None = None,
+) -> Health:
+    """How a CLIP and `dictionary` do on the pictures of `probe`, and the doubts that this raises; `spec` is what is
+    published of them.
+
+    `tell` hears before every picture how many are done, and of how many. It stops the check by raising. Raises
+    UserError when the CLIP's tokenizer cannot be used with its text tower at all.
+    """
+    return check_each(clip, [dictionary], spec, probe, tell)[0]
+
+
+@torch.no_grad()
+@np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and told otherwise
+def check_each(
+    clip: SplitClip,
+    dictionaries: Sequence[Dictionary],
+    spec: SetupSpec,
+    probe: ProbeSet,
+    tell: Callable[[int, int], None] | None = None,
+) -> tuple[Health, ...]:
+    """As `check`, for several dictionaries of the same width and scope, and with the model's part done only once.
+
+    One picture is read at a time. What is kept of all of them is x and what each dictionary misses of it, [T, d] each.
+    """
+    samples = probe.samples
+    if len(samples) < 2:
+        raise ValueError("variance over the pictures needs at least two of them")
+    questions = dict.fromkeys(sample.classes for sample in samples)
+    _try_tokenizer(clip, tuple(name for classes in questions for name in classes), spec)
+    model = _Model(clip, {classes: text_classifier(clip, classes, TEMPLATES["single"]) for classes in questions})
+    per_picture = len(dictionaries[0].tokens(1 + clip.grid[0] * clip.grid[1]))
+    beside_every = -(-per_picture * len(samples) // _BESIDE_TOKENS)
+    tallies = [_Tally(clip.layer, dictionary) for dictionary in dictionaries]
+    for done, sample in enumerate(samples):
+        if tell is not None:
+            tell(done, len(samples))
+        residuals = _residuals(clip, clip.crop(sample.picture))
+        answer = model.answer(residuals[clip.layer], sample)
+        for tally in tallies:
+            tally.add(residuals, model, answer, sample, beside=done % beside_every == 0)
+    found = tuple(tally.health(model, probe) for tally in tallies)
+    return tuple(replace(health, doubts=doubts(health, spec)) for health in found)
+
+
+# ---- what is measured
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the model says of one picture, with some residual in place of its own."""
+
+    logits: np.ndarray
+    """[C], float64."""
+    best: int | None
+    """The best class; None where two tie for it, or a logit is not finite."""
+    finite: bool
+    """Whether all logits are."""
+
+    @classmethod
+    def of(cls, logits: np.ndarray, logit_scale: float) -> "_Answer":
+        finite = bool(np.isfinite(logits).all())
+        first, second = np.argsort(-logits, kind="stable")[:2]
+        one = finite and logits[first] - logits[second] > _SAME_COSINE * logit_scale
+        return cls(logits, int(first) if one else None, finite)
+
+
+class _Model:
+    """The CLIP's part in the check: what it says, and what that rests on."""
+
+    def __init__(self, clip: SplitClip, classifiers: dict[tuple[str, ...], Tensor]) -> None:
+        self.clip, self._classifiers = clip, classifiers
+        self._embeddings: list[Tensor] = []
+        self.answers: list[_Answer] = []
+
+    def answer(self, x: Tensor, sample: Sample) -> _Answer:
+        """Of a picture's own residual [T, d]."""
+        embedding = self.clip.finish(x[None])[0]
+        self._embeddings.append(F.normalize(embedding, dim=-1))
+        self.answers.append(self._logits(embedding, sample))
+        return self.answers[-1]
+
+    def answer_through(self, x_hat: Tensor, sample: Sample) -> _Answer:
+        """Of what stands in its place."""
+        return self._logits(self.clip.finish(x_hat[None])[0], sample)
+
+    def _logits(self, embedding: Tensor, sample: Sample) -> _Answer:
+        scale = self.clip.logit_scale
+        found = logits(embedding, self._classifiers[sample.classes], scale)
+        return _Answer.of(found.cpu().double().numpy(), scale)
+
+    def texts_apart(self) -> float:
+        return max(float(_distances(rows).max()) for rows in self._classifiers.values())
+
+    def pictures_apart(self) -> float:
+        return float(_distances(torch.stack(self._embeddings)).max())
+
+    def same_texts(self) -> tuple[tuple[str, str], ...]:
+        pairs: dict[tuple[str, str], None] = {}
+        for classes, rows in self._classifiers.items():
+            for one, other in zip(*np.nonzero(np.triu(_distances(rows) < _SAME_TEXT, 1)), strict=True):
+                pairs[classes[one], classes[other]] = None
+        return tuple(pairs)
+
+
+class _Tally:
+    """What one dictionary did so far."""
+
+    def __init__(self, layer: int, dictionary: Dictionary) -> None:
+        self._layer, self._dictionary = layer, dictionary
+        self._has_cls = 0 in dictionary.tokens(2)
+        self._seen: list[np.ndarray] = []
+        self._missed: list[np.ndarray] = []
+        self._beside: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        self._active = self._active_cls = 0
+        self._fired = np.zeros(dictionary.n_components, dtype=bool)
+        self._encoded = True
+        self._answers: list[tuple[bool, bool, bool]] = []
+        self._changes: list[float] = []
+        self._finite_through = True
+        self._chances: list[float] = []
+
+    def add(self, residuals: dict[int, Tensor], model: _Model, answer: _Answer, sample: Sample, beside: bool) -> None:
+        """One picture: its residual [T, d] at L and the layers beside it, which are looked at only if `beside`."""
+        seen, missed, x_hat = self._look(residuals[self._layer], count=True)
+        self._seen.append(seen)
+        self._missed.append(missed)
+        through = model.answer_through(x_hat, sample)
+        truth = sample.classes.index(sample.truth)
+        kept = answer.best is not None and answer.best == through.best
+        self._answers.append((answer.best == truth, through.best == truth, kept))
+        self._chances.append(1 / len(sample.classes))
+        self._finite_through &= through.finite
+        first, second = np.argsort(-answer.logits, kind="stable")[:2]
+        self._changes.append(float(np.subtract(*np.subtract(through.logits, answer.logits)[[first, second]])))
+        if beside:
+            for layer, x in residuals.items():
+                pair = (seen, missed) if layer == self._layer else self._look(x)[:2]
+                self._beside.setdefault(layer, []).append(pair)
+
+    def health(self, model: _Model, probe: ProbeSet) -> Health:
+        """What it comes to, without doubts."""
+        seen, missed = np.concatenate(self._seen), np.concatenate(self._missed)
+        right, right_through, kept = (np.array(values) for values in zip(*self._answers, strict=True))
+        cls = None
+        if self._has_cls:
+            cls = _explained(np.stack([x[0] for x in self._seen]), np.stack([e[0] for e in self._missed]))
+        pictures = len(self._answers)
+        return Health(
+            pictures=pictures,
+            kind=probe.kind,
+            tokens=len(seen),
+            components=self._dictionary.n_components,
+            not_finite=self._not_finite(model, seen, missed),
+            logit_scale=model.clip.logit_scale,
+            texts_apart=model.texts_apart(),
+            pictures_apart=model.pictures_apart(),
+            same_texts=model.same_texts(),
+            explained_variance=_explained(seen, missed),
+            explained_variance_cls=cls,
+            active_per_token=self._active / len(seen),
+            active_on_cls=self._active_cls / pictures if self._has_cls else None,
+            silent_share=float(1 - self._fired.mean()),
+            chance=float(np.mean(self._chances)),
+            unanswered=sum(answer.best is None for answer in model.answers),
+            accuracy=float(right.mean()),
+            accuracy_through=float(right_through.mean()),
+            answers_kept=float(kept.mean()),
+            margin_change=float(np.median(self._changes)),
+            fits=tuple(_fit(layer, *zip(*pairs, strict=True)) for layer, pairs in sorted(self._beside.items())),
+        )
+
+    def _not_finite(self, model: _Model, seen: np.ndarray, missed: np.ndarray) -> str:
+        """Where the first number stands that is not finite, from what is read to what is said; else nothing."""
+        parts = (("CLIP", model.clip.model), ("dictionary", self._dictionary.sae))
+        for part, module in parts:
+            if name := _weight_not_finite(module):
+                return f"the weight {name} of its {part}"
+        if not np.isfinite(seen).all():
+            return f"the residual after layer {self._layer}"
+        if not (self._encoded and np.isfinite(missed).all()):
+            return "what its dictionary makes of the residual"
+        if not all(answer.finite for answer in model.answers):
+            return "the logits of its CLIP"
+        return "" if self._finite_through else "the logits that its CLIP gives for its dictionary's reconstruction"
+
+    def _look(self, x: Tensor, count: bool = False) -> tuple[np.ndarray, np.ndarray, Tensor]:
+        """x [T, d] -> x and x - x_hat at the tokens in scope, float32 [n, d], and x_hat [T, d].
+
+        x_hat is put together from the active pairs: nothing dense outlives `Dictionary.activations`, which encodes a
+        few tokens at a time.
+        """
+        scope = self._dictionary.tokens(len(x))
+        inside = slice(scope.start, scope.stop)
+        found = self._dictionary.activations(x)
+        x_hat = x.clone()
+        x_hat[inside] = (self._dictionary.decode(found) + self._dictionary.bias_at(x))[inside]
+        missed = (x - x_hat)[inside].float().cpu().numpy()
+        if count:
+            self._active += len(found.value)
+            self._active_cls += int((found.token == 0).sum())
+            self._fired[found.component] = True
+            self._encoded &= bool(np.isfinite(found.value).all())
+        return x[inside].float().cpu().numpy(), missed, x_hat
+
+
+def _try_tokenizer(clip: SplitClip, classes: Sequence[str], spec: SetupSpec) -> None:
+    """Raise UserError where the tokenizer fails, or gives ids that the text tower has no embedding for.
+
+    On a GPU such an id would not only fail: it ends every computation of the process.
+    """
+    prompts = [TEMPLATES["single"][0].replace("{}", name) for name in classes]
+    try:
+        found = clip.tokenizer(prompts, padding=True, truncation=True, max_length=16)["input_ids"]
+        largest = max(max(ids) for ids in found)
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")[:200].rstrip(".")
+        raise UserError(
+            f"The setup {spec.name!r} is refused. The tokenizer of its CLIP cannot read “{prompts[0]}”: "
+            f"{first or type(error).__name__}. Choose a CLIP whose folder has its own tokenizer."
+        ) from error
+    known = clip.model.config.text_config.vocab_size
+    if largest >= known:
+        raise UserError(
+            f"The setup {spec.name!r} is refused. The tokenizer of its CLIP gives the token {largest:,}, and its text "
+            f"tower knows {known:,} tokens. It is of another model; choose a CLIP whose folder has its own tokenizer."
+        )
+
+
+def _weight_not_finite(module: torch.nn.Module) -> str:
+    """The name of the first weight with a number that is not finite; nothing when there is none."""
+    for name, weight in (*module.named_parameters(), *module.named_buffers()):
+        if weight.is_floating_point() and weight.numel() and not torch.isfinite(weight).all():
+            return name
+    return ""
+
+
+def _distances(rows: Tensor) -> np.ndarray:
+    """Between all pairs of rows [n, p]: [n, n], each exact to float32 of its own size."""
+    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").cpu().numpy()
+
+
+def _residuals(clip: SplitClip, crop: np.ndarray) -> dict[int, Tensor]:
+    """The residual [T, d] of one picture after layer L, the one before and the one after, as far as there are any."""
+    first = max(clip.layer - 1, 0)
+    x = SplitClip(clip.model, clip.image_processor, clip.tokenizer, first, clip.prefix).residual(
+        clip.pixels(crop[None])
+    )
+    found = {first: x[0]}
+    for layer in range(first + 1, min(clip.layer + 2, clip.n_layers)):
+        with clip.in_prefix():
+            x = clip.model.vision_model.encoder.layers[layer](x, attention_mask=None)
+        x = x.to(clip.dtype)
+        found[layer] = x[0]
+    return found
+
+
+def _explained(seen: np.ndarray, missed: np.ndarray) -> float:
+    """1 - sum |e|^2 / sum |x - mean|^2 over tokens [n, d], in float64; nan where x does not vary."""
+    seen, missed = seen.astype(np.float64), missed.astype(np.float64)
+    spread = np.square(seen - seen.mean(0)).sum()
+    return float(1 - np.square(missed).sum() / spread) if spread else float("nan")
+
+
+def _fit(layer: int, seen: Sequence[np.ndarray], missed: Sequence[np.ndarray]) -> Fit:
+    x, e = (np.concatenate(parts).astype(np.float64) for parts in (seen, missed))
+    spread = np.square(x - x.mean(0)).sum(1)
+    shares = np.square(e).sum(1)[spread > 0] / spread[spread > 0]
+    return Fit(layer, _explained(x, e), float(np.median(shares)) if len(shares) else float("nan"))
