@@ -367,21 +367,33 @@ VLM = (
 VLM_CLAIMS = {"layer": 22, "point": "residual", "model": "openai/clip-vit-large-patch14-336"}
 
 
-def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
-    """dictionary_learning's BatchTopKSAE: two nn.Linear."""
+def linear(d: int, m: int) -> tuple[nn.Linear, nn.Linear, Tensor]:
+    """An encoder, a decoder without a bias, and the bias that is taken off x and added again."""
     encoder, decoder = nn.Linear(d, m), nn.Linear(m, d, bias=False)
     encoder.weight.data, encoder.bias.data, decoder.weight.data = numbers(d, m).T, numbers(m), numbers(d, m, seed=2)
-    b_dec = numbers(d, seed=3)
-    file = f"batch_top_k_20_x8/{VLM.format('batch_top_k_20_x8')}"
-    checkpoint = {
-        "b_dec": b_dec,
-        "k": torch.tensor(K, dtype=torch.int),
-        "threshold": torch.tensor(threshold),
-        **{f"decoder.{name}": value for name, value in decoder.state_dict().items()},
-        **{f"encoder.{name}": value for name, value in encoder.state_dict().items()},
+    return encoder, decoder, numbers(d, seed=3)
+
+
+def state(**modules: nn.Module) -> dict[str, Tensor]:
+    """Their tensors, as in the state dict of a module that has them by these names."""
+    return {f"{name}.{key}": value for name, one in modules.items() for key, value in one.state_dict().items()}
+
+
+def trainer_config(dict_class: str, trainer_class: str, d: int, m: int, **more: object) -> dict[str, object]:
+    """config.json in the folder of a trainer: saprmarks/dictionary_learning at 60ec6bf, training.py and trainers/."""
+    about = {"dict_class": dict_class, "trainer_class": trainer_class, "activation_dim": d, "dict_size": m}
+    return {
+        "trainer": {**about, "lr": 5e-05, "steps": 100000, "layer": 22, "lm_name": "clip", **more, "device": "cuda"}
     }
+
+
+def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
+    """dictionary_learning's BatchTopKSAE: two nn.Linear, under sae-for-vlm's names (sae_train.py at 69e211d)."""
+    encoder, decoder, b_dec = linear(d, m)
+    file = f"batch_top_k_20_x8/{VLM.format('batch_top_k_20_x8')}"
+    scalars = {"k": torch.tensor(K, dtype=torch.int), "threshold": torch.tensor(threshold)}
     (root / file).parent.mkdir(parents=True)
-    torch.save(checkpoint, root / file)
+    torch.save({"b_dec": b_dec, **scalars, **state(decoder=decoder, encoder=encoder)}, root / file)
 
     @torch.no_grad()
     def encode(x: Tensor) -> Tensor:
@@ -393,6 +405,104 @@ def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7) -> Rele
         return decoder(f) + b_dec
 
     return Release(root, "dictionary_learning", file, encode, decode, d, m, VLM_CLAIMS)
+
+
+def write_topk(root: Path, d: int, m: int, k: int = K) -> Release:
+    """Its AutoEncoderTopK, which saves the same tensors: trainers/top_k.py."""
+    encoder, decoder, b_dec = linear(d, m)
+    scalars = {"k": torch.tensor(k, dtype=torch.int), "threshold": torch.tensor(0.5)}
+    (root / "trainer_0" / "checkpoints").mkdir(parents=True)
+    config = trainer_config("AutoEncoderTopK", "TopKTrainer", d, m, k=k, auxk_alpha=0.03125)
+    (root / "trainer_0" / "config.json").write_text(json.dumps(config, indent=4))
+    file = "trainer_0/checkpoints/ae_100000.pt"
+    torch.save({"b_dec": b_dec, **scalars, **state(decoder=decoder, encoder=encoder)}, root / file)
+
+    @torch.no_grad()
+    def encode(x: Tensor) -> Tensor:
+        post_relu = torch.relu(encoder(x - b_dec))
+        top = post_relu.topk(k, sorted=False, dim=-1)
+        return torch.zeros_like(post_relu).scatter_(dim=-1, index=top.indices, src=top.values)
+
+    @torch.no_grad()
+    def decode(f: Tensor) -> Tensor:
+        return decoder(f) + b_dec
+
+    return Release(root, "dictionary_learning", file, encode, decode, d, m)
+
+
+def write_standard(root: Path, d: int, m: int) -> Release:
+    """Its AutoEncoder: dictionary.py. Whoever loads it gets directions of unit length (`normalize_decoder`)."""
+    encoder, decoder, bias = linear(d, m)
+    decoder.weight.data *= torch.linspace(0.5, 2, m)
+    (root / "trainer_0").mkdir()
+    (root / "trainer_0" / "config.json").write_text(
+        json.dumps(trainer_config("AutoEncoder", "StandardTrainerAprilUpdate", d, m, l1_penalty=0.1), indent=4)
+    )
+    torch.save({"bias": bias, **state(encoder=encoder, decoder=decoder)}, root / "trainer_0" / "ae.pt")
+    norms = decoder.weight.norm(dim=0)
+
+    @torch.no_grad()
+    def encode(x: Tensor) -> Tensor:
+        return torch.relu(encoder(x - bias)) * norms
+
+    @torch.no_grad()
+    def decode(f: Tensor) -> Tensor:
+        return decoder(f / norms) + bias
+
+    return Release(root, "dictionary_learning", "trainer_0/ae.pt", encode, decode, d, m)
+
+
+def write_standard_new(root: Path, d: int, m: int) -> Release:
+    """Its AutoEncoderNew: nothing is taken off x, and the decoder has a bias of its own."""
+    encoder, _, _ = linear(d, m)
+    decoder = nn.Linear(m, d)
+    decoder.weight.data, decoder.bias.data = numbers(d, m, seed=2), numbers(d, seed=3)
+    torch.save(state(encoder=encoder, decoder=decoder), root / "ae.pt")
+
+    @torch.no_grad()
+    def encode(x: Tensor) -> Tensor:
+        return torch.relu(encoder(x))
+
+    @torch.no_grad()
+    def decode(f: Tensor) -> Tensor:
+        return decoder(f)
+
+    return Release(root, "dictionary_learning", ".", encode, decode, d, m)
+
+
+def write_gated(root: Path, d: int, m: int) -> Release:
+    """Its GatedAutoEncoder: dictionary.py."""
+    encoder, decoder, decoder_bias = linear(d, m)
+    del encoder.bias
+    w = {"r_mag": numbers(m, seed=4), "gate_bias": numbers(m, seed=5), "mag_bias": numbers(m, seed=6)}
+    torch.save({"decoder_bias": decoder_bias, **w, **state(encoder=encoder, decoder=decoder)}, root / "ae.pt")
+
+    @torch.no_grad()
+    def encode(x: Tensor) -> Tensor:
+        x_enc = (x - decoder_bias) @ encoder.weight.T
+        gate = (x_enc + w["gate_bias"] > 0).to(x.dtype)
+        return gate * torch.relu(w["r_mag"].exp() * x_enc + w["mag_bias"])
+
+    @torch.no_grad()
+    def decode(f: Tensor) -> Tensor:
+        return decoder(f) + decoder_bias
+
+    return Release(root, "dictionary_learning", ".", encode, decode, d, m)
+
+
+def write_jumprelu(root: Path, d: int, m: int) -> Release:
+    """Its JumpReluAutoEncoder: dictionary.py. Nothing is taken off x."""
+    w = {**four(d, m), "threshold": numbers(m, seed=4)}
+    torch.save(w, root / "ae.pt")
+
+    def encode(x: Tensor) -> Tensor:
+        pre_jump = x @ w["W_enc"] + w["b_enc"]
+        return torch.relu(pre_jump * (pre_jump > w["threshold"]))
+
+    def decode(f: Tensor) -> Tensor:
+        return f @ w["W_dec"] + w["b_dec"]
+
+    return Release(root, "dictionary_learning", ".", encode, decode, d, m)
 
 
 def write_matryoshka(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
@@ -436,6 +546,11 @@ WRITERS: dict[str, tuple[Callable[..., Release], tuple[int, int], dict[str, Any]
     "patchsae": (write_patchsae, (768, 49152), {}),
     "batch-topk": (write_batch_topk, (1024, 65536), {"threshold": 2.5}),
     "matryoshka": (write_matryoshka, (1024, 65536), {"threshold": 2.5}),
+    "topk": (write_topk, (1024, 8192), {"k": 20}),
+    "standard": (write_standard, (1024, 8192), {}),
+    "standard-new": (write_standard_new, (1024, 8192), {}),
+    "gated": (write_gated, (1024, 8192), {}),
+    "jumprelu": (write_jumprelu, (1024, 8192), {}),
 }
 """How to write it, and the sizes, width and components, of a published one."""
 

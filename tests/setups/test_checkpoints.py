@@ -29,6 +29,7 @@ from published_saes import (
     published_class,
     small,
     tokens,
+    trainer_config,
     write_batch_topk,
     write_clipscope,
     write_matryoshka,
@@ -38,6 +39,8 @@ from published_saes import (
     write_sae_lens,
     write_saev,
     write_saev_5,
+    write_standard,
+    write_topk,
 )
 from safetensors.torch import save_file
 from torch import Tensor
@@ -251,6 +254,47 @@ def test_thresholds_of_batch_topk(write: Callable[..., Release], threshold: floa
     assert release.read()[0].formula.endswith(f"above {max(threshold, 0):g}")
 
 
+@pytest.mark.parametrize("said", ["config", "path", "nothing"])
+@pytest.mark.parametrize("dict_class", ["AutoEncoderTopK", "BatchTopKSAE"])
+def test_which_top_k_of_dictionary_learning_it_is(dict_class: str, said: str, tmp_path: Path) -> None:
+    """Both classes save the same tensors."""
+    release = (write_topk if dict_class == "AutoEncoderTopK" else write_batch_topk)(tmp_path / "in", *SMALL)
+    folder = tmp_path / "out"
+    if said == "path":  # the name that sae-for-vlm gives
+        kind = {"AutoEncoderTopK": "top_k", "BatchTopKSAE": "batch_top_k"}[dict_class]
+        folder = folder / f"imagenet_train_activations_clip_{kind}_20_x8" / "trainer_0"
+    folder.mkdir(parents=True)
+    (tmp_path / "in" / release.file).rename(folder / "ae.pt")
+    if said == "config":
+        (folder / "config.json").write_text(json.dumps(trainer_config(dict_class, "", *SMALL)))
+    release.root, release.file, release.claims = folder, ".", {}
+    release.readings = 2 if said == "nothing" else 1
+    release.chosen = 1 if said == "nothing" and dict_class == "BatchTopKSAE" else 0
+    check(release)
+
+
+def test_the_config_comes_before_the_path(tmp_path: Path) -> None:
+    release = write_batch_topk(tmp_path, *SMALL)
+    config = (tmp_path / release.file).parents[1] / "config.json"
+    config.write_text(json.dumps(trainer_config("AutoEncoderTopK", "TopKTrainer", *SMALL)))
+    assert "5 largest" in release.read()[0].formula
+    config.write_text(json.dumps(trainer_config("GatedAutoEncoder", "GatedSAETrainer", *SMALL)))
+    assert "lacks gate_bias, decoder_bias, r_mag, mag_bias" in refused(release)
+    config.write_text(json.dumps(trainer_config("IdentityDict", "", *SMALL)))
+    assert "dict_class = IdentityDict, which cannot be read here" in refused(release)
+    config.write_text(json.dumps({"trainer": None}))
+    assert "does not hold trainer" in refused(release)
+
+
+def test_a_direction_without_a_length_stays_so(tmp_path: Path) -> None:
+    release = write_standard(tmp_path, *SMALL)
+    saved = torch.load(tmp_path / release.file)
+    saved["decoder.weight"][:, 3] = 0
+    torch.save(saved, tmp_path / release.file)
+    (reading,) = release.read()
+    assert (reading.sae.W_dec[3] == 0).all() and all(weight.isfinite().all() for weight in reading.sae.parameters())
+
+
 def test_a_dictionary_of_the_projected_embedding_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "imagenet_train_activations_clip-vit-large-patch14-336_-1_post_projection_batch_top_k_20_x4"
     folder.mkdir()
@@ -306,7 +350,9 @@ def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
         ("prisma", "sub/weights.pt", ("sub/config.json", "sub/weights.pt")),
         ("clipscope", "20_resid/1200013184.pt", ("20_resid/1200013184.pt",)),
         ("patchsae", "out/a.pt", ("out/a.pt",)),
-        ("dictionary_learning", "a/ae.pt", ("a/ae.pt",)),
+        ("dictionary_learning", "a/ae.pt", ("a/config.json|config.json|", "a/ae.pt")),
+        ("dictionary_learning", ".", ("config.json|", "ae.pt")),
+        ("dictionary_learning", "t/c/ae_1.pt", ("t/c/config.json|t/config.json|", "t/c/ae_1.pt")),
     ],
 )
 def test_the_files_a_layout_needs(layout: Layout, file: str, files: tuple[str, ...]) -> None:
@@ -316,7 +362,8 @@ def test_the_files_a_layout_needs(layout: Layout, file: str, files: tuple[str, .
 @pytest.mark.parametrize("name", WRITERS)
 def test_the_files_needed_are_the_files_read(name: str, tmp_path: Path) -> None:
     release = small(name, tmp_path)
-    needed = {path for pattern in files_of(release.layout, release.file) for path in tmp_path.glob(pattern)}
+    names = [name for pattern in files_of(release.layout, release.file) for name in pattern.split("|") if name]
+    needed = {path for name in names for path in tmp_path.glob(name)}
     assert needed
     for path in tmp_path.rglob("*.*"):
         if path.is_file() and path not in needed:
@@ -517,7 +564,8 @@ def test_other_files_are_trouble(name: str, releases: dict[str, Release], conten
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_that_is_not_there_is_trouble(name: str, releases: dict[str, Release]) -> None:
     release = releases[name]
-    for path in [path for pattern in files_of(release.layout, release.file) for path in release.root.glob(pattern)]:
+    needed = [name for name in files_of(release.layout, release.file) if not name.endswith("|")]
+    for path in [path for name in needed for path in release.root.glob(name)]:
         away = path.rename(path.with_suffix(".away"))
         assert path.name in refused(release) or "there is none" in refused(release)
         path.mkdir()
@@ -580,7 +628,19 @@ def joined(release: Release, line: bytes, saved: Any) -> bytes:
         return line + path.read_bytes()
 
 
-PLAIN = ["sae_lens", "saev", "saev-batch-top-k", "prisma-relu", "clipscope", "batch-topk", "matryoshka"]
+PLAIN = [
+    "sae_lens",
+    "saev",
+    "saev-batch-top-k",
+    "prisma-relu",
+    "clipscope",
+    "batch-topk",
+    "matryoshka",
+    "topk",
+    "standard",
+    "gated",
+    "jumprelu",
+]
 CHANGES = ["dropped", "renamed", "another", "int64", "bool", "complex64", "nan", "inf", "scalar", "list", "repeated"]
 
 
