@@ -31,8 +31,10 @@ from core.serving.api import Programs
 from core.serving.settings import Settings, chosen_setups, make_shelf
 from core.session import component_search as inquiries
 from core.session import visit as session
+from core.session.cancellation import LatestOnly
 from core.session.component_search import Inquiry, Pushed
-from core.session.visit import Errands, Subject, Visit
+from core.session.typed import lever
+from core.session.visit import Subject, Visit
 from core.setups.catalog import SetupSpec, find
 from core.setups.loading import Loading
 from core.setups.pool import SetupPool
@@ -302,9 +304,9 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                             retell = gr.Button("Ask the model about this picture", elem_id="retell")
                             own_gone = gr.HTML(elem_id="own-gone", **part)
                         lacking = gr.HTML(elem_id="lacking", **part)
-                        proved, answers, errands = gr.State(None), gr.State([]), gr.State(Errands())
-                        inquiring = gr.State(Errands())
-                        loads, failed = gr.State(Errands()), gr.State("")
+                        proved, answers, errands = gr.State(None), gr.State([]), gr.State(LatestOnly())
+                        inquiring = gr.State(LatestOnly())
+                        loads, failed = gr.State(LatestOnly()), gr.State("")
                         on_tab = gr.Textbox(visible=False)
         gr.HTML(frame.foot(), elem_id="foot", **part)
 
@@ -377,24 +379,24 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
             """What a loading replies. All of it every time: what a stream leaves out is emptied."""
             return {said_setup: html, stop: gr.Button("Stop loading it", visible=busy), failed: failure}
 
-        def change_setup(v: Visit, name: str, loads: Errands) -> Iterator[dict]:
+        def change_setup(v: Visit, name: str, loads: LatestOnly) -> Iterator[dict]:
             """Load a setup, telling how far that is. The visit goes on meanwhile, with the setup it has."""
             wanted_still = loads.begin()
             news: tuple = (frame.notice(),)
-            loads.news = news  # nothing yet: an older loading may end before this one has told anything
+            loads.reply = news  # nothing yet: an older loading may end before this one has told anything
             try:
                 for step in shelf.bring(name):
                     if not wanted_still():
                         break
                     if isinstance(step, Loading):
-                        loads.news = (setup_view.loading(shelf.cards[name].title, step), True)
-                        yield told_setup(*loads.news)
+                        loads.reply = (setup_view.loading(shelf.cards[name].title, step), True)
+                        yield told_setup(*loads.reply)
             except UserError as trouble:
                 sentence = f"{trouble} {shelf.cards[v.setup].title} stays."
                 news = (frame.notice(sentence, tone="bad"), False, name)
             if wanted_still():
-                loads.news = news
-            yield told_setup(*loads.news)
+                loads.reply = news
+            yield told_setup(*loads.reply)
 
         def move(v: Visit, name: str, failure: str, file: str | None) -> dict:
             """Ask the setup that was loaded, unless another was chosen meanwhile, which is on its way."""
@@ -404,18 +406,18 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 return widgets(v)
             left = bool(v.edit.levers)
             try:
-                v = session.move(shelf.get(name), v, picture_of(v, file))
+                v = session.change_setup(shelf.get(name), v, picture_of(v, file))
             except UserError as trouble:
                 return widgets(v) | {said_setup: frame.notice(str(trouble), tone="bad"), chosen: v.setup}
             lost = "Your levers stayed behind: the components of another dictionary are others."
             return other_setup(v) | {said_setup: frame.notice(lost if left else "")}
 
-        def stay(v: Visit, loads: Errands) -> dict:
+        def stay(v: Visit, loads: LatestOnly) -> dict:
             """Whoever presses stop no longer waits; when nobody does, the loading ends."""
             loads.begin()
             told = f"Stopped. {shelf.cards[v.setup].title} stays; what was downloaded is kept for the next time."
-            loads.news = (frame.notice(told),)
-            return told_setup(*loads.news) | {chosen: v.setup}
+            loads.reply = (frame.notice(told),)
+            return told_setup(*loads.reply) | {chosen: v.setup}
 
         def picture_of(v: Visit, file: str | None) -> Path | str | np.ndarray:
             """The picture of a visit: the file, or, where that is gone, what the model saw of it."""
@@ -467,7 +469,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
 
         def retarget(v: Visit, w: int, a: int | None) -> dict:
             try:
-                v = session.aim(bench_of(v), v, Target(w, None if a in (None, NOTHING) else a))
+                v = session.set_target(bench_of(v), v, Target(w, None if a in (None, NOTHING) else a))
             except UserError as trouble:
                 return sorry(v, said_target, trouble)
             return answer(v) | question(v)
@@ -510,7 +512,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 said_search: frame.notice(),
             }
 
-        def inquire(v: Visit, i: Inquiry, known: Pushed | None, asked_last: Errands, on: str) -> Iterator[dict]:
+        def inquire(v: Visit, i: Inquiry, known: Pushed | None, asked_last: LatestOnly, on: str) -> Iterator[dict]:
             """What components do in the present picture, where that is in sight; what one pushes is measured last."""
             tab, moment = json.loads(on)
             wanted_still = asked_last.begin(moment)
@@ -529,22 +531,22 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
 
         def pull(v: Visit, word: str) -> dict:
             wish = json.loads(word)
-            heard = session.hear(v, "levers", wish)
+            heard = session.accept_message(v, "levers", wish["revision"], wish["moment"])
             if heard is None:
                 return {visit: v}
-            old = [(lever.component, lever.operation) for lever in heard.edit.levers]
+            old = [(one.component, one.operation) for one in heard.edit.levers]
             try:
-                edit = Edit(tuple(session.lever(*each) for each in wish["levers"]), heard.edit.tokens)
+                edit = Edit(tuple(lever(*each) for each in wish["levers"]), heard.edit.tokens)
                 v = session.pull(bench_of(heard), heard, edit, wish["gesture"])
             except UserError as trouble:
                 return sorry(heard, said_levers, trouble)
-            same = old == [(lever.component, lever.operation) for lever in v.edit.levers]
+            same = old == [(one.component, one.operation) for one in v.edit.levers]
             # A reply to a slider never draws the sliders: it would move them under the visitor's hand.
             return answer(v) | ({} if same else {levers: gr.HTML(html=steering_view.levers(v))})
 
         def pick(v: Visit, word: str) -> dict:
             wish = json.loads(word)
-            heard = session.hear(v, "patches", wish)
+            heard = session.accept_message(v, "patches", wish["revision"], wish["moment"])
             if heard is None:
                 return {visit: v}
             try:
@@ -574,7 +576,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 return sorry(v, said_levers, trouble)
             return answer(v) | widgets(v)
 
-        def prove(v: Visit, already: object, errands: Errands, on: str) -> Iterator[dict]:
+        def prove(v: Visit, already: object, errands: LatestOnly, on: str) -> Iterator[dict]:
             """The evidence, where it is in sight: part by part, until something else is asked for.
 
             This follows every change, so that a change ends what is still being worked out about the state before.

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..model.prompts import TEMPLATES, parse_classes
-from ..session.visit import named_target
+from ..session.typed import named_target
 from ..setups.catalog import find
 from ..setups.pool import SetupPool
 from ..workbench import Workbench

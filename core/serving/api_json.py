@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..methods.attribution import Attribution
 from ..methods.steering import Edit
 from ..model.prediction import Comparison, Prediction
-from ..session.visit import lever
+from ..session.typed import lever
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Setup
 

@@ -5,14 +5,11 @@ step takes the workbench and a visit and returns another visit, or raises UserEr
 was, so that a mistake costs the visitor nothing.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
 from ..methods.attribution import Attribution
 from ..methods.steering import Edit, Lever
 from ..methods.target import Target, default_target
@@ -23,76 +20,10 @@ from ..pictures.read import Source
 from ..records import Record
 from ..stats import rank_correlation
 from ..workbench import Names, Workbench
+from .history import History
 
 SHOWN = 6
 """Components shown on each side."""
-KEPT = 200
-"""Steps that can be undone."""
-
-
-@dataclass(frozen=True)
-class History:
-    """The edit, those before it and those taken back."""
-
-    present: Edit = Edit()
-    """What is in force."""
-    past: tuple[Edit, ...] = ()
-    """Older edits, the last one the step before."""
-    future: tuple[Edit, ...] = ()
-    """Edits taken back, the first one next."""
-    gesture: float | None = None
-    """The drag that made the present: its later moves replace the present instead of adding a step."""
-
-    def then(self, edit: Edit, gesture: float | None = None) -> "History":
-        """A new present. Moves of one gesture are one step, and a gesture that ends where it began is none."""
-        if edit == self.present:
-            return self
-        if gesture is None or gesture != self.gesture:
-            return History(edit, (*self.past, self.present)[-KEPT:], (), gesture)
-        if self.past and edit == self.past[-1]:
-            return History(edit, self.past[:-1])
-        return replace(self, present=edit, future=())
-
-    def undo(self) -> "History":
-        """One step back; itself when there is none."""
-        if not self.past:
-            return self
-        return History(self.past[-1], self.past[:-1], (self.present, *self.future))
-
-    def redo(self) -> "History":
-        """One step forth; itself when there is none."""
-        if not self.future:
-            return self
-        return History(self.future[0], (*self.past, self.present), self.future[1:])
-
-
-class Errands:
-    """The long answers a visitor waits for. A new errand ends the one before it, at its next step.
-
-    It lives in the visitor's session and is the one thing there that changes: an answer that is still being worked out
-    has to learn that nobody waits for it any more, and what is being computed cannot be told otherwise.
-    """
-
-    def __init__(self) -> None:
-        """Nothing is waited for."""
-        self._latest = 0
-        self._moment = -1.0
-        self.news: Any = None
-        """What the latest errand last replied. An older one that ends after it has to reply the same: the page keeps
-        what comes last."""
-
-    def begin(self, moment: float = math.inf) -> Callable[[], bool]:
-        """Begin an errand. What it returns tells whether it is still wanted.
-
-        `moment` is when the page asked for it, in ms by its own clock: what was asked for earlier than the latest, and
-        comes later, is not wanted, and ends nothing.
-        """
-        if moment < self._moment:
-            return lambda: False
-        self._moment = moment
-        self._latest += 1
-        mine = self._latest
-        return lambda: mine == self._latest
 
 
 @dataclass(frozen=True)
@@ -130,7 +61,7 @@ class Part(Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Gone(Record):
+class Counterfactual(Record):
     """What the model says when the cue is really gone from the picture."""
 
     prediction: Prediction
@@ -155,8 +86,6 @@ class Visit(Record):
     """How the classes are put into words."""
     truth: int | None
     """The class the visitor says it should be."""
-    prediction: Prediction
-    """What the model says, without any edit."""
     target: Target
     """What the attribution explains."""
     attribution: Attribution
@@ -168,9 +97,14 @@ class Visit(Record):
     history: History = History()
     """The edit and its undo."""
     revision: int = 0
-    """How often the edit or the picture changed other than by the page's own levers; they ignore older words."""
-    heard: dict[str, float] = field(default_factory=dict)
-    """The page's clock, ms, at the latest word of each widget."""
+    """How often the edit or the picture changed other than by the page's own levers; their older messages are void."""
+    latest_message: dict[str, float] = field(default_factory=dict)
+    """The page's clock, ms, at the latest message of each widget."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the model says, without any edit."""
+        return self.comparison.before
 
     @property
     def edit(self) -> Edit:
@@ -212,16 +146,16 @@ def start(
 ) -> Visit:
     """A visit that begins with this picture and no edit. Raises UserError for a picture that cannot be read."""
     trace = bench.open(source)
-    answers = _answers(bench, trace, classes, templates, _place(classes, truth), Edit())
+    answers = _answers(bench, trace, classes, templates, class_index(classes, truth), Edit())
     return Visit(setup=bench.card.name, subject=subject, trace=trace, classes=classes, templates=templates, **answers)
 
 
 def after(old: Visit, new: Visit) -> Visit:
-    """A new beginning by the same visitor, on the same page: its widgets learn that older words are void."""
-    return replace(new, revision=old.revision + 1, heard=old.heard)
+    """A new beginning by the same visitor, on the same page: older messages of its widgets are void."""
+    return replace(new, revision=old.revision + 1, latest_message=old.latest_message)
 
 
-def move(bench: Workbench, visit: Visit, source: Source | None) -> Visit:
+def change_setup(bench: Workbench, visit: Visit, source: Source | None) -> Visit:
     """The same picture and question put to another setup. The levers stay behind: its components are others."""
     truth = None if visit.truth is None else visit.classes[visit.truth]
     return after(visit, start(bench, source, visit.subject, visit.classes, visit.templates, truth))
@@ -236,11 +170,11 @@ def look_at(bench: Workbench, visit: Visit, source: Source | None, subject: Subj
 
 def ask(bench: Workbench, visit: Visit, classes: Names, templates: Names, truth: str | None) -> Visit:
     """Other classes or other words for them; the levers stay. The target is chosen anew."""
-    answers = _answers(bench, visit.trace, classes, templates, _place(classes, truth), visit.edit)
+    answers = _answers(bench, visit.trace, classes, templates, class_index(classes, truth), visit.edit)
     return replace(visit, classes=classes, templates=templates, **answers)
 
 
-def aim(bench: Workbench, visit: Visit, target: Target) -> Visit:
+def set_target(bench: Workbench, visit: Visit, target: Target) -> Visit:
     """Another target. Raises UserError for a class against itself."""
     return replace(visit, **_explained(bench, visit.trace, visit.classes, visit.templates, target))
 
@@ -288,11 +222,14 @@ def redo(bench: Workbench, visit: Visit) -> Visit:
     return _with_history(bench, visit, visit.history.redo(), visit.revision + 1)
 
 
-def hear(visit: Visit, widget: str, words: dict[str, Any]) -> Visit | None:
-    """The visit, having heard a widget's word; None for words of an older picture or edit, or out of order."""
-    if words["revision"] != visit.revision or words["moment"] <= visit.heard.get(widget, -1.0):
+def accept_message(visit: Visit, widget: str, revision: int, moment: float) -> Visit | None:
+    """The visit, having had a widget's message; None for one about an older picture or edit, or out of order.
+
+    `revision` is that of the visit the widget showed, `moment` the page's clock in ms.
+    """
+    if revision != visit.revision or moment <= visit.latest_message.get(widget, -1.0):
         return None
-    return replace(visit, heard=visit.heard | {widget: words["moment"]})
+    return replace(visit, latest_message=visit.latest_message | {widget: moment})
 
 
 def pull(bench: Workbench, visit: Visit, edit: Edit, gesture: float) -> Visit:
@@ -300,24 +237,12 @@ def pull(bench: Workbench, visit: Visit, edit: Edit, gesture: float) -> Visit:
     return _with_history(bench, visit, visit.history.then(edit, gesture), visit.revision)
 
 
-def lever(component: int, operation: Any, strength: str | float, family: int | None = None) -> Lever:
-    """A lever as typed. Raises UserError for a strength that is no number."""
-    try:
-        return Lever(component, operation, float(str(strength).replace(",", ".").replace("−", "-")), family)
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"“{str(strength)[:40]}” is not a number. Type one such as 0.5, 2 or −1; nothing was changed."
-        ) from error
-
-
-def without_cue(bench: Workbench, visit: Visit, source: Source | None) -> Gone:
+def without_cue(bench: Workbench, visit: Visit, source: Source | None) -> Counterfactual:
     """What the model says of the picture's twin. Raises UserError for a picture that cannot be read."""
     twin = bench.open(source)
     edited = bench.steer(visit.trace, visit.edit)
     a, b = (z / np.linalg.norm(z) for z in (twin.embedding, edited.embedding))
-    return Gone(bench.classify(twin, visit.classes, visit.templates), float(np.clip(a @ b, -1, 1)))
+    return Counterfactual(bench.classify(twin, visit.classes, visit.templates), float(np.clip(a @ b, -1, 1)))
 
 
 def afterwards(bench: Workbench, visit: Visit) -> tuple[Trace, Attribution]:
@@ -326,17 +251,6 @@ def afterwards(bench: Workbench, visit: Visit) -> tuple[Trace, Attribution]:
         return visit.trace, visit.attribution
     trace = bench.steer(visit.trace, visit.edit)
     return trace, bench.attribute(trace, visit.classes, visit.templates, visit.target)
-
-
-def named_target(prediction: Prediction, wanted: str | None, against: str | None) -> Target:
-    """A target by class names; what is not named is chosen. Raises UserError for names that are not asked about."""
-    for name in filter(None, (wanted, against)):
-        if _place(prediction.classes, name) is None:
-            raise UserError(f"“{name}” is not among the classes. Add it to them, or name one of them.")
-    first, second = (_place(prediction.classes, name or None) for name in (wanted, against))
-    if first is None:
-        return _target(prediction, second)
-    return Target(first, second)
 
 
 def contributions(trace: Trace, attribution: Attribution) -> np.ndarray:
@@ -358,16 +272,15 @@ def _answers(
     edit: Edit,
     target: Target | None = None,
 ) -> dict[str, Any]:
-    prediction = bench.classify(trace, classes, templates)
+    comparison = bench.compare(trace, edit, classes, templates)
     return {
         "truth": truth,
-        "prediction": prediction,
-        "comparison": bench.compare(trace, edit, classes, templates),
-        **_explained(bench, trace, classes, templates, target or _target(prediction, truth)),
+        "comparison": comparison,
+        **_explained(bench, trace, classes, templates, target or target_for(comparison.before, truth)),
     }
 
 
-def _target(prediction: Prediction, truth: int | None) -> Target:
+def target_for(prediction: Prediction, truth: int | None) -> Target:
     """The predicted class against the truth, or against the runner-up where that is right or not known.
 
     Not the predicted class alone: most of what carries one logit carries all the others as well.
@@ -401,7 +314,7 @@ def _with_history(bench: Workbench, visit: Visit, history: History, revision: in
     return replace(visit, history=history, comparison=comparison, revision=revision)
 
 
-def _place(classes: Names, name: str | None) -> int | None:
-    """Where a class stands, whatever its upper and lower case."""
+def class_index(classes: Names, name: str | None) -> int | None:
+    """Where a class stands among the classes, whatever its upper and lower case; None where it does not."""
     folded = [one.casefold() for one in classes]
     return folded.index(name.casefold()) if name is not None and name.casefold() in folded else None

@@ -12,7 +12,7 @@ from ..methods.reconstruction_error import Missed
 from ..methods.side_effects import Ripple, Shifted
 from ..methods.steering import Edit, Lever
 from ..model.prediction import Prediction
-from ..session.visit import Gone, Visit
+from ..session.visit import Counterfactual, Visit
 from .component import target_words
 from .html import count, escaped, flag, percent, sign, signed
 from .images import picture_uri
@@ -239,7 +239,7 @@ def no_twin(is_twin: bool) -> str:
  picture it is not: paint or crop the cue away below, and the model is asked about what is left.</p>"""
 
 
-def counterfactual(visit: Visit, how: str, gone: Gone, at_large: str = "") -> str:
+def counterfactual(visit: Visit, how: str, gone: Counterfactual, at_large: str = "") -> str:
     """The two remedies side by side: the cue taken out of the picture, and the components taken out of the model."""
     columns = [("as it is", visit.prediction), (how, gone.prediction)]
     said = f"Really without it, the model says “{escaped(gone.prediction.best)}”"

@@ -1,4 +1,4 @@
-"""A visitor's session: undo and redo by properties, and steps that keep what they should."""
+"""A visitor's session: steps that keep what they should."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import tiny_sae
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import spearmanr
 
@@ -18,89 +16,13 @@ from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
-from core.session.visit import History, Subject, Visit
+from core.session.visit import Subject, Visit
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
 from core.workbench import Workbench
 
 CLASSES = ("dog", "cat", "owl")
 SINGLE = TEMPLATES["single"]
-
-edits = st.builds(Edit.of_suppressed, st.lists(st.integers(0, 4), unique=True, max_size=3)) | st.builds(
-    lambda tokens: Edit((Lever(1),), tokens), st.sets(st.integers(0, 4)).map(tuple)
-)
-steps = st.lists(st.tuples(edits, st.none() | st.integers(0, 2).map(float)), max_size=12)
-
-
-def walked(path: list) -> History:
-    history = History()
-    for edit, gesture in path:
-        history = history.then(edit, gesture)
-    return history
-
-
-def test_a_new_errand_ends_the_one_before() -> None:
-    errands = session.Errands()
-    first = errands.begin()
-    assert first()
-    second = errands.begin()
-    assert second() and not first()
-    assert second() and not first()
-
-
-def test_an_errand_that_was_asked_for_earlier_and_comes_late_ends_nothing() -> None:
-    errands = session.Errands()
-    later = errands.begin(20.5)
-    earlier = errands.begin(3.0)
-    assert later() and not earlier()
-    assert errands.begin(20.5)() and not later()
-
-
-@given(steps)
-def test_undoing_all_and_redoing_all_returns(path: list) -> None:
-    end = walked(path)
-    history = end
-    for _ in end.past:
-        history = history.undo()
-    assert history.present == Edit() and not history.past
-    for _ in end.past:
-        history = history.redo()
-    assert (history.present, history.past, history.future) == (end.present, end.past, ())
-
-
-@given(steps, edits)
-def test_a_press_is_one_step_and_forgets_the_future(path: list, edit: Edit) -> None:
-    history = walked(path).undo()
-    after = history.then(edit)
-    if edit == history.present:
-        assert after == history
-    else:
-        assert after.present == edit and after.undo().present == history.present and not after.future
-
-
-@given(steps, st.lists(edits, min_size=1, max_size=8))
-def test_a_gesture_is_at_most_one_step(path: list, moves: list) -> None:
-    start = walked(path)
-    history = start
-    for edit in moves:
-        history = history.then(edit, 99.0)
-    assert history.present == moves[-1]
-    assert len(history.past) <= len(start.past) + 1
-    if history.present != start.present:
-        assert history.undo().present == start.present
-    else:
-        assert len(history.past) == len(start.past)
-
-
-def test_undo_and_redo_at_the_ends_do_nothing() -> None:
-    assert History().undo() == History() == History().redo()
-
-
-def test_history_is_bounded() -> None:
-    history = History()
-    for k in range(session.KEPT + 50):
-        history = history.then(Edit((Lever(1, "scale", k / 10),)))
-    assert len(history.past) == session.KEPT
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +49,7 @@ def test_start_answers_everything(bench: Workbench, visit: Visit) -> None:
 def test_another_setup_is_asked_the_same(bench: Workbench, other: Workbench, picture: Image.Image) -> None:
     start = session.start(bench, picture, Subject("a picture"), CLASSES, SINGLE, CLASSES[1])
     pulled = session.change(bench, start, Edit.of_suppressed(start.attribution.ranked()[:2].tolist()))
-    moved = session.move(other, pulled, picture)
+    moved = session.change_setup(other, pulled, picture)
     fresh = session.start(other, picture, Subject("a picture"), CLASSES, SINGLE, CLASSES[1])
     assert moved.setup == other.card.name != pulled.setup == bench.card.name
     assert moved == replace(fresh, revision=pulled.revision + 1), "no lever: its components are others"
@@ -177,15 +99,15 @@ def test_undo_and_redo_measure_again(bench: Workbench, visit: Visit) -> None:
     assert back.revision > pulled.revision > visit.revision
 
 
-def test_late_and_outdated_words_are_not_heard(visit: Visit) -> None:
-    heard = session.hear(visit, "levers", {"revision": visit.revision, "moment": 5.0})
-    assert heard is not None
-    assert session.hear(heard, "levers", {"revision": visit.revision, "moment": 5.0}) is None
-    assert session.hear(heard, "levers", {"revision": visit.revision + 1, "moment": 9.0}) is None
-    assert session.hear(heard, "patches", {"revision": visit.revision, "moment": 1.0}) is not None
+def test_late_and_outdated_messages_are_not_accepted(visit: Visit) -> None:
+    told = session.accept_message(visit, "levers", visit.revision, 5.0)
+    assert told is not None
+    assert session.accept_message(told, "levers", visit.revision, 5.0) is None
+    assert session.accept_message(told, "levers", visit.revision + 1, 9.0) is None
+    assert session.accept_message(told, "patches", visit.revision, 1.0) is not None
 
 
-def test_moving_levers_does_not_void_their_words(bench: Workbench, visit: Visit) -> None:
+def test_moving_levers_does_not_void_their_messages(bench: Workbench, visit: Visit) -> None:
     moved = session.pull(bench, visit, Edit((Lever(3, "scale", 2.0),)), gesture=1.0)
     assert moved.revision == visit.revision
 
@@ -213,32 +135,13 @@ def test_afterwards_explains_the_steered_picture(bench: Workbench, visit: Visit)
     assert session.contributions(trace, attribution).sum() == pytest.approx(attribution.total.sum(), abs=1e-3)
 
 
-@pytest.mark.parametrize("typed", ["nan", "inf", "1e9", "abc", "", "101"])
-def test_strengths_that_cannot_be_used(typed: str) -> None:
-    with pytest.raises(UserError):
-        session.lever(1, "scale", typed)
-
-
-@pytest.mark.parametrize(("typed", "strength"), [("1,5", 1.5), ("−2", -2.0), (" 3 ", 3.0), (0.5, 0.5)])
-def test_strengths_as_people_type_them(typed: str | float, strength: float) -> None:
-    assert session.lever(1, "scale", typed).strength == strength
-
-
 def test_trouble_leaves_the_visit_as_it_was(bench: Workbench, visit: Visit) -> None:
     before = visit.edit, visit.revision, visit.comparison
     with pytest.raises(UserError):
-        session.aim(bench, visit, Target(0, 0))
+        session.set_target(bench, visit, Target(0, 0))
     with pytest.raises(UserError):
         session.change(bench, visit, Edit.of_suppressed([10_000]))
     assert (visit.edit, visit.revision, visit.comparison) == before
-
-
-def test_targets_by_name(visit: Visit) -> None:
-    assert session.named_target(visit.prediction, "CAT", "dog") == Target(1, 0)
-    assert session.named_target(visit.prediction, "cat", None) == Target(1, None)
-    assert session.named_target(visit.prediction, "", "") == visit.target
-    with pytest.raises(UserError, match="not among the classes"):
-        session.named_target(visit.prediction, "horse", None)
 
 
 def test_the_twin_beside_the_edit(bench: Workbench, picture: Image.Image, visit: Visit) -> None:

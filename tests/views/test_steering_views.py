@@ -7,6 +7,7 @@ from view_helpers import with_family
 
 from core.methods.steering import Edit
 from core.session import visit as session
+from core.session.typed import lever
 from core.session.visit import Visit
 from core.views.html import signed
 from core.views.panel import panel
@@ -34,7 +35,7 @@ def test_the_page_carries_the_whole_edit(visit: Visit) -> None:
     """What the levers send back makes the same edit again."""
     pulled = with_family(visit)
     told = json.loads(intent(pulled))
-    assert Edit(tuple(session.lever(*each) for each in told["levers"]), told["tokens"]) == pulled.edit
+    assert Edit(tuple(lever(*each) for each in told["levers"]), told["tokens"]) == pulled.edit
     assert [each[3] for each in told["levers"]].count(None) == 1
 
 
