@@ -1,6 +1,7 @@
 """What a visitor types: the classes, and prompt templates of their own."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,6 +12,14 @@ MAX_CLASSES = 200
 MAX_TEMPLATES = 32
 MAX_LENGTH = 200
 """Characters in a class or a template."""
+
+_LINE = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_COMMA = re.compile("[,，、،]")
+_COMMAS = ",，、، "
+_FILLERS = frozenset(
+    map(chr, (0xAD, 0x61C, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF))
+) | frozenset(map(chr, range(0xFFF9, 0xFFFC)))
+"""Format characters that no script needs for another word: soft hyphens, marks of direction, invisible spaces."""
 
 
 @dataclass(frozen=True)
@@ -24,24 +33,32 @@ class ClassList:
 
 
 def parse_classes(text: str) -> ClassList:
-    """The classes in a text, one a line or separated by commas.
+    """The classes in a text: one a line, so that a comma belongs to its name; a single line is a list with commas.
 
-    Runs of white space become one space, invisible characters go, and a class that differs from an earlier
-    one in upper and lower case only is left out, which a note says. Raises UserError for no class, more than
-    200, and a class of more than 200 characters.
+    Names are put into Unicode's composed form (NFC), runs of white space become one space, and characters that no
+    script needs go (see `_visible`). A class that differs from an earlier one in upper and lower case only is left out.
+    Notes say how the text was read. Raises UserError for no class, more than 200, and a class of more than 200
+    characters.
     """
+    lines = [line for line in map(_visible, _LINE.split(text)) if line.strip(_COMMAS)]
+    is_list = len(lines) == 1 and len(_COMMA.split(lines[0].strip(_COMMAS))) > 1
+    parts = _COMMA.split(lines[0]) if is_list else lines
     spellings: dict[str, list[str]] = {}
-    for name in filter(None, map(_visible, re.split(r"[,\n\r]", text))):
+    for name in filter(None, (part.strip(_COMMAS) for part in parts)):
         spellings.setdefault(name.casefold(), []).append(name)
     names = tuple(typed[0] for typed in spellings.values())
     repeated = [typed[0] for typed in spellings.values() if len(typed) > 1]
     if not names:
-        raise UserError("There are no classes. Write what the picture might show, one a line: cat, dog, car.")
+        raise UserError("There are no classes. Write what the picture might show, one a line.")
     if len(names) > MAX_CLASSES:
         raise UserError(f"These are {len(names):,} classes. Keep at most {MAX_CLASSES}.")
     for name in names:
         _check_length("class", name)
     notes = []
+    if is_list:
+        notes.append("Read as a list: on a single line, commas separate the classes.")
+    elif any(_COMMA.search(name) for name in names) and len(lines) > 1:
+        notes.append("Read as one class a line: commas belong to the names.")
     if repeated:
         listed = ", ".join(f"“{name}”" for name in repeated)
         notes.append(f"Written more than once, counted once: {listed}.")
@@ -55,7 +72,7 @@ def parse_templates(text: str) -> tuple[str, ...]:
 
     Raises UserError for none or more than 32, and for a line of more than 200 characters or without `{}`.
     """
-    lines = tuple(dict.fromkeys(filter(None, map(_visible, re.split(r"[\n\r]", text)))))
+    lines = tuple(dict.fromkeys(filter(None, map(_visible, _LINE.split(text)))))
     if not lines:
         raise UserError("There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}")
     if len(lines) > MAX_TEMPLATES:
@@ -76,8 +93,20 @@ def unknown_words(classes: Sequence[str], known: frozenset[str]) -> dict[str, tu
 
 
 def _visible(text: str) -> str:
-    """White space as single spaces, nothing unprintable."""
-    return " ".join("".join(c for c in part if c.isprintable()) for part in text.split()).strip()
+    """A line as it is classified: NFC, white space as single spaces, without characters that no script needs.
+
+    Joiners (U+200C, U+200D), variation selectors, emoji tags and the format characters of single scripts stay: they
+    make another word, or another emoji. Controls, half characters (surrogates), what is unassigned, marks of direction
+    and invisible fillers go. A line of what nobody can see is empty.
+    """
+    kept = " ".join("".join(c for c in part if not _is_needless(c)) for part in text.split()).strip()
+    kept = " ".join(unicodedata.normalize("NFC", kept).split())
+    return kept if any(unicodedata.category(c) not in ("Cf", "Mn", "Me", "Zs") for c in kept) else ""
+
+
+def _is_needless(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in ("Cc", "Cs", "Co", "Cn") or category == "Cf" and character in _FILLERS
 
 
 def _check_length(kind: str, text: str) -> None:

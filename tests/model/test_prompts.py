@@ -1,5 +1,7 @@
 """Classes and templates as visitors type them."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,11 +9,15 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.model.prompts import parse_classes, parse_templates, unknown_words
 
-WORDS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="{},"), min_size=1, max_size=20)
+WORDS = (
+    st.text(st.characters(exclude_categories=("C", "M", "Z"), exclude_characters="{},，、،"), min_size=1, max_size=20)
+    .map(lambda text: unicodedata.normalize("NFC", text))
+    .filter(lambda text: not set(text) & set("{},，、،"))
+)
 NAMES = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
 
 
-@given(st.lists(NAMES, min_size=1, max_size=12), st.sampled_from(["\n", ", ", "\r\n", " ,\n\n,  "]))
+@given(st.lists(NAMES, min_size=1, max_size=12), st.sampled_from(["\n", "\r\n", " \n\n  ", "\u2028", ", ", " ,", "，"]))
 def test_classes_are_the_parts_once_each(names: list[str], between: str) -> None:
     found = parse_classes(between.join(f" {name}\t" for name in names))
     expected: list[str] = []
@@ -21,6 +27,43 @@ def test_classes_are_the_parts_once_each(names: list[str], between: str) -> None
     assert list(found.names) == expected
     assert any("once" in note for note in found.notes) == (len(expected) < len(names))
     assert any("100 %" in note for note in found.notes) == (len(expected) == 1)
+    assert any("commas separate" in note for note in found.notes) == (
+        len(names) > 1 and between.strip(" ") in (",", "，")
+    )
+
+
+@given(st.lists(NAMES, min_size=2, max_size=3), st.lists(NAMES, min_size=2, max_size=3))
+def test_on_several_lines_a_comma_belongs_to_its_name(first: list[str], second: list[str]) -> None:
+    typed = [", ".join(first), ", ".join(second)]
+    found = parse_classes("\n".join(f"{line},  " for line in typed))
+    if len({line.casefold() for line in typed}) == 2:
+        assert list(found.names) == typed and found.notes == ("Read as one class a line: commas belong to the names.",)
+
+
+def test_imagenet_s_own_names_survive() -> None:
+    """Of the synsets of ILSVRC 2012 (https://gist.github.com/yrevar/942d3a0ac09ec9e5eb3a): names and their synonyms."""
+    synsets = (
+        "tench, Tinca tinca",
+        "goldfish, Carassius auratus",
+        "great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias",
+        "black-and-tan coonhound",
+        "carpenter's kit, tool kit",
+        "jack-o'-lantern",
+    )
+    assert parse_classes("\n".join(synsets)).names == synsets
+
+
+@pytest.mark.parametrize(
+    "name", ["🏳️\u200d🌈", "क्\u200dष", "می\u200cخواهم", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"]
+)
+def test_joiners_are_letters(name: str) -> None:
+    """Without them these are a white flag, another conjunct, another word, and a black flag."""
+    assert parse_classes(f"{name}\ncat").names == (name, "cat")
+
+
+def test_two_spellings_of_one_letter_are_one_class() -> None:
+    found = parse_classes("e\u0301cole\n\u00e9cole\ncat")
+    assert found.names == ("\u00e9cole", "cat") and "counted once" in found.notes[0]
 
 
 @given(st.lists(NAMES, min_size=1, max_size=12))
@@ -37,15 +80,17 @@ def test_any_text_gives_clean_classes_or_a_sentence(text: str) -> None:
     except UserError as trouble:
         assert str(trouble).endswith(".")
         return
-    assert names and all(name and name == name.strip() and name.isprintable() for name in names)
-    assert not any("," in name or "  " in name for name in names)
+    assert names and all(name == name.strip(" ,") and "  " not in name for name in names)
+    assert not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for name in names for c in name)
+    assert all(any(unicodedata.category(c) not in ("Cf", "Mn", "Me") for c in name) for name in names), "invisible"
+    assert parse_classes("\n".join((*names, "x, y"))).names[: len(names)] == names
 
 
 def test_repeated_classes_are_named() -> None:
-    found = parse_classes("Cat\ndog\ncat, CAT\nDog")
+    found = parse_classes("Cat\ndog\ncat\nCAT,\nDog")
     assert found.names == ("Cat", "dog")
     assert found.notes == ("Written more than once, counted once: “Cat”, “dog”.",)
-    assert parse_classes("cat, dog").notes == ()
+    assert parse_classes("cat\ndog").notes == ()
 
 
 def test_markup_and_braces_are_text() -> None:
