@@ -21,7 +21,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files import as_text
-from .read import FORMATS, read_picture
+from .read import FORMATS, HEIC_ENDINGS, read_picture
 
 PART = 256
 """Pictures in a part of a folder, or of scenes."""
@@ -85,7 +85,7 @@ def picture_files(folder: Path) -> tuple[str, ...]:
 
     Pictures are files whose names end as those of the formats that `core.pictures.read` reads.
     """
-    endings = {end for end, format_ in Image.registered_extensions().items() if format_ in FORMATS}
+    endings = {end for end, format_ in Image.registered_extensions().items() if format_ in FORMATS} | HEIC_ENDINGS
     found = []
     for above, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -1,7 +1,9 @@
 """Any picture a visitor brings, as one upright RGB picture, or a sentence about why not.
 
-A file says how large its picture is, so one that would fill the memory is refused before it is decoded.
-Only formats that Pillow decodes by itself are tried: EPS, for one, would start another program.
+A file says how large its picture is, so one that would fill the memory is refused before it is decoded; a larger JPEG
+is decoded at a half or a quarter of its size, which its format allows. What a file is, its content says, not its name.
+Only formats that Pillow decodes by itself are tried, and HEIC: EPS, for one, would start another program, and
+JPEG 2000 may take seconds for a few hundred bytes.
 """
 
 from io import BytesIO
@@ -9,20 +11,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageOps
 
 from ..errors import UserError
 
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 24_000_000
+"""Of a decoded picture."""
+MAX_JPEG_PIXELS = 6 * MAX_PIXELS
+"""Of a JPEG, which is then decoded smaller: phones take pictures of up to 108 megapixels."""
 MAX_ASPECT = 40
 """The longer side over the shorter. A strip would become enormous when its shorter side is enlarged."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+"""Of Pillow."""
+HEIC_ENDINGS = frozenset({".heic", ".heif", ".hif"})
 
 _NOT_PICTURES = {
     b"%PDF": "a PDF document. Save the page as a PNG or JPEG picture",
     b"<svg": "an SVG drawing. Export it as a PNG picture",
-    b"ftyphei": "a HEIC photograph. Save it as a JPEG picture",
+    b"ftypjp2": "a JPEG 2000 picture. Save it as a PNG or JPEG picture",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 picture. Save it as a PNG or JPEG picture",
     b"%!PS": "a PostScript document. Export it as a PNG picture",
     b"<html": "a web page. Save the picture itself",
 }
@@ -38,8 +47,8 @@ def read_picture(source: Source | None) -> Image.Image:
 
     EXIF orientation is applied, transparency laid over white, 16 bits scaled to 8, CMYK and palettes
     converted, and of an animation the first frame taken. Raises UserError for no picture, a file that is
-    missing, damaged or no picture, one of more than 64 megapixels or more than 40 times as long as wide, and
-    an array of another form.
+    missing, damaged or no picture, one of more than 24 megapixels (a JPEG: 144) or more than 40 times as long as wide,
+    and an array of another form.
     """
     if source is None:
         raise UserError("There is no picture. Choose one, or start from an example.")
@@ -50,12 +59,30 @@ def read_picture(source: Source | None) -> Image.Image:
     stream = BytesIO(source) if isinstance(source, bytes) else _open(Path(source))
     with stream:
         try:
-            picture = Image.open(stream, formats=FORMATS)
+            picture = _heic(stream) or Image.open(stream, formats=FORMATS)
+        except UserError:
+            raise
         except Image.DecompressionBombError as error:
             raise _too_large("far more than") from error
         except Exception as error:  # Pillow's readers raise whatever their parsing runs into
             raise _no_picture(stream) from error
+        if picture.format == "JPEG" and MAX_PIXELS < picture.width * picture.height <= MAX_JPEG_PIXELS:
+            # The least of its scales that is small enough: draft() takes one no smaller than what is asked for.
+            shrink = next(k for k in (2, 4) if picture.width * picture.height <= k * k * MAX_PIXELS)
+            picture.draft(None, (picture.width // shrink, picture.height // shrink))
         return _upright_rgb(picture)
+
+
+def _heic(stream: BinaryIO) -> Image.Image | None:
+    """A HEIC picture of any brand, as phones take them; None where it is something else. AVIF is left to Pillow."""
+    start = stream.read(64)
+    stream.seek(0)
+    if start[4:8] != b"ftyp" or start[8:12] in (b"avif", b"avis") or not pillow_heif.is_supported(stream):
+        return None
+    stream.seek(0)
+    found = pillow_heif.open_heif(stream, convert_hdr_to_8bit=True)
+    _check_size(*found.size)
+    return found.to_pillow()
 
 
 def _open(path: Path) -> BinaryIO:
@@ -66,18 +93,21 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
-    width, height = picture.size
+    _check_size(*picture.size)
+    try:
+        picture.load()
+        return _rgb(_upright(picture))
+    except Exception as error:  # as above: damaged files break decoders in many ways
+        raise UserError("The picture is damaged or incomplete. Save it again as PNG or JPEG.") from error
+
+
+def _check_size(width: int, height: int) -> None:
     if not width or not height:
         raise UserError(f"The picture is empty: {width} x {height} pixels. Choose another.")
     if width * height > MAX_PIXELS:
         raise _too_large(f"{width * height / 1e6:.0f}, more than")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise UserError(f"The picture is a strip of {width} x {height} pixels. Crop it to less than {MAX_ASPECT} to 1.")
-    try:
-        picture.load()
-        return _rgb(_upright(picture))
-    except Exception as error:  # as above: damaged files break decoders in many ways
-        raise UserError("The picture is damaged or incomplete. Save it again as PNG or JPEG.") from error
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -103,13 +133,19 @@ def _eight_bits(grey: np.ndarray) -> Image.Image:
     Black is 0 and white 65,535; for floats, white is 1 or 255 where that holds all values. Values beyond, or
     below 0, make the lowest value black and the highest white.
     """
-    values = grey.astype(np.float64)
-    values[~np.isfinite(values)] = 0
-    low, high = values.min(), values.max()
+
+    def rows(at: slice) -> np.ndarray:  # some at a time: in float64 all would take eight times their file
+        return np.nan_to_num(grey[at].astype(np.float64), copy=False, nan=0, posinf=0, neginf=0)
+
+    blocks = [slice(start, start + 256) for start in range(0, len(grey), 256)]
+    low, high = min(rows(at).min() for at in blocks), max(rows(at).max() for at in blocks)
     whites = (1.0, 255.0, 65535.0) if grey.dtype.kind == "f" else (65535.0,)
     white = next((white for white in whites if low >= 0 and high <= white), None)
     black, white = (0.0, white) if white else (low, high)
-    return Image.fromarray(np.rint((values - black) * (255 / (white - black))).astype(np.uint8))
+    scaled = np.empty(grey.shape, np.uint8)
+    for at in blocks:
+        scaled[at] = np.rint((rows(at) - black) * (255 / (white - black)))
+    return Image.fromarray(scaled)
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
