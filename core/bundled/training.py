@@ -34,7 +34,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from ..dictionary_training.recipe import DictionaryRecipe
 from ..dictionary_training.trainer import train_dictionary
 from ..model.clip import SplitClip
-from ..pictures.options import open_collection
+from ..pictures.options import CollectionOptions
 from ..scenes.sampling import (
     READING_BEGINS,
     READING_ENDS,
@@ -357,7 +357,8 @@ def main() -> None:
     (arguments.out / "words.txt").write_text("\n".join(sorted(caption_words())) + "\n")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip = SplitClip.from_folder(arguments.out / "clip", LAYER, device)
-    train_dictionary(clip, "all", open_collection("scenes:training"), DictionaryRecipe(), arguments.out / "dictionary")
+    scenes = CollectionOptions("scenes:training").open()
+    train_dictionary(clip, "all", scenes, DictionaryRecipe(), arguments.out / "dictionary")
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import get_args
 
 from accelerate import Accelerator
+from simple_parsing import ArgumentParser, DashVariant
 from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary, Scope
-from ..pictures.options import add_collection_options, chosen_collection
+from ..pictures.options import CollectionOptions
 from ..setups.catalog import Location, SetupSpec, read_catalog
 from ..setups.health import refusal
 from ..setups.health_check import check, probe_for
@@ -92,45 +93,30 @@ def _fetch_clip(name: str, accelerator: Accelerator) -> tuple[Location, Fetched]
     return place, fetched
 
 
-def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    bundled = DictionaryRecipe()
-    parser = argparse.ArgumentParser(
+def parser() -> ArgumentParser:
+    """Of its options; those of the recipe and of the collection are the fields of their dataclasses."""
+    options = ArgumentParser(
         prog="python -m core.dictionary_training",
         description="Train a dictionary for a CLIP. Run the same command again to take up a run that was stopped. "
         "The defaults are those of the bundled setup; in brackets, what to begin with for a CLIP of usual size.",
+        add_option_string_dash_variants=DashVariant.DASH,
     )
-    parser.add_argument("--clip", required=True, help="a CLIP in Hugging Face's layout: a folder, or owner/name")
-    parser.add_argument("--layer", type=int, required=True, help="the residual after this vision layer, from 0")
-    parser.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens to read")
-    parser.add_argument("--out", type=Path, required=True, help="where the dictionary is written, and its catalog")
-
-    add_collection_options(parser, "scenes:training")
-
-    made = parser.add_argument_group("what is trained")
-    made.add_argument(
-        "--levels", type=int, nargs="+", default=list(bundled.levels), help="sizes that reconstruct alone; the last is "
-        "that of the dictionary, and a single one makes a plain BatchTopK [2048 16384]",
-    )  # fmt: skip
-    made.add_argument("--k", type=int, default=bundled.k, help="components active at a token, on average [32]")
-    made.add_argument("--samples", type=int, default=bundled.samples, help="tokens seen in all [100000000]")
-    made.add_argument("--batch", type=int, default=bundled.batch, help="tokens in a step [4096]")
-    made.add_argument("--learning-rate", type=float, default=bundled.learning_rate, help="Adam's [0.0003]")
-    made.add_argument("--warm-up", type=int, default=bundled.warm_up, help="steps over which it rises [1000]")
-    made.add_argument("--dead-after", type=int, default=bundled.dead_after, help="steps without firing after which a "
-                      "component is revived [1000]")  # fmt: skip
-    made.add_argument("--class-token-share", type=float, default=bundled.class_token_share, help="of every batch, "
-                      "with the scope all")  # fmt: skip
-    made.add_argument("--buffer", type=int, default=bundled.buffer, help="pictures whose residuals are held at a time")
-    made.add_argument("--seed", type=int, default=bundled.seed)
-    made.add_argument("--full-precision", action="store_true", help="store float32, not float16")
-    made.add_argument("--checkpoint-every", type=int, default=1_000, help="steps")
-    return parser.parse_args(words)
+    options.add_argument(
+        "--clip", type=str, required=True, help="a CLIP in Hugging Face's layout: a folder, or owner/name"
+    )
+    options.add_argument("--layer", type=int, required=True, help="the residual after this vision layer, from 0")
+    options.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens to read")
+    options.add_argument("--out", type=Path, required=True, help="where the dictionary is written, and its catalog")
+    options.add_argument("--checkpoint-every", type=int, default=1_000, help="write a checkpoint after so many steps")
+    options.add_arguments(DictionaryRecipe, "recipe")
+    options.add_arguments(CollectionOptions, "collection")
+    return options
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """The command."""
-    arguments = _arguments(words)
     try:
+        arguments = parser().parse_args(words)
         _run(arguments)
     except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
@@ -144,32 +130,19 @@ def _run(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     if (out / "cfg.json").exists() and newest_checkpoint(out / CHECKPOINTS) is None:
         raise UserError(f"{out} holds a dictionary already. Name another folder, or delete it.")
-    recipe = DictionaryRecipe(
-        levels=tuple(arguments.levels),
-        k=arguments.k,
-        class_token_share=arguments.class_token_share,
-        samples=arguments.samples,
-        batch=arguments.batch,
-        learning_rate=arguments.learning_rate,
-        warm_up=arguments.warm_up,
-        dead_after=arguments.dead_after,
-        buffer=arguments.buffer,
-        seed=arguments.seed,
-        half=not arguments.full_precision,
-    )
     accelerator = new_accelerator()
-    collection = chosen_collection(arguments)
+    collection = arguments.collection.open()
     place, fetched = _fetch_clip(arguments.clip, accelerator)
     clip = SplitClip.from_folder(fetched.folder, arguments.layer, device_name(accelerator))
     trained = train_dictionary(
         clip,
         arguments.scope,
         collection,
-        recipe,
+        arguments.recipe,
         out,
         accelerator=accelerator,
         checkpoint_every=arguments.checkpoint_every,
-        workers=arguments.workers,
+        workers=arguments.collection.workers,
     )
     if not accelerator.is_main_process:
         return
@@ -180,7 +153,7 @@ def _run(arguments: argparse.Namespace) -> None:
         f"{trained.active_per_token:.1f} components active at each."
     )
     on = f"{trained.pictures - trained.skipped:,} pictures of {collection.manifest['name']}"
-    catalog = write_catalog(out, place, arguments.layer, arguments.scope, recipe, on)
+    catalog = write_catalog(out, place, arguments.layer, arguments.scope, arguments.recipe, on)
     (card,) = read_catalog(catalog).values()
     refused = report_health(card, out, clip)
     if refused is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simple_parsing import field
+
 from ..errors import UserError
 
 
@@ -12,27 +14,28 @@ class DictionaryRecipe:
     """Everything that decides what the dictionary training makes, but for the CLIP and the collection."""
 
     levels: tuple[int, ...] = (360, 800)
-    """How many of the first components have to reconstruct alone; the last is the size of the dictionary."""
+    """sizes of which the first components have to reconstruct alone; the last is that of the dictionary, and a single
+    one makes a plain BatchTopK [2048 16384]"""
     k: int = 12
-    """Components active at a token, on average over a batch."""
+    """components active at a token, on average over a batch [32]"""
     class_token_share: float = 0.5
-    """Share of a batch that is drawn from class tokens, where patches are in scope as well."""
+    """share of a batch that is drawn from class tokens, where patches are in scope as well"""
     samples: int = 4_500_000
-    """Tokens seen in all."""
+    """tokens seen in all [100000000]"""
     batch: int = 1_024
-    """Tokens in a step, over all processes."""
+    """tokens in a step, over all processes [4096]"""
     learning_rate: float = 1e-3
-    """Adam's, constant after the warm-up and falling linearly to a tenth over the last fifth."""
+    """Adam's, constant after the warm-up and falling linearly to a tenth over the last fifth [0.0003]"""
     warm_up: int = 100
-    """Steps over which it rises, at most a tenth of all."""
+    """steps over which it rises, at most a tenth of all [1000]"""
     dead_after: int = 100
-    """Steps without firing after which a component is revived, at most a fifth of all."""
+    """steps without firing after which a component is revived, at most a fifth of all [1000]"""
     buffer: int = 32_000
-    """Pictures whose residuals are held at a time, over all processes."""
+    """pictures whose residuals are held at a time, over all processes"""
     seed: int = 1
-    """Of the weights and the order of tokens."""
-    half: bool = True
-    """Whether the weights are stored in half precision."""
+    """of the weights and the order of tokens"""
+    full_precision: bool = field(False, action="store_true")
+    """store float32, not float16"""
 
     def __post_init__(self) -> None:
         """Raise UserError for numbers that nothing can be trained with."""

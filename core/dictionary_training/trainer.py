@@ -133,7 +133,7 @@ def train_dictionary(
         sae.cfg.metadata.hook_name = f"blocks.{clip.layer}.hook_resid_post"
         sae.cfg.metadata.dataset_path = collection.manifest["name"]
         sae.save_inference_model(folder)
-        _tidy(folder, recipe.half)
+        _tidy(folder, half=not recipe.full_precision)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     accelerator.wait_for_everyone()
     counts = torch.tensor([ring.read, ring.skipped], device=device_name(accelerator))

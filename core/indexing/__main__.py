@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import torch
 from accelerate import PartialState
 from safetensors import SafetensorError
+from simple_parsing import ArgumentParser, DashVariant
 
 from ..concepts.index import ConceptIndex
 from ..errors import UserError
 from ..methods.side_effects import VOCABULARY, probe_words, read_vocabulary
-from ..pictures.options import add_collection_options, chosen_collection
+from ..pictures.options import CollectionOptions
 from ..setups.catalog import find
 from ..setups.loading import load as load_setup
 from ..setups.options import add_setup_options, known_setups, own_setup
@@ -23,26 +25,21 @@ from .build import WORK, build, processes
 from .recipe import IndexRecipe
 
 
-def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> ArgumentParser:
+    """Of its options; those of the recipe and of the collection are the fields of their dataclasses."""
+    options = ArgumentParser(
         prog="python -m core.indexing",
         description="Make the concept index of a setup: what each of its components fires for.",
         epilog="After a stop, the same command goes on. Several GPUs: accelerate launch -m core.indexing ...",
+        add_option_string_dash_variants=DashVariant.DASH,
     )
-    add_setup_options(parser)
-    add_collection_options(parser, "scenes:index")
-    index = parser.add_argument_group("the index")
-    index.add_argument("--out", type=Path, required=True, help="the folder for it")
-    index.add_argument("--top", type=int, default=IndexRecipe.top, help="references by largest activation")
-    index.add_argument("--mean", type=int, default=IndexRecipe.mean, help="references by mean activation")
-    index.add_argument("--mid", type=int, default=IndexRecipe.mid, help="references from around the median")
-    index.add_argument("--side", type=int, default=IndexRecipe.side, help="pixels of a thumbnail's side")
-    index.add_argument("--quality", type=int, default=IndexRecipe.quality, help="of thumbnails, 1 to 100")
-    index.add_argument("--vocabulary", type=Path, default=VOCABULARY, help="labels to choose among, one a line")
-    run = parser.add_argument_group("the run")
-    run.add_argument("--batch", type=int, default=IndexRecipe.batch, help="pictures at a time")
-    run.add_argument("--every", type=int, default=100, help="save after so many batches")
-    return parser.parse_args(words)
+    add_setup_options(options)
+    options.add_argument("--out", type=Path, required=True, help="the folder for the index")
+    options.add_argument("--vocabulary", type=Path, default=VOCABULARY, help="labels to choose among, one a line")
+    options.add_argument("--every", type=int, default=100, help="save after so many batches")
+    options.add_arguments(IndexRecipe, "recipe")
+    options.add_arguments(CollectionOptions, "collection")
+    return options
 
 
 def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
@@ -55,17 +52,23 @@ def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
         words = tuple(dict.fromkeys(probe_words(read_vocabulary(arguments.vocabulary), card.knows, ())))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The vocabulary {arguments.vocabulary} cannot be read. Name a text file.") from error
-    sizes = {name: getattr(arguments, name) for name in ("top", "mean", "mid", "side", "quality", "batch")}
-    sample = max(IndexRecipe.mid_sample, 4 * arguments.mid)
-    recipe = IndexRecipe(**sizes, mid_sample=sample, vocabulary=words)
-    collection = chosen_collection(arguments)
-    setup = load_setup(card, device, anyway=arguments.anyway)
-    return build(setup, collection, arguments.out, recipe, every=arguments.every, workers=arguments.workers)
+    collection = arguments.collection.open()
+    return build(
+        load_setup(card, device, anyway=arguments.anyway),
+        collection,
+        arguments.out,
+        replace(arguments.recipe, vocabulary=words),
+        every=arguments.every,
+        workers=arguments.collection.workers,
+    )
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """The command."""
-    arguments = _arguments(words)
+    try:
+        arguments = parser().parse_args(words)
+    except UserError as trouble:
+        _fail(processes(), str(trouble), 1)
     group = processes()
     try:
         index = _run(arguments, str(group.device))
@@ -74,7 +77,7 @@ def main(words: Sequence[str] | None = None) -> None:
     except UserError as trouble:
         _fail(group, str(trouble), 1)
     except torch.OutOfMemoryError:
-        _fail(group, f"{arguments.batch} pictures at a time take too much memory. Choose a smaller --batch.", 1)
+        _fail(group, f"{arguments.recipe.batch} pictures at a time take too much memory. Choose a smaller --batch.", 1)
     except (OSError, SafetensorError) as error:
         _fail(group, f"Files in {arguments.out} cannot be read or written: {error}. The same command tries again.", 1)
     if group.is_main_process:

@@ -213,7 +213,7 @@ class Accumulator:
         self.best = {
             "top": TopK(m, recipe.top),
             "mean": TopK(m, recipe.mean),
-            "mid": TopK(m, recipe.mid_sample),
+            "mid": TopK(m, recipe.kept_for_mid),
         }
         self._keep(_NO_OCCURRENCES)
         self.sample: list[SampledPicture] = []

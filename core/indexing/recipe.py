@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from simple_parsing import field
+
 from ..errors import UserError
 
 
@@ -12,25 +14,25 @@ class IndexRecipe:
     """What an index keeps, and how."""
 
     top: int = 8
-    """Reference pictures of every component by largest activation."""
+    """reference pictures of every component by largest activation"""
     mean: int = 8
-    """By mean activation."""
+    """reference pictures by mean activation"""
     mid: int = 6
-    """From around the median."""
-    near: int = 48
-    """Nearest components, by direction and by firing. Families are found in these lists: shorter ones fall apart."""
+    """reference pictures from around the median"""
+    near: int = field(48, cmd=False)
+    """nearest components, by direction and by firing; families are found in these lists, and shorter ones fall apart"""
     side: int = 112
-    """Pixels of a thumbnail's side, at most: pictures are not enlarged."""
+    """pixels of a thumbnail's side, at most: pictures are not enlarged"""
     quality: int = 75
-    """Of the thumbnails, as WebP has it, 1 to 100."""
+    """of the thumbnails, as WebP has it, 1 to 100"""
     batch: int = 32
-    """Pictures in one batch. Numbers depend on it by a few 1e-7."""
-    mid_sample: int = 32
-    """Of every component's pictures, this many are kept to find the median and what lies around it."""
-    together_sample: int = 4096
-    """Of all pictures, this many are kept to see what fires together."""
-    vocabulary: tuple[str, ...] = ()
-    """What labels are chosen among."""
+    """pictures at a time; numbers depend on it by a few 1e-7"""
+    mid_sample: int = field(32, cmd=False)
+    """of every component's pictures, at least this many are kept to find the median: see `kept_for_mid`"""
+    together_sample: int = field(4096, cmd=False)
+    """of all pictures, this many are kept to see what fires together"""
+    vocabulary: tuple[str, ...] = field((), cmd=False)
+    """what labels are chosen among"""
 
     def __post_init__(self) -> None:
         """Raise UserError for a number that is out of range."""
@@ -38,5 +40,8 @@ class IndexRecipe:
             most = {"quality": 100, "side": 4096}.get(name, 100_000)
             if name != "vocabulary" and not 1 <= value <= most:
                 raise UserError(f"The index's {name.replace('_', ' ')} is {value}. Choose 1 to {most:,}.")
-        if self.mid_sample < self.mid:
-            raise UserError(f"{self.mid} pictures from the middle of a sample of {self.mid_sample}: take fewer.")
+
+    @property
+    def kept_for_mid(self) -> int:
+        """So many of every component's pictures are kept to find the median and what lies around it."""
+        return max(self.mid_sample, 4 * self.mid)

@@ -11,15 +11,15 @@ from .catalog import Layout, Location, SetupSpec, read_catalog
 
 def add_setup_options(parser: argparse.ArgumentParser) -> None:
     """Let a command be told which setup: one of the catalog, or one of one's own (`own_setup`)."""
-    parser.add_argument("--setup", help="a setup of the catalog")
+    parser.add_argument("--setup", type=str, help="a setup of the catalog")
     parser.add_argument("--catalog", type=Path, help="a catalog of more setups, such as core.dictionary_training makes")
     parser.add_argument(
         "--anyway", action="store_true", help="open a setup although its dictionary does not fit its CLIP"
     )
     own = parser.add_argument_group("a setup of your own (never on a public Space)")
-    own.add_argument("--clip", help="a CLIP in Hugging Face's layout: a folder, or owner/name on the Hub")
-    own.add_argument("--dictionary", help="its SAE: a folder, or owner/name on the Hub")
-    own.add_argument("--file", default=".", help="the file or folder in there; by default the folder itself")
+    own.add_argument("--clip", type=str, help="a CLIP in Hugging Face's layout: a folder, or owner/name on the Hub")
+    own.add_argument("--dictionary", type=str, help="its SAE: a folder, or owner/name on the Hub")
+    own.add_argument("--file", type=str, default=".", help="the file or folder in there; by default the folder itself")
     own.add_argument("--layout", choices=get_args(Layout), default="sae_lens")
     own.add_argument("--layer", type=int, help="the residual after this layer of the vision tower, from 0")
     own.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens the SAE was trained on")

@@ -20,7 +20,7 @@ from core.scenes.scene import CLASSES
 
 def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
     out, work = tmp_path / "out", tmp_path / "work"
-    monkeypatch.setattr(training, "open_collection", partial(training.open_collection, limit=40))
+    monkeypatch.setattr(training, "CollectionOptions", partial(training.CollectionOptions, limit=40))
     monkeypatch.setattr(training, "DictionaryRecipe", partial(DictionaryRecipe, samples=8_192))
     monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "1536"])
     training.main()

@@ -30,7 +30,7 @@ from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.pictures.collection import Collection
-from core.pictures.options import open_collection
+from core.pictures.options import CollectionOptions
 from core.setups.catalog import Location, read_catalog
 from core.setups.loading import load
 
@@ -156,7 +156,7 @@ def test_tokens_out_of_scope_are_not_learned(scope: Any, levels: tuple[int, ...]
     noise = 100 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     inside = slice(0, 1) if scope == "cls" else slice(1, None)
     noise[:, inside] = x[:, inside]
-    recipe = small(levels=levels, samples=32_000, half=False)
+    recipe = small(levels=levels, samples=32_000, full_precision=True)
     trained = train_dictionary(Planted(noise), scope, Numbers(), recipe, tmp_path)  # type: ignore[arg-type]
     dictionary = Dictionary.from_folder(tmp_path, scope)
     assert left(x[:, inside], dictionary.reconstruct(noise)[:, inside]) < 0.35
@@ -405,7 +405,7 @@ def test_two_processes_end_with_the_same_weights(processes: Any, residuals: torc
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    recipe = small(samples=25_600, batch=256, half=False, dead_after=5)
+    recipe = small(samples=25_600, batch=256, full_precision=True, dead_after=5)
     children = []
     for rank in range(2):
         environment = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
@@ -512,7 +512,7 @@ def test_of_a_data_set_the_number_of_pictures_is_asked_for(clip_folder: Path, pi
     with pytest.raises(SystemExit, match="--limit"):
         main(words(clip_folder, tmp_path / "data", tmp_path / "out"))
     clip = SplitClip.from_folder(clip_folder, 3)
-    streamed = open_collection(str(tmp_path / "data"), limit=100)
+    streamed = CollectionOptions(str(tmp_path / "data"), limit=100).open()
     trained = train_dictionary(clip, "patches", streamed, short(), tmp_path / "out", workers=2)
     assert 90 <= trained.pictures - trained.skipped <= 132  # all of them about once
     assert trained.explained_variance > 0.2 and trained.active_per_token == pytest.approx(3, rel=0.05)

@@ -499,7 +499,7 @@ def test_what_is_kept_stays_small(setup: Setup) -> None:
     for number in range(60):
         found = batch_activations(setup.dictionary, residual * float(rng.uniform(0.5, 2)))
         accumulator.add(np.arange(4) + 4 * number, found, 17, np.zeros((4, 16)))
-    places = COMPONENTS * (RECIPE.top + RECIPE.mean + RECIPE.mid_sample)
+    places = COMPONENTS * (RECIPE.top + RECIPE.mean + RECIPE.kept_for_mid)
     assert len(accumulator.compact()) <= places and len(accumulator.sample) == RECIPE.together_sample
 
 

@@ -22,7 +22,7 @@ from core.errors import UserError
 from core.pictures import collection, hub_dataset
 from core.pictures.batches import batches
 from core.pictures.collection import Collection, Folder, picture_files, share
-from core.pictures.options import open_collection
+from core.pictures.options import CollectionOptions
 from core.scenes import sampling
 
 
@@ -76,23 +76,23 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_is_all_pictures_below_it_in_order_of_their_paths(folder: Path) -> None:
     assert picture_files(folder) == ("a.jpeg", "b/10.PNG", "b/2.png", "c/d/e.webp")
-    found = open_collection(str(folder))
+    found = CollectionOptions(str(folder)).open()
     assert (found.n_parts, found.size) == (1, 4)
     assert shades(found.part(0)) == [20, 10, 0, 30] and shades(found.part(0, 2)) == [0, 30]
     assert [piece.id for piece in found.part(0)] == [0, 1, 2, 3]
 
 
 def test_what_is_said_of_a_folder_changes_with_it(folder: Path) -> None:
-    before = open_collection(str(folder)).manifest
-    assert before == open_collection(str(folder)).manifest
+    before = CollectionOptions(str(folder)).open().manifest
+    assert before == CollectionOptions(str(folder)).open().manifest
     assert before["kind"] == "folder" and before["name"] == folder.name and before["pictures"] == "4"
     assert json.loads(json.dumps(dict(before))) == before
     (folder / "b/2.png").write_bytes(encoded(0) + b"more")
-    assert open_collection(str(folder)).manifest["fingerprint"] != before["fingerprint"]
+    assert CollectionOptions(str(folder)).open().manifest["fingerprint"] != before["fingerprint"]
     (folder / "b/2.png").write_bytes(encoded(0))
-    assert open_collection(str(folder)).manifest == before
+    assert CollectionOptions(str(folder)).open().manifest == before
     (folder / "b/2.png").rename(folder / "b/3.png")
-    assert open_collection(str(folder)).manifest["fingerprint"] != before["fingerprint"]
+    assert CollectionOptions(str(folder)).open().manifest["fingerprint"] != before["fingerprint"]
 
 
 def test_a_name_that_is_no_text_is_said_as_well_as_it_can_be(tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ def test_a_name_that_is_no_text_is_said_as_well_as_it_can_be(tmp_path: Path) -> 
     except OSError:
         pytest.skip("this file system takes names of text alone")
     (odd / os.fsdecode(b"\xfe.png")).write_bytes(encoded(0))
-    found = open_collection(str(odd))
+    found = CollectionOptions(str(odd)).open()
     assert found.manifest["name"] == "b?" and shades(found.part(0)) == [0]
 
 
 def test_a_damaged_picture_is_told_and_passed_over(folder: Path) -> None:
     (folder / "b/10.PNG").write_bytes(encoded(0)[:40])
-    pieces = list(open_collection(str(folder)).part(0))
+    pieces = list(CollectionOptions(str(folder)).open().part(0))
     assert [piece.picture is None for piece in pieces] == [False, True, False, False]
     assert "not a picture" in pieces[1].trouble and pieces[1].id == 1
 
@@ -117,10 +117,10 @@ def test_a_limit_takes_pictures_from_all_over_a_folder(tmp_path: Path, monkeypat
     monkeypatch.setattr(collection, "PART", 4)
     for shade in range(20):
         (tmp_path / f"{shade:02d}.png").write_bytes(encoded(shade))
-    some = open_collection(str(tmp_path), limit=5)
+    some = CollectionOptions(str(tmp_path), limit=5).open()
     assert [shades(some.part(number)) for number in range(some.n_parts)] == [[0, 4, 8, 12], [16]]
-    assert some.manifest["pictures"] == "5" and some.manifest != open_collection(str(tmp_path)).manifest
-    assert open_collection(str(tmp_path), limit=50).size == 20
+    assert some.manifest["pictures"] == "5" and some.manifest != CollectionOptions(str(tmp_path)).open().manifest
+    assert CollectionOptions(str(tmp_path), limit=50).open().size == 20
 
 
 @pytest.mark.parametrize(
@@ -134,21 +134,21 @@ def test_a_limit_takes_pictures_from_all_over_a_folder(tmp_path: Path, monkeypat
 )
 def test_what_is_not_there_is_trouble(name: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        open_collection(name)
+        CollectionOptions(name).open()
 
 
 def test_nothing_is_trouble(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no pictures"):
-        open_collection(str(tmp_path))
+        CollectionOptions(str(tmp_path)).open()
     with pytest.raises(UserError, match="1 or more"):
-        open_collection(str(tmp_path), limit=0)
+        CollectionOptions(str(tmp_path), limit=0).open()
 
 
 # ---- scenes
 
 
 def test_scenes_of_the_training_are_those_the_dictionary_was_trained_on() -> None:
-    found = open_collection("scenes:training", limit=300)
+    found = CollectionOptions("scenes:training", limit=300).open()
     assert (found.n_parts, found.size) == (2, 300)
     rng = np.random.default_rng([0, 1])
     drawn = [sampling.lesson(rng, 1.0).scene for _ in range(300)]
@@ -199,25 +199,25 @@ def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_data_set_is_read_by_its_files_and_row_groups(parquet: Path) -> None:
-    found = open_collection(str(parquet))
+    found = CollectionOptions(str(parquet)).open()
     assert found.n_parts == 6 and found.size is None  # such a folder does not say how much it holds
     expected = [shade if shade not in (17, 23) else None for shade in range(30)]
     assert [shades(found.part(number)) for number in range(6)] == [expected[i : i + 5] for i in range(0, 30, 5)]
     assert shades(found.part(3, 1)) == [16, None, 18, 19] and shades(found.part(3, 5)) == []
     assert [piece.id for piece in found.part(3, 3)] == [(3 << 32) + 3, (3 << 32) + 4]
     assert found.manifest["column"] == "picture" and found.manifest["kind"] == "dataset"
-    assert open_collection(str(parquet), column="picture").manifest == found.manifest
+    assert CollectionOptions(str(parquet), column="picture").open().manifest == found.manifest
 
 
 def test_of_a_data_set_with_many_files_each_is_a_part(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_dataset, "_FEW_FILES", 2)
-    found = open_collection(str(parquet))
+    found = CollectionOptions(str(parquet)).open()
     assert found.n_parts == 3
     assert shades(found.part(0, 8)) == [8, 9]
 
 
 def test_a_limit_is_spread_over_the_files(parquet: Path) -> None:
-    found = open_collection(str(parquet), limit=8)
+    found = CollectionOptions(str(parquet), limit=8).open()
     assert [len(list(found.part(number))) for number in range(6)] == [1, 1, 2, 1, 1, 2]
     assert shades(found.part(5, 1)) == [26] and list(found.part(0, 1)) == []
     assert found.size == 8 and found.manifest["limit"] == "8"
@@ -227,7 +227,7 @@ def test_skipping_decodes_nothing(parquet: Path, monkeypatch: pytest.MonkeyPatch
     read: list[bytes] = []
     real = hub_dataset.read_picture
     monkeypatch.setattr(hub_dataset, "read_picture", lambda source: read.append(source) or real(source))
-    assert shades(open_collection(str(parquet)).part(0, 4)) == [4]
+    assert shades(CollectionOptions(str(parquet)).open().part(0, 4)) == [4]
     assert read == [encoded(4)]
 
 
@@ -235,10 +235,10 @@ def test_paths_in_a_data_set_are_opened(folder: Path, tmp_path_factory: pytest.T
     listed = tmp_path_factory.mktemp("listed")
     rows = [{"file": str(folder / "a.jpeg")}, {"file": str(folder / "lost.png")}]
     (listed / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    found = open_collection(str(listed), column="file")
+    found = CollectionOptions(str(listed), column="file").open()
     assert shades(found.part(0)) == [20, None]
     with pytest.raises(UserError, match="Name the column"):
-        open_collection(str(listed))
+        CollectionOptions(str(listed)).open()
 
 
 @pytest.mark.parametrize(
@@ -251,18 +251,18 @@ def test_paths_in_a_data_set_are_opened(folder: Path, tmp_path_factory: pytest.T
 )
 def test_what_a_data_set_does_not_have_is_trouble(parquet: Path, options: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        open_collection(str(parquet), **options)
+        CollectionOptions(str(parquet), **options).open()
 
 
 def test_a_column_of_something_else_is_no_pictures(parquet: Path) -> None:
-    piece = next(open_collection(str(parquet), column="label").part(0))
+    piece = next(CollectionOptions(str(parquet), column="label").open().part(0))
     assert piece.picture is None and "int" in piece.trouble
 
 
 def test_a_data_set_that_breaks_on_the_way_is_trouble(parquet: Path, tmp_path: Path) -> None:
     for file in parquet.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    found = open_collection(str(tmp_path))
+    found = CollectionOptions(str(tmp_path)).open()
     (tmp_path / "train-00002-of-00003.parquet").unlink()
     assert shades(found.part(0)) == [0, 1, 2, 3, 4]
     with pytest.raises(UserError, match="Run the same command again"):
@@ -289,7 +289,7 @@ def test_what_the_hub_answers_is_a_sentence(error: Exception, said: str, monkeyp
 
     monkeypatch.setattr(hub_dataset.HfApi, "dataset_info", dataset_info)
     with pytest.raises(UserError, match=said):
-        open_collection("a/b")
+        CollectionOptions("a/b").open()
 
 
 def test_a_data_set_of_the_hub_is_opened_at_one_commit(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +303,7 @@ def test_a_data_set_of_the_hub_is_opened_at_one_commit(parquet: Path, monkeypatc
     info = type("Info", (), {"sha": "0123abc"})
     monkeypatch.setattr(hub_dataset.HfApi, "dataset_info", lambda self, name, revision: info)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    found = open_collection("owner/pictures", revision="main")
+    found = CollectionOptions("owner/pictures", revision="main").open()
     assert asked == [("owner/pictures", "0123abc")] and found.manifest["revision"] == "0123abc"
     assert shades(found.part(0)) == [0, 1, 2, 3, 4]
 

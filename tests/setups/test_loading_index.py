@@ -15,7 +15,7 @@ from core.concepts.index import ConceptIndex
 from core.errors import UserError
 from core.indexing.build import build
 from core.indexing.recipe import IndexRecipe
-from core.pictures.options import open_collection
+from core.pictures.options import CollectionOptions
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import load
 from core.workbench import Workbench
@@ -34,7 +34,7 @@ def folder(card: SetupSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(6):
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(pictures / f"{number}.png")
     out = tmp_path_factory.mktemp("indexes") / "tiny"
-    build(load(card), open_collection(str(pictures)), out, IndexRecipe(vocabulary=("dog", "cat")), quiet=True)
+    build(load(card), CollectionOptions(str(pictures)).open(), out, IndexRecipe(vocabulary=("dog", "cat")), quiet=True)
     return out
 
 
