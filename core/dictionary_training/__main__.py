@@ -6,11 +6,11 @@ It checks the dictionary as any setup is checked (`core.setups.health`), and wri
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+import tomli_w
 from accelerate import Accelerator
 from simple_parsing import ArgumentParser, DashVariant
 from tqdm.auto import tqdm
@@ -47,17 +47,9 @@ def write_catalog(folder: Path, clip: Location, layer: int, scope: Scope, recipe
         "licence": "as its makers say",
         "note": note,
     }
-    lines = [f"{key} = {_toml(value)}" for key, value in table.items()]
     catalog = folder / "catalog.toml"
-    catalog.write_text("\n".join(["[[setup]]", *lines]) + "\n", encoding="utf-8")
+    catalog.write_text(tomli_w.dumps({"setup": [table]}), encoding="utf-8")
     return catalog
-
-
-def _toml(value: object) -> str:
-    """A value as TOML: text as JSON has it, which TOML reads alike."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def report_health(card: SetupSpec, folder: Path, clip: SplitClip) -> str | None:

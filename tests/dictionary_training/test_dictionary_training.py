@@ -522,7 +522,7 @@ def test_of_a_data_set_the_number_of_pictures_is_asked_for(clip_folder: Path, pi
 
 def test_a_catalog_entry_holds_any_name(tmp_path: Path) -> None:
     place = Location(repo="openai/clip-vit-base-patch32", revision="0" * 40)
-    folder = tmp_path / 'a "quoted" \\ näme'
+    folder = tmp_path / 'a "quoted" \\ n\x7fäme'
     folder.mkdir()
     catalog = write_catalog(folder, place, 9, "cls", DictionaryRecipe(), 'pictures of "x"\n')
     table = tomllib.loads(catalog.read_text(encoding="utf-8"))["setup"][0]
