@@ -20,7 +20,7 @@ from .concepts.families import Family, families
 from .concepts.index import ConceptIndex
 from .concepts.search import WORDINGS, Match, matches_picture, matches_words
 from .errors import UserError
-from .methods.attribution import Attribution, Method, attribute, measured_effects
+from .methods.attribution import Attribution, Method, ablation_effects, attribute
 from .methods.controls import Controls, controls
 from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
@@ -118,7 +118,7 @@ class Workbench:
     ) -> np.ndarray:
         """The measured effect of each component on the target, float32 [k], in logits, by ablating it."""
         classifier = self._classifier(classes, templates)
-        return measured_effects(self.setup.clip, self.setup.dictionary, trace, classifier, target, components)
+        return ablation_effects(self.setup.clip, self.setup.dictionary, trace, classifier, target, components)
 
     @torch.no_grad()
     def steer(self, trace: Trace, edit: Edit) -> Trace:

@@ -13,7 +13,7 @@ from conftest import CLASSES
 from PIL import Image
 
 from core.errors import UserError
-from core.methods.attribution import attribute, measured_effects
+from core.methods.attribution import ablation_effects, attribute
 from core.methods.steering import Edit, Lever, edited
 from core.methods.target import Target
 from core.model.clip import SplitClip
@@ -84,7 +84,7 @@ def test_answers_are_the_core_s(
         )
     np.testing.assert_array_equal(
         workbench.measure(trace, CLASSES, ONE, TARGET, [3, 1, 40]),
-        measured_effects(clip, dictionary, trace, classifier, TARGET, [3, 1, 40]),
+        ablation_effects(clip, dictionary, trace, classifier, TARGET, [3, 1, 40]),
     )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from ..files import ASSETS
-from ..methods.attribution import Attribution, attribute, measured_effects
+from ..methods.attribution import Attribution, ablation_effects, attribute
 from ..methods.controls import matched_controls
 from ..methods.steering import Edit, steer
 from ..methods.target import Target
@@ -88,7 +88,7 @@ class Scorer:
         """Predicted class indices, int [N]."""
         return np.concatenate(
             [
-                (self.clip.finish(residuals[i : i + 128]) @ self.classifier.T).argmax(1).cpu().numpy()
+                (self.clip.embed_from_residual(residuals[i : i + 128]) @ self.classifier.T).argmax(1).cpu().numpy()
                 for i in range(0, len(residuals), 128)
             ]
         )
@@ -253,7 +253,7 @@ def score_levers(
 
 
 def _agreement(scorer: Scorer, trace: Trace, attribution: Attribution, target: Target) -> float:
-    effects = measured_effects(scorer.clip, scorer.dictionary, trace, scorer.classifier, target, attribution.component)
+    effects = ablation_effects(scorer.clip, scorer.dictionary, trace, scorer.classifier, target, attribution.component)
     return rank_correlation(attribution.total, effects)
 
 

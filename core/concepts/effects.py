@@ -150,7 +150,7 @@ def pushes(
         steered[row] = steer(steered[row], trace.activations, [off], dictionary)[0]
     fires = [0] + [row for row, trace in enumerate(traces) if row and trace.activations.of(component).any()]
     after = before.copy()
-    after[fires] = clip.finish(steered[fires]).cpu().numpy()
+    after[fires] = clip.embed_from_residual(steered[fires]).cpu().numpy()
 
     # In float64, as two cosines that are nearly equal are subtracted.
     turned = _units(after.astype(np.float64)) - _units(before.astype(np.float64))

@@ -29,7 +29,7 @@ from torch import Tensor
 from ..bundled.scoring import SHORTCUTS, Scorer, look_at
 from ..errors import UserError
 from ..files import ASSETS
-from ..methods.attribution import Attribution, Method, attribute, measured_effects
+from ..methods.attribution import Attribution, Method, ablation_effects, attribute
 from ..methods.steering import Edit, steer
 from ..methods.target import Target, default_target, target_values
 from ..model.clip import SplitClip, logits, text_classifier
@@ -210,7 +210,7 @@ def agreement(question: Question, predicted: Mapping[str, np.ndarray]) -> dict[s
     """
     components = question.trace.activations.components()
     chosen = np.sort(np.argsort(-predicted["energy"], kind="stable")[:MEASURED])
-    lost = measured_effects(
+    lost = ablation_effects(
         question.clip, question.dictionary, question.trace, question.classifier, question.target, components[chosen]
     )
     return {
@@ -231,7 +231,9 @@ def causes(question: Question) -> np.ndarray:
     moved = [np.zeros(0, dtype=bool)]
     for start in range(0, len(components), _BATCH):
         edits = [Edit.of_suppressed([int(j)]) for j in components[start : start + _BATCH]]
-        after = logits(clip.finish(steer(x, trace.activations, edits, question.dictionary)), question.classifier, 1.0)
+        after = logits(
+            clip.embed_from_residual(steer(x, trace.activations, edits, question.dictionary)), question.classifier, 1.0
+        )
         moved.append((after.argmax(-1) != question.target.wanted).cpu().numpy())
     return components[np.concatenate(moved)]
 

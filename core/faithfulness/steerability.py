@@ -71,10 +71,12 @@ def impulse(clip: SplitClip, trace: Trace, added: np.ndarray, directions: Tensor
     `added` is [k, T], `directions` [k, d], `vocabulary` unit text vectors [V, p].
     """
     x = clip.place(trace.residual)
-    before = logits(clip.finish(x[None]), vocabulary, clip.logit_scale)
+    before = logits(clip.embed_from_residual(x[None]), vocabulary, clip.logit_scale)
     parts = [torch.zeros(0, len(vocabulary)).to(before)]
     for f, v in zip(clip.place(added).split(_BATCH), directions.split(_BATCH), strict=True):
-        parts.append(logits(clip.finish(x + f[:, :, None] * v[:, None]), vocabulary, clip.logit_scale) - before)
+        parts.append(
+            logits(clip.embed_from_residual(x + f[:, :, None] * v[:, None]), vocabulary, clip.logit_scale) - before
+        )
     return torch.cat(parts).cpu().double().numpy()
 
 

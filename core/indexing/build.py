@@ -70,7 +70,7 @@ def read_batch(accumulator: Accumulator, store: Store, clip: SplitClip, dictiona
     """Look at a batch of pictures, and keep what is to be kept."""
     if len(batch.ids):
         residual = clip.residual(clip.pixels(batch.crops))
-        units = F.normalize(clip.finish(residual).float(), dim=-1).cpu().numpy()
+        units = F.normalize(clip.embed_from_residual(residual).float(), dim=-1).cpu().numpy()
         found = batch_activations(dictionary, residual)
         kept = accumulator.add(batch.ids, found, len(dictionary.tokens(residual.shape[1])), units)
         store.add(batch.ids[kept], batch.crops[kept], units[kept])

@@ -6,7 +6,7 @@
    error, its bias and the tokens out of its scope add up to <x, dy/dx>.
 2. `integrated`: the same with the gradient averaged along f -> 0, the error kept ("Axiomatic Attribution for
    Deep Networks", arXiv 1703.01365), so that sum_j A_j is y(x) minus y with every component off.
-3. `measured_effects`: what the model did, the ground truth: y(x) - y(x - sum_t f_tj v_j), one j at a time.
+3. `ablation_effects`: what the model did, the ground truth: y(x) - y(x - sum_t f_tj v_j), one j at a time.
 """
 
 from collections.abc import Sequence
@@ -199,7 +199,7 @@ def _energy(f: Activations, component: np.ndarray, first: np.ndarray, dictionary
 
 
 @torch.no_grad()
-def measured_effects(
+def ablation_effects(
     clip: SplitClip,
     dictionary: Dictionary,
     trace: Trace,

@@ -244,7 +244,7 @@ def _measured(
 ) -> list[Candidate]:
     """What the model does under each edit, in one forward; `target` is the predicted class minus `truth`."""
     before = clip.place(trace.embedding)
-    after = clip.finish(steer(clip.place(trace.residual), trace.activations, edits, dictionary))  # [B, p]
+    after = clip.embed_from_residual(steer(clip.place(trace.residual), trace.activations, edits, dictionary))  # [B, p]
     values = logits(after, classifier, clip.logit_scale)
     effects = (target.of(values) - target.of(logits(before, classifier, clip.logit_scale))).tolist()
     sides: list[float] | list[None] = [None] * len(edits)

@@ -249,7 +249,9 @@ def generalize(
             touched[i] = True
             steered.append(moved)
         if len(steered) == batch or (steered and i + 1 == total):
-            after[np.flatnonzero(touched)[-len(steered) :]] = _says(clip, clip.finish(torch.stack(steered)), classifier)
+            after[np.flatnonzero(touched)[-len(steered) :]] = _says(
+                clip, clip.embed_from_residual(torch.stack(steered)), classifier
+            )
             steered = []
             yield i + 1, total
     right_before, right_after = before == references.truth, after == references.truth

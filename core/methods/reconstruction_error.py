@@ -45,5 +45,5 @@ def missed(
         explained_variance=1 - error.square().sum().item() / spread if len(scope) > 1 and spread else None,
         cls_share=(error[0].square().sum() / seen[0].square().sum()).item() if 0 in scope else None,
         before=predict(trace.embedding, classifier, classes, clip.logit_scale),
-        through=predict(clip.finish(x_hat[None])[0], classifier, classes, clip.logit_scale),
+        through=predict(clip.embed_from_residual(x_hat[None])[0], classifier, classes, clip.logit_scale),
     )

@@ -34,7 +34,7 @@ class Target:
 
 def target_values(clip: SplitClip, residual: Tensor, classifier: Tensor, target: Target) -> Tensor:
     """x [B, T, d] -> y [B], in logits, through the layers after L. Differentiable."""
-    return target.of(logits(clip.finish(residual), classifier, clip.logit_scale))
+    return target.of(logits(clip.embed_from_residual(residual), classifier, clip.logit_scale))
 
 
 def target_gradients(
@@ -43,7 +43,7 @@ def target_gradients(
     """x [B, T, d], a target each -> y [B] in logits and dy/dx [B, T, d]: one forward, one backward."""
     with torch.enable_grad():
         x = residual.detach().clone().requires_grad_()
-        values = logits(clip.finish(x), classifier, clip.logit_scale)
+        values = logits(clip.embed_from_residual(x), classifier, clip.logit_scale)
         y = torch.stack([target.of(row) for target, row in zip(targets, values, strict=True)])
         (gradient,) = torch.autograd.grad(y.sum(), x)
     return y.detach(), gradient

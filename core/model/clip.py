@@ -3,7 +3,7 @@
 1. A picture is resized and cropped to what the model sees (`crop`), then rescaled and normalised (`pixels`).
 2. `residual` runs the vision tower up to and including layer L: x in R^d for every token (token 0 is CLS, the
    rest are the patches in reading order).
-3. `finish` runs what is left, from x to the image embedding z. Whoever changes x sees the change in z.
+3. `embed_from_residual` runs what is left, from x to the image embedding z. Whoever changes x sees the change in z.
 4. `texts` and `text_classifier` turn class names into unit vectors t; `logits` compares: scale * cos(z, t).
 
 There are no hooks and no state: a forward hook on a shared model would leak between visitors, so the layers are simply
@@ -164,7 +164,7 @@ class SplitClip:
                 x = layer(x, attention_mask=None)
         return x.to(self.dtype)
 
-    def finish(self, residual: Tensor) -> Tensor:
+    def embed_from_residual(self, residual: Tensor) -> Tensor:
         """x [B, T, d] after layer L -> the image embeddings [B, p], not normalised. Differentiable.
 
         Only CLS is read out, so in the last layer only CLS asks: every token still gives a key and a value,

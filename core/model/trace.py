@@ -34,7 +34,7 @@ def trace_crops(clip: SplitClip, dictionary: Dictionary, crops: Sequence[np.ndar
     if not len(crops):
         return ()
     residual = clip.residual(clip.pixels(np.stack(list(crops))))
-    embedding = clip.finish(residual)
+    embedding = clip.embed_from_residual(residual)
     return tuple(
         Trace(
             crop=np.array(crop),
@@ -57,5 +57,5 @@ def finish(clip: SplitClip, trace: Trace, residuals: Tensor) -> Tensor:
     changed = (residuals != clip.place(trace.residual)).flatten(1).any(1)
     if changed.any():
         with torch.no_grad():
-            embeddings[changed] = clip.finish(residuals[changed])
+            embeddings[changed] = clip.embed_from_residual(residuals[changed])
     return embeddings

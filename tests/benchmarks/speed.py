@@ -33,7 +33,7 @@ from core.indexing.accumulator import Accumulator
 from core.indexing.build import read_batch
 from core.indexing.recipe import IndexRecipe
 from core.indexing.thumbnails import Store
-from core.methods.attribution import attribute, measured_effects
+from core.methods.attribution import ablation_effects, attribute
 from core.methods.controls import controls
 from core.methods.dose_response import responses
 from core.methods.steering import Edit, steer
@@ -114,7 +114,7 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
 
     @torch.no_grad()
     def variants(some: list[Edit]) -> object:
-        return clip.finish(steer(x, trace.activations, some, dictionary))
+        return clip.embed_from_residual(steer(x, trace.activations, some, dictionary))
 
     @torch.no_grad()
     def public() -> object:
@@ -123,10 +123,10 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
         f = dictionary.encode(before)
         kept = f.clone()
         kept[..., [lever.component for lever in edits[0].levers]] = 0
-        return clip.finish(before + dictionary.sae.decode(kept) - dictionary.sae.decode(f))
+        return clip.embed_from_residual(before + dictionary.sae.decode(kept) - dictionary.sae.decode(f))
 
     def evidence() -> object:
-        measured_effects(clip, dictionary, trace, classifier, target, order[:SHOWN])
+        ablation_effects(clip, dictionary, trace, classifier, target, order[:SHOWN])
         *_, last = controls(clip, dictionary, trace, classifier, target, edits[0])
         return last, next(responses(clip, dictionary, trace, classifier, target, edits[0]))
 

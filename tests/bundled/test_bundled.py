@@ -155,7 +155,7 @@ def test_training_sees_what_the_split_model_sees(scorer):
     crops = scorer.crops(case.scene for case in held_out("clean", 4))
     with torch.no_grad():
         mine, _ = see(clip.model, as_pixels(torch.from_numpy(crops), clip.device), None)
-        theirs = clip.finish(clip.residual(clip.pixels(crops)))
+        theirs = clip.embed_from_residual(clip.residual(clip.pixels(crops)))
     assert torch.allclose(mine, theirs, atol=1e-5)
 
 

@@ -38,7 +38,7 @@ from core.faithfulness.measure import (
 )
 from core.faithfulness.report import NAMES, STYLES, figure, tables
 from core.faithfulness.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
-from core.methods.attribution import measured_effects
+from core.methods.attribution import ablation_effects
 from core.methods.steering import Edit, Lever, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
@@ -138,7 +138,7 @@ class Scales:
     def place(self, array):
         return torch.as_tensor(array, dtype=torch.float64)
 
-    def finish(self, x):
+    def embed_from_residual(self, x):
         s = x[:, 0] @ self.toward
         return torch.stack([s, torch.ones_like(s)], -1)
 
@@ -236,7 +236,7 @@ def test_agreement_is_spearmans_with_the_measured_effects(question, monkeypatch)
     few = agreement(question, predicted)["gradient"][0]
     # ablations without any effect are ranked by their rounding, so by the library's own here
     whose = (question.clip, question.dictionary, question.trace, question.classifier, question.target)
-    lost = measured_effects(*whose, active[most])
+    lost = ablation_effects(*whose, active[most])
     assert few == pytest.approx(spearmanr(predicted["gradient"][most], lost).statistic, abs=1e-6)
 
 
@@ -403,7 +403,7 @@ def test_an_impulse_is_a_set_lever(clip, dictionary, trace, classifier):
     found = impulse(clip, trace, added, dictionary.directions(np.array(components)), classifier)
     x = clip.place(trace.residual)
     edits = [Edit(), *(Edit((Lever(j, "set", strength),)) for j in components)]
-    z = clip.finish(steer(x, trace.activations, edits, dictionary))
+    z = clip.embed_from_residual(steer(x, trace.activations, edits, dictionary))
     answers = (clip.logit_scale * (z / z.norm(dim=-1, keepdim=True)) @ classifier.T).numpy()
     np.testing.assert_allclose(found, answers[1:] - answers[0], atol=1e-5)
 
@@ -416,7 +416,7 @@ def test_steerability_lists_what_one_lever_at_a_time_shows(clip, dictionary, tra
     shown = {}
     for j, pattern, direction in zip(components, patterns, v, strict=True):
         x = torch.as_tensor(grey.residual + np.outer(pattern - grey.activations.of(int(j)), direction))[None]
-        z = torch.stack([clip.finish(x)[0], torch.as_tensor(grey.embedding)])
+        z = torch.stack([clip.embed_from_residual(x)[0], torch.as_tensor(grey.embedding)])
         answers = (clip.logit_scale * (z / z.norm(dim=-1, keepdim=True)) @ vocabulary.T).double().numpy()
         d = answers[0] - answers[1] - (answers[0] - answers[1]).mean()
         shown[int(j)] = (d**2).max() / (d**2).sum() * 5 / 4, CLASSES[int(np.abs(d).argmax())], d[np.abs(d).argmax()]
@@ -517,7 +517,7 @@ def test_a_picture_is_asked_about_what_the_model_says_of_it(setup, folder):
         active = trace.activations.components()
         whole.append(y(question, trace.residual))
         changes.append(y(question, without(question, active).astype(np.float32)) - whole[-1])
-        lost = measured_effects(
+        lost = ablation_effects(
             setup.clip, setup.dictionary, trace, classifier, question.target, question.attribution().ranked()[:1]
         )
         changes[-1] = (changes[-1], -float(lost[0]))

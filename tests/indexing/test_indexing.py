@@ -125,7 +125,7 @@ def dense(setup: Setup, collection: Collection, batch: int) -> Dense:
             ids += [piece.id for piece in good]
             crops += seen
             fs.append(setup.dictionary.encode(x).clamp(min=0))
-            zs.append(torch.nn.functional.normalize(setup.clip.finish(x), dim=-1))
+            zs.append(torch.nn.functional.normalize(setup.clip.embed_from_residual(x), dim=-1))
     return Dense(np.array(ids), crops, torch.cat(fs).numpy(), torch.cat(zs).numpy())
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil
 
 from core.errors import UserError
-from core.methods.attribution import attribute, measured_effects
+from core.methods.attribution import ablation_effects, attribute
 from core.methods.target import Target, target_gradients, target_values
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary, Scope
@@ -175,7 +175,7 @@ def test_integral_does_not_depend_on_its_batches(case: Case, monkeypatch: pytest
 def test_measured_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case: Case, batch: int) -> None:
     target = Target(0, 1)
     components = list(range(COMPONENTS))[::-1] + [3]
-    found = measured_effects(case.clip, case.dictionary, case.trace, case.classifier, target, components, batch=batch)
+    found = ablation_effects(case.clip, case.dictionary, case.trace, case.classifier, target, components, batch=batch)
     whole = case.y(case.x.numpy(), target)
     expected = [whole - case.y(case.x.numpy() - case.part(j), target) for j in components]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -232,8 +232,8 @@ def test_one_forward_and_one_backward_for_all_components(  # type: ignore[no-unt
     clip, dictionary, trace, classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forwards, backwards = [], []
-    finish, grad = clip.finish, torch.autograd.grad
-    monkeypatch.setattr(clip, "finish", lambda x: (forwards.append(len(x)), finish(x))[1])
+    finish, grad = clip.embed_from_residual, torch.autograd.grad
+    monkeypatch.setattr(clip, "embed_from_residual", lambda x: (forwards.append(len(x)), finish(x))[1])
     monkeypatch.setattr(torch.autograd, "grad", lambda *a: (backwards.append(1), grad(*a))[1])
     attribute(clip, dictionary, trace, classifier, Target(0))
     assert forwards == [1] and backwards == [1]
@@ -269,8 +269,8 @@ def test_a_picture_on_which_nothing_is_active(clip, trace, classifier) -> None: 
         assert len(attribution.component) == len(attribution.pair) == len(attribution.peak) == 0
         assert attribution.completeness.components == 0
         assert attribution.strongest_for(3).tolist() == []
-    assert measured_effects(clip, dictionary, empty, classifier, Target(0), [1, 2]).tolist() == [0, 0]
-    assert measured_effects(clip, dictionary, empty, classifier, Target(0), []).shape == (0,)
+    assert ablation_effects(clip, dictionary, empty, classifier, Target(0), [1, 2]).tolist() == [0, 0]
+    assert ablation_effects(clip, dictionary, empty, classifier, Target(0), []).shape == (0,)
 
 
 @pytest.mark.parametrize("target", [Target(5), Target(-1), Target(0, 5), Target(2, -1), Target(2, 2)], ids=str)
@@ -279,7 +279,7 @@ def test_targets_that_make_no_sense_are_trouble(target, clip, dictionary, trace,
         with pytest.raises(UserError):
             attribute(clip, dictionary, trace, classifier, target, method)
     with pytest.raises(UserError):
-        measured_effects(clip, dictionary, trace, classifier, target, [0])
+        ablation_effects(clip, dictionary, trace, classifier, target, [0])
 
 
 def test_attributions_pickle_and_compare(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]

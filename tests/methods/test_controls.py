@@ -30,7 +30,7 @@ from tiny_edits import (
 
 from core.errors import UserError
 from core.methods import controls as module
-from core.methods.attribution import attribute, measured_effects
+from core.methods.attribution import ablation_effects, attribute
 from core.methods.controls import (
     CHANCE,
     DIRECTIONS,
@@ -307,7 +307,7 @@ def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dic
     active = sorted(energy)
     assert len(active) > 21
     effect = dict(
-        zip(active, -measured_effects(clip, dictionary, trace, classifier, target, active).astype(float), strict=True)
+        zip(active, -ablation_effects(clip, dictionary, trace, classifier, target, active).astype(float), strict=True)
     )
     beyond = 0
     for j in active[::6] + [min(effect, key=effect.get), max(effect, key=effect.get)]:

@@ -210,8 +210,8 @@ def test_the_model_runs_for_touched_pictures_only(
 ) -> None:
     component = rare(some)
     active = [component in trace.activations.components() for trace in some.traces]
-    sizes, finish = [], clip.finish
-    monkeypatch.setattr(clip, "finish", lambda x: sizes.append(len(x)) or finish(x))
+    sizes, finish = [], clip.embed_from_residual
+    monkeypatch.setattr(clip, "embed_from_residual", lambda x: sizes.append(len(x)) or finish(x))
     found = result(generalize(clip, dictionary, some, vectors, Edit.of_suppressed([component]), batch=4))
     assert found.touched.tolist() == active
     assert np.array_equal(found.after[~found.touched], found.before[~found.touched])
@@ -221,7 +221,7 @@ def test_the_model_runs_for_touched_pictures_only(
 def test_an_edit_of_nothing_runs_nothing(
     clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clip, "finish", None)
+    monkeypatch.setattr(clip, "embed_from_residual", None)
     for edit in (Edit(), Edit(tuple(Lever(j, "scale", 1.0) for j in range(COMPONENTS)))):
         steps = list(generalize(clip, dictionary, some, vectors, edit))
         assert steps[:-1] == [(0, len(some.traces))]

@@ -40,7 +40,7 @@ def whole_embedding(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def test_split_forward_equals_the_unsplit_model(split: SplitClip, whole: CLIPModel, pixels: torch.Tensor) -> None:
-    embedding = split.finish(split.residual(pixels))
+    embedding = split.embed_from_residual(split.residual(pixels))
     torch.testing.assert_close(embedding, whole_embedding(whole, pixels), atol=1e-5, rtol=1e-5)
 
 
@@ -62,7 +62,7 @@ def test_a_changed_residual_ends_as_in_the_unsplit_model(
     hook = layer.register_forward_hook(lambda module, inputs, output: output + change)
     expected = whole_embedding(whole, pixels)
     hook.remove()
-    changed = split.finish(split.residual(pixels) + change)
+    changed = split.embed_from_residual(split.residual(pixels) + change)
     torch.testing.assert_close(changed, expected, atol=1e-5, rtol=1e-5)
     unchanged = whole_embedding(whole, pixels)
     assert (changed - unchanged).abs().max() > 0.1, "the change has to matter for this test to mean anything"
@@ -79,13 +79,13 @@ def test_gradient_of_finish_equals_the_gradient_through_all_layers(
     (expected,) = torch.autograd.grad((embedding @ direction).sum(), seen[0])
     hook.remove()
     x = split.residual(pixels).requires_grad_()
-    (gradient,) = torch.autograd.grad((split.finish(x) @ direction).sum(), x)
+    (gradient,) = torch.autograd.grad((split.embed_from_residual(x) @ direction).sum(), x)
     torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_picture_gets_the_same_embedding_alone_and_in_a_batch(clip: SplitClip, pixels: torch.Tensor) -> None:
-    together = clip.finish(clip.residual(pixels))
-    alone = torch.cat([clip.finish(clip.residual(one[None])) for one in pixels])
+    together = clip.embed_from_residual(clip.residual(pixels))
+    alone = torch.cat([clip.embed_from_residual(clip.residual(one[None])) for one in pixels])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
@@ -168,7 +168,7 @@ def test_logits_equal_the_unsplit_model_s(clip: SplitClip, whole: CLIPModel, pix
         expected = whole(
             input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], pixel_values=pixels
         ).logits_per_image
-    embedding = clip.finish(clip.residual(pixels))
+    embedding = clip.embed_from_residual(clip.residual(pixels))
     found = logits(embedding, clip.texts(prompts), clip.logit_scale)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
     torch.testing.assert_close(logits(3 * embedding, clip.texts(prompts), clip.logit_scale), found)
@@ -199,7 +199,7 @@ def test_named_templates_cannot_be_changed() -> None:
 
 def test_the_split_clip_keeps_no_state(clip: SplitClip, pixels: torch.Tensor) -> None:
     before = dict(vars(clip))
-    first = clip.finish(clip.residual(pixels))
-    clip.finish(clip.residual(pixels.flip(0)))
+    first = clip.embed_from_residual(clip.residual(pixels))
+    clip.embed_from_residual(clip.residual(pixels.flip(0)))
     assert vars(clip) == before and not dataclasses.is_dataclass(clip)
-    assert torch.equal(clip.finish(clip.residual(pixels)), first)
+    assert torch.equal(clip.embed_from_residual(clip.residual(pixels)), first)

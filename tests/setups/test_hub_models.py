@@ -139,7 +139,7 @@ def openai_crop(picture: Image.Image, side: int = 224) -> np.ndarray:
 
 def embeddings(clip: SplitClip, crops: list[np.ndarray]) -> torch.Tensor:
     with torch.no_grad():
-        return F.normalize(clip.finish(clip.residual(clip.pixels(np.stack(crops)))), dim=-1)
+        return F.normalize(clip.embed_from_residual(clip.residual(clip.pixels(np.stack(crops)))), dim=-1)
 
 
 # OpenAI's ViT-B/32
