@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .concepts.component import By, Concept, Histogram, Kind, Neighbour, Shot, concept, neighbours, shots, spread
+from .concepts.component import By, Concept, Histogram, Kind, Neighbour, ActivatingExample, concept, neighbours, activating_examples, spread
 from .concepts.effects import Pushes, crops_of, pushes, strength_of
 from .concepts.families import Family, families
 from .concepts.index import ConceptIndex
@@ -221,9 +221,9 @@ class Workbench:
         """What the index knows of a component."""
         return concept(self._indexed(), component)
 
-    def shots(self, component: int, kind: Kind = "top", most: int = 5) -> tuple[Shot, ...]:
+    def activating_examples(self, component: int, kind: Kind = "top", most: int = 5) -> tuple[ActivatingExample, ...]:
         """At most that many of its reference pictures."""
-        return shots(self._indexed(), component, kind, most)
+        return activating_examples(self._indexed(), component, kind, most)
 
     def spread(self, component: int) -> Histogram | None:
         """How strongly it fires; None for one that never does."""

@@ -96,7 +96,7 @@ def concept(index: ConceptIndex, component: int) -> Concept:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Shot(Record):
+class ActivatingExample(Record):
     """One reference picture of a component."""
 
     webp: bytes
@@ -116,7 +116,7 @@ class Shot(Record):
         return self.token == 0
 
 
-def shots(index: ConceptIndex, component: int, kind: Kind = "top", most: int = 5) -> tuple[Shot, ...]:
+def activating_examples(index: ConceptIndex, component: int, kind: Kind = "top", most: int = 5) -> tuple[ActivatingExample, ...]:
     """At most that many reference pictures, the most telling first; none for a component that never fired.
 
     Raises UserError when there is no such component.
@@ -125,7 +125,7 @@ def shots(index: ConceptIndex, component: int, kind: Kind = "top", most: int = 5
     found = {"top": index.top, "mean": index.mean, "mid": index.mid}[kind]
     places = np.flatnonzero(found.picture[component] >= 0)[:most].tolist()
     return tuple(
-        Shot(
+        ActivatingExample(
             webp=index.pictures.webp(int(found.picture[component, place])),
             value=float(found.value[component, place]),
             token=int(found.token[component, place]),

@@ -18,7 +18,7 @@ from ..model.dictionary import Dictionary
 from ..model.trace import trace_crops
 from ..pictures.read import read_picture
 from ..records import Record
-from .component import check_component, shots
+from .component import check_component, activating_examples
 from .index import ConceptIndex
 from .search import _units
 
@@ -113,7 +113,7 @@ def crops_of(index: ConceptIndex, component: int, most: int, side: int) -> np.nd
     They are the index's thumbnails, enlarged: finer than these, nothing is kept of the pictures themselves. A component
     that lives on fine detail fires less here than it did.
     """
-    pictures = [read_picture(shot.webp) for shot in shots(index, component, "top", most)]
+    pictures = [read_picture(shot.webp) for shot in activating_examples(index, component, "top", most)]
     crops = [np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC)) for picture in pictures]
     return np.stack(crops) if crops else np.zeros((0, side, side, 3), dtype=np.uint8)
 

@@ -26,7 +26,7 @@ _DIGITS = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Map(Record):
+class TokenMap(Record):
     """Where one component fires, and what it contributes there."""
 
     component: int
@@ -40,7 +40,7 @@ class Map(Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Looking(Record):
+class TokenMaps(Record):
     """What a page needs in order to show where the model looks, without asking again."""
 
     grid: tuple[int, int]
@@ -48,7 +48,7 @@ class Looking(Record):
     tokens: tuple[tuple[tuple[int, float, float], ...], ...]
     """For every token, from CLS on, the strongest components there, by size of activation, the strongest first:
     component, activation and attribution at that token."""
-    maps: tuple[Map, ...]
+    maps: tuple[TokenMap, ...]
     """Of the components asked for first, and then of those that fire most strongly at any token."""
 
     def plain(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Looking(Record):
         }
 
 
-def looking(trace: Trace, attribution: Attribution, first: Sequence[int] = (), most: int = MOST) -> Looking:
+def token_maps(trace: Trace, attribution: Attribution, first: Sequence[int] = (), most: int = MOST) -> TokenMaps:
     """Activations and attributions by place, of the trace that `attribution` explains.
 
     Maps are given of at most `most` active components: those of `first`, in that order, then the others by their
@@ -90,16 +90,16 @@ def looking(trace: Trace, attribution: Attribution, first: Sequence[int] = (), m
     strongest = f.component[np.argsort(-size, kind="stable")]
     active = set(strongest.tolist())
     wanted = dict.fromkeys([*(int(j) for j in first if int(j) in active), *strongest.tolist()])
-    return Looking(trace.grid, tokens, tuple(_map(trace, attribution, j) for j in list(wanted)[:most]))
+    return TokenMaps(trace.grid, tokens, tuple(_map(trace, attribution, j) for j in list(wanted)[:most]))
 
 
-def _map(trace: Trace, attribution: Attribution, component: int) -> Map:
+def _map(trace: Trace, attribution: Attribution, component: int) -> TokenMap:
     f = trace.activations
     where = f.span(component)
-    return Map(component, f.token[where].copy(), f.value[where].copy(), attribution.pair[where].copy())
+    return TokenMap(component, f.token[where].copy(), f.value[where].copy(), attribution.pair[where].copy())
 
 
-def _listed(one: Map) -> list[list[float]]:
+def _listed(one: TokenMap) -> list[list[float]]:
     places = zip(one.token.tolist(), one.activation.tolist(), one.attribution.tolist(), strict=True)
     return [[t, _short(f), _short(a)] for t, f, a in places]
 

@@ -62,9 +62,9 @@ class Programs:
         bench = self._bench(setup)
         found = plain.concept(bench.concept(number), bench.family(number))
         found["references"] = {
-            "strongest": plain.references(bench.shots(number, "top", SHOTS)),
-            "usual": plain.references(bench.shots(number, "mid", SHOTS)),
-            "by_mean": plain.references(bench.shots(number, "mean", SHOTS)),
+            "strongest": plain.references(bench.activating_examples(number, "top", SHOTS)),
+            "usual": plain.references(bench.activating_examples(number, "mid", SHOTS)),
+            "by_mean": plain.references(bench.activating_examples(number, "mean", SHOTS)),
         }
         found["near"] = {
             "by_direction": plain.neighbours(bench.neighbours(number, "direction")),

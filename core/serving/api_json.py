@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..concepts.component import Concept, Neighbour, Shot
+from ..concepts.component import Concept, Neighbour, ActivatingExample
 from ..concepts.effects import Pushes
 from ..concepts.families import Family
 from ..errors import UserError
@@ -106,7 +106,7 @@ def concept(c: Concept, family: Family | None) -> Plain:
     }
 
 
-def references(shots: Sequence[Shot]) -> list[Plain]:
+def references(shots: Sequence[ActivatingExample]) -> list[Plain]:
     """Reference pictures: WebP files in base64, and where the component fires in each, 1 at its strongest."""
     return [
         {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ..concepts.effects import Pushes
 from ..concepts.index import ConceptIndex
 from ..concepts.search import Match
-from ..methods.token_maps import looking
+from ..methods.token_maps import token_maps
 from ..pictures.read import Source
 from ..views import components as pages
 from ..views.reference_strip import STRIP, Face
@@ -78,7 +78,7 @@ def faces(bench: Workbench, components: Iterable[int], most: int = STRIP) -> Map
     """How components are recognised; nothing without an index."""
     if bench.index is None:
         return {}
-    return {c: Face(bench.concept(c), bench.shots(c, "top", most), bench.family(c)) for c in components}
+    return {c: Face(bench.concept(c), bench.activating_examples(c, "top", most), bench.family(c)) for c in components}
 
 
 def on_cards(bench: Workbench, v: Visit) -> Mapping[int, Face]:
@@ -138,7 +138,7 @@ def measure(bench: Workbench, v: Visit, inquiry: Inquiry) -> Pushed:
 
 def show_look(bench: Workbench, v: Visit) -> str:
     """Where the model looks in the present picture."""
-    seen = looking(v.trace, v.attribution, [part.component for part in v.parts])
+    seen = token_maps(v.trace, v.attribution, [part.component for part in v.parts])
     labels: dict[int, str] = {}
     if bench.index is not None:  # of those in sight alone: of a dense dictionary ten thousand fire
         shown = {one.component for one in seen.maps} | {j for firing in seen.tokens for j, _, _ in firing}
@@ -155,7 +155,7 @@ def _page(bench: Workbench, index: ConceptIndex, component: int) -> pages.Page:
     family = bench.family(component)
     relatives = {n.component for n in (*near, *together)} | set(family.members if family else ()) - {component}
     most = max(found.picture.shape[1] for found in (index.top, index.mean, index.mid))
-    top, mean, usual = (bench.shots(component, kind, most) for kind in ("top", "mean", "mid"))
+    top, mean, usual = (bench.activating_examples(component, kind, most) for kind in ("top", "mean", "mid"))
     return pages.Page(
         face=Face(bench.concept(component), top, family),
         usual=usual,

@@ -12,11 +12,11 @@ from itertools import chain
 
 import numpy as np
 
-from ..concepts.component import Histogram, Neighbour, Shot
+from ..concepts.component import Histogram, Neighbour, ActivatingExample
 from ..concepts.effects import Pushes
 from ..concepts.index import Manifest
 from ..concepts.search import Match
-from ..methods.token_maps import Looking
+from ..methods.token_maps import TokenMaps
 from ..session.visit import Part, Visit
 from .component import actions, firing, heat_of, target_words
 from .frame import notice
@@ -40,9 +40,9 @@ class Page:
 
     face: Face
     """Its label guesses, its strongest reference pictures, its family."""
-    usual: tuple[Shot, ...]
+    usual: tuple[ActivatingExample, ...]
     """Reference pictures from around the median of its pictures."""
-    mean: tuple[Shot, ...]
+    mean: tuple[ActivatingExample, ...]
     """Reference pictures by mean activation over the tokens in scope."""
     histogram: Histogram | None
     """How strongly it fires, over the tokens of the collection; None for one that never fired."""
@@ -118,7 +118,7 @@ def _here(visit: Visit, part: Part) -> str:
     return f"""<div class="here">{heat_of(part, "small")}<p class="told">{said}</p></div>"""
 
 
-def _evidence(title: str, which: str, face: Face, shots: Sequence[Shot]) -> str:
+def _evidence(title: str, which: str, face: Face, shots: Sequence[ActivatingExample]) -> str:
     if not shots:
         return ""
     values = [shot.value for shot in shots]
@@ -310,7 +310,7 @@ def _match(match: Match, visit: Visit, face: Face | None) -> str:
 # ---- where it looks
 
 
-def look(visit: Visit, looking: Looking, labels: Mapping[int, str], pages: bool) -> str:
+def look(visit: Visit, maps: TokenMaps, labels: Mapping[int, str], pages: bool) -> str:
     """The picture under its patches, for look.js: which components fire at a patch, where one does, and what for.
 
     `labels` are the guesses by component; `pages`: whether components have pages to open. Everything the widget shows
@@ -318,8 +318,8 @@ def look(visit: Visit, looking: Looking, labels: Mapping[int, str], pages: bool)
     """
     rows, columns = visit.trace.grid
     activations = visit.trace.activations
-    shown = {one.component for one in looking.maps} | {j for listed in looking.tokens for j, _, _ in listed}
-    data = looking.plain() | {
+    shown = {one.component for one in maps.maps} | {j for listed in maps.tokens for j, _, _ in listed}
+    data = maps.plain() | {
         "first": visit.parts[0].component if visit.parts else -1,
         "firing": np.bincount(activations.token, minlength=activations.n_tokens).tolist(),
         "labels": {str(component): labels[component] for component in sorted(shown) if component in labels},

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..concepts.component import Concept, Guess, Shot
+from ..concepts.component import Concept, Guess, ActivatingExample
 from ..concepts.families import Family
 from .html import count, escaped, percent, signed
 from .images import mask_uri, webp_uri
@@ -35,7 +35,7 @@ class Face:
 
     concept: Concept
     """What the index knows of it."""
-    shots: tuple[Shot, ...]
+    shots: tuple[ActivatingExample, ...]
     """Reference pictures, the strongest first."""
     family: Family | None = None
     """The near-duplicates it belongs to; None for a component of its own."""
@@ -45,7 +45,7 @@ NO_FACES: Mapping[int, Face] = MappingProxyType({})
 """What is known of the components without a concept index."""
 
 
-def sheet(shots: Iterable[Shot]) -> str:
+def sheet(shots: Iterable[ActivatingExample]) -> str:
     """The style sheet with these pictures and masks, each once; `strip` and `chip` refer to it."""
     rules: dict[str, str] = {}
     for shot in shots:
@@ -56,7 +56,7 @@ def sheet(shots: Iterable[Shot]) -> str:
     return f"<style>{''.join(f'.{name}{{{rule}}}' for name, rule in rules.items())}</style>"
 
 
-def strip(face: Face, shots: Sequence[Shot], which: str) -> str:
+def strip(face: Face, shots: Sequence[ActivatingExample], which: str) -> str:
     """Reference pictures in a row, the firing region lit and the rest dimmed. A press opens the component's page.
 
     `which` says, for those who cannot see them, which pictures these are.
@@ -69,7 +69,7 @@ def strip(face: Face, shots: Sequence[Shot], which: str) -> str:
  data-action="open">{"".join(_shot(shot) for shot in shots)}</div>"""
 
 
-def _shot(shot: Shot, whole: bool = False) -> str:
+def _shot(shot: ActivatingExample, whole: bool = False) -> str:
     """One picture; `whole`: nothing dimmed, as also where CLS alone fires, which sees the whole picture."""
     lit = bool(shot.region.any())
     picture, mask = _classes(shot)
@@ -80,7 +80,7 @@ def _shot(shot: Shot, whole: bool = False) -> str:
     return f"""<span class="{names}" title="activation {shot.value:.3g}, {where}">{"" if lit else ONLY_CLS}</span>"""
 
 
-def _classes(shot: Shot) -> tuple[str, str]:
+def _classes(shot: ActivatingExample) -> tuple[str, str]:
     """Names made of the content, for the picture and for the mask; no mask where nothing is lit."""
 
     def key(content: bytes) -> str:

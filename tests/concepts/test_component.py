@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_index import EDGES, PICTURES, VOCABULARY
 
-from core.concepts.component import Histogram, concept, neighbours, shots, spread
+from core.concepts.component import Histogram, concept, neighbours, activating_examples, spread
 from core.concepts.effects import crops_of, pushes, strength_of
 from core.concepts.index import ConceptIndex
 from core.errors import UserError
@@ -48,7 +48,7 @@ def test_the_usual_clarity_is_that_of_arbitrary_pictures(index: ConceptIndex) ->
 def test_shots_are_the_reference_pictures(index: ConceptIndex, kind: str) -> None:
     held = getattr(index, kind)
     for j in range(COMPONENTS):
-        found = shots(index, j, kind, 4)  # type: ignore[arg-type]
+        found = activating_examples(index, j, kind, 4)  # type: ignore[arg-type]
         assert len(found) == min(4, (held.picture[j] >= 0).sum())
         for place, shot in enumerate(found):
             at = j * held.picture.shape[1] + place
@@ -106,7 +106,7 @@ def test_there_is_no_such_component(
     with pytest.raises(UserError, match="no component.*48"):
         concept(index, component)
     for ask in (
-        lambda: shots(index, component),
+        lambda: activating_examples(index, component),
         lambda: spread(index, component),
         lambda: neighbours(index, component, "firing"),
         lambda: strength_of(index, component),

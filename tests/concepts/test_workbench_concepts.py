@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import CLASSES, COMPONENTS
 
-from core.concepts.component import concept, neighbours, shots, spread
+from core.concepts.component import concept, neighbours, activating_examples, spread
 from core.concepts.effects import crops_of, pushes, strength_of
 from core.concepts.families import Family, families
 from core.concepts.index import ConceptIndex
@@ -26,7 +26,7 @@ def test_the_workbench_answers_as_the_core_does(indexed: Workbench, index: Conce
     assert indexed.index is index
     for j in (0, SILENT):
         assert indexed.concept(j) == concept(index, j)
-        assert indexed.shots(j, "mid", 2) == shots(index, j, "mid", 2)
+        assert indexed.activating_examples(j, "mid", 2) == activating_examples(index, j, "mid", 2)
         assert indexed.spread(j) == spread(index, j)
         assert indexed.neighbours(j, "firing", 3) == neighbours(index, j, "firing", 3)
         assert indexed.family(j) == next((f for f in families(index) if j in f.members), None)
@@ -43,7 +43,7 @@ def test_the_workbench_pushes_on_the_references(indexed: Workbench, index: Conce
     found = indexed.pushes(2, CLASSES, SINGLE)
     crops, classifier = crops_of(index, 2, PUSHED_ON, 32), text_classifier(clip, CLASSES, SINGLE)
     assert found == pushes(clip, dictionary, 2, strength_of(index, 2), crops, classifier, CLASSES)
-    assert found.n_references == len(shots(index, 2, "top", PUSHED_ON)) > 0
+    assert found.n_references == len(activating_examples(index, 2, "top", PUSHED_ON)) > 0
     with pytest.raises(UserError, match="Component 4 never fired in the 200 pictures"):
         indexed.pushes(SILENT, CLASSES, SINGLE)
 
@@ -87,7 +87,7 @@ def test_without_an_index_it_says_what_is_missing_and_how_to_build_one(bench: Wo
     assert bench.index is None
     for ask in (
         lambda b: b.concept(0),
-        lambda b: b.shots(0),
+        lambda b: b.activating_examples(0),
         lambda b: b.spread(0),
         lambda b: b.neighbours(0, "firing"),
         lambda b: b.families,

@@ -10,7 +10,7 @@ from conftest import COMPONENTS, tiny_sae
 
 from core.methods.attribution import Attribution, attribute
 from core.methods.target import Target
-from core.methods.token_maps import AT_A_TOKEN, looking
+from core.methods.token_maps import AT_A_TOKEN, token_maps
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
@@ -37,7 +37,7 @@ def dense(trace: Trace, attribution: Attribution) -> tuple[np.ndarray, np.ndarra
 
 def test_every_token_lists_the_strongest_there(seen: tuple[Trace, Attribution]) -> None:
     f, a = dense(*seen)
-    found = looking(*seen)
+    found = token_maps(*seen)
     assert len(found.tokens) == len(f) and found.grid == (4, 4)
     assert any(len(firing) == AT_A_TOKEN for firing in found.tokens) or (f != 0).sum(1).max() <= AT_A_TOKEN
     for token, firing in enumerate(found.tokens):
@@ -47,7 +47,7 @@ def test_every_token_lists_the_strongest_there(seen: tuple[Trace, Attribution]) 
 
 def test_maps_are_where_a_component_fires_and_what_it_does_there(seen: tuple[Trace, Attribution]) -> None:
     f, a = dense(*seen)
-    found = looking(*seen)
+    found = token_maps(*seen)
     assert {one.component for one in found.maps} == set(np.flatnonzero(f.any(0)))
     for one in found.maps:
         for dense_map, sparse_map in ((f, one.activation), (a, one.attribution)):
@@ -63,14 +63,14 @@ def test_those_asked_for_come_first_then_the_strongest(seen: tuple[Trace, Attrib
     strongest = sorted(np.flatnonzero(f.any(0)), key=lambda j: -np.abs(f[:, j]).max())
     idle = int(np.flatnonzero(~f.any(0))[0])
     first = [int(strongest[-1]), idle, int(strongest[4])]
-    found = looking(*seen, first, most=6)
+    found = token_maps(*seen, first, most=6)
     assert [one.component for one in found.maps] == [first[0], first[2], *strongest[:4]]
-    assert [one.component for one in looking(*seen, first, most=1).maps] == first[:1]
-    assert looking(*seen, (), most=0).maps == ()
+    assert [one.component for one in token_maps(*seen, first, most=1).maps] == first[:1]
+    assert token_maps(*seen, (), most=0).maps == ()
 
 
 def test_what_the_page_is_told_is_json_and_close(seen: tuple[Trace, Attribution]) -> None:
-    found = looking(*seen, most=5)
+    found = token_maps(*seen, most=5)
     told = json.loads(json.dumps(found.plain()))
     assert (told["rows"], told["columns"]) == (4, 4) and len(told["tokens"]) == 17
     for firing, listed in zip(found.tokens, told["tokens"], strict=True):
@@ -89,7 +89,7 @@ def test_a_picture_in_which_nothing_fires_has_nothing_to_show(
     sae.b_enc.data -= 1e6
     dictionary = Dictionary(sae, "all")
     read = trace_crops(clip, dictionary, [trace.crop])[0]
-    found = looking(read, attribute(clip, dictionary, read, classifier, Target(0)), [3])
+    found = token_maps(read, attribute(clip, dictionary, read, classifier, Target(0)), [3])
     assert found.tokens == ((),) * 17 and found.maps == ()
     assert found.plain() == {"rows": 4, "columns": 4, "tokens": [[]] * 17, "maps": {}}
 
@@ -97,4 +97,4 @@ def test_a_picture_in_which_nothing_fires_has_nothing_to_show(
 def test_an_attribution_of_another_trace_is_refused(seen: tuple[Trace, Attribution]) -> None:
     trace, attribution = seen
     with pytest.raises(ValueError, match="another trace"):
-        looking(trace, replace(attribution, pair=attribution.pair[:-1]))
+        token_maps(trace, replace(attribution, pair=attribution.pair[:-1]))

@@ -18,7 +18,7 @@ from core.concepts.effects import Pushes
 from core.concepts.index import Identity, Manifest
 from core.concepts.search import Match
 from core.methods.steering import Edit, Lever
-from core.methods.token_maps import Looking, looking
+from core.methods.token_maps import TokenMaps, token_maps
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.visit import Subject, Visit
@@ -58,8 +58,8 @@ def pushes(n: int = 3, classes: tuple[str, ...] = EVIL) -> Pushes:
     return Pushes(classes, 12.5, change.astype(np.float32), each.astype(np.float32))
 
 
-def seen(visit: Visit) -> Looking:
-    return looking(visit.trace, visit.attribution, [part.component for part in visit.parts])
+def seen(visit: Visit) -> TokenMaps:
+    return token_maps(visit.trace, visit.attribution, [part.component for part in visit.parts])
 
 
 def all_views(visit: Visit) -> dict[str, str]:
