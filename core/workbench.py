@@ -14,8 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .concepts.component import By, Concept, Histogram, Kind, Neighbour, ActivatingExample, concept, neighbours, activating_examples, spread
-from .concepts.effects import Pushes, crops_of, pushes, strength_of
+from .concepts.component import (
+    ActivatingExample,
+    By,
+    Concept,
+    Histogram,
+    Kind,
+    Neighbour,
+    activating_examples,
+    concept,
+    neighbours,
+    spread,
+)
+from .concepts.effects import SteeringEffects, crops_of, steering_effects, strength_of
 from .concepts.families import Family, families
 from .concepts.index import ConceptIndex
 from .concepts.search import WORDINGS, Match, matches_picture, matches_words
@@ -25,8 +36,15 @@ from .methods.controls import Controls, controls
 from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
 from .methods.generalization import Generalization, References, generalize, read_references
-from .methods.reconstruction_error import Missed, missed
-from .methods.side_effects import Ripple, Shifted, attribution_changes, probe_words, read_vocabulary, ripple
+from .methods.reconstruction_error import ReconstructionError, reconstruction_error
+from .methods.side_effects import (
+    AttributionChanges,
+    SideEffects,
+    attribution_changes,
+    probe_words,
+    read_vocabulary,
+    side_effects,
+)
 from .methods.steering import Edit, edited, steer
 from .methods.target import Target
 from .model.clip import text_classifier
@@ -38,7 +56,7 @@ from .setups.catalog import SetupSpec
 from .setups.loading import Setup
 
 CACHED_CLASSIFIERS = 64
-PUSHED_ON = 8
+SUPPRESSED_ON = 8
 """Reference pictures on which a component is suppressed, to see what it pushes."""
 
 _BATCH = 32
@@ -108,7 +126,7 @@ class Workbench:
         classifier = self._classifier(classes, templates)
         return attribute(self.setup.clip, self.setup.dictionary, trace, classifier, target, method)
 
-    def measure(
+    def ablation_effects(
         self,
         trace: Trace,
         classes: Names,
@@ -151,10 +169,10 @@ class Workbench:
 
     # Evidence
 
-    def missed(self, trace: Trace, classes: Names, templates: Names) -> Missed:
+    def reconstruction_error(self, trace: Trace, classes: Names, templates: Names) -> ReconstructionError:
         """What the dictionary misses of the picture, and what that costs."""
         classifier = self._classifier(classes, templates)
-        return missed(self.setup.clip, self.setup.dictionary, trace, classifier, classes)
+        return reconstruction_error(self.setup.clip, self.setup.dictionary, trace, classifier, classes)
 
     def controls(
         self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit
@@ -170,23 +188,25 @@ class Workbench:
         classifier = self._classifier(classes, templates)
         return responses(self.setup.clip, self.setup.dictionary, trace, classifier, target, edit)
 
-    def ripple(self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit) -> Ripple:
+    def side_effects(self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit) -> SideEffects:
         """What the edit changed besides the target, over the probe words this setup knows."""
         words = self._probes(classes)
         classifier, probes = self._classifier(classes, templates), self._classifier(words, templates)
-        return ripple(self.setup.clip, self.setup.dictionary, trace, classifier, target, edit, words, probes)
+        return side_effects(self.setup.clip, self.setup.dictionary, trace, classifier, target, [edit], words, probes)[0]
 
-    def shifted(self, trace: Trace, classes: Names, templates: Names, before: Attribution, edit: Edit) -> Shifted:
+    def attribution_changes(
+        self, trace: Trace, classes: Names, templates: Names, before: Attribution, edit: Edit
+    ) -> AttributionChanges:
         """The other components whose contribution to the target of `before` the edit changed most."""
         after = self.attribute(self.steer(trace, edit), classes, templates, before.target, before.method)
         return attribution_changes(before, after, edit)
 
-    def search(self, trace: Trace, classes: Names, templates: Names, truth: int) -> Iterator[Search]:
+    def find_edit(self, trace: Trace, classes: Names, templates: Names, truth: int) -> Iterator[Search]:
         """The smallest set of suppressions that makes the model say class `truth`, the answer last."""
         classifier, probes = (self._classifier(names, templates) for names in (classes, self._probes(classes)))
         return find_edit(self.setup.clip, self.setup.dictionary, trace, classifier, truth, probes)
 
-    def elsewhere(self, edit: Edit) -> Iterator[Step | Generalization]:
+    def generalize(self, edit: Edit) -> Iterator[Step | Generalization]:
         """What the edit does to the reference pictures: how far that is, and the answer last.
 
         The pictures are read once. Whoever asks meanwhile takes part in the same reading, and who stops asking leaves
@@ -263,13 +283,13 @@ class Workbench:
         """The components that fit a picture best, by its embedding, [p] of any length, as in its trace."""
         return matches_picture(self._indexed(), embedding, most)
 
-    def pushes(self, component: int, classes: Names, templates: Names) -> Pushes:
+    def steering_effects(self, component: int, classes: Names, templates: Names) -> SteeringEffects:
         """What a component does to the classes, set on a blank picture and suppressed on its reference pictures."""
         index, clip = self._indexed(), self.setup.clip
         strength = strength_of(index, component)
-        crops = crops_of(index, component, PUSHED_ON, clip.model.config.vision_config.image_size)
+        crops = crops_of(index, component, SUPPRESSED_ON, clip.model.config.vision_config.image_size)
         classifier = self._classifier(classes, templates)
-        return pushes(clip, self.setup.dictionary, component, strength, crops, classifier, classes)
+        return steering_effects(clip, self.setup.dictionary, component, strength, crops, classifier, classes)
 
     def _indexed(self) -> ConceptIndex:
         if self.setup.index is None:

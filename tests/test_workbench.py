@@ -83,7 +83,7 @@ def test_answers_are_the_core_s(
             clip, dictionary, trace, classifier, TARGET, method
         )
     np.testing.assert_array_equal(
-        workbench.measure(trace, CLASSES, ONE, TARGET, [3, 1, 40]),
+        workbench.ablation_effects(trace, CLASSES, ONE, TARGET, [3, 1, 40]),
         ablation_effects(clip, dictionary, trace, classifier, TARGET, [3, 1, 40]),
     )
 
@@ -94,7 +94,7 @@ def test_answers_are_plain_values(workbench: Workbench, trace: Trace) -> None:
         workbench.classify(trace, CLASSES, ONE),
         workbench.attribute(trace, CLASSES, ONE, TARGET),
         workbench.attribute(trace, CLASSES, ONE, TARGET, "integrated"),
-        workbench.measure(trace, CLASSES, ONE, TARGET, [1, 2]),
+        workbench.ablation_effects(trace, CLASSES, ONE, TARGET, [1, 2]),
         workbench.steer(trace, EDITS[1]),
         workbench.compare_many(trace, EDITS, CLASSES, ONE),
         workbench.unknown_words(CLASSES),
@@ -214,7 +214,7 @@ def test_visitors_do_not_meet(workbench: Workbench) -> None:
 
 def test_measure_and_compare_agree(workbench: Workbench, trace: Trace) -> None:
     components = trace.activations.components()[:6]
-    effects = workbench.measure(trace, CLASSES, ONE, TARGET, components)
+    effects = workbench.ablation_effects(trace, CLASSES, ONE, TARGET, components)
     edits = [Edit.of_suppressed([int(component)]) for component in components]
     for effect, comparison in zip(effects, workbench.compare_many(trace, edits, CLASSES, ONE), strict=True):
         change = comparison.logit_change[0] - comparison.logit_change[1]

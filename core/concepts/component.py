@@ -116,7 +116,9 @@ class ActivatingExample(Record):
         return self.token == 0
 
 
-def activating_examples(index: ConceptIndex, component: int, kind: Kind = "top", most: int = 5) -> tuple[ActivatingExample, ...]:
+def activating_examples(
+    index: ConceptIndex, component: int, kind: Kind = "top", most: int = 5
+) -> tuple[ActivatingExample, ...]:
     """At most that many reference pictures, the most telling first; none for a component that never fired.
 
     Raises UserError when there is no such component.

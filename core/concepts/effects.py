@@ -18,7 +18,7 @@ from ..model.dictionary import Dictionary
 from ..model.trace import trace_crops
 from ..pictures.read import read_picture
 from ..records import Record
-from .component import check_component, activating_examples
+from .component import activating_examples, check_component
 from .index import ConceptIndex
 from .search import _units
 
@@ -26,7 +26,7 @@ _GREY = 128
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Pushes(Record):
+class SteeringEffects(Record):
     """What a component does to the classes' logits, whichever picture is looked at.
 
     All changes are after minus before, in logits, and what is common to all classes is left in; the `relative_` ones
@@ -119,7 +119,7 @@ def crops_of(index: ConceptIndex, component: int, most: int, side: int) -> np.nd
 
 
 @torch.no_grad()
-def pushes(
+def steering_effects(
     clip: SplitClip,
     dictionary: Dictionary,
     component: int,
@@ -127,7 +127,7 @@ def pushes(
     crops: np.ndarray,
     classifier: Tensor,
     classes: Sequence[str],
-) -> Pushes:
+) -> SteeringEffects:
     """What a component does to classes, of unit vectors [C, p], when set on a grey picture and suppressed on crops.
 
     On the grey picture it is set at every token in scope, which no real picture does: a strong dose, to see which way
@@ -155,4 +155,4 @@ def pushes(
     # In float64, as two cosines that are nearly equal are subtracted.
     turned = _units(after.astype(np.float64)) - _units(before.astype(np.float64))
     change = clip.logit_scale * turned @ classifier.cpu().double().numpy().T
-    return Pushes(tuple(classes), float(strength), change[0].astype(np.float32), change[1:].astype(np.float32))
+    return SteeringEffects(tuple(classes), float(strength), change[0].astype(np.float32), change[1:].astype(np.float32))

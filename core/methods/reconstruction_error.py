@@ -15,7 +15,7 @@ from ..records import Record
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Missed(Record):
+class ReconstructionError(Record):
     """What the dictionary misses of one picture: e_t = x_t - x_hat_t, over the tokens in its scope."""
 
     explained_variance: float | None
@@ -30,9 +30,9 @@ class Missed(Record):
 
 
 @torch.no_grad()
-def missed(
+def reconstruction_error(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, classes: tuple[str, ...]
-) -> Missed:
+) -> ReconstructionError:
     """What the dictionary misses of the picture, and what that costs among classes with unit vectors [C, p]."""
     x = clip.place(trace.residual)
     scope = dictionary.tokens(len(x))
@@ -41,7 +41,7 @@ def missed(
     x_hat[inside] = (dictionary.decode(trace.activations) + dictionary.bias_at(x))[inside]
     seen, error = (part[inside].cpu().double() for part in (x, x - x_hat))
     spread = (seen - seen.mean(0)).square().sum().item()
-    return Missed(
+    return ReconstructionError(
         explained_variance=1 - error.square().sum().item() / spread if len(scope) > 1 and spread else None,
         cls_share=(error[0].square().sum() / seen[0].square().sum()).item() if 0 in scope else None,
         before=predict(trace.embedding, classifier, classes, clip.logit_scale),

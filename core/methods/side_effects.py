@@ -1,4 +1,4 @@
-"""The ripple: everything an edit changed in one picture besides its target.
+"""Side effects of an edit: everything it changed in one picture besides its target ("ripple" on the page).
 
 1. The probe vocabulary, `assets/vocabulary.txt`, names everyday concepts. Those a setup knows, and the visitor does not
    ask about, are its probe words (`probe_words`).
@@ -46,7 +46,7 @@ class Concept:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ripple(Record):
+class SideEffects(Record):
     """What one edit of one picture did to its target, and to everything else."""
 
     concepts: tuple[str, ...]
@@ -86,7 +86,7 @@ class Ripple(Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Shifted(Record):
+class AttributionChanges(Record):
     """Components outside an edit whose attribution changed, the most changed first."""
 
     component: np.ndarray
@@ -138,22 +138,8 @@ def concept_change(
     return (scale * turns @ _float64(vocabulary_classifier).T).astype(np.float32)
 
 
-def ripple(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    trace: Trace,
-    classifier: Tensor,
-    target: Target,
-    edit: Edit,
-    concepts: Sequence[str],
-    vocabulary_classifier: Tensor,
-) -> Ripple:
-    """The ripple of one edit; see `ripples`."""
-    return ripples(clip, dictionary, trace, classifier, target, [edit], concepts, vocabulary_classifier)[0]
-
-
 @torch.no_grad()
-def ripples(
+def side_effects(
     clip: SplitClip,
     dictionary: Dictionary,
     trace: Trace,
@@ -163,12 +149,12 @@ def ripples(
     concepts: Sequence[str],
     vocabulary_classifier: Tensor,
     batch: int = _BATCH,
-) -> tuple[Ripple, ...]:
-    """The ripple of each of several edits of one picture, `batch` of them in one forward.
+) -> tuple[SideEffects, ...]:
+    """The side effects of each of several edits of one picture, `batch` of them in one forward.
 
     The target is among the class vectors [C, p]; the concepts, none of them a class, have the unit vectors
-    [V, p], made with the same templates. An edit that does nothing has a ripple of exactly 0. Raises UserError for a
-    target that is not among the classes, and as `steer`.
+    [V, p], made with the same templates. An edit that does nothing has side effects of exactly 0. Raises UserError for
+    a target that is not among the classes, and as `steer`.
     """
     if len(concepts) != len(vocabulary_classifier):
         raise ValueError(f"{len(concepts)} concepts with {len(vocabulary_classifier)} vectors")
@@ -184,13 +170,13 @@ def ripples(
         # |u' - u|^2 = 2 - 2 cos, which has no rounding to lose where the two are nearly the same.
         cosines = 1 - (_turns(trace.embedding, embeddings) ** 2).sum(-1) / 2
         found += [
-            Ripple(tuple(concepts), change, max(-1.0, float(cosine)), effect)
+            SideEffects(tuple(concepts), change, max(-1.0, float(cosine)), effect)
             for change, cosine, effect in zip(changes, cosines, effects, strict=True)
         ]
     return tuple(found)
 
 
-def attribution_changes(before: Attribution, after: Attribution, edit: Edit, k: int = 8) -> Shifted:
+def attribution_changes(before: Attribution, after: Attribution, edit: Edit, k: int = 8) -> AttributionChanges:
     """At most k components outside the edit whose total changed most, of those that changed at all.
 
     `after` explains the same target, by the same method, on the steered trace. There these components have the
@@ -204,7 +190,7 @@ def attribution_changes(before: Attribution, after: Attribution, edit: Edit, k: 
     a, b = (_totals(attribution, components) for attribution in (before, after))
     change = np.abs(b.astype(np.float64) - a)
     first = np.argsort(-change, kind="stable")[: min(k, np.count_nonzero(change))]
-    return Shifted(components[first], a[first], b[first])
+    return AttributionChanges(components[first], a[first], b[first])
 
 
 def _totals(attribution: Attribution, components: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def prove(bench: Workbench, v: Visit, really: str) -> Iterator[Told]:
         "own_gone": "",
         "really": really,
         "lacking": proofs.section(
-            "What the SAE misses", proofs.missed_words(bench.missed(v.trace, v.classes, v.templates))
+            "What the SAE misses", proofs.missed_words(bench.reconstruction_error(v.trace, v.classes, v.templates))
         ),
     }
     if pulled:
@@ -59,13 +59,13 @@ def _prove_edit(bench: Workbench, v: Visit) -> Iterator[Told]:
     if len(found) > 1:
         names += [f"{proofs.group_words(group)} alone" for group in v.edit.groups()]
     yield {"answers": [(v, response) for response in found], "which": names}
-    rippled = bench.ripple(*asked, v.target, v.edit)
-    shifted = bench.shifted(*asked, v.attribution, v.edit)
+    rippled = bench.side_effects(*asked, v.target, v.edit)
+    shifted = bench.attribution_changes(*asked, v.attribution, v.edit)
     yield {
         "summary": proofs.headline(v, controls, rippled),
         "ripple": proofs.section("What else changed", proofs.ripples(rippled, shifted)),
     }
-    for step in bench.elsewhere(v.edit):
+    for step in bench.generalize(v.edit):
         told = proofs.elsewhere(step) if isinstance(step, Generalization) else proofs.waiting(*step)
         yield {"elsewhere": proofs.section("On other pictures", told)}
 

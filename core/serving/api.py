@@ -72,7 +72,7 @@ class Programs:
         }
         if (classes or "").strip() and found["pictures_fired_in"]:
             names = parse_classes(classes or "").names
-            found["pushes"] = plain.pushes(bench.pushes(number, names, SINGLE))
+            found["pushes"] = plain.pushes(bench.steering_effects(number, names, SINGLE))
         return self._told(bench, found)
 
     def search(self, words: str | None, picture: str | None, most: int | None, setup: str | None) -> Plain:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..concepts.component import Concept, Neighbour, ActivatingExample
-from ..concepts.effects import Pushes
+from ..concepts.component import ActivatingExample, Concept, Neighbour
+from ..concepts.effects import SteeringEffects
 from ..concepts.families import Family
 from ..errors import UserError
 from ..methods.attribution import Attribution
@@ -124,7 +124,7 @@ def neighbours(found: Sequence[Neighbour]) -> list[Plain]:
     return [{"component": n.component, "value": n.value} for n in found]
 
 
-def pushes(p: Pushes) -> Plain:
+def pushes(p: SteeringEffects) -> Plain:
     """Changes of the classes' logits, after minus before, with what is common to all classes left in."""
     several = p.n_references > 1
     return {

@@ -25,12 +25,19 @@ from ..setups.catalog import SetupSpec
 from ..setups.loading import Setup, load
 from ..workbench import Step, Workbench
 
-LONG = frozenset({"trace", "measure", "missed", "pushes"})
+LONG = frozenset({"trace", "ablation_effects", "reconstruction_error", "steering_effects"})
 """Questions with one answer that are answered on the GPU."""
-LONG_IN_STEPS = frozenset({"controls", "responses", "search", "elsewhere"})
+LONG_IN_STEPS = frozenset({"controls", "responses", "find_edit", "generalize"})
 """Questions answered in steps that are."""
 
-_PASSES = {"trace": 3.0, "missed": 3.0, "pushes": 20.0, "controls": 110.0, "search": 400.0, "elsewhere": 900.0}
+_PASSES = {
+    "trace": 3.0,
+    "reconstruction_error": 3.0,
+    "steering_effects": 20.0,
+    "controls": 110.0,
+    "find_edit": 400.0,
+    "generalize": 900.0,
+}
 """About how many pictures' worth of the vision tower a question costs."""
 _START = 8.0
 """Seconds for a fresh process to get the models onto the GPU."""
@@ -74,7 +81,7 @@ def seconds(question: Question) -> int:
     """How long a GPU is asked for: more for more work, since who asks for less is served sooner."""
     passes = _PASSES.get(question.name, 0.0)
     last = question.arguments[-1]
-    if question.name == "measure":
+    if question.name == "ablation_effects":
         passes = len(last)  # components
     elif question.name == "responses":
         passes = len(DOSES) * (1 + last.n_groups)
@@ -137,17 +144,17 @@ class Far(Workbench):
         """As `Workbench.trace`, elsewhere."""
         return self._one("trace", crop)
 
-    def measure(self, *asked: Any) -> np.ndarray:
-        """As `Workbench.measure`, elsewhere."""
-        return self._one("measure", *asked)
+    def ablation_effects(self, *asked: Any) -> np.ndarray:
+        """As `Workbench.ablation_effects`, elsewhere."""
+        return self._one("ablation_effects", *asked)
 
-    def missed(self, *asked: Any) -> Any:
-        """As `Workbench.missed`, elsewhere."""
-        return self._one("missed", *asked)
+    def reconstruction_error(self, *asked: Any) -> Any:
+        """As `Workbench.reconstruction_error`, elsewhere."""
+        return self._one("reconstruction_error", *asked)
 
-    def pushes(self, *asked: Any) -> Any:
-        """As `Workbench.pushes`, elsewhere."""
-        return self._one("pushes", *asked)
+    def steering_effects(self, *asked: Any) -> Any:
+        """As `Workbench.steering_effects`, elsewhere."""
+        return self._one("steering_effects", *asked)
 
     def controls(self, *asked: Any) -> Iterator[Any]:
         """As `Workbench.controls`, elsewhere."""
@@ -157,13 +164,13 @@ class Far(Workbench):
         """As `Workbench.responses`, elsewhere."""
         return self._steps("responses", *asked)
 
-    def search(self, *asked: Any) -> Iterator[Any]:
-        """As `Workbench.search`, elsewhere."""
-        return self._steps("search", *asked)
+    def find_edit(self, *asked: Any) -> Iterator[Any]:
+        """As `Workbench.find_edit`, elsewhere."""
+        return self._steps("find_edit", *asked)
 
-    def elsewhere(self, edit: Edit) -> Iterator[Step | Generalization]:
-        """As `Workbench.elsewhere`, elsewhere."""
-        return self._steps("elsewhere", edit)
+    def generalize(self, edit: Edit) -> Iterator[Step | Generalization]:
+        """As `Workbench.generalize`, elsewhere."""
+        return self._steps("generalize", edit)
 
     def _one(self, name: str, *arguments: Any) -> Any:
         return self._ask(Question(self.card, name, arguments)).get()

@@ -7,7 +7,7 @@ page is open, depend on the setup alone. What they do here, in the present pictu
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ..concepts.effects import Pushes
+from ..concepts.effects import SteeringEffects
 from ..concepts.index import ConceptIndex
 from ..concepts.search import Match
 from ..methods.token_maps import token_maps
@@ -45,7 +45,7 @@ class Pushed:
 
     question: Hashable
     """The setup, the component, and the classes with their wording."""
-    pushes: Pushes
+    pushes: SteeringEffects
     """The answer."""
 
 
@@ -133,7 +133,7 @@ def measure(bench: Workbench, v: Visit, inquiry: Inquiry) -> Pushed:
     """What the component that is open pushes. It takes a moment: a page that is `unmeasured` is shown before."""
     component = of(v, inquiry).opened
     assert component is not None
-    return Pushed(_question(v, component), bench.pushes(component, v.classes, v.templates))
+    return Pushed(_question(v, component), bench.steering_effects(component, v.classes, v.templates))
 
 
 def show_look(bench: Workbench, v: Visit) -> str:

@@ -182,7 +182,7 @@ def set_target(bench: Workbench, visit: Visit, target: Target) -> Visit:
 def measure(bench: Workbench, visit: Visit) -> Visit:
     """With the measured effect of every shown component. It takes a while: the page shows the predictions first."""
     shown = np.array([part.component for part in visit.parts], dtype=np.int64)
-    effects = bench.measure(visit.trace, visit.classes, visit.templates, visit.target, shown)
+    effects = bench.ablation_effects(visit.trace, visit.classes, visit.templates, visit.target, shown)
     parts = (replace(part, measured=float(effect)) for part, effect in zip(visit.parts, effects, strict=True))
     return replace(visit, parts=tuple(parts))
 

@@ -12,8 +12,8 @@ from itertools import chain
 
 import numpy as np
 
-from ..concepts.component import Histogram, Neighbour, ActivatingExample
-from ..concepts.effects import Pushes
+from ..concepts.component import ActivatingExample, Histogram, Neighbour
+from ..concepts.effects import SteeringEffects
 from ..concepts.index import Manifest
 from ..concepts.search import Match
 from ..methods.token_maps import TokenMaps
@@ -83,7 +83,7 @@ def page_sheet(page: Page) -> str:
     return sheet(chain(page.face.shots, page.usual, page.mean, *tiny))
 
 
-def component_page(visit: Visit, page: Page, pushes: Pushes | None, opening: int = 0) -> str:
+def component_page(visit: Visit, page: Page, pushes: SteeringEffects | None, opening: int = 0) -> str:
     """All that is known of one component; its pictures are in `page_sheet`. `pushes` None: still being measured.
 
     `opening` counts the pages that were opened, for cards.js, which brings a newly opened one into sight.
@@ -220,7 +220,7 @@ def _source(source: Manifest) -> str:
     return f"From the concept index over {source.pictures:,} pictures of {of}."
 
 
-def _pushes(pushes: Pushes | None) -> str:
+def _pushes(pushes: SteeringEffects | None) -> str:
     """Classes it pushes up and down, on a blank picture and on its references."""
     if pushes is None:
         return '<p class="waiting" role="status">Measuring on a grey picture and on its reference pictures …</p>'

@@ -8,8 +8,8 @@ from ..methods.controls import Controls
 from ..methods.dose_response import Response
 from ..methods.edit_search import Search
 from ..methods.generalization import Generalization
-from ..methods.reconstruction_error import Missed
-from ..methods.side_effects import Ripple, Shifted
+from ..methods.reconstruction_error import ReconstructionError
+from ..methods.side_effects import AttributionChanges, SideEffects
 from ..methods.steering import Edit, Lever
 from ..model.prediction import Prediction
 from ..session.visit import Counterfactual, Visit
@@ -74,7 +74,7 @@ def group_words(group: Sequence[Lever]) -> str:
     return group_name(group) + (f" ({count(len(group), 'component')})" if len(group) > 1 else "")
 
 
-def headline(visit: Visit, controls: Controls | None = None, ripple: Ripple | None = None) -> str:
+def headline(visit: Visit, controls: Controls | None = None, ripple: SideEffects | None = None) -> str:
     """The edit, and three numbers about it: effect, chance, selectivity. None: not computed yet."""
     rows, columns = visit.trace.grid
     done = ", ".join(map(lever_words, visit.edit.groups()))
@@ -105,7 +105,7 @@ def verdict(controls: Controls) -> tuple[str, str, str]:
     return ("good", "Beyond chance", how) if controls.beyond_chance else ("doubt", "No better than chance", how)
 
 
-def selectivity_words(ripple: Ripple) -> str:
+def selectivity_words(ripple: SideEffects) -> str:
     """The headline number; a dash where there is nothing to divide by."""
     return "–" if ripple.selectivity is None else f"{ripple.selectivity:.1f} <small>×</small>"
 
@@ -150,7 +150,7 @@ def dose_words(response: Response, classes: Sequence[str]) -> str:
 # ---- ripple
 
 
-def ripples(ripple: Ripple, shifted: Shifted) -> str:
+def ripples(ripple: SideEffects, shifted: AttributionChanges) -> str:
     """Everyday concepts that moved most, and other components whose contribution changed."""
     side = "–" if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits"
     up = _moves(ripple, ripple.most_up(MOVED), "for", "▲ Rose most")
@@ -162,7 +162,7 @@ def ripples(ripple: Ripple, shifted: Shifted) -> str:
 <p class="legend">Change of each concept’s logit, less the mean change of all of them.</p>{_shifts(shifted)}"""
 
 
-def _moves(ripple: Ripple, which: np.ndarray, tone: str, title: str) -> str:
+def _moves(ripple: SideEffects, which: np.ndarray, tone: str, title: str) -> str:
     reach = float(np.abs(ripple.relative).max(initial=0.0)) or 1.0
     rows = "".join(
         f"""<li><span class="name">{escaped(ripple.concepts[k])}</span><span class="scale" aria-hidden="true"><i
@@ -174,7 +174,7 @@ def _moves(ripple: Ripple, which: np.ndarray, tone: str, title: str) -> str:
 <ul class="moves">{rows or "<li>none</li>"}</ul></section>"""
 
 
-def _shifts(shifted: Shifted) -> str:
+def _shifts(shifted: AttributionChanges) -> str:
     if not len(shifted.component):
         return '<p class="told">No other component contributes differently to the target now.</p>'
     rows = [
@@ -268,7 +268,7 @@ def _share(p: Prediction, k: int) -> str:
 # ---- what the SAE misses
 
 
-def missed_words(missed: Missed) -> str:
+def missed_words(missed: ReconstructionError) -> str:
     """What no component can explain or steer in this picture."""
     facts = []
     if missed.explained_variance is not None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..concepts.component import Concept, Guess, ActivatingExample
+from ..concepts.component import ActivatingExample, Concept, Guess
 from ..concepts.families import Family
 from .html import count, escaped, percent, signed
 from .images import mask_uri, webp_uri

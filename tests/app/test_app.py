@@ -91,7 +91,7 @@ def test_component(address: str, bench: Workbench) -> None:
     client = Client(address, verbose=False)
     number = bench.matches_words("dog", 1)[0].component
     said = client.predict(number, "dog, cat", "", api_name="/component")
-    concept, pushed = bench.concept(number), bench.pushes(number, ("dog", "cat"), SINGLE)
+    concept, pushed = bench.concept(number), bench.steering_effects(number, ("dog", "cat"), SINGLE)
     assert [guess["word"] for guess in said["guesses"]] == [guess.word for guess in concept.guesses]
     assert (said["clarity"], said["frequency"]) == (concept.clarity, concept.frequency)
     for kind, shots in {"strongest": "top", "usual": "mid", "by_mean": "mean"}.items():

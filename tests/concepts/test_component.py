@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_index import EDGES, PICTURES, VOCABULARY
 
-from core.concepts.component import Histogram, concept, neighbours, activating_examples, spread
-from core.concepts.effects import crops_of, pushes, strength_of
+from core.concepts.component import Histogram, activating_examples, concept, neighbours, spread
+from core.concepts.effects import crops_of, steering_effects, strength_of
 from core.concepts.index import ConceptIndex
 from core.errors import UserError
 from core.model.clip import SplitClip
@@ -111,7 +111,9 @@ def test_there_is_no_such_component(
         lambda: neighbours(index, component, "firing"),
         lambda: strength_of(index, component),
         lambda: crops_of(index, component, 3, 32),
-        lambda: pushes(clip, dictionary, component, 1.0, np.zeros((0, 32, 32, 3), np.uint8), classifier, CLASSES),
+        lambda: steering_effects(
+            clip, dictionary, component, 1.0, np.zeros((0, 32, 32, 3), np.uint8), classifier, CLASSES
+        ),
     ):
         with pytest.raises(UserError, match="no component"):
             ask()

@@ -10,7 +10,7 @@ from conftest import CLASSES, COMPONENTS, tiny_sae
 from PIL import Image
 
 from core.concepts.component import activating_examples
-from core.concepts.effects import Pushes, crops_of, pushes, relative, strength_of
+from core.concepts.effects import SteeringEffects, crops_of, relative, steering_effects, strength_of
 from core.concepts.index import ConceptIndex
 from core.errors import UserError
 from core.model.clip import SplitClip
@@ -38,7 +38,7 @@ def test_pushes_are_what_the_model_does(
 ) -> None:
     component, strength = 7, 130.0
     crops = crops_of(index, component, 4, 32)
-    found = pushes(clip, dictionary_in, component, strength, crops, classifier, CLASSES)
+    found = steering_effects(clip, dictionary_in, component, strength, crops, classifier, CLASSES)
     v = dictionary_in.sae.W_dec[component]
     grey = np.full((32, 32, 3), 128, np.uint8)
     wanted = []
@@ -63,14 +63,14 @@ def test_a_picture_where_it_does_not_fire_is_not_changed_at_all(
     traces = trace_crops(clip, dictionary, crops)
     fires = np.array([[trace.activations.of(j).any() for trace in traces] for j in range(COMPONENTS)])
     component = int(np.flatnonzero(fires.any(1) & ~fires.all(1))[0])
-    found = pushes(clip, dictionary, component, 1.0, crops, classifier, CLASSES)
+    found = steering_effects(clip, dictionary, component, 1.0, crops, classifier, CLASSES)
     np.testing.assert_array_equal(found.each.any(1), fires[component])
 
 
 def test_means_errors_and_what_is_common() -> None:
     rng = np.random.default_rng(0)
     each = rng.normal(2, 1, (6, 5)).astype(np.float32)
-    found = Pushes(CLASSES, 1.0, each[0], each)
+    found = SteeringEffects(CLASSES, 1.0, each[0], each)
     np.testing.assert_allclose(found.on_references, each.mean(0), rtol=1e-6)
     np.testing.assert_allclose(found.error, each.std(0, ddof=1) / 6**0.5, rtol=1e-5)
     apart = np.array([row - row.mean() for row in each.astype(np.float64)])
@@ -78,7 +78,7 @@ def test_means_errors_and_what_is_common() -> None:
     np.testing.assert_allclose(found.relative_on_blank, apart[0], atol=1e-6)
     np.testing.assert_allclose(found.relative_on_references, apart.mean(0), atol=1e-6)
     np.testing.assert_allclose(found.relative_error, apart.std(0, ddof=1) / 6**0.5, rtol=1e-4)
-    one, none = Pushes(CLASSES, 1.0, each[0], each[:1]), Pushes(CLASSES, 1.0, each[0], each[:0])
+    one, none = SteeringEffects(CLASSES, 1.0, each[0], each[:1]), SteeringEffects(CLASSES, 1.0, each[0], each[:0])
     np.testing.assert_array_equal(one.on_references, each[0])
     assert np.isnan(one.error).all() and np.isnan(none.on_references).all() and np.isnan(none.error).all()
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from conftest import CLASSES, COMPONENTS
 
-from core.concepts.component import concept, neighbours, activating_examples, spread
-from core.concepts.effects import crops_of, pushes, strength_of
+from core.concepts.component import activating_examples, concept, neighbours, spread
+from core.concepts.effects import crops_of, steering_effects, strength_of
 from core.concepts.families import Family, families
 from core.concepts.index import ConceptIndex
 from core.concepts.search import WORDINGS, matches_picture, matches_words
 from core.errors import UserError
 from core.methods.side_effects import read_vocabulary
 from core.model.clip import SplitClip, text_classifier
-from core.workbench import PUSHED_ON, Workbench
+from core.workbench import SUPPRESSED_ON, Workbench
 
 SINGLE = ("a photo of a {}",)
 SILENT = 4
@@ -40,12 +40,12 @@ def test_the_workbench_answers_as_the_core_does(indexed: Workbench, index: Conce
 
 def test_the_workbench_pushes_on_the_references(indexed: Workbench, index: ConceptIndex) -> None:
     clip, dictionary = indexed.setup.clip, indexed.setup.dictionary
-    found = indexed.pushes(2, CLASSES, SINGLE)
-    crops, classifier = crops_of(index, 2, PUSHED_ON, 32), text_classifier(clip, CLASSES, SINGLE)
-    assert found == pushes(clip, dictionary, 2, strength_of(index, 2), crops, classifier, CLASSES)
-    assert found.n_references == len(activating_examples(index, 2, "top", PUSHED_ON)) > 0
+    found = indexed.steering_effects(2, CLASSES, SINGLE)
+    crops, classifier = crops_of(index, 2, SUPPRESSED_ON, 32), text_classifier(clip, CLASSES, SINGLE)
+    assert found == steering_effects(clip, dictionary, 2, strength_of(index, 2), crops, classifier, CLASSES)
+    assert found.n_references == len(activating_examples(index, 2, "top", SUPPRESSED_ON)) > 0
     with pytest.raises(UserError, match="Component 4 never fired in the 200 pictures"):
-        indexed.pushes(SILENT, CLASSES, SINGLE)
+        indexed.steering_effects(SILENT, CLASSES, SINGLE)
 
 
 def test_families_are_found_once_whoever_asks(
@@ -94,7 +94,7 @@ def test_without_an_index_it_says_what_is_missing_and_how_to_build_one(bench: Wo
         lambda b: b.family(0),
         lambda b: b.matches_words("dog", 3),
         lambda b: b.matches_picture(np.ones(16), 3),
-        lambda b: b.pushes(0, CLASSES, SINGLE),
+        lambda b: b.steering_effects(0, CLASSES, SINGLE),
     ):
         with pytest.raises(
             UserError, match="no concept index.*core.indexing --setup tiny --pictures FOLDER --out INDEX"

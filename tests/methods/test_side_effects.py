@@ -1,4 +1,4 @@
-"""Ripples against the formulas written out, and against the unsplit model with dense activations."""
+"""Side effects against the formulas written out, and against the unsplit model with dense activations."""
 
 import math
 import pickle
@@ -18,13 +18,12 @@ from core.methods.attribution import Attribution, attribute
 from core.methods.side_effects import (
     ROUNDING,
     Concept,
-    Ripple,
+    SideEffects,
     attribution_changes,
     concept_change,
     probe_words,
     read_vocabulary,
-    ripple,
-    ripples,
+    side_effects,
 )
 from core.methods.steering import Edit, Lever, edited, steer
 from core.methods.target import Target
@@ -50,8 +49,8 @@ def words(clip: SplitClip) -> Tensor:
     return text_classifier(clip, WORDS, ("a photo of a {}",))
 
 
-def made(change: list[float], effect: float = 1.0) -> Ripple:
-    return Ripple(tuple(f"word {i}" for i in range(len(change))), np.array(change, dtype=np.float32), 1.0, effect)
+def made(change: list[float], effect: float = 1.0) -> SideEffects:
+    return SideEffects(tuple(f"word {i}" for i in range(len(change))), np.array(change, dtype=np.float32), 1.0, effect)
 
 
 # The vocabulary
@@ -167,7 +166,7 @@ def test_most_up_and_down_are_the_furthest_from_the_mean(change: list[float], k:
     assert found.most_up(k).tolist() == up[:k] and found.most_down(k).tolist() == down[:k]
 
 
-# Ripples of edits
+# Side effects of edits
 
 
 def embedding_of(clip: SplitClip, dictionary: Dictionary, trace: Trace, edit: Edit) -> Tensor:
@@ -205,7 +204,7 @@ def test_ripples_equal_the_unsplit_model(
     edits = some_edits(trace)
     before = embedding_of(clip, dictionary, trace, Edit())
     for found, edit in zip(
-        ripples(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words), edits, strict=True
+        side_effects(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words), edits, strict=True
     ):
         after = embedding_of(clip, dictionary, trace, edit)
         a, b = (z / z.norm() for z in (before, after))
@@ -222,13 +221,13 @@ def test_edits_side_by_side_are_the_same_as_one_by_one(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, words: Tensor
 ) -> None:
     edits = some_edits(trace)
-    together = ripples(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words, batch=2)
+    together = side_effects(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words, batch=2)
     for found, edit in zip(together, edits, strict=True):
-        alone = ripple(clip, dictionary, trace, classifier, TARGET, edit, WORDS, words)
+        alone = side_effects(clip, dictionary, trace, classifier, TARGET, [edit], WORDS, words)[0]
         np.testing.assert_allclose(found.change, alone.change, atol=1e-4)
         assert found.effect == pytest.approx(alone.effect, abs=1e-4)
         assert found.cosine == pytest.approx(alone.cosine, abs=1e-5)
-    assert ripples(clip, dictionary, trace, classifier, TARGET, [], WORDS, words) == ()
+    assert side_effects(clip, dictionary, trace, classifier, TARGET, [], WORDS, words) == ()
 
 
 @settings(max_examples=30)
@@ -242,7 +241,7 @@ def test_an_edit_of_nothing_has_no_ripple(clip, dictionary, trace, classifier, w
         Edit.of_suppressed(set(range(COMPONENTS)) - set(trace.activations.components().tolist())),
     ]
     edits = [*some_edits(trace)[:others], *nothing]
-    for found in ripples(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words)[others:]:
+    for found in side_effects(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words)[others:]:
         assert not found.change.any() and found.effect == 0 and found.cosine == 1
         assert found.side_effect == 0 and found.selectivity is None
         assert found.most_up(3).size == found.most_down(3).size == 0
@@ -252,11 +251,11 @@ def test_what_cannot_be_measured_is_refused(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, words: Tensor
 ) -> None:
     with pytest.raises(UserError, match="no class number 9"):
-        ripple(clip, dictionary, trace, classifier, Target(9), Edit(), WORDS, words)
+        side_effects(clip, dictionary, trace, classifier, Target(9), [Edit()], WORDS, words)
     with pytest.raises(UserError, match="no component 48"):
-        ripple(clip, dictionary, trace, classifier, TARGET, Edit.of_suppressed([COMPONENTS]), WORDS, words)
+        side_effects(clip, dictionary, trace, classifier, TARGET, [Edit.of_suppressed([COMPONENTS])], WORDS, words)
     with pytest.raises(ValueError, match="2 concepts with 6 vectors"):
-        ripple(clip, dictionary, trace, classifier, TARGET, Edit(), WORDS[:2], words)
+        side_effects(clip, dictionary, trace, classifier, TARGET, [Edit()], WORDS[:2], words)
 
 
 # Attributions of the other components
@@ -315,4 +314,4 @@ def test_results_pickle_compare_and_print(attributions: tuple[Attribution, Attri
     for record in (made([1, 2, 3]), attribution_changes(*attributions)):
         assert pickle.loads(pickle.dumps(record)) == record
     assert made([1, 2]) != made([1, 3])
-    assert repr(made([1, 2])) == "Ripple(concepts=('word 0', 'word 1'), change=float32[2], cosine=1.0, effect=1.0)"
+    assert repr(made([1, 2])) == "SideEffects(concepts=('word 0', 'word 1'), change=float32[2], cosine=1.0, effect=1.0)"

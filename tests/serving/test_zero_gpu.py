@@ -109,13 +109,13 @@ def questions(v: Visit) -> dict[str, tuple[Any, ...]]:
     asked = (v.trace, v.classes, v.templates)
     return {
         "trace": (v.trace.crop,),
-        "missed": asked,
-        "pushes": (2, v.classes, v.templates),
-        "measure": (*asked, v.target, v.attribution.ranked()[:6]),
+        "reconstruction_error": asked,
+        "steering_effects": (2, v.classes, v.templates),
+        "ablation_effects": (*asked, v.target, v.attribution.ranked()[:6]),
         "controls": (*asked, v.target, v.edit),
         "responses": (*asked, v.target, v.edit),
-        "search": (*asked, 1),
-        "elsewhere": (v.edit,),
+        "find_edit": (*asked, 1),
+        "generalize": (v.edit,),
     }
 
 
@@ -159,26 +159,26 @@ def test_a_whole_visit_far_away_is_the_same_visit(far: Far, bench: Workbench, pi
 def test_what_the_visitor_must_be_told_crosses(far: Far, visit: Visit) -> None:
     asked = (visit.trace, visit.classes, visit.templates)
     with pytest.raises(UserError, match="no component"):
-        list(far.elsewhere(Edit.of_suppressed([10**6])))
+        list(far.generalize(Edit.of_suppressed([10**6])))
     with pytest.raises(UserError):
-        far.measure(*asked, Target(99), visit.attribution.ranked()[:2])
+        far.ablation_effects(*asked, Target(99), visit.attribution.ranked()[:2])
     with pytest.raises(UserError):
         next(far.controls(*asked, visit.target, Edit()))
     with pytest.raises(UserError, match="never fired"):
-        far.pushes(4, visit.classes, visit.templates)
+        far.steering_effects(4, visit.classes, visit.templates)
 
 
 def test_who_stops_asking_stops_the_answer(far: Far, visit: Visit) -> None:
-    asking = far.elsewhere(visit.edit)
+    asking = far.generalize(visit.edit)
     next(asking)
     asking.close()
-    *_, answer = far.elsewhere(visit.edit)
+    *_, answer = far.generalize(visit.edit)
     assert answer.classes
 
 
 def test_only_what_is_known_can_be_asked(bench: Workbench) -> None:
     answers = Answers(lambda name: bench, "cpu")
-    for name in ("setup", "__class__", "_steered", "elsewhere"):
+    for name in ("setup", "__class__", "_steered", "generalize"):
         with pytest.raises(ValueError, match="no such question"):
             answers.answer(Question(bench.card, name, ()))
     with pytest.raises(ValueError, match="no such question"):
@@ -202,10 +202,19 @@ def test_a_setup_that_came_after_the_fork_is_loaded_there(bench: Workbench, monk
 
 def test_more_work_asks_for_more_time(bench: Workbench, visit: Visit) -> None:
     asked = {name: seconds(Question(bench.card, name, arguments)) for name, arguments in questions(visit).items()}
-    assert asked["trace"] <= asked["pushes"] < asked["controls"] < asked["search"] < asked["elsewhere"] <= 120
+    assert (
+        asked["trace"]
+        <= asked["steering_effects"]
+        < asked["controls"]
+        < asked["find_edit"]
+        < asked["generalize"]
+        <= 120
+    )
     arguments = questions(visit)
     many = Edit.of_suppressed(range(20))
     more = Question(bench.card, "responses", (*arguments["responses"][:-1], many))
     assert seconds(more) > asked["responses"]
-    few, lots = (Question(bench.card, "measure", (*arguments["measure"][:-1], range(n))) for n in (1, 1000))
+    few, lots = (
+        Question(bench.card, "ablation_effects", (*arguments["ablation_effects"][:-1], range(n))) for n in (1, 1000)
+    )
     assert seconds(few) < seconds(lots)

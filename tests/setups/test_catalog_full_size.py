@@ -337,7 +337,7 @@ def check_answers(setup: Setup, clip: Clip) -> None:
     assert set(trace.activations.token.tolist()) <= set(setup.dictionary.tokens(trace.activations.n_tokens))
 
     strongest = int(found.component[np.abs(found.total).argmax()])
-    (measured,) = bench.measure(trace, classes, templates, target, [strongest])
+    (measured,) = bench.ablation_effects(trace, classes, templates, target, [strongest])
     after = bench.compare(trace, Edit.of_suppressed([strongest]), classes, templates)
     change = after.logit_change[target.wanted] - after.logit_change[target.against]
     assert change == pytest.approx(-measured, rel=1e-2, abs=1e-3) and abs(change) > 1e-3

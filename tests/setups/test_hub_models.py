@@ -221,7 +221,7 @@ def test_a_published_dictionary_from_its_download_to_an_edit(setup: Setup) -> No
 
     strongest = found.strongest_for(5)
     assert len(strongest) == 5
-    measured = bench.measure(trace, classes, templates, target, strongest)
+    measured = bench.ablation_effects(trace, classes, templates, target, strongest)
     assert (measured > 0).sum() >= 4, "what speaks for the cat holds it up"
 
     edit = Edit.of_suppressed(int(component) for component in strongest)

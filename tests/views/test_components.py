@@ -14,7 +14,7 @@ from PIL import Image
 from view_helpers import WORD, Tags, classes, face, pictures
 
 from core.concepts.component import Histogram, Neighbour
-from core.concepts.effects import Pushes
+from core.concepts.effects import SteeringEffects
 from core.concepts.index import Identity, Manifest
 from core.concepts.search import Match
 from core.methods.steering import Edit, Lever
@@ -52,10 +52,10 @@ def page(component: int, family: int = 3, **known: object) -> pages.Page:
     )  # fmt: skip
 
 
-def pushes(n: int = 3, classes: tuple[str, ...] = EVIL) -> Pushes:
+def pushes(n: int = 3, classes: tuple[str, ...] = EVIL) -> SteeringEffects:
     rng = np.random.default_rng(1)
     change, each = rng.normal(size=len(classes)), rng.normal(size=(n, len(classes)))
-    return Pushes(classes, 12.5, change.astype(np.float32), each.astype(np.float32))
+    return SteeringEffects(classes, 12.5, change.astype(np.float32), each.astype(np.float32))
 
 
 def seen(visit: Visit) -> TokenMaps:
@@ -141,7 +141,7 @@ def test_the_pushes_wait_and_then_say_what_was_done(visit: Visit) -> None:
 def test_of_many_classes_the_most_pushed_are_listed(visit: Visit) -> None:
     many = tuple(f"thing {k}" for k in range(30))
     change = np.arange(30, dtype=np.float32) - 10
-    told = Pushes(many, 1.0, change, np.zeros((0, 30), dtype=np.float32))
+    told = SteeringEffects(many, 1.0, change, np.zeros((0, 30), dtype=np.float32))
     html = pages.component_page(visit, page(3), told)
     assert re.findall(r'title="thing (\d+)"', html) == ["29", "28", "27", "2", "1", "0"]
 

@@ -30,10 +30,10 @@ def everything(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str
     asked = (visit.trace, visit.classes, visit.templates)
     *_, controls = bench.controls(*asked, visit.target, visit.edit)
     response = next(bench.responses(*asked, visit.target, visit.edit))
-    rippled = bench.ripple(*asked, visit.target, visit.edit)
-    shifted = bench.shifted(*asked, visit.attribution, visit.edit)
-    *_, tested = bench.elsewhere(visit.edit)
-    searches = list(bench.search(*asked, visit.truth or 0))
+    rippled = bench.side_effects(*asked, visit.target, visit.edit)
+    shifted = bench.attribution_changes(*asked, visit.attribution, visit.edit)
+    *_, tested = bench.generalize(visit.edit)
+    searches = list(bench.find_edit(*asked, visit.truth or 0))
     gone = session.without_cue(bench, visit, picture.rotate(90))
     return {
         "no edit": proofs.no_edit(),
@@ -45,7 +45,7 @@ def everything(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str
         "elsewhere": proofs.elsewhere(tested),
         "gone": proofs.counterfactual(visit, EVIL[1], gone, EVIL[0]),
         "no twin": proofs.no_twin(True) + proofs.no_twin(False),
-        "missed": proofs.missed_words(bench.missed(*asked)),
+        "missed": proofs.missed_words(bench.reconstruction_error(*asked)),
         "searching": proofs.finder(visit, searches[0]),
         "found": proofs.finder(visit, searches[-1]),
         "trouble": proofs.finder(visit, trouble=EVIL[0]),
@@ -101,7 +101,7 @@ def test_a_random_edit_is_no_better_than_chance(bench: Workbench, picture: Image
 
 
 def test_an_edit_of_nothing_fixes_and_breaks_nothing(bench: Workbench) -> None:
-    *_, tested = bench.elsewhere(Edit())
+    *_, tested = bench.generalize(Edit())
     assert isinstance(tested, Generalization)
     html = proofs.elsewhere(tested)
     assert not len(tested.fixed) and not len(tested.broken) and "McNemar" not in html and "<img" not in html
@@ -140,12 +140,12 @@ def test_classes_that_leave_no_concept_to_probe(bench: Workbench, picture: Image
     classes = ("dog", "cat")  # the only word this setup knows is dog
     v = session.start(bench, picture, Subject("a"), classes, TEMPLATES["single"], "cat")
     edit = Edit.of_suppressed([v.parts[0].component])
-    rippled = bench.ripple(v.trace, classes, v.templates, v.target, edit)
+    rippled = bench.side_effects(v.trace, classes, v.templates, v.target, edit)
     assert rippled.concepts == () and rippled.selectivity is None
-    *_, search = bench.search(v.trace, classes, v.templates, 1)
+    *_, search = bench.find_edit(v.trace, classes, v.templates, 1)
     assert search.done and search.side_effect is None
     assert "–" in proofs.headline(v, None, rippled) and "Side effect: <b>–" in proofs.ripples(
-        rippled, bench.shifted(v.trace, classes, v.templates, v.attribution, edit)
+        rippled, bench.attribution_changes(v.trace, classes, v.templates, v.attribution, edit)
     )
 
 
@@ -157,27 +157,27 @@ def test_a_reading_that_failed_begins_anew(bench: Workbench, monkeypatch: pytest
         raise MemoryError
 
     fresh._readings = broken()
-    asking = fresh.elsewhere(Edit())
+    asking = fresh.generalize(Edit())
     assert next(asking)[1:] == (0, 300)
     with pytest.raises(MemoryError):
         next(asking)
-    *_, found = fresh.elsewhere(Edit())
+    *_, found = fresh.generalize(Edit())
     assert isinstance(found, Generalization)
 
 
 def test_the_references_are_read_once_by_whoever_asks(bench: Workbench) -> None:
     fresh = Workbench(bench.setup)
-    first, second = fresh.elsewhere(Edit()), fresh.elsewhere(Edit())
+    first, second = fresh.generalize(Edit()), fresh.generalize(Edit())
     seen = [next(first), next(second), next(first)]
     assert [done for _, done, _ in seen] == sorted({done for _, done, _ in seen}), "no part is read twice"
     first.close()
     *_, found = second
     assert isinstance(found, Generalization)
-    assert all("Reading" not in step[0] for step in fresh.elsewhere(Edit()) if not isinstance(step, Generalization))
+    assert all("Reading" not in step[0] for step in fresh.generalize(Edit()) if not isinstance(step, Generalization))
 
 
 def test_the_finder_offers_what_it_found(visit: Visit, bench: Workbench, shown: dict[str, str]) -> None:
-    *_, search = bench.search(visit.trace, visit.classes, visit.templates, visit.truth or 0)
+    *_, search = bench.find_edit(visit.trace, visit.classes, visit.templates, visit.truth or 0)
     offered = len(search.alternatives) + bool(search.edit and search.edit.levers)
     assert shown["found"].count("data-use=") == offered
     assert 'aria-disabled="true"' in shown["searching"] and 'aria-disabled="false"' in shown["found"]
