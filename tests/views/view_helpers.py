@@ -12,7 +12,7 @@ from conftest import EVIL, tiny_model, tiny_sae, tiny_tokenizer
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from core.concepts.component import Concept, Guess, Shot
+from core.concepts.component import ActivatingExample, Concept, Guess
 from core.concepts.families import Family
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
@@ -50,7 +50,7 @@ def concept(component: int = 0, **known: object) -> Concept:
     return replace(plain, **known)  # type: ignore[arg-type]
 
 
-def shot(seed: int, patches: tuple[int, ...] = (1, 6)) -> Shot:
+def shot(seed: int, patches: tuple[int, ...] = (1, 6)) -> ActivatingExample:
     """A picture of its own for every seed."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
@@ -58,7 +58,7 @@ def shot(seed: int, patches: tuple[int, ...] = (1, 6)) -> Shot:
     Image.fromarray(pixels).save(file, "WEBP", lossless=True)
     region = np.zeros(GRID, dtype=np.float32)
     region.flat[list(patches)] = np.linspace(1, 0.2, len(patches))
-    return Shot(file.getvalue(), 9.0 - seed / 10, 0 if not patches else 1 + patches[0], region, seed)
+    return ActivatingExample(file.getvalue(), 9.0 - seed / 10, 0 if not patches else 1 + patches[0], region, seed)
 
 
 def face(component: int = 0, n: int = 5, family: int = 0, **known: object) -> Face:
