@@ -161,14 +161,14 @@ class _Model:
 
     def answer(self, x: Tensor, sample: Sample) -> _Answer:
         """Of a picture's own residual [T, d]."""
-        embedding = self.clip.finish(x[None])[0]
+        embedding = self.clip.embed_from_residual(x[None])[0]
         self._embeddings.append(F.normalize(embedding, dim=-1))
         self.answers.append(self._logits(embedding, sample))
         return self.answers[-1]
 
     def answer_through(self, x_hat: Tensor, sample: Sample) -> _Answer:
         """Of what stands in its place."""
-        return self._logits(self.clip.finish(x_hat[None])[0], sample)
+        return self._logits(self.clip.embed_from_residual(x_hat[None])[0], sample)
 
     def _logits(self, embedding: Tensor, sample: Sample) -> _Answer:
         scale = self.clip.logit_scale
