@@ -41,6 +41,7 @@ from ..scenes.sampling import SIDE, index_scenes
 from ..scenes.scene import Painter, Scene
 from ..setups.loading import Setup, load_setup
 from ..stats import rank_correlation
+from ..words import decimal, in_percent, markdown_table
 
 REPORT = ASSETS / "bundled" / "concepts.json"
 STRONG = 0.5
@@ -400,24 +401,11 @@ def report(setup: Setup) -> Plain:
 # ---- in words
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
-
-
-def _decimal(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
-
-
 def _counted(found: Mapping[str, int]) -> str:
     """17 of 20, 85 % (64 to 95)."""
     right, of = found["right"], found["of"]
     low, high = wilson(right, of)
-    return f"{right} of {of}, {_percent(right / of)} ({100 * low:.0f} to {100 * high:.0f})" if of else "–"
-
-
-def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{right} of {of}, {in_percent(right / of)} ({100 * low:.0f} to {100 * high:.0f})" if of else "–"
 
 
 def _reached(found: Plain) -> list[str]:
@@ -439,9 +427,9 @@ def matches_table(found: Plain) -> str:
         if best:
             value, top = max(best.items(), key=lambda item: wilson(item[1]["right"], item[1]["strong"])[0])
             example = f"{value}: {top['component']}, {top['right']} of {top['strong']}"
-            on = "" if spots["on"] is None else f"{_percent(spots['on'])} (covers {_percent(spots['area'])}) / "
-            spot = f"{on}{_percent(spots['cls'])}"
-            found_in = f"{_percent(counted['recall']['median'])} / {_percent(counted['recall']['frequency'])}"
+            on = "" if spots["on"] is None else f"{in_percent(spots['on'])} (covers {in_percent(spots['area'])}) / "
+            spot = f"{on}{in_percent(spots['cls'])}"
+            found_in = f"{in_percent(counted['recall']['median'])} / {in_percent(counted['recall']['frequency'])}"
         rows.append(
             [kind.said, *_reached(counted), f"{counted['factors']} of {len(kind.values)}", found_in, spot, example]
         )
@@ -452,14 +440,14 @@ def matches_table(found: Plain) -> str:
     ):
         rows.append([said, *_reached(counted), f"{counted['factors']} of {len(FACTORS)}", "", "", ""])
     heads = ["best match", "components", *_bars(), f"have one {_bars()[BARS.index(ABOUT)]}", "recall / frequency"]
-    return _rows([*heads, "strongest on it / on CLS", "surest: component"], rows)
+    return markdown_table([*heads, "strongest on it / on CLS", "surest: component"], rows)
 
 
 def strengths_table(found: Plain) -> str:
     """What other meanings of “strongly” would have given."""
     said = {str(share): f"at least {100 * share:.0f} % of its peak" for share in STRENGTHS} | {"0.0": "fires at all"}
     rows = [[said[share], f"{row['strong']:.0f}", *_reached(row)] for share, row in found["strengths"].items()]
-    return _rows(["strongly means", "median pictures", "components told of", *_bars()], rows)
+    return markdown_table(["strongly means", "median pictures", "components told of", *_bars()], rows)
 
 
 def guesses_table(found: Plain) -> str:
@@ -467,10 +455,16 @@ def guesses_table(found: Plain) -> str:
     parts = {KINDS[name].said: part for name, part in found["guesses"]["kinds"].items()}
     parts["**any of these**"] = found["guesses"]["together"]
     rows = [
-        [said, _counted(part["first"]), _counted(part["three"]), _percent(part["chance"]), _decimal(part["clarity"])]
+        [
+            said,
+            _counted(part["first"]),
+            _counted(part["three"]),
+            in_percent(part["chance"]),
+            decimal(part["clarity"]),
+        ]
         for said, part in parts.items()
     ]
-    return _rows(
+    return markdown_table(
         ["about", "the first guess is right", "one of three is", "first, by chance", "rank correlation with clarity"],
         rows,
     )
@@ -482,11 +476,11 @@ def trust_table(found: Plain) -> str:
     for name, parts in found["guesses"]["trust"].items():
         for part, said in (("right", "first guess right"), ("held", "strong pictures hold what it names")):
             cells = [
-                f"{_percent(third['mean'])} ({_decimal(third['from'])} to {_decimal(third['to'])})"
+                f"{in_percent(third['mean'])} ({decimal(third['from'])} to {decimal(third['to'])})"
                 for third in parts[part]["thirds"]
             ]
-            rows.append([name, said, *(cells or ["–"] * 3), _decimal(parts[part]["rank_correlation"])])
-    return _rows(["by", "", "lowest third", "middle", "highest third", "rank correlation"], rows)
+            rows.append([name, said, *(cells or ["–"] * 3), decimal(parts[part]["rank_correlation"])])
+    return markdown_table(["by", "", "lowest third", "middle", "highest third", "rank correlation"], rows)
 
 
 def tables(found: Plain) -> str:
@@ -512,8 +506,9 @@ def tables(found: Plain) -> str:
             f"(for {found['guesses']['without_a_word']} that match, such as those about a letter, the stamp or a "
             "colour, there is none, and the guess cannot be right); 95 % intervals in brackets:",
             guesses_table(found),
-            f"Over all {held['components']} components, {_percent(held['mean'])} of the strong pictures hold what the "
-            f"first guess names, as a thing, a word or a background ({_percent(held['chance'])} of all pictures do). "
+            f"Over all {held['components']} components, {in_percent(held['mean'])} of the strong pictures hold what "
+            f"the first guess names, as a thing, a word or a background ({in_percent(held['chance'])} of all pictures "
+            "do). "
             "By clarity and alignment, whose ranges are in brackets:",
             trust_table(found),
         ]

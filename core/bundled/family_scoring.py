@@ -25,8 +25,9 @@ from ..concepts.families import Family, families
 from ..errors import UserError
 from ..files import ASSETS
 from ..methods.steering import Edit, shift
+from ..scenes.shortcuts import SHORTCUTS
 from ..setups.loading import Setup, load_setup
-from .scoring import SHORTCUTS, Kind, Scorer, look_at, share
+from .scoring import Kind, Scorer, look_at, share
 
 REPORT = ASSETS / "bundled" / "families.json"
 CHOSEN_ON = 200
@@ -36,7 +37,6 @@ JUDGED_ON = 600
 DRAWS = 10
 """Random sets of as many components."""
 SEED = 4_000_001
-WORDS = {"attacked": "a conflicting word", "stamped": "the stamp", "flooded": "water"}
 
 Plain = dict[str, Any]
 
@@ -114,11 +114,11 @@ def table(report: Mapping[str, Any]) -> str:
         "| clean scenes right |"
     )
     rows = []
-    for name in SHORTCUTS:
+    for name, shortcut in SHORTCUTS.items():
         found = report[name]
         guess = f", guess “{found['label']}”" if found["label"] else ""
         rows.append(
-            f"| {WORDS[name]} | {len(found['members'])} components{guess} | {arrow(found, 'right')} "
+            f"| {shortcut.fooled_by} | {len(found['members'])} components{guess} | {arrow(found, 'right')} "
             f"| {arrow(found, 'lured')} | {100 * found['right_at_random']:.1f} % "
             f"| {100 * found['right_with_the_cue_removed']:.1f} % | {arrow(found, 'clean')} |"
         )

@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ from ..model.prompts import TEMPLATES
 from ..model.trace import Trace, trace_crops
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
+from ..scenes.shortcuts import SHORTCUTS
 from ..setups.loading import load_setup
 from ..stats import rank_correlation
+from ..words import in_percent
 
 REPORT = ASSETS / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)
 """Numbers of components suppressed."""
-SHORTCUTS = ("attacked", "stamped", "flooded")
 
 
 @dataclass(frozen=True)
@@ -342,8 +344,7 @@ GOALS: tuple[Goal, ...] = (
 """What the project set out to reach, before anything was trained."""
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+_percent = partial(in_percent, digits=1)
 
 
 def goals_table(report: Mapping[str, Any]) -> str:
@@ -362,19 +363,18 @@ def goals_table(report: Mapping[str, Any]) -> str:
 
 def levers_table(report: Mapping[str, Any]) -> str:
     """What suppressing components does to fooled pictures of each shortcut, as a table in Markdown."""
-    names = {"attacked": "a conflicting word", "stamped": "the stamp", "flooded": "water"}
     heads = [f"{k} lever{'s' if k > 1 else ''}" for k in LEVERS]
     rows = [
         f"| fooled by | pictures | {' | '.join(heads)} | 5 random | 5 by energy | cue removed | clean accuracy lost |",
         "|---" * (len(heads) + 6) + "|",
     ]
-    for kind, name in names.items():
+    for kind, shortcut in SHORTCUTS.items():
         found = report["levers"][kind]
         cells = [
             f"{_percent(found['off_the_lure'][str(k)])} / {_percent(found['back_to_truth'][str(k)])}" for k in LEVERS
         ]
         rows.append(
-            f"| {name} | {found['fooled_pictures']} | {' | '.join(cells)} "
+            f"| {shortcut.fooled_by} | {found['fooled_pictures']} | {' | '.join(cells)} "
             f"| {_percent(found['controls_off_the_lure'])} / {_percent(found['controls_back_to_truth'])} "
             f"| – / {_percent(found['by_energy_back_to_truth'])} | – / {_percent(found['ceiling_removing_the_cue'])} "
             f"| {100 * found['clean_accuracy_lost_to_5']:.2f} points |"

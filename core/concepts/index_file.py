@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 from ..errors import UserError
 from ..files import replacing
 from ..model.clip import SplitClip
+from ..words import SCOPES
 from .index import LABELS, ConceptIndex, Identity, Manifest, References, Thumbnails
 
 FORMAT = 1
@@ -37,7 +38,6 @@ _MAX_MANIFEST = 16_000_000
 """Bytes. The longest vocabularies take one or two million."""
 
 _TEXT = {"type": "string", "maxLength": 1000}
-_TOKENS = {"all": "all tokens", "cls": "the class token", "patches": "the patches"}
 _COMMIT = {"anyOf": [{"type": "null"}, _TEXT]}
 
 
@@ -207,7 +207,7 @@ def _in_words(setup: Identity) -> str:
 
     return (
         f"{at(setup.dictionary, setup.dictionary_commit)} ({setup.components:,} components) at layer {setup.layer} of "
-        f"{at(setup.clip, setup.clip_commit)}, read at {_TOKENS[setup.scope]}"
+        f"{at(setup.clip, setup.clip_commit)}, read at {SCOPES[setup.scope].tokens}"
     )
 
 

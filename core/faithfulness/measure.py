@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bundled.scoring import SHORTCUTS, Scorer, look_at
+from ..bundled.scoring import Scorer, look_at
 from ..errors import UserError
 from ..files import ASSETS
 from ..methods.attribution import Attribution, Method, ablation_effects, attribute
@@ -40,6 +40,7 @@ from ..model.trace import Trace, trace_crops
 from ..pictures.read import read_picture
 from ..scenes.sampling import PLACES
 from ..scenes.scene import CLASSES
+from ..scenes.shortcuts import SHORTCUTS
 from ..setups.loading import Setup, load_setup
 from ..stats import SEED, estimate, rank_correlation
 from .report import figure, tables

@@ -1,6 +1,6 @@
 """A report on faithfulness -> tables in Markdown, and a figure as SVG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
@@ -8,6 +8,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from ..scenes.shortcuts import SHORTCUTS
+from ..words import markdown_table
 
 Report = Mapping[str, Any]
 """What `core.faithfulness` writes as JSON."""
@@ -20,7 +23,6 @@ NAMES = {
     "random": "random",
 }
 """The methods as people read them."""
-FOOLED_BY = {"attacked": "a conflicting word", "stamped": "the stamp", "flooded": "water"}
 STEERED = {
     "all": "components",
     "moving": "components that move a word by 1 logit or more",
@@ -55,11 +57,6 @@ def _percent(estimate: Report, digits: int = 0) -> str:
     return f"{value} % ({low} to {high})"
 
 
-def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def curves_table(report: Report) -> str:
     """Areas and rank correlations of every method."""
     rows = []
@@ -74,7 +71,7 @@ def curves_table(report: Report) -> str:
             ]
         )
     heads = ["order by", "under deletion", "under insertion", "between them", "effects", "their sizes"]
-    return _rows(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def recovery_table(report: Report) -> str:
@@ -85,7 +82,7 @@ def recovery_table(report: Report) -> str:
             ranks = found["methods"][method]
             rows.append(
                 [
-                    f"{FOOLED_BY[kind]}, {found['pictures']}" if method == "gradient" else "",
+                    f"{SHORTCUTS[kind].fooled_by}, {found['pictures']}" if method == "gradient" else "",
                     _percent(found["exists"]) if method == "gradient" else "",
                     name,
                     _number(ranks["median_rank"], 1),
@@ -94,7 +91,7 @@ def recovery_table(report: Report) -> str:
             )
     within = next(iter(report["recovery"].values()))["methods"]["gradient"]["within"]
     heads = ["fooled by, pictures", "have a single cause", "order by", "median rank"]
-    return _rows([*heads, *(f"within {n}" for n in within)], rows)
+    return markdown_table([*heads, *(f"within {n}" for n in within)], rows)
 
 
 def steerability_table(report: Report) -> str:
@@ -105,7 +102,7 @@ def steerability_table(report: Report) -> str:
         shares = (_percent(found[kind], 1) for kind in ("above_half", "beyond_control"))
         rows.append([name, str(found["components"]), _number(found["median"]), *shares])
     heads = ["", "number", "median concentration", "above 0.5", "above 95 % of the random ones"]
-    return _rows(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def strongest_table(report: Report) -> str:
@@ -119,7 +116,7 @@ def strongest_table(report: Report) -> str:
         ]
         for one in report["steerability"]["strongest"]
     ]
-    return _rows(["component", "concept", "effect", "concentration"], rows)
+    return markdown_table(["component", "concept", "effect", "concentration"], rows)
 
 
 def tables(report: Report) -> str:

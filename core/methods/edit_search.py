@@ -23,6 +23,7 @@ from ..errors import UserError
 from ..model.clip import SplitClip, logits
 from ..model.dictionary import Dictionary
 from ..model.trace import Trace
+from ..words import count, listed
 from .attribution import attribute
 from .side_effects import concept_change
 from .steering import Edit, steer
@@ -98,7 +99,7 @@ class Search:
         """The search in a sentence for the visitor, given the class names."""
         wanted = f"“{classes[self.truth]}”"
         if not self.done:
-            return f"{_counted(self.tried, 'edit')} tried so far, the latest of {_counted(self.size, 'suppression')}."
+            return f"{count(self.tried, 'edit')} tried so far, the latest of {count(self.size, 'suppression')}."
         if self.predicted == self.truth:
             return f"The model already says {wanted}: no edit is needed."
         if self.edit is not None:
@@ -274,9 +275,4 @@ def _strongest(candidates: list[Candidate]) -> tuple[Candidate, ...]:
 
 
 def _listed(edit: Edit) -> str:
-    *rest, last = (f"#{lever.component}" for lever in edit.levers)
-    return f"{', '.join(rest)} and {last}" if rest else last
-
-
-def _counted(n: int, thing: str) -> str:
-    return f"{n} {thing}{'' if n == 1 else 's'}"
+    return listed([f"#{lever.component}" for lever in edit.levers])

@@ -23,6 +23,7 @@ from ..model.trace import Trace, trace_crops
 from ..records import Record
 from ..scenes.sampling import HELD_OUT
 from ..scenes.scene import CLASSES, Painter, Scene
+from ..words import percent
 from .steering import Edit, steer
 
 KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stamped": 45, "flooded": 45})
@@ -298,13 +299,4 @@ def _percents(k: int, n: int, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return ""
     low, high = (f"{100 * end:.0f}" for end in interval)
-    return f" ({_percent(k / n)} %, 95 % interval {low} to {high} %)"
-
-
-def _percent(share: float) -> str:
-    """A whole number that never says 0 or 100 of a share that is not quite."""
-    if 0 < share < 0.005:
-        return "under 1"
-    if 0.995 < share < 1:
-        return "over 99"
-    return f"{100 * share:.0f}"
+    return f" ({percent(k / n, 'under', 'over')} %, 95 % interval {low} to {high} %)"

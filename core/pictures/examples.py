@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..files import ASSETS
+from ..scenes.shortcuts import CUES
 
 FOLDER = ASSETS / "examples"
 """The pictures, as `name`.webp, and examples.json, which `core.bundled.examples` writes."""
@@ -46,7 +47,3 @@ def read_examples() -> tuple[Example, ...]:
     """All of them, in the order of the gallery."""
     entries = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))
     return tuple(Example(**entry | {"classes": tuple(entry["classes"])}) for entry in entries)
-
-
-CUES = {"note": "attacked", "stamp": "stamped", "water": "flooded"}
-"""What an example's twin lacks: one of these stands in the example's name, and in the report by another."""

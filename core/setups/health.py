@@ -16,6 +16,7 @@ that fits. They do not replace those that a release states over millions of toke
 from dataclasses import dataclass
 from typing import Literal
 
+from ..words import decimal
 from .catalog import Published, SetupSpec
 
 LEAST_EXPLAINED = 0.3
@@ -304,7 +305,7 @@ def _meaningless(health: Health) -> tuple[Doubt, ...]:
 
 def _unfit(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
     where = f"on {health.pictures} {health.kind}, at layer {spec.layer} counted from 0"
-    explained = _signed(health.explained_variance)
+    explained = decimal(health.explained_variance)
     found: list[Doubt] = []
     if not health.explained_variance >= LEAST_EXPLAINED:
         published = spec.published.explained_variance
@@ -337,7 +338,7 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
     if far_below and explained >= LEAST_EXPLAINED:
         odd(
             "published variance",
-            f"The dictionary explains {_signed(explained)} of the variance here; {published.explained_variance:.2f} is "
+            f"The dictionary explains {decimal(explained)} of the variance here; {published.explained_variance:.2f} is "
             "published. Pictures like these are rarely what it was trained on, but a wrong layer looks the same.",
         )
     if published.active_per_token and not 1 / _OFTEN <= active / published.active_per_token <= _OFTEN:
@@ -354,7 +355,7 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
     if spec.scope == "all" and cls is not None and cls < LEAST_EXPLAINED:
         odd(
             "class token",
-            f"Of the class token, which the answer is read from, the dictionary explains {_signed(cls)} of the "
+            f"Of the class token, which the answer is read from, the dictionary explains {decimal(cls)} of the "
             "variance: what decides the answer may lie outside its components.",
         )
     if LEAST_KEPT <= health.answers_kept < _MOSTLY:
@@ -424,19 +425,14 @@ def _elsewhere(health: Health, spec: SetupSpec) -> str:
         return ""
     here, best = pair
     return (
-        f"It explains {_signed(best.explained_variance)} of the variance after layer {best.layer} and "
-        f"{_signed(here.explained_variance)} after layer {here.layer}: it may have been trained on another layer, in "
+        f"It explains {decimal(best.explained_variance)} of the variance after layer {best.layer} and "
+        f"{decimal(here.explained_variance)} after layer {here.layer}: it may have been trained on another layer, in "
         "that direction. (This rule was found on a CLIP of six layers and may not hold for a deeper one.)"
     )
 
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
-
-
-def _signed(value: float) -> str:
-    """Two places, with a true minus."""
-    return f"{value:.2f}".replace("-", "−")
 
 
 def _number(value: float) -> str:

@@ -25,6 +25,7 @@ from ..concepts.index import ConceptIndex
 from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
+from ..words import SCOPES
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .checkpoints import Reading, files_of, read_checkpoint
 from .health import Health, refusal
@@ -32,7 +33,6 @@ from .health_check import check_each, probe_for
 from .hub import CLIP_FILES, Download, fetch, size_in_words
 from .identity import identity
 
-_SCOPES = {"all": "all tokens", "cls": "CLS only", "patches": "patches only"}
 _NO_MEMORY = re.compile("out of memory|not enough memory|can(?:'|no)t allocate memory", re.IGNORECASE)
 """How torch says it on a CPU and on Apple's GPU, and the system: there is no exception of its own for it."""
 
@@ -252,7 +252,7 @@ def _agree(card: SetupSpec, clip: SplitClip, reading: Reading) -> None:
         if card.layer != (layer if layer >= 0 else clip.n_layers + layer):
             differences.append((f"layer {layer}", f"layer {card.layer}"))
     if claims.get("scope", card.scope) != card.scope:
-        differences.append((_SCOPES[str(claims["scope"])], _SCOPES[card.scope]))
+        differences.append((SCOPES[str(claims["scope"])].short, SCOPES[card.scope].short))
     if claims.get("point", "residual") != "residual":
         differences.append((f"the point “{claims['point']}”", "the residual after a layer"))
     if differences:

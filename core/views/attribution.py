@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..session.visit import Part, Visit
+from ..words import signed
 from .component import actions, firing, heat_of, lever_on, target_words
-from .html import escaped, percent, sign, signed
+from .html import escaped, percent, sign
 from .images import picture_uri
 from .reference_strip import NO_FACES, STRIP, Face, face_words, guess, strip
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from ..model.prediction import Comparison
 from ..session.visit import Visit
+from ..words import decimal, signed
 from .component import target_words
-from .html import decimal, escaped, percent, sign, signed
+from .html import escaped, percent, sign
 from .images import heat_uri, picture_uri
 from .panel import flip_words
 

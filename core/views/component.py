@@ -4,7 +4,8 @@ import numpy as np
 
 from ..methods.steering import Edit, Lever
 from ..session.visit import Part, Visit
-from .html import escaped, flag, signed
+from ..words import signed
+from .html import escaped, flag
 from .images import heat_uri
 from .reference_strip import ONLY_CLS, Face
 

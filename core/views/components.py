@@ -18,9 +18,10 @@ from ..concepts.index import Manifest
 from ..concepts.search import Match
 from ..methods.token_maps import TokenMaps
 from ..session.visit import Part, Visit
+from ..words import count, decimal, signed
 from .component import actions, firing, heat_of, target_words
 from .frame import notice
-from .html import count, decimal, escaped, flag, sign, signed
+from .html import escaped, flag, sign
 from .images import picture_uri
 from .reference_strip import CHIPPED, Face, alignment_words, chip, face_words, guess, sheet, strip
 

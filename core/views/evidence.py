@@ -12,9 +12,11 @@ from ..methods.reconstruction_error import ReconstructionError
 from ..methods.side_effects import AttributionChanges, SideEffects
 from ..methods.steering import Edit, Lever
 from ..model.prediction import Prediction
+from ..scenes.shortcuts import SHORTCUTS
 from ..session.visit import Counterfactual, Visit
+from ..words import count, signed
 from .component import target_words
-from .html import count, escaped, flag, percent, sign, signed
+from .html import escaped, flag, percent, sign
 from .images import picture_uri
 from .steering import group_name, tokens_words
 
@@ -24,7 +26,7 @@ NAMED = 6
 """Components listed by number; of more, the rest are counted."""
 ENOUGH = 19
 """Controls that a verdict takes: with fewer, no effect can be beyond chance at p = 0.05."""
-KIND_WORDS = {"clean": "no cue", "attacked": "a conflicting note", "stamped": "the stamp", "flooded": "water"}
+KIND_WORDS = {"clean": "no cue"} | {kind: shortcut.shown for kind, shortcut in SHORTCUTS.items()}
 
 
 def heading(title: str) -> str:

@@ -1,36 +1,18 @@
-"""Values as the page writes them: text that stays text, numbers with their sign, shares in percent."""
+"""Values as the page writes them: text that stays text, truth values, signs with their shape."""
 
 import html
 
-MINUS = "−"
+from .. import words
 
 
-def escaped(words: object) -> str:
+def escaped(text: object) -> str:
     """Text as HTML shows it, never as HTML reads it."""
-    return html.escape(str(words), quote=True)
+    return html.escape(str(text), quote=True)
 
 
 def flag(on: bool) -> str:
     """A truth value as attributes write it."""
     return str(bool(on)).lower()
-
-
-def count(n: int, word: str, ending: str = "s") -> str:
-    """A number and what it counts."""
-    return f"{n} {word}{'' if n == 1 else ending}"
-
-
-def signed(value: float, digits: int = 2) -> str:
-    """A number with its sign; what rounds to nothing is ±0."""
-    rounded = f"{abs(value):.{digits}f}"
-    if float(rounded) == 0:
-        return f"±{rounded}"
-    return f"{'+' if value > 0 else MINUS}{rounded}"
-
-
-def decimal(value: float) -> str:
-    """A number with two digits after the point."""
-    return f"{value:.2f}".replace("-", MINUS)
 
 
 def sign(value: float) -> tuple[str, str]:
@@ -39,9 +21,5 @@ def sign(value: float) -> tuple[str, str]:
 
 
 def percent(share: float) -> str:
-    """0 to 1 -> whole percent; what is not quite none, or not quite all, says so."""
-    if 0 < share < 0.005:
-        return "&lt; 1"
-    if 0.995 < share < 1:
-        return "&gt; 99"
-    return f"{100 * share:.0f}"
+    """0 to 1 -> whole percent."""
+    return escaped(words.percent(share))

@@ -2,7 +2,8 @@
 
 from ..model.prediction import Comparison
 from ..session.visit import Visit
-from .html import count, escaped, flag, percent
+from ..words import count
+from .html import escaped, flag, percent
 from .images import picture_uri
 
 PANEL_CLASSES = 6

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..concepts.component import ActivatingExample, Concept, Guess
 from ..concepts.families import Family
-from .html import count, escaped, percent, signed
+from ..words import count, signed
+from .html import escaped, percent
 from .images import mask_uri, webp_uri
 
 ONLY_CLS = "<em>only CLS</em>"

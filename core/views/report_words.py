@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..pictures.examples import CUES
+from ..scenes.shortcuts import CUES
 
 
 def read_report(path: Path | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Loading, Setup
+from ..words import SCOPES
 from .frame import notice
 from .html import escaped
 
@@ -31,13 +32,12 @@ def setup_line(card: SetupSpec) -> str:
 def setup_page(setup: Setup) -> str:
     """What is known of a setup: what it is, where it came from, and how its dictionary did on the examples."""
     card, dictionary = setup.card, setup.dictionary
-    scope = {"all": "all tokens", "cls": "the class token only", "patches": "patches only"}[card.scope]
     depth = f"after layer {card.layer} of 0 to {setup.clip.n_layers - 1}"
     facts = [
         ("Good for", escaped(card.good_for)),
         ("CLIP", _place(card.clip, setup.commits.get("clip"))),
         ("Dictionary", _place(card.dictionary, setup.commits.get("dictionary"))),
-        ("Reads", f"{dictionary.n_components:,} components of {scope}, {depth}"),
+        ("Reads", f"{dictionary.n_components:,} components of {SCOPES[card.scope].only}, {depth}"),
         ("Encodes", escaped(setup.formula)),
         ("Concept index", _index_words(setup)),
         ("Licence", escaped(card.licence)),

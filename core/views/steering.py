@@ -8,8 +8,9 @@ import numpy as np
 
 from ..methods.steering import MAX_STRENGTH, Edit, Lever
 from ..session.visit import Part, Visit
+from ..words import signed
 from .component import heat_of
-from .html import flag, sign, signed
+from .html import flag, sign
 from .images import picture_uri
 
 OPERATIONS = {"suppress": "Suppress", "scale": "Scale", "set": "Set"}

@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.bundled.scoring import GOALS, LEVERS, REPORT, SHORTCUTS, Scorer, Sizes, goals_table, levers_table, score
+from core.bundled.scoring import GOALS, LEVERS, REPORT, Scorer, Sizes, goals_table, levers_table, score
 from core.bundled.training import CELLS, SIDE, as_pixels, build_model, build_tokenizer, see
 from core.faithfulness.measure import Sizes as Sizes_of_curves
 from core.faithfulness.measure import report_bundled
 from core.faithfulness.report import figure, tables
 from core.scenes.sampling import caption_words, held_out
 from core.scenes.scene import CLASSES
+from core.scenes.shortcuts import SHORTCUTS
 from core.setups.loading import load_setup
 
 ROOT = Path(__file__).parents[2]

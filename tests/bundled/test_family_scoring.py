@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from core.bundled.family_scoring import REPORT, best_family, random_edits, says_without, score, table
-from core.bundled.scoring import SHORTCUTS, Scorer, look_at
+from core.bundled.scoring import Scorer, look_at
 from core.concepts.families import families
 from core.errors import UserError
 from core.methods.steering import Edit, steer
 from core.model.clip import logits
+from core.scenes.shortcuts import SHORTCUTS
 from core.setups.loading import load_setup
 
 CARD = Path(__file__).parents[2] / "assets" / "bundled" / "README.md"

@@ -9,9 +9,9 @@ from core.methods.steering import Edit
 from core.session import visit as session
 from core.session.typed import lever
 from core.session.visit import Visit
-from core.views.html import signed
 from core.views.panel import panel
 from core.views.steering import Range, group_name, history, intent, levers, tokens_words
+from core.words import signed
 
 
 def test_a_family_is_one_lever(visit: Visit) -> None:

@@ -1,0 +1,43 @@
+"""Words for numbers: signs are true ones, what rounds to none or to all says so, and lists read as sentences do."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.words import count, decimal, in_percent, listed, markdown_table, percent, signed
+
+
+def test_counts() -> None:
+    assert [count(n, "lever") for n in (0, 1, 2)] == ["0 levers", "1 lever", "2 levers"]
+    assert count(2, "class", "es") == "2 classes" and count(1, "patch", "es") == "1 patch"
+
+
+def test_lists() -> None:
+    assert [listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+
+
+@given(st.floats(-1e6, 1e6), st.integers(1, 4))
+def test_a_sign_is_told_of_all_that_does_not_round_to_nothing(value: float, digits: int) -> None:
+    said = signed(value, digits)
+    assert float(said.translate({ord("−"): "-", ord("±"): None})) == pytest.approx(value, abs=0.51 * 10**-digits)
+    assert said[0] == ("±" if float(said[1:]) == 0 else "+" if value > 0 else "−")
+
+
+def test_decimals() -> None:
+    assert (decimal(-1.234), decimal(2), decimal(None)) == ("−1.23", "2.00", "–")
+
+
+@given(st.floats(0, 1))
+def test_only_none_is_0_percent_and_only_all_is_100(share: float) -> None:
+    said = percent(share)
+    assert (said == "0") == (share == 0) and (said == "100") == (share == 1)
+    assert said in ("< 1", "> 99") or float(said) == pytest.approx(100 * share, abs=0.5)
+    assert percent(share, "under", "over") == said.replace("<", "under").replace(">", "over")
+
+
+def test_percent_in_tables() -> None:
+    assert (in_percent(0.125), in_percent(0.125, 1), in_percent(None)) == ("12 %", "12.5 %", "–")
+
+
+def test_a_table() -> None:
+    assert markdown_table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
