@@ -35,9 +35,9 @@ def decimal(value: float | None) -> str:
 
 def percent(share: float, under: str = "<", over: str = ">") -> str:
     """0 to 1 -> whole percent, without the sign %; what is not quite none, or not quite all, says so."""
-    if 0 < share < 0.005:
+    if 0 < share <= 0.005:
         return f"{under} 1"
-    if 0.995 < share < 1:
+    if 0.995 <= share < 1:
         return f"{over} 99"
     return f"{100 * share:.0f}"
 

@@ -1,7 +1,7 @@
 """Words for numbers: signs are true ones, what rounds to none or to all says so, and lists read as sentences do."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.words import count, decimal, in_percent, listed, markdown_table, percent, signed
@@ -27,7 +27,9 @@ def test_decimals() -> None:
     assert (decimal(-1.234), decimal(2), decimal(None)) == ("−1.23", "2.00", "–")
 
 
-@given(st.floats(0, 1))
+@given(st.floats(0, 1) | st.fractions(0, 1, max_denominator=1000).map(float))
+@example(1 / 200)
+@example(199 / 200)
 def test_only_none_is_0_percent_and_only_all_is_100(share: float) -> None:
     said = percent(share)
     assert (said == "0") == (share == 0) and (said == "100") == (share == 1)
