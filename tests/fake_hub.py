@@ -105,7 +105,7 @@ class Hub:
     _folders: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     def attach(self, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-        """Let huggingface_hub in this process ask this hub, without a token, and keep files in `cache`.
+        """Let huggingface_hub in this process ask this hub, without a token, and keep files in `cache`, or beside it.
 
         It reads its settings from the environment when it is imported, which the tests do offline.
         """
@@ -114,6 +114,7 @@ class Hub:
             "HUGGINGFACE_CO_URL_TEMPLATE": self.address + "/{repo_id}/resolve/{revision}/{filename}",
             "HF_HUB_OFFLINE": False,
             "HF_HUB_CACHE": str(cache),
+            "HF_ASSETS_CACHE": str(cache.with_name(f"{cache.name}-assets")),
             "HF_TOKEN_PATH": str(cache / "no-token"),
         }
         for name, value in settings.items():

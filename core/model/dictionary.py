@@ -90,6 +90,11 @@ def _nonzero(f: Tensor) -> Tensor:
     return torch.from_numpy(np.flatnonzero(f.numpy() != 0))
 
 
+def tokens_in_scope(scope: Scope, n_tokens: int) -> range:
+    """The tokens a dictionary of this scope reads, of `n_tokens` with CLS."""
+    return {"all": range(n_tokens), "cls": range(1), "patches": range(1, n_tokens)}[scope]
+
+
 def blank_sae(config: SAEConfig) -> SAE:
     """The SAE that `config` describes, without numbers: its tensors have shapes only (torch's meta device)."""
     sae_class, _ = get_sae_class(config.architecture())
@@ -174,7 +179,7 @@ class Dictionary:
 
     def tokens(self, n_tokens: int) -> range:
         """The tokens in scope, of `n_tokens` with CLS."""
-        return {"all": range(n_tokens), "cls": range(1), "patches": range(1, n_tokens)}[self.scope]
+        return tokens_in_scope(self.scope, n_tokens)
 
     @torch.no_grad()
     def encode(self, residual: Tensor) -> Tensor:

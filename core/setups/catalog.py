@@ -19,6 +19,7 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     [verified = true]                           # whether somebody has loaded it from where it is published
     [words = "bundled/words.txt"]               # all words it was trained with, one a line
     [report = "bundled/report.json"]            # how it scored on scenes with planted shortcuts
+    [statistics = "statistics/a.safetensors"]   # of the CLIP's residual (see core/setups/residual_statistics.py)
     [index = { folder = "bundled/index" }]      # its concept index (see core/concepts/index.py), placed like the CLIP
 """
 
@@ -119,6 +120,8 @@ class SetupSpec:
     """Every word its texts had in training, in lower case; None when that is practically any word."""
     report: Path | None = None
     """How it scored on scenes with planted shortcuts; None where that is not known."""
+    statistics: Path | None = None
+    """Mean and deviation of the CLIP's residual, for a dictionary whose file lacks them; None: measured when needed."""
     index: Location | None = None
     """Its concept index; None where nobody has built one."""
 
@@ -161,7 +164,9 @@ def find(cards: Mapping[str, SetupSpec], name: str) -> SetupSpec:
 def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
     name = table.get("name", "without a name")
     try:
-        words, report, index = (table.pop(part, None) for part in ("words", "report", "index"))
+        words, report, statistics, index = (
+            table.pop(part, None) for part in ("words", "report", "statistics", "index")
+        )
         clip, dictionary = (_place(table.pop(part), folder) for part in ("clip", "dictionary"))
         published = Published(**table.pop("published", {}))
         known = None if words is None else (folder / words).read_text(encoding="utf-8").lower().split()
@@ -172,6 +177,7 @@ def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
             published=published,
             knows=None if known is None else frozenset(known),
             report=None if report is None else folder / report,
+            statistics=None if statistics is None else folder / statistics,
             index=None if index is None else _place(index, folder),
         )
     except (KeyError, TypeError) as error:
