@@ -1,4 +1,4 @@
-"""Statistics of many pictures with their 95 % percentile bootstrap intervals, as plain values for a report."""
+"""Statistics of many pictures, with their 95 % percentile bootstrap intervals as plain values for a report."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,3 +39,13 @@ def rank_correlation(predicted: np.ndarray, measured: np.ndarray) -> float:
     if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(measured) == 0:
         return float("nan")
     return float(spearmanr(predicted, measured).statistic)
+
+
+def explained_variance(x: np.ndarray, missed: np.ndarray) -> float:
+    """1 - sum |missed|^2 / sum |x - mean|^2 over n tokens, [n, d] each, in float64; nan where x does not vary.
+
+    The mean is that of each of the d numbers over the tokens.
+    """
+    x, missed = x.astype(np.float64), missed.astype(np.float64)
+    spread = np.square(x - x.mean(0)).sum()
+    return float(1 - np.square(missed).sum() / spread) if spread else float("nan")

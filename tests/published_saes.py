@@ -11,6 +11,7 @@ writer stands where they were read.
 import json
 import sys
 import types
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, make_dataclass
@@ -134,7 +135,7 @@ def write_saev(root: Path, d: int, m: int, schema: int | None = None) -> Release
     def decode(f: Tensor) -> Tensor:
         return torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
 
-    return Release(root, "saev", "sae.pt", encode, decode, d, m, readings=2)
+    return Release(root, "saev", "sae.pt", encode, decode, d, m, readings=4)
 
 
 def write_saev_5(
@@ -315,10 +316,23 @@ def write_prisma_sweep(root: Path, d: int, m: int, k: int = K) -> Release:
 
 
 def write_clipscope(root: Path, d: int, m: int, k: int = K) -> Release:
-    """CLIP-Scope: the training checkpoint, with three keys added for publication."""
+    """CLIP-Scope: the training checkpoint without its optimizer, with three keys added for publication.
+
+    Keys: Lewington-pitsos/sache, sache/train.py, `save_sae_checkpoint`; Lewington-pitsos/vitsae, scripts/pull_to_hf.py.
+    Formula: `TopKSAE` of the authors' package, clipscope/sae.py, of whatever it is given.
+    """
     w = {"pre_b": numbers(d, seed=3), "enc": numbers(d, m), "dec": numbers(m, d, seed=2)}
     (root / "20_resid").mkdir()
-    published = {"model_state_dict": w, "n_features": m, "d_in": d, "k": k, "n_iter": 73243, "mse": 278.06}
+    published = {
+        "model_state_dict": OrderedDict(w),
+        "token_count": 1200013184,
+        "dead_latents": torch.zeros(m),
+        "n_iter": 1200013184,
+        "log_id": "20_resid-1a2b3c4d",
+        "d_in": d,
+        "n_features": m,
+        "k": k,
+    }
     torch.save(published, root / "20_resid" / "1200013184.pt")
 
     def encode(x: Tensor) -> Tensor:
@@ -330,7 +344,7 @@ def write_clipscope(root: Path, d: int, m: int, k: int = K) -> Release:
         return f @ w["dec"] + w["pre_b"]
 
     claims = {"layer": 20, "point": "residual"}
-    return Release(root, "clipscope", "20_resid/1200013184.pt", encode, decode, d, m, claims)
+    return Release(root, "clipscope", "20_resid/1200013184.pt", encode, decode, d, m, claims, readings=2, chosen=1)
 
 
 def write_patchsae(root: Path, d: int, m: int, as_object: bool = True) -> Release:

@@ -1,8 +1,8 @@
 """Loading of a setup: from a card of the catalog to a checked CLIP with its dictionary.
 
 1. `load` fetches the files, reads the CLIP and the dictionary, and compares what the dictionary's file says of itself
-   with the card. Of several formulas that the file may have been trained with, the one that reconstructs the example
-   pictures best is taken, and the figures of all are kept.
+   with the card. Of several formulas that the file may have been trained with, the one that reconstructs photographs
+   best is taken, and the figures of all are kept (`core.setups.readings`).
 2. Every setup is checked on a few pictures (`core.setups.health_check`). What is found odd is kept with it; it is
    refused, with its numbers, by the rules of `core.setups.health`.
 3. Where its catalog names a concept index, that is read too. A setup works without one, and says why there is none.
@@ -29,9 +29,12 @@ from ..words import SCOPES
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .checkpoints import Reading, files_of, read_checkpoint
 from .health import Health, refusal
-from .health_check import check_each, probe_for
+from .health_check import check, probe_for
 from .hub import CLIP_FILES, Download, fetch, size_in_words
 from .identity import identity
+from .readings import choose
+from .residual_statistics import statistics_of
+from .standardisation import ResidualStatistics, Standardisation
 
 _NO_MEMORY = re.compile("out of memory|not enough memory|can(?:'|no)t allocate memory", re.IGNORECASE)
 """How torch says it on a CPU and on Apple's GPU, and the system: there is no exception of its own for it."""
@@ -74,7 +77,11 @@ class Setup:
     formula: str = ""
     """How the dictionary encodes, in words."""
     alternatives: Mapping[str, float] = field(default_factory=dict)
-    """Where its file does not tell the formula: the explained variance (as in `Health`) of each that was tried."""
+    """Where its file does not tell the formula: the explained variance over the photographs of each that was tried."""
+    standardisation: Standardisation | None = None
+    """What the dictionary's weights have folded in; None where it was trained on x itself."""
+    statistics: ResidualStatistics | None = None
+    """What that standardisation is from; None without one."""
     health: Health | None = None
     """How it did on a few pictures, and what is doubtful; None for one that was put together by hand."""
     index: ConceptIndex | None = None
@@ -149,34 +156,39 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
         readings = read_checkpoint(card.layout, fetched.folder, card.dictionary.file)
     for reading in readings:
         _agree(card, clip, reading)
-    dictionaries = [Dictionary(reading.sae, card.scope).to(device) for reading in readings]
-
-    probe = probe_for(card)
-    what = f"Checking it on {len(probe.samples)} {probe.kind}"
-
-    def hear(done: int, total: int) -> None:
-        tell(Loading(what, done, total, needs=size))
-
-    healths = check_each(clip, dictionaries, card, probe, hear)
-    explained = [-float("inf") if h.not_finite else h.explained_variance for h in healths]
-    best = explained.index(max(explained))
-    if (refused := refusal(healths[best], card, anyway)) is not None:
-        raise UserError(refused)
     commits = {
         part: commit
         for part, commit in (("clip", clip_fetched.commit), ("dictionary", fetched.commit))
         if commit is not None
     }
-    index, trouble = _index(card, commits, clip, dictionaries[best], tell)
-    figures = {reading.formula: h.explained_variance for reading, h in zip(readings, healths, strict=True)}
+
+    def hear(what: str) -> Callable[[int, int], None]:
+        return lambda done, total: tell(Loading(what, done, total, needs=size))
+
+    statistics = None
+    if any(reading.standardise for reading in readings):
+        measuring = hear("Measuring the CLIP's residual on photographs")
+        statistics = statistics_of(card, clip, clip_fetched.commit, measuring)
+    choosing = hear("Choosing among the formulas it may have been trained with")
+    chosen = choose(clip, readings, card.scope, statistics, choosing)
+    del reading, readings  # as large as what was made of them
+
+    probe = probe_for(card)
+    checking = hear(f"Checking it on {len(probe.samples)} {probe.kind}")
+    health = check(clip, chosen.dictionary, card, probe, checking)
+    if (refused := refusal(health, card, anyway)) is not None:
+        raise UserError(refused)
+    index, trouble = _index(card, commits, clip, chosen.dictionary, tell)
     return Setup(
         card=card,
         clip=clip,
-        dictionary=dictionaries[best],
+        dictionary=chosen.dictionary,
         commits=commits,
-        formula=readings[best].formula,
-        alternatives=figures if len(readings) > 1 else {},
-        health=healths[best],
+        formula=chosen.formula,
+        alternatives=chosen.figures,
+        standardisation=chosen.standardisation,
+        statistics=statistics if chosen.standardisation else None,
+        health=health,
         index=index,
         index_trouble=trouble,
     )

@@ -111,7 +111,9 @@ def test_every_layout_can_be_saved_as_a_sae_lens_folder(name: str, tmp_path: Pat
 def test_both_formulas_of_saev_before_schema_2_are_read_the_likelier_first(schema: int | None, tmp_path: Path) -> None:
     release = write_saev(tmp_path, *SMALL, schema=schema)
     check(release)
-    first, second = release.read()
+    first, second, *scaled = release.read()
+    assert all(reading.standardise is not None and "z" in reading.formula for reading in scaled)
+    assert not any(reading.standardise or "z" in reading.formula for reading in (first, second))
     assert "− b_dec" in first.formula and "− b_dec" not in second.formula
     x = tokens(release.d)
     assert (first.sae.encode(x) - second.sae.encode(x)).abs().max() > 0.05
@@ -145,7 +147,7 @@ def test_saev_of_schema_1_with_a_top_k(tmp_path: Path) -> None:
         header = json.loads(line) | {"cls": "TopK"}
         header["cfg"] |= said
         (tmp_path / "sae.pt").write_bytes(json.dumps(header).encode() + b"\n" + rest)
-        first, second = release.read()
+        first, second, *_ = release.read()
         x = tokens(release.d)
         assert ((first.sae.encode(x) != 0).sum(1) == k).all() and ((second.sae.encode(x) != 0).sum(1) == k).all()
         assert "− b_dec" in first.formula and "− b_dec" not in second.formula
@@ -457,7 +459,7 @@ def test_files_with_objects_are_read_at_the_same_time(tmp_path: Path) -> None:
 
 def test_a_file_overwritten_later_changes_nothing(tmp_path: Path) -> None:
     release = write_clipscope(tmp_path, *SMALL)
-    (reading,) = release.read()
+    reading, _ = release.read()
     before = reading.sae.W_enc.clone()
     path = tmp_path / release.file
     with path.open("r+b") as stream:

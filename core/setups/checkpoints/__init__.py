@@ -2,13 +2,14 @@
 
     layout       tensors                               f, where x_hat = f W_dec + b_dec        yet to be seen in a file
     sae_lens     as cfg.json's architecture has it     as the architecture encodes             (this project writes it)
-    saev         W_enc b_enc W_dec b_dec, after a      relu((x − b_dec) W_enc + b_enc), or     which of the two; that x
-                 line of JSON                          without “− b_dec”                       is taken as it is
+    saev         W_enc b_enc W_dec b_dec, after a      relu((x − b_dec) W_enc + b_enc), or     which of the two; whether
+                 line of JSON                          without “− b_dec”; of x, or of x        x was scaled
+                                                       scaled as a whole
     prisma       W_enc b_enc W_dec b_dec               the first of these, or its top-k and    which embed their config;
                                                        relu after; x standardised where the    which standardise x
                                                        config says so
     clipscope    enc dec pre_b                         top-k of (x − pre_b) enc, signs kept;   what else is in the file
-                                                       b_dec = pre_b
+                                                       b_dec = pre_b; x standardised
     patchsae     W_enc b_enc W_dec b_dec               relu((x − b_dec) W_enc + b_enc)         whether cfg is an object
     sae_for_vlm  the same (Matryoshka), or             p where p > threshold, else 0;          which has which names
                  encoder.weight encoder.bias           p = relu((x − b_dec) W_enc + b_enc)

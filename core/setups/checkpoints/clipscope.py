@@ -1,16 +1,23 @@
 """CLIP-Scope: a training checkpoint of the authors' own SAE.
 
-    f = the k largest of (x − pre_b) enc, signs kept; x_hat = f dec + pre_b
+    f = the k largest of (z − pre_b) enc, signs kept; z_hat = f dec + pre_b; z = (x − mean) / (deviation + 1e-6)
 
-The formula of the authors' package clipscope.
+The released ones were trained on z (`batch_norm: True` in vitact/build_configs.py of Lewington-pitsos/vitsae), with
+mean and deviation of each of the d numbers over a batch of 128 pictures with 257 tokens (`training_step` in
+sache/train.py of Lewington-pitsos/sache), and what is published of them is of z. No file holds mean or deviation, and
+the authors' package, clipscope, gives x itself to the same formula. Both readings are returned: for the first, mean and
+deviation are taken from photographs.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ...model.signed_topk import SignedTopKSAEConfig
+from ..standardisation import ResidualStatistics, Standardisation
 from .files import only
 from .reading import Reading, built, claims_of
 from .settings import dict_in, k_of, whole
@@ -26,7 +33,7 @@ def files_of(file: str) -> tuple[str, ...]:
 
 
 def read(root: Path, file: str) -> tuple[Reading, ...]:
-    """CLIP-Scope: pre_b is taken off x, and added again at the end; the encoder has no bias."""
+    """Of z, and of x itself. pre_b is taken off, and added again at the end; the encoder has no bias."""
     path = only(root, file)
     found = read_torch(file, path)
     d, m = whole(file, found, "d_in"), whole(file, found, "n_features")
@@ -42,5 +49,11 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     layer = re.search(r"(?:^|/)(\d+)_resid(?:/|$)", file)
     claims = claims_of(layer=int(layer[1]), point="resid") if layer else {}
     config = SignedTopKSAEConfig(d_in=d, d_sae=m, k=k)
-    formula = f"the {k} largest of (x − pre_b) enc, signs kept"
-    return (built(formula, config, weights, claims),)
+    raw = built(f"the {k} largest of (x − pre_b) enc, signs kept", config, weights, claims)
+    formula = f"the {k} largest of (z − pre_b) enc, signs kept; z = (x − mean) / deviation, for each number of a token"
+    return replace(raw, formula=formula, standardise=batch_norm), raw
+
+
+def batch_norm(statistics: ResidualStatistics) -> Standardisation:
+    """As `training_step` of sache has it: 1e-6 is added to the deviation."""
+    return Standardisation(statistics.mean, statistics.deviation + np.float32(1e-6))

@@ -1,6 +1,6 @@
 """A dictionary's file as one of the formulas that it may have been trained with, and what the file says of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -8,6 +8,7 @@ from sae_lens import SAE, SAEConfig
 from torch import Tensor
 
 from ...model.dictionary import blank_sae, filled_sae
+from ..standardisation import ResidualStatistics, Standardisation
 
 RELU = "relu((x − b_dec) W_enc + b_enc)"
 STANDARDISED = ", of x made standard at every token: (x − mean) / (std + 1e-5)"
@@ -21,11 +22,14 @@ class Reading:
     formula: str
     """How it encodes."""
     sae: SAE
-    """It, frozen, in float32."""
+    """It, frozen, in float32. The readings of a file share their weights."""
     claims: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """What the file says of itself, or the name it is published under: "layer" (from 0; negative: from the end),
     "point" ("residual" for what a layer puts out, else the publisher's word), "scope" (all, cls or patches) and "model"
     (the CLIP). What it does not say is not there."""
+    standardise: Callable[[ResidualStatistics], Standardisation] | None = None
+    """Where it was trained on a standardised x, by numbers that its file lacks: what they were, as far as the residual
+    over photographs tells. `sae` is then one of the standardised x."""
 
 
 def built(

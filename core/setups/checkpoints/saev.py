@@ -4,22 +4,30 @@
 
 where a is a relu, the k largest with their signs kept (the default since schema 5), or what lies above a threshold,
 which stands in for a top-k over the batch. A commit of 31 July 2025 dropped “− b_dec” (“since it's zero by default”).
-Files whose schema number is 2 or more are surely younger. The released CLIP dictionary is of January 2025: of those
-without such a number both formulas are returned, and whoever has activations decides by reconstruction error. The
-project standardises x for DINOv2, by published numbers, and takes CLIP's as it is.
+Files whose schema number is 2 or more are surely younger. The released CLIP dictionary is of January 2025.
+
+Until then the project could also train on z = (x − mean) / scalar in place of x, with the mean patch and
+scalar = mean |x − mean| / sqrt(d) (`Dataset` in saev/activations.py at 837e943). Whether the released one was, its
+repository does not settle: the defaults, configs/preprint/baseline.toml and the demo that compares models (saev/app)
+say yes, saev/guide.md and saev/inference.md say no, and the file holds neither number. So of a file without such a
+schema number every formula is returned that it may have been trained with, and whoever has activations decides by
+reconstruction error.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sae_lens import JumpReLUSAEConfig, SAEConfig, StandardSAEConfig
 
 from ...errors import UserError
 from ...model.signed_topk import SignedTopKSAEConfig
+from ..standardisation import ResidualStatistics, Standardisation
 from .files import begins, only
 from .reading import Reading, built
 from .settings import dict_in, json_of, one_of, whole
@@ -37,7 +45,7 @@ def files_of(file: str) -> tuple[str, ...]:
 
 
 def read(root: Path, file: str) -> tuple[Reading, ...]:
-    """The dictionary, once with “− b_dec” and once without where its header does not tell."""
+    """The dictionary, with “− b_dec” and without, of x and of z, where its header does not tell."""
     path = begins(only(root, file), file, b"{")
     with path.open("rb") as stream:
         header = json_of(stream.readline(_HEADER), file)
@@ -66,10 +74,22 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         weights["threshold"] = torch.full((m,), threshold)
     younger = isinstance(header.get("schema"), int) and header["schema"] >= 2
     encoders = {"x W_enc + b_enc": False} if younger else {"(x − b_dec) W_enc + b_enc": True, "x W_enc + b_enc": False}
-    return tuple(
+    readings = tuple(
         built(formula.format(before), config(d_in=d, d_sae=m, apply_b_dec_to_input=minus), weights)
         for before, minus in encoders.items()
     )
+    if younger:
+        return readings
+    return *readings, *(
+        replace(raw, formula=raw.formula.replace("x", "z") + "; z = (x − mean) / scalar", standardise=scaled)
+        for raw in readings
+    )
+
+
+def scaled(statistics: ResidualStatistics) -> Standardisation:
+    """As `Dataset` of saev has it: one scalar, so that the distance from the mean is sqrt(d) on average."""
+    scalar = statistics.distance / len(statistics.mean) ** 0.5
+    return Standardisation(statistics.mean, np.full_like(statistics.mean, scalar))
 
 
 def _activation(file: str, header: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

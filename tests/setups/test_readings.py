@@ -1,0 +1,328 @@
+"""Of the formulas a file may have been trained with, the one it was: dictionaries trained here as their projects do."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
+from core.pictures.collection import scenes_named
+from core.pictures.photographs import crops, photographs
+from core.pictures.read import read_picture
+from core.setups.catalog import Location, SetupSpec, read_catalog
+from core.setups.checkpoints import Reading, read_checkpoint
+from core.setups.health import LEAST_EXPLAINED
+from core.setups.loading import Loading, Setup, load
+from core.setups.readings import choose
+from core.setups.residual_statistics import CROPS, measured
+from core.setups.standardisation import ResidualStatistics
+
+LAYER, D, M, K = 4, 192, 256, 12
+BUNDLED = read_catalog()["bundled"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The residual of the bundled CLIP after LAYER, [pictures, T, d], by the unsplit model."""
+
+    training: Tensor
+    """Of pictures to train on: other crops of the photographs, and as many rendered scenes."""
+    crops: Tensor
+    """Of the crops that statistics are taken of."""
+    photographs: Tensor
+    """Of the whole photographs."""
+
+
+@pytest.fixture(scope="module")
+def clip() -> SplitClip:
+    assert BUNDLED.clip.folder is not None
+    return SplitClip.from_folder(BUNDLED.clip.folder, LAYER)
+
+
+@pytest.fixture(scope="module")
+def seen(clip: SplitClip) -> Seen:
+    @torch.no_grad()
+    def of(pictures: list) -> Tensor:
+        pixels = clip.image_processor(pictures, return_tensors="pt")["pixel_values"]
+        return clip.model.vision_model(pixels, output_hidden_states=True).hidden_states[LAYER + 1]
+
+    scenes = scenes_named("training", CROPS)
+    painted = [scenes.picture(scene) for scene in scenes.scenes]
+    whole = [read_picture(photograph.path) for photograph in photographs()]
+    return Seen(of([*crops(CROPS, seed=1), *painted]), of(list(crops(CROPS))), of(whole))
+
+
+@pytest.fixture(scope="module")
+def statistics(clip: SplitClip) -> ResidualStatistics:
+    return measured(clip, "all", CROPS)
+
+
+def spec_of(folder: Path, layout: str, file: str, scope: str = "all") -> SetupSpec:
+    return replace(BUNDLED, name="own", dictionary=Location(folder, file=file), layout=layout, scope=scope, index=None)  # type: ignore[arg-type]
+
+
+def explained(x: Tensor, x_hat: Tensor) -> float:
+    """Over tokens [n, d]."""
+    x, x_hat = x.double(), x_hat.double()
+    return float(1 - (x - x_hat).square().sum() / (x - x.mean(0)).square().sum())
+
+
+# ---- CLIP-Scope
+
+
+def train_clip_scope(x: Tensor, batch_norm: bool) -> OrderedDict[str, Tensor]:
+    """A restatement of `training_step` and `TopKSAE` of Lewington-pitsos/sache, sache/train.py and model.py at 0c97cd3.
+
+    Every batch, of 8 pictures x 65 tokens in place of 128 x 257, is standardised by its own mean and deviation.
+    """
+    generator = torch.Generator().manual_seed(0)
+    pre_b = 0.01 * torch.randn(D, generator=generator)
+    enc = torch.randn(D, M, generator=generator) / (2 * D) ** 0.5
+    weights = OrderedDict(pre_b=pre_b, enc=enc, dec=enc.T.clone())
+    optimizer = torch.optim.Adam([weight.requires_grad_() for weight in weights.values()], lr=5e-3)
+    for _ in range(200):
+        batch = x[torch.randperm(len(x), generator=generator)[:8]].flatten(0, 1)
+        if batch_norm:
+            batch = (batch - batch.mean(dim=0, keepdim=True)) / (batch.std(dim=0, keepdim=True) + 1e-6)
+        f = clip_scope_encode(weights, batch)
+        delta_pow = (batch - (f @ weights["dec"] + weights["pre_b"])).pow(2)
+        loss = (delta_pow / batch.pow(2).sum(-1, keepdim=True).sqrt() + 1e-9).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return OrderedDict((name, weight.detach()) for name, weight in weights.items())
+
+
+def clip_scope_encode(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """x [n, d] -> f [n, m]."""
+    topk = torch.topk((x - weights["pre_b"]) @ weights["enc"], k=K, dim=-1)
+    return torch.zeros(len(x), M).scatter(-1, topk.indices, topk.values)
+
+
+def clip_scope_again(weights: Mapping[str, Tensor], x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """x [n, d] -> x_hat, of z = (x - mean) / scale."""
+    f = clip_scope_encode(weights, (x - mean) / scale)
+    return (f @ weights["dec"] + weights["pre_b"]) * scale + mean
+
+
+def publish_clip_scope(weights: OrderedDict[str, Tensor], folder: Path) -> SetupSpec:
+    """The file under its published name, with its published keys (see `test_checkpoints.write_clipscope`)."""
+    file = f"{LAYER}_resid/1200013184.pt"
+    (folder / file).parent.mkdir()
+    rest = {
+        "token_count": 1200013184,
+        "dead_latents": torch.zeros(M),
+        "n_iter": 1200013184,
+        "log_id": "4_resid-1a2b3c4d",
+    }
+    torch.save({"model_state_dict": weights, **rest, "d_in": D, "n_features": M, "k": K}, folder / file)
+    return spec_of(folder, "clipscope", file)
+
+
+@pytest.fixture(scope="module")
+def standardised(seen: Seen) -> OrderedDict[str, Tensor]:
+    return train_clip_scope(seen.training, batch_norm=True)
+
+
+def test_clip_scope_trained_on_standardised_activations_is_accepted_with_its_true_figures(
+    standardised: OrderedDict[str, Tensor], seen: Seen, tmp_path: Path
+) -> None:
+    told: list[Loading] = []
+    setup = load(publish_clip_scope(standardised, tmp_path), tell=told.append)
+    assert "z = (x − mean) / deviation" in setup.formula and len(setup.alternatives) == 2
+
+    scale, mean = torch.std_mean(seen.crops.flatten(0, 1), dim=0)
+    scale = scale + 1e-6
+    x = seen.photographs.flatten(0, 1)
+    x_hat = clip_scope_again(standardised, x, mean, scale)
+    truth = explained(x, x_hat)
+    raw = explained(x, clip_scope_again(standardised, x, torch.zeros(D), torch.ones(D)))
+    taken, other = setup.alternatives.pop(setup.formula), setup.alternatives.popitem()[1]
+    assert taken == pytest.approx(truth, abs=1e-3) and other == pytest.approx(raw, abs=1e-3)
+    assert truth > 0.7 and raw < LEAST_EXPLAINED
+
+    torch.testing.assert_close(setup.dictionary.reconstruct(x[:65]), x_hat[:65], atol=2e-3, rtol=1e-3)
+    assert setup.health is not None and not setup.health.doubts and setup.health.explained_variance > 0.7
+    assert setup.health.active_per_token == K
+
+    assert setup.standardisation is not None and setup.statistics is not None
+    np.testing.assert_allclose(setup.standardisation.mean, mean, atol=1e-4)
+    np.testing.assert_allclose(setup.standardisation.scale, scale, rtol=1e-4)
+    assert setup.statistics.pictures == CROPS and setup.statistics.tokens == CROPS * 65
+    z, z_hat = (x - mean) / scale, (x_hat - mean) / scale
+    logged = (1 - (z - z_hat).pow(2).sum(-1) / (z - z.mean(-1, keepdim=True)).pow(2).sum(-1)).mean()
+    ours = setup.standardisation.explained_variance(x.numpy(), (x - x_hat).numpy())
+    assert ours == pytest.approx(float(logged), abs=1e-4)
+
+    stages = list(dict.fromkeys(step.said.split(" on ")[0] for step in told))
+    assert stages[:4] == [
+        "Reading the CLIP",
+        "Reading the dictionary",
+        "Measuring the CLIP's residual",
+        "Choosing among the formulas it may have been trained with",
+    ]
+
+
+def test_clip_scope_trained_on_x_itself_is_read_so(seen: Seen, clip: SplitClip, tmp_path: Path) -> None:
+    weights = train_clip_scope(seen.training, batch_norm=False)
+    setup = load(publish_clip_scope(weights, tmp_path))
+    assert setup.formula == f"the {K} largest of (x − pre_b) enc, signs kept"
+    assert setup.standardisation is None and setup.statistics is None
+    x = seen.photographs.flatten(0, 1)
+    truth = explained(x, clip_scope_again(weights, x, torch.zeros(D), torch.ones(D)))
+    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3) and truth > 0.75
+    assert min(setup.alternatives.values()) < truth - 0.1
+
+
+# ---- SAE-V
+
+
+def train_sae_v(x: Tensor) -> dict[str, Tensor]:
+    """As `SparseAutoencoder` and its training (OSU-NLP-Group/saev at 837e943, saev/nn.py), shortened.
+
+    relu((x - b_dec) W_enc + b_enc), b_dec begun at the mean patch, unit rows in W_dec, a penalty on the sum of f.
+    """
+    generator = torch.Generator().manual_seed(0)
+    bound = (6 / D) ** 0.5
+    w_dec = torch.nn.functional.normalize(torch.rand(M, D, generator=generator) * 2 * bound - bound, dim=1)
+    w = {
+        "W_enc": w_dec.T.clone().contiguous(),
+        "b_enc": torch.zeros(M),
+        "W_dec": w_dec,
+        "b_dec": x.mean(0),
+    }
+    optimizer = torch.optim.Adam([weight.requires_grad_() for weight in w.values()], lr=3e-3)
+    for _ in range(150):
+        batch = x[torch.randint(len(x), (512,), generator=generator)]
+        f = torch.relu((batch - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
+        error = (f @ w["W_dec"] + w["b_dec"] - batch).pow(2).mean()
+        loss = error + 4e-4 * f.sum(1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            w["W_dec"] /= w["W_dec"].norm(dim=1, keepdim=True)
+    return {name: weight.detach() for name, weight in w.items()}
+
+
+def scaling(patches: Tensor, scaled: bool) -> tuple[Tensor, Tensor]:
+    """act_mean [d] and scalar as in `Dataset` (saev/activations.py at 837e943) of patches [n, d]; 0 and 1 unscaled."""
+    if not scaled:
+        return torch.zeros(D), torch.tensor(1.0)
+    act_mean = patches.mean(axis=0)
+    return act_mean, torch.linalg.norm(patches - act_mean, axis=1).mean() / D**0.5
+
+
+@pytest.fixture(scope="module")
+def trained_sae_v(seen: Seen) -> dict[bool, dict[str, Tensor]]:
+    """One for patches that were scaled, and one for patches as they are."""
+    patches = seen.training[:, 1:].flatten(0, 1)
+    found = {}
+    for scaled in (True, False):
+        act_mean, scalar = scaling(patches, scaled)
+        found[scaled] = train_sae_v((patches - act_mean) / scalar)
+    return found
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("minus", [True, False])
+def test_sae_v_is_read_by_the_formula_it_was_trained_with(
+    scaled: bool, minus: bool, seen: Seen, trained_sae_v: dict[bool, dict[str, Tensor]], tmp_path: Path
+) -> None:
+    w = dict(trained_sae_v[scaled])
+    w["b_dec"] = w["b_dec"] + 0.5 * scaled  # of a centred x it is next to 0, and "- b_dec" would say nothing
+    if not minus:  # the same dictionary, for an encoder that leaves it out
+        w["b_enc"] = w["b_enc"] - w["b_dec"] @ w["W_enc"]
+    with (tmp_path / "sae.pt").open("wb") as stream:  # `dump` of saev/nn.py at 837e943: there was no schema number
+        stream.write(json.dumps({"d_vit": D, "exp_factor": M // D + 1, "d_sae": M, "seed": 42}).encode() + b"\n")
+        torch.save(w, stream)
+    setup = load(spec_of(tmp_path, "saev", "sae.pt", "patches"))
+    assert len(setup.alternatives) == 4
+    assert ("z = (x − mean) / scalar" in setup.formula, "− b_dec" in setup.formula) == (scaled, minus)
+
+    act_mean, scalar = scaling(seen.crops[:, 1:].flatten(0, 1), scaled)
+    x = seen.photographs[:, 1:].flatten(0, 1)
+    f = torch.relu(((x - act_mean) / scalar - w["b_dec"] * minus) @ w["W_enc"] + w["b_enc"])
+    truth = explained(x, (f @ w["W_dec"] + w["b_dec"]) * scalar + act_mean)
+    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=2e-3) and truth > 0.6
+
+
+# ---- the choice itself
+
+
+def reading_of(weights: Mapping[str, Tensor], folder: Path) -> tuple[Reading, ...]:
+    spec = publish_clip_scope(OrderedDict(weights), folder)
+    return read_checkpoint("clipscope", folder, spec.dictionary.file)
+
+
+def test_readings_share_the_weights_of_their_file(standardised: OrderedDict[str, Tensor], tmp_path: Path) -> None:
+    first, second = reading_of(standardised, tmp_path)
+    assert first.sae is second.sae and first.standardise is not None and second.standardise is None
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_reading_that_is_not_finite_is_not_taken(
+    bad: float,
+    clip: SplitClip,
+    standardised: OrderedDict[str, Tensor],
+    statistics: ResidualStatistics,
+    tmp_path: Path,
+) -> None:
+    first, second = reading_of(standardised, tmp_path)
+    broken = replace(statistics, mean=np.full_like(statistics.mean, bad))
+    chosen = choose(clip, (first, second), "all", broken)
+    assert chosen.formula == second.formula and chosen.figures[first.formula] == -np.inf
+
+
+def test_of_two_that_are_as_good_the_likelier_one_is_taken(
+    clip: SplitClip, standardised: OrderedDict[str, Tensor], statistics: ResidualStatistics, tmp_path: Path
+) -> None:
+    first, second = reading_of(standardised, tmp_path)
+    again = replace(first, formula="the same")
+    for order in ((first, again, second), (second, first, again)):
+        assert choose(clip, order, "all", statistics).formula == first.formula
+    assert choose(clip, (again, first), "all", statistics).formula == "the same"
+
+
+def test_a_single_reading_costs_nothing(
+    clip: SplitClip, standardised: OrderedDict[str, Tensor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("no photograph is read")
+
+    _, raw = reading_of(standardised, tmp_path)
+    monkeypatch.setattr("core.setups.readings.read_picture", never)
+    chosen = choose(clip, (raw,), "all", None)
+    assert chosen.figures == {} and chosen.dictionary.sae is raw.sae
+
+
+Peak = Callable[[], int]
+
+
+def test_the_weights_are_never_held_three_times(
+    clip: SplitClip,
+    standardised: OrderedDict[str, Tensor],
+    statistics: ResidualStatistics,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Only what is taken is folded, and only once: the file's weights and one folded copy."""
+    made: list[Setup | Dictionary] = []
+
+    class Counted(Dictionary):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            made.append(self)
+
+    first, second = reading_of(standardised, tmp_path)
+    monkeypatch.setattr("core.setups.readings.Dictionary", Counted)
+    chosen = choose(clip, (first, second), "all", statistics)
+    storages = {d.sae.W_enc.data_ptr() for d in made}  # type: ignore[union-attr]
+    assert len(made) == 3 and storages == {first.sae.W_enc.data_ptr(), chosen.dictionary.sae.W_enc.data_ptr()}
