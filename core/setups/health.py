@@ -55,6 +55,8 @@ _USUAL_SCALES = (5.0, 200.0)
 """A logit scale outside of these is odd."""
 _THE_SAME = 1e-3
 """Unit vectors nearer than this are the same; float32 and the order of sums leave some 1e-6 between equal ones."""
+_CONSTANT = 1e-6
+"""Components of which less than this share differs between tokens say nothing of a picture."""
 _HARDLY_APART = 0.05
 """Where no two of the unit vectors are further apart, it is odd. Texts of CLIPs are some 0.3 to 0.9 apart, pictures
 more; the bundled CLIP with its pixels divided by 255 twice has its pictures 0.008 apart."""
@@ -148,6 +150,8 @@ class Health:
     """The largest distance between the unit vectors of two classes of one picture, 0 to 2."""
     pictures_apart: float
     """The largest distance between the unit embeddings of two pictures, 0 to 2."""
+    read_as_end: str
+    """The token at which the text tower reads a text, where that is not the text's end; else empty."""
     same_texts: tuple[tuple[str, str], ...]
     """Classes that were asked together and that the text tower does not tell apart."""
     explained_variance: float
@@ -161,6 +165,9 @@ class Health:
     """The same at CLS; None when CLS is out of scope."""
     silent_share: float
     """Share of components that are active at none of these tokens."""
+    components_vary: float
+    """What of r, the sum of active components at a token, differs between tokens: sum |r - mean|^2 / sum |r|^2, 0 to 1;
+    0 where nothing is active."""
     chance: float
     """What guessing would be right on: the mean over pictures of 1 / classes."""
     unanswered: int
@@ -294,11 +301,16 @@ def _meaningless(health: Health) -> tuple[Doubt, ...]:
             f"On all {health.pictures} {health.kind} two classes tie for the best, so that its CLIP never answers. "
             "Some of its weights are empty; choose another.",
         )
-    if health.active_per_token == 0:
+    if health.components_vary < _CONSTANT:
+        nothing = (
+            "What its components add to the residual is the same at every token of"
+            if health.active_per_token
+            else f"None of its {health.components:,} components is active on any of"
+        )
         meaningless(
             "components",
-            f"None of its {health.components:,} components is active on any of the {health.pictures} {health.kind}. "
-            "Its dictionary belongs to another CLIP, or its activations are scaled otherwise; choose another.",
+            f"{nothing} {health.pictures} {health.kind}. Its dictionary belongs to another CLIP, its activations are "
+            "scaled otherwise, or its weights are empty; choose another.",
         )
     return tuple(found)
 
@@ -376,6 +388,12 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
             "ties",
             f"On {health.unanswered} of {health.pictures} {health.kind} two classes tie for the best: those count as "
             "no answer.",
+        )
+    if health.read_as_end:
+        odd(
+            "texts",
+            f"Its text tower reads texts at “{health.read_as_end}” and not at their end: its tokenizer or its "
+            "end-of-text id may be of another model.",
         )
     for one, other in health.same_texts:
         odd("texts", f"“{one}” and “{other}” are the same to its text tower: its tokenizer may not know them.")

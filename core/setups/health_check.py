@@ -113,8 +113,9 @@ def check_each(
     if len(samples) < 2:
         raise ValueError("variance over the pictures needs at least two of them")
     questions = dict.fromkeys(sample.classes for sample in samples)
-    _try_tokenizer(clip, tuple(name for classes in questions for name in classes), spec)
-    model = _Model(clip, {classes: text_classifier(clip, classes, TEMPLATES["single"]) for classes in questions})
+    read_as_end = _read_as_end(clip, tuple(name for classes in questions for name in classes), spec)
+    classifiers = {classes: text_classifier(clip, classes, TEMPLATES["single"]) for classes in questions}
+    model = _Model(clip, classifiers, read_as_end)
     per_picture = len(dictionaries[0].tokens(1 + clip.grid[0] * clip.grid[1]))
     beside_every = -(-per_picture * len(samples) // _BESIDE_TOKENS)
     tallies = [_Tally(clip.layer, dictionary) for dictionary in dictionaries]
@@ -154,8 +155,8 @@ class _Answer:
 class _Model:
     """The CLIP's part in the check: what it says, and what that rests on."""
 
-    def __init__(self, clip: SplitClip, classifiers: dict[tuple[str, ...], Tensor]) -> None:
-        self.clip, self._classifiers = clip, classifiers
+    def __init__(self, clip: SplitClip, classifiers: dict[tuple[str, ...], Tensor], read_as_end: str) -> None:
+        self.clip, self._classifiers, self.read_as_end = clip, classifiers, read_as_end
         self._embeddings: list[Tensor] = []
         self.answers: list[_Answer] = []
 
@@ -200,6 +201,8 @@ class _Tally:
         self._beside: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         self._active = self._active_cls = 0
         self._fired = np.zeros(dictionary.n_components, dtype=bool)
+        self._sum = np.zeros(dictionary.width)
+        self._squares = 0.0
         self._encoded = True
         self._answers: list[tuple[bool, bool, bool]] = []
         self._changes: list[float] = []
@@ -241,12 +244,14 @@ class _Tally:
             logit_scale=model.clip.logit_scale,
             texts_apart=model.texts_apart(),
             pictures_apart=model.pictures_apart(),
+            read_as_end=model.read_as_end,
             same_texts=model.same_texts(),
             explained_variance=_explained(seen, missed),
             explained_variance_cls=cls,
             active_per_token=self._active / len(seen),
             active_on_cls=self._active_cls / pictures if self._has_cls else None,
             silent_share=float(1 - self._fired.mean()),
+            components_vary=self._components_vary(len(seen)),
             chance=float(np.mean(self._chances)),
             unanswered=sum(answer.best is None for answer in model.answers),
             accuracy=float(right.mean()),
@@ -255,6 +260,10 @@ class _Tally:
             margin_change=float(np.median(self._changes)),
             fits=tuple(_fit(layer, *zip(*pairs, strict=True)) for layer, pairs in sorted(self._beside.items())),
         )
+
+    def _components_vary(self, tokens: int) -> float:
+        constant = float(np.square(self._sum).sum() / tokens)
+        return 1 - constant / self._squares if self._squares else 0.0
 
     def _not_finite(self, model: _Model, seen: np.ndarray, missed: np.ndarray) -> str:
         """Where the first number stands that is not finite, from what is read to what is said; else nothing."""
@@ -279,38 +288,51 @@ class _Tally:
         scope = self._dictionary.tokens(len(x))
         inside = slice(scope.start, scope.stop)
         found = self._dictionary.activations(x)
+        added = self._dictionary.decode(found)
         x_hat = x.clone()
-        x_hat[inside] = (self._dictionary.decode(found) + self._dictionary.bias_at(x))[inside]
+        x_hat[inside] = (added + self._dictionary.bias_at(x))[inside]
         missed = (x - x_hat)[inside].float().cpu().numpy()
         if count:
             self._active += len(found.value)
             self._active_cls += int((found.token == 0).sum())
             self._fired[found.component] = True
+            sums = added[inside].cpu().double()  # Apple's GPU has no doubles
+            self._sum += sums.sum(0).numpy()
+            self._squares += float(sums.square().sum())
             self._encoded &= bool(np.isfinite(found.value).all())
         return x[inside].float().cpu().numpy(), missed, x_hat
 
 
-def _try_tokenizer(clip: SplitClip, classes: Sequence[str], spec: SetupSpec) -> None:
-    """Raise UserError where the tokenizer fails, or gives ids that the text tower has no embedding for.
+def _read_as_end(clip: SplitClip, classes: Sequence[str], spec: SetupSpec) -> str:
+    """The token at which the text tower reads the first text that it does not read at its end; else nothing.
 
-    On a GPU such an id would not only fail: it ends every computation of the process.
+    Raises UserError where the tokenizer fails, or gives ids that the text tower has no embedding for: on a GPU such an
+    id would not only fail, but end every computation of the process.
     """
     prompts = [TEMPLATES["single"][0].replace("{}", name) for name in classes]
+    settings = clip.model.config.text_config
     try:
-        found = clip.tokenizer(prompts, padding=True, truncation=True, max_length=16)["input_ids"]
-        largest = max(max(ids) for ids in found)
+        found = clip.tokenizer(
+            prompts, padding=True, truncation=True, max_length=settings.max_position_embeddings, return_tensors="np"
+        )
+        ids, ends = found["input_ids"], found["attention_mask"].sum(1) - 1
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")[:200].rstrip(".")
         raise UserError(
             f"The setup {spec.name!r} is refused. The tokenizer of its CLIP cannot read “{prompts[0]}”: "
             f"{first or type(error).__name__}. Choose a CLIP whose folder has its own tokenizer."
         ) from error
-    known = clip.model.config.text_config.vocab_size
+    known, largest = settings.vocab_size, int(ids.max())
     if largest >= known:
         raise UserError(
             f"The setup {spec.name!r} is refused. The tokenizer of its CLIP gives the token {largest:,}, and its text "
             f"tower knows {known:,} tokens. It is of another model; choose a CLIP whose folder has its own tokenizer."
         )
+    # As transformers' CLIPTextTransformer: old configurations have 2 here whatever the tokenizer.
+    end = settings.eos_token_id
+    read = ids.argmax(1) if end == 2 else (ids == end).argmax(1)
+    wrong = np.flatnonzero(read != ends)
+    return str(clip.tokenizer.decode([ids[wrong[0], read[wrong[0]]]])) if len(wrong) else ""
 
 
 def _weight_not_finite(module: torch.nn.Module) -> str:
