@@ -5,6 +5,7 @@ step takes the workbench and a visit and returns another visit, or raises UserEr
 was, so that a mistake costs the visitor nothing.
 """
 
+import secrets
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,6 +101,10 @@ class Visit(Record):
     """How often the edit or the picture changed other than by the page's own levers; their older messages are void."""
     latest_message: dict[str, float] = field(default_factory=dict)
     """The page's clock, ms, at the latest message of each widget."""
+    key: str = ""
+    """Which visit this is, at random; empty while nothing was changed. See `core.session.view_state`."""
+    step: int = 0
+    """How many changes this visit has seen."""
 
     @property
     def prediction(self) -> Prediction:
@@ -145,14 +150,36 @@ def start(
     bench: Workbench, source: Source | None, subject: Subject, classes: Names, templates: Names, truth: str | None
 ) -> Visit:
     """A visit that begins with this picture and no edit. Raises UserError for a picture that cannot be read."""
-    trace = bench.open(source)
-    answers = _answers(bench, trace, classes, templates, class_index(classes, truth), Edit())
+    return begin(bench, bench.open(source), subject, classes, templates, class_index(classes, truth))
+
+
+def begin(
+    bench: Workbench,
+    trace: Trace,
+    subject: Subject,
+    classes: Names,
+    templates: Names,
+    truth: int | None,
+    target: Target | None = None,
+    edit: Edit | None = None,
+) -> Visit:
+    """A visit about a picture that has been read; without a target, one is chosen."""
+    edit = edit or Edit()
+    answers = _answers(bench, trace, classes, templates, truth, edit, target)
+    answers |= {"history": History(edit)}
     return Visit(setup=bench.card.name, subject=subject, trace=trace, classes=classes, templates=templates, **answers)
 
 
 def after(old: Visit, new: Visit) -> Visit:
     """A new beginning by the same visitor, on the same page: older messages of its widgets are void."""
-    return replace(new, revision=old.revision + 1, latest_message=old.latest_message)
+    return replace(new, revision=old.revision + 1, latest_message=old.latest_message, key=old.key, step=old.step)
+
+
+def changed(old: Visit, new: Visit) -> Visit:
+    """The visit after a change, at the next step; the first change gives it a key. What was none is left as it is."""
+    if new is old:
+        return old
+    return replace(new, key=old.key or secrets.token_hex(16), step=old.step + 1)
 
 
 def change_setup(bench: Workbench, visit: Visit, source: Source | None) -> Visit:

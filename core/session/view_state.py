@@ -1,0 +1,224 @@
+"""The view state: all that a visit is about, in one small serialised value that the page carries.
+
+The page sends it with every request, and the server's session (traces, attributions) is a cache of it: where a server
+has restarted, slept, forgotten or never seen the visitor, the visit is rebuilt from it (`restored`). Links, reports and
+the log write down the same value.
+
+It comes from a browser, so nothing in it is believed: every field is bounded, and what does not fit is a UserError.
+What it names is looked up, never opened: an example by its name, one's own picture by the hash of what the model sees.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from ..errors import UserError
+from ..methods.steering import MAX_STRENGTH, Edit, Lever, Operation
+from ..methods.target import Target
+from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
+from ..model.trace import Trace
+from ..pictures.read import Source, read_picture
+from ..workbench import Workbench
+from .visit import Subject, Visit, begin
+
+MAX_LEVERS = 256
+"""Of one edit: each costs a row of the dictionary at every move."""
+MAX_STATE = 200_000
+"""Characters of a serialised state."""
+
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
+Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class _Value(BaseModel):
+    """A frozen value: unknown fields, and values of another type, are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LeverState(_Value):
+    """One lever."""
+
+    component: Index
+    operation: Operation = "suppress"
+    strength: Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH, allow_inf_nan=False)] = 0.0
+    family: Index | None = None
+
+
+class EditState(_Value):
+    """Levers and the tokens they act on; None for all in the dictionary's scope."""
+
+    levers: Annotated[tuple[LeverState, ...], Field(max_length=MAX_LEVERS)] = ()
+    tokens: Annotated[tuple[Index, ...], Field(max_length=10_000)] | None = None
+
+    @classmethod
+    def of(cls, edit: Edit) -> "EditState":
+        """An edit as it is written down. Raises UserError for more than 256 levers."""
+        if len(edit.levers) > MAX_LEVERS:
+            raise too_many_levers(len(edit.levers))
+        levers = tuple(
+            LeverState(component=one.component, operation=one.operation, strength=one.strength, family=one.family)
+            for one in edit.levers
+        )
+        return cls(levers=levers, tokens=edit.tokens)
+
+    def edit(self) -> Edit:
+        """The edit. Raises UserError for two levers on a component, or a family that is not of one kind."""
+        levers = (Lever(one.component, one.operation, one.strength, one.family) for one in self.levers)
+        return Edit(tuple(levers), self.tokens)
+
+
+class PictureState(_Value):
+    """Which picture is looked at."""
+
+    caption: Annotated[str, StringConstraints(max_length=400)]
+    """For the reader."""
+    example: Name | None = None
+    """The example's name; None for a picture of one's own."""
+    twin: bool = False
+    """Whether it is the example's twin, without the cue."""
+    photograph: bool = False
+    """Whether it is, or may be, a photograph."""
+    content: Hash
+    """SHA-256 of the crop, what the model sees: `content_hash`."""
+
+
+class ViewState(_Value):
+    """What a visit is about."""
+
+    version: Literal[1] = 1
+    """Of this form; a later one reads the earlier ones."""
+    key: Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,32}$")] = ""
+    """Which visit this is, at random; empty for a page on which nothing was changed yet."""
+    step: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    """How many changes this visit has seen: of two states of one visit, the one of the higher step is newer."""
+    revision: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    """As in `Visit`: what the page's own widgets count by."""
+    setup: Name
+    """Its name in the catalog."""
+    commits: Annotated[
+        dict[Literal["clip", "dictionary"], Annotated[str, StringConstraints(max_length=64)]], Field()
+    ] = {}
+    """The commits that it was loaded from; nothing for folders."""
+    picture: PictureState
+    classes: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_CLASSES)]
+    templates: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TEMPLATES)]
+    truth: Index | None = None
+    """The class the visitor says it should be, by its place among the classes."""
+    wanted: Index
+    """The target's class."""
+    against: Index | None = None
+    """The class it is compared with."""
+    edit: EditState = EditState()
+    tab: Annotated[str, StringConstraints(max_length=40)] | None = None
+    """The tab that is open."""
+    component: Index | None = None
+    """The component whose page is open."""
+
+    def serialised(self) -> str:
+        """As JSON, without what has its default."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    @classmethod
+    def parsed(cls, text: str | None) -> "ViewState":
+        """What `serialised` wrote. Raises UserError for anything else."""
+        if not isinstance(text, str) or len(text) > MAX_STATE:
+            raise _unreadable()
+        try:
+            state = cls.model_validate_json(text)
+        except ValidationError as error:
+            raise _unreadable() from error
+        for index in (state.truth, state.wanted, state.against):
+            if index is not None and index >= len(state.classes):
+                raise _unreadable()
+        return state
+
+
+def too_many_levers(number: int) -> UserError:
+    """The sentence for an edit that is too large."""
+    return UserError(f"These are {number:,} levers. Keep at most {MAX_LEVERS}: release some, or pull a smaller family.")
+
+
+def content_hash(crop: np.ndarray) -> str:
+    """SHA-256 of what the model sees of a picture, uint8 [S, S, 3], 64 hexadecimal digits."""
+    return hashlib.sha256(f"{crop.shape}".encode() + np.ascontiguousarray(crop).tobytes()).hexdigest()
+
+
+def state_of(bench: Workbench, visit: Visit, tab: str | None = None, component: int | None = None) -> ViewState:
+    """What a visit is about. Raises UserError for more than 256 levers."""
+    subject = visit.subject
+    return ViewState(
+        key=visit.key,
+        step=visit.step,
+        revision=visit.revision,
+        setup=visit.setup,
+        commits={name: bench.setup.commits[name] for name in ("clip", "dictionary") if name in bench.setup.commits},
+        picture=PictureState(
+            caption=subject.caption[:400],
+            example=subject.example,
+            twin=subject.twin,
+            photograph=subject.photograph,
+            content=content_hash(visit.trace.crop),
+        ),
+        classes=visit.classes,
+        templates=visit.templates,
+        truth=visit.truth,
+        wanted=visit.target.wanted,
+        against=visit.target.against,
+        edit=EditState.of(visit.edit),
+        tab=tab,
+        component=component,
+    )
+
+
+def is_of(visit: Visit, state: ViewState) -> bool:
+    """Whether a visit that a server holds is the one that a page carries, at the same step or a later one.
+
+    A later one: two presses may be on their way at once, and the second carries the state from before the first. A
+    visit at an earlier step is another server's past, and is rebuilt.
+    """
+    return bool(state.key) and visit.key == state.key and visit.step >= state.step
+
+
+def restored(bench: Workbench, state: ViewState, sources: Iterable[Source], crop: np.ndarray | None) -> Visit | None:
+    """The visit that a state is of, worked out anew from the first of `sources`, or the crop, that shows its picture.
+
+    `crop` is what the model sees, uint8 [S, S, 3], as a page shows it. None where nothing shows that picture: it has to
+    be brought again. Undo and redo begin anew. Raises UserError for levers that this setup does not have.
+    """
+    trace = _trace(bench, state.picture.content, sources, crop)
+    if trace is None:
+        return None
+    picture = state.picture
+    visit = begin(
+        bench,
+        trace,
+        Subject(picture.caption, picture.example, picture.twin, picture.photograph),
+        state.classes,
+        state.templates,
+        state.truth,
+        Target(state.wanted, state.against),
+        state.edit.edit(),
+    )
+    return replace(visit, key=state.key, step=state.step, revision=state.revision)
+
+
+def _trace(bench: Workbench, content: str, sources: Iterable[Source], crop: np.ndarray | None) -> Trace | None:
+    for source in sources:
+        try:
+            seen = bench.setup.clip.crop(read_picture(source))
+        except UserError:  # a file that is gone, say; another may do
+            continue
+        if content_hash(seen) == content:
+            return bench.trace(seen)
+    return bench.trace(crop) if crop is not None and content_hash(crop) == content else None
+
+
+def _unreadable() -> UserError:
+    return UserError("The page sent something that this app does not understand. Reload the page, and try again.")

@@ -1,0 +1,196 @@
+"""The view state: what it holds comes back, what is forged is a sentence, and a visit is rebuilt as it was."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from core.errors import UserError
+from core.methods.steering import Edit, Lever
+from core.methods.target import Target
+from core.model.prompts import TEMPLATES
+from core.session import visit as session
+from core.session.view_state import (
+    MAX_LEVERS,
+    EditState,
+    LeverState,
+    PictureState,
+    ViewState,
+    content_hash,
+    is_of,
+    restored,
+    state_of,
+)
+from core.session.visit import Subject, Visit
+from core.workbench import Workbench
+
+CLASSES = ("dog", "cat", "owl")
+
+numbers = st.integers(0, 2**31 - 1)
+words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=200)
+levers = st.builds(
+    LeverState,
+    component=numbers,
+    operation=st.sampled_from(["suppress", "scale", "set"]),
+    strength=st.floats(-100, 100),
+    family=st.none() | numbers,
+)
+edits = st.builds(
+    EditState,
+    levers=st.lists(levers, max_size=6).map(tuple),
+    tokens=st.none() | st.lists(numbers, max_size=6).map(tuple),
+)
+states = st.builds(
+    ViewState,
+    key=st.text("0123456789abcdef", max_size=32),
+    step=numbers,
+    revision=numbers,
+    setup=words,
+    commits=st.dictionaries(st.sampled_from(["clip", "dictionary"]), st.text("0123456789abcdef", max_size=40)),
+    picture=st.builds(
+        PictureState,
+        caption=st.text(st.characters(exclude_categories=("Cs",)), max_size=400),
+        example=st.none() | words,
+        twin=st.booleans(),
+        photograph=st.booleans(),
+        content=st.just("0" * 64),
+    ),
+    classes=st.lists(words, min_size=3, max_size=5).map(tuple),
+    templates=st.lists(words, min_size=1, max_size=3).map(tuple),
+    truth=st.none() | st.integers(0, 2),
+    wanted=st.integers(0, 2),
+    against=st.none() | st.integers(0, 2),
+    edit=edits,
+    tab=st.none() | st.text("abc", max_size=40),
+    component=st.none() | numbers,
+)
+
+
+@given(states)
+def test_what_is_written_down_comes_back(state: ViewState) -> None:
+    assert ViewState.parsed(state.serialised()) == state
+
+
+@pytest.fixture(scope="module")
+def visit(bench: Workbench, picture: Image.Image) -> Visit:
+    found = session.start(bench, picture, Subject("mine"), CLASSES, TEMPLATES["single"], "cat")
+    found = session.set_target(bench, found, Target(2, 0))
+    active = int(found.attribution.ranked()[0])
+    edit = Edit((Lever(active), Lever(3, "scale", 2.0), Lever(5, "set", 1.5)), (0, 2, 3))
+    return session.changed(found, session.change(bench, found, edit))
+
+
+def test_a_visit_is_rebuilt_as_it_was(bench: Workbench, visit: Visit, picture: Image.Image) -> None:
+    state = ViewState.parsed(state_of(bench, visit).serialised())
+    for again in (restored(bench, state, [picture], None), restored(bench, state, [], visit.trace.crop)):
+        assert again is not None
+        for name in (
+            "setup",
+            "subject",
+            "trace",
+            "classes",
+            "templates",
+            "truth",
+            "target",
+            "attribution",
+            "comparison",
+        ):
+            assert getattr(again, name) == getattr(visit, name), name
+        assert again.edit == visit.edit and is_of(again, state)
+        assert state_of(bench, again) == state
+
+
+def test_another_picture_is_never_taken_for_it(bench: Workbench, visit: Visit, picture: Image.Image) -> None:
+    state = state_of(bench, visit)
+    other = picture.rotate(90)
+    crop = visit.trace.crop.copy()
+    crop[0, 0, 0] ^= 1
+    assert restored(bench, state, [other, "/no/such/file.png"], crop) is None
+    found = restored(bench, state, [other, picture], crop)
+    assert found is not None and found.trace == visit.trace
+
+
+def test_a_cache_counts_where_it_is_of_the_same_visit_and_not_older(bench: Workbench, visit: Visit) -> None:
+    state = state_of(bench, visit)
+    assert is_of(visit, state) and is_of(replace(visit, step=visit.step + 1), state)
+    assert not is_of(replace(visit, step=visit.step - 1), state)
+    assert not is_of(replace(visit, key="0" * 32), state)
+    fresh = replace(visit, key="", step=0)
+    assert not is_of(fresh, state_of(bench, fresh)), "a page on which nothing was changed names no visit"
+
+
+def test_a_change_counts_once_and_none_does_not(visit: Visit) -> None:
+    assert session.changed(visit, visit) is visit
+    later = session.changed(visit, replace(visit, truth=None))
+    assert (later.key, later.step) == (visit.key, visit.step + 1)
+
+
+def test_the_hash_is_of_every_pixel_and_of_the_form() -> None:
+    crop = np.zeros((4, 6, 3), np.uint8)
+    other = crop.copy()
+    other[3, 5, 2] = 1
+    assert len({content_hash(crop), content_hash(other), content_hash(crop.transpose(1, 0, 2))}) == 3
+
+
+def forged(**changes: Any) -> str:
+    return json.dumps(
+        {
+            "setup": "bundled",
+            "picture": {"caption": "", "content": "0" * 64},
+            "classes": ["a", "b"],
+            "templates": ["{}"],
+            "wanted": 0,
+        }
+        | changes
+    )
+
+
+def test_the_least_state_is_one() -> None:
+    assert ViewState.parsed(forged()).edit.edit() == Edit()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None, 3, "", "null", "[]", "{}", "{" * 10_000, "\ud800", forged(version=2), forged(wanted=2), forged(wanted=-1),
+        forged(truth=5), forged(against=9), forged(classes=[]), forged(classes=["a"] * 201), forged(classes=["a" * 201]),
+        forged(classes="ab"), forged(step=-1), forged(step=1.5), forged(key="zz"), forged(more=1), forged(tab="x" * 41),
+        forged(edit={"levers": [{"component": 1, "strength": 1e9}]}), forged(edit={"levers": [{"component": "1"}]}),
+        forged(edit={"levers": [{"component": n} for n in range(MAX_LEVERS + 1)]}),
+        forged(edit={"levers": [{"component": 1, "strength": float("nan")}]}).replace("NaN", "Infinity"),
+        forged(picture={"caption": "", "content": "../../etc/passwd"}),
+        forged(commits={"elsewhere": "x"}), " " * 300_000,
+    ],
+)  # fmt: skip
+def test_what_is_forged_is_a_sentence(text: Any) -> None:
+    with pytest.raises(UserError, match=r"^The page sent something .*\.$"):
+        ViewState.parsed(text)
+
+
+@given(
+    st.text(max_size=200)
+    | st.recursive(
+        st.none() | st.floats() | st.text(max_size=5),
+        lambda x: st.dictionaries(st.sampled_from(["setup", "picture", "classes", "edit"]), x) | st.lists(x),
+        max_leaves=8,
+    ).map(json.dumps)
+)
+def test_any_text_is_a_state_or_a_sentence(text: str) -> None:
+    with pytest.raises(UserError):
+        ViewState.parsed(text)
+
+
+def test_two_levers_on_a_component_are_a_sentence() -> None:
+    state = ViewState.parsed(forged(edit={"levers": [{"component": 1}, {"component": 1}]}))
+    with pytest.raises(UserError, match="two levers"):
+        state.edit.edit()
+
+
+def test_too_many_levers_are_a_sentence() -> None:
+    with pytest.raises(UserError, match="257 levers. Keep at most 256"):
+        EditState.of(Edit.of_suppressed(range(MAX_LEVERS + 1)))
