@@ -5,8 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from core.concepts.index import ConceptIndex, Identity, Manifest, References, Thumbnails
-from core.concepts.index_file import FORMAT
+from core.concepts.index import FORMAT, ConceptIndex, Identity, Manifest, References, Thumbnails
 
 VOCABULARY = ("dog", "cat", "owl", "red fish")
 PICTURES = 200

@@ -12,60 +12,75 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
 from ..records import Record
 
 LABELS = 3
 """Label guesses of a component, at most."""
 
+FORMAT = 1
+"""The version of an index's folder."""
+
+Text = Annotated[str, Field(max_length=1000)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Positive = Annotated[int, Field(ge=1, le=2**53)]
+Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Side = Annotated[int, Field(ge=1, le=255)]
+
 
 @dataclass(frozen=True)
 class Identity:
     """Which setup an index is of."""
 
-    clip: str
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    clip: Text
     """The CLIP: its repository, or its folder's name."""
-    clip_commit: str | None
+    clip_commit: Text | None
     """The commit of that repository; None for a folder."""
-    dictionary: str
+    dictionary: Text
     """The dictionary: its repository and file, or its folder's name."""
-    dictionary_commit: str | None
+    dictionary_commit: Text | None
     """The commit of that repository; None for a folder."""
-    layer: int
+    layer: Count
     """The residual after this layer of the vision tower, from 0."""
-    scope: str
+    scope: Literal["all", "cls", "patches"]
     """The tokens the dictionary reads: all, cls or patches."""
-    components: int
+    components: Size
     """m."""
-    width: int
+    width: Size
     """d."""
-    fingerprint: str
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Of the weights themselves: see `fingerprint`. This alone decides whether an index fits."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an index was made of: manifest.json."""
+    """What an index was made of: manifest.json, as pydantic checks it."""
 
-    format: int
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
     """`FORMAT` when it was made."""
     setup: Identity
     """The setup."""
-    source: Mapping[str, str]
+    source: Annotated[Mapping[str, Text], Field(max_length=32)]
     """The collection, as `Collection.manifest` tells it: kind, name, and what else identifies it."""
-    pictures: int
+    pictures: Positive
     """Pictures read."""
-    tokens: int
+    tokens: Positive
     """Tokens in scope read."""
-    skipped: int
+    skipped: Count
     """Pictures of the collection that could not be read."""
-    grid: tuple[int, int]
+    grid: tuple[Side, Side]
     """Rows and columns of patches."""
-    vocabulary: tuple[str, ...]
+    vocabulary: tuple[Text, ...]
     """The label guesses were chosen among these."""
-    side: int
+    side: Annotated[int, Field(ge=1, le=65_535)]
     """Pixels of a thumbnail's side."""
 
 

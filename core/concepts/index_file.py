@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -24,10 +24,7 @@ from ..errors import UserError
 from ..files import replacing
 from ..model.clip import SplitClip
 from ..words import SCOPES
-from .index import LABELS, ConceptIndex, Identity, Manifest, References, Thumbnails
-
-FORMAT = 1
-"""The version of the folder's layout."""
+from .index import FORMAT, LABELS, ConceptIndex, Identity, Manifest, References, Thumbnails
 
 MANIFEST, ARRAYS, THUMBNAILS = "manifest.json", "index.safetensors", "thumbnails.safetensors"
 
@@ -37,50 +34,7 @@ INDEX_FILES: tuple[str, ...] = (MANIFEST, ARRAYS, THUMBNAILS)
 _MAX_MANIFEST = 16_000_000
 """Bytes. The longest vocabularies take one or two million."""
 
-_TEXT = {"type": "string", "maxLength": 1000}
-_COMMIT = {"anyOf": [{"type": "null"}, _TEXT]}
-
-
-def _count(least: int = 0, most: int = 2**53) -> dict[str, Any]:
-    return {"type": "integer", "minimum": least, "maximum": most}
-
-
-def _table(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-SCHEMA: Mapping[str, Any] = _table(
-    {
-        "format": {"const": FORMAT},
-        "setup": _table(
-            {
-                "clip": _TEXT,
-                "clip_commit": _COMMIT,
-                "dictionary": _TEXT,
-                "dictionary_commit": _COMMIT,
-                "layer": _count(),
-                "scope": {"enum": ["all", "cls", "patches"]},
-                "components": _count(1, 2**31 - 1),
-                "width": _count(1, 2**31 - 1),
-                "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-            }
-        ),
-        "source": {"type": "object", "additionalProperties": _TEXT, "maxProperties": 32},
-        "pictures": _count(1),
-        "tokens": _count(1),
-        "skipped": _count(),
-        "grid": {"type": "array", "items": _count(1, 255), "minItems": 2, "maxItems": 2},
-        "vocabulary": {"type": "array", "items": _TEXT},
-        "side": _count(1, 65_535),
-    }
-)
-"""What a manifest must look like (JSON Schema)."""
-
+_CHECKED = TypeAdapter(Manifest)
 
 _LISTS = ("top", "mean", "mid")
 
@@ -139,13 +93,14 @@ def save(index: ConceptIndex, folder: Path) -> None:
 def written(manifest: Manifest) -> bytes:
     """The manifest as its file has it. Raises UserError for one that `load` would not read back."""
     try:
-        text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        jsonschema.validate(json.loads(text), SCHEMA)
-        if len(data := text.encode()) > _MAX_MANIFEST:
+        data = (json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        _CHECKED.validate_json(data, strict=True)
+        if len(data) > _MAX_MANIFEST:
             raise ValueError(f"it is too long, as its vocabulary of {len(manifest.vocabulary):,} words is")
-    except jsonschema.ValidationError as error:
-        where = "/".join(map(str, error.absolute_path))
-        raise UserError(f"The index could not have a manifest with this {where}: shorten or correct that.") from error
+    except ValidationError as error:
+        raise UserError(
+            f"The index could not have a manifest with this {_where(error)}: shorten or correct that."
+        ) from error
     except ValueError as error:
         raise UserError(f"The index could not have such a manifest: {error}. Shorten or correct that.") from error
     return data
@@ -216,30 +171,28 @@ def _read_manifest(path: Path, what: str) -> Manifest:
     try:
         if path.stat().st_size > _MAX_MANIFEST:
             raise ValueError("it is too long")
-        said = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(said, dict) and isinstance(said.get("format"), int) and said["format"] != FORMAT:
+        data = path.read_bytes()
+        written = json.loads(data.decode())
+        if isinstance(written, dict) and isinstance(written.get("format"), int) and written["format"] != FORMAT:
             raise UserError(
-                f"{what} is of format {said['format']}; this version reads {FORMAT}. Build it anew with: "
+                f"{what} is of format {written['format']}; this version reads {FORMAT}. Build it anew with: "
                 "python -m core.indexing"
             )
-        jsonschema.validate(said, SCHEMA)
+        return _CHECKED.validate_json(data, strict=True)
     except FileNotFoundError as error:
         raise UserError(f"{what} has no {path.name}. {anew}") from error
-    except jsonschema.ValidationError as error:
-        where = "/".join(map(str, error.absolute_path)) or "as a whole"
+    except ValidationError as error:
+        where = _where(error) or "as a whole"
         raise UserError(f"{what} has a manifest that is not as it should be ({where}). {anew}") from error
     except UserError:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{what} has a manifest that cannot be read: {error}. {anew}") from error
-    return Manifest(
-        **said
-        | {
-            "setup": Identity(**said["setup"]),
-            "grid": (said["grid"][0], said["grid"][1]),
-            "vocabulary": tuple(said["vocabulary"]),
-        }
-    )
+
+
+def _where(error: ValidationError) -> str:
+    """Where in the manifest what is wrong first stands."""
+    return "/".join(map(str, error.errors()[0]["loc"]))
 
 
 def _read(folder: Path, manifest: Manifest) -> ConceptIndex:

@@ -27,8 +27,8 @@ from accelerate.utils import parse_flag_from_env
 from safetensors import SafetensorError
 from tqdm import tqdm
 
-from ..concepts.index import ConceptIndex, Identity
-from ..concepts.index_file import FORMAT, MANIFEST, load, save, written
+from ..concepts.index import FORMAT, ConceptIndex, Identity
+from ..concepts.index_file import MANIFEST, load, save, written
 from ..errors import UserError
 from ..files import replacing
 from ..model.clip import SplitClip

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ..concepts.index import LABELS, ConceptIndex, Identity, Manifest, References
-from ..concepts.index_file import FORMAT
+from ..concepts.index import FORMAT, LABELS, ConceptIndex, Identity, Manifest, References
 from ..errors import UserError
 from ..model.clip import SplitClip, text_classifier
 from ..model.prompts import TEMPLATES
