@@ -140,10 +140,10 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
         """For an example with a twin: what the model says when the cue is really gone."""
         cue = cue_of(v)
         if cue is None or v.subject.twin:
-            return proofs.section("When the cue is really gone", proofs.no_twin(v.subject.twin))
+            return frame.section("When the cue is really gone", proofs.no_twin(v.subject.twin))
         gone = session.without_cue(bench_of(v), v, by_name[str(v.subject.example)].file(twin=True))
         told = proofs.counterfactual(v, f"without the {cue}", gone, ceiling_words(reports[v.setup], cue))
-        return proofs.section(f"When the {cue} is really gone", told)
+        return frame.section(f"When the {cue} is really gone", told)
 
     def class_choices(v: Visit, none: str) -> list[tuple[str, int]]:
         return [(none, NOTHING), *((name, k) for k, name in enumerate(v.classes))]
@@ -277,7 +277,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                                 levers = widget("levers", steering_view.levers(first), steering_view.intent(first))
                             with gr.Column(scale=2, min_width=280):
                                 patches = widget("patches", show_patches(first), steering_view.intent(first))
-                        finder = widget("finder", proofs.finder(first))
+                        finder = widget("finder", steering_view.finder(first))
                     with gr.Tab("Before / after", id="compare", render_children=True) as compare:
                         chart = gr.HTML(compare_view.chart(first), elem_id="chart", **part)
                         table = gr.HTML(compare_view.table(first.comparison), elem_id="table", **part)
@@ -352,7 +352,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 gallery: image_view.gallery(examples, thumbs, v.subject.example),
                 truth: gr.Dropdown(**truth_list(v)),
                 words: show_words(v),
-                finder: proofs.finder(v),
+                finder: steering_view.finder(v),
             } | answer(v) | question(v)  # fmt: skip
 
         def other_setup(v: Visit) -> dict:
@@ -564,9 +564,9 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
                 return
             try:
                 for search in bench_of(v).search(v.trace, v.classes, v.templates, v.truth):
-                    yield {finder: proofs.finder(v, search)}
+                    yield {finder: steering_view.finder(v, search)}
             except UserError as trouble:
-                yield {finder: proofs.finder(v, trouble=str(trouble))}
+                yield {finder: steering_view.finder(v, trouble=str(trouble))}
 
         def use(v: Visit, event: gr.EventData) -> dict:
             """An edit that was found, in place of the present one. What else was found stays on the page."""

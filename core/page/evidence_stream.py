@@ -10,7 +10,7 @@ from typing import Any
 from ..methods.dose_response import Response
 from ..methods.generalization import Generalization
 from ..session.visit import Visit
-from ..views import charts
+from ..views import charts, frame
 from ..views import evidence as proofs
 from ..workbench import Workbench
 
@@ -24,8 +24,8 @@ def prove(bench: Workbench, v: Visit, really: str) -> Iterator[Told]:
     yield {
         "summary": proofs.headline(v) if pulled else proofs.no_edit(),
         "tried": pulled,
-        "said_chance": proofs.heading("More than chance?") + proofs.waiting("Trying random edits of this size"),
-        "said_dose": proofs.heading("Strength"),
+        "said_chance": frame.heading("More than chance?") + frame.waiting("Trying random edits of this size"),
+        "said_dose": frame.heading("Strength"),
         "chance": None,
         "dose": None,
         "answers": [],
@@ -34,7 +34,7 @@ def prove(bench: Workbench, v: Visit, really: str) -> Iterator[Told]:
         "elsewhere": "",
         "own_gone": "",
         "really": really,
-        "lacking": proofs.section(
+        "lacking": frame.section(
             "What the SAE misses", proofs.missed_words(bench.reconstruction_error(v.trace, v.classes, v.templates))
         ),
     }
@@ -48,7 +48,7 @@ def _prove_edit(bench: Workbench, v: Visit) -> Iterator[Told]:
         yield {"chance": charts.chance(controls)}
     yield {
         "summary": proofs.headline(v, controls),
-        "said_chance": proofs.heading("More than chance?") + proofs.chance_words(controls),
+        "said_chance": frame.heading("More than chance?") + proofs.chance_words(controls),
     }
     found: list[Response] = []
     for response in bench.responses(*asked, v.target, v.edit):
@@ -63,16 +63,16 @@ def _prove_edit(bench: Workbench, v: Visit) -> Iterator[Told]:
     shifted = bench.attribution_changes(*asked, v.attribution, v.edit)
     yield {
         "summary": proofs.headline(v, controls, rippled),
-        "ripple": proofs.section("What else changed", proofs.ripples(rippled, shifted)),
+        "ripple": frame.section("What else changed", proofs.ripples(rippled, shifted)),
     }
     for step in bench.generalize(v.edit):
-        told = proofs.elsewhere(step) if isinstance(step, Generalization) else proofs.waiting(*step)
-        yield {"elsewhere": proofs.section("On other pictures", told)}
+        told = proofs.elsewhere(step) if isinstance(step, Generalization) else frame.waiting(*step)
+        yield {"elsewhere": frame.section("On other pictures", told)}
 
 
 def show_dose(v: Visit, response: Response) -> Told:
     """What an edit does at many strengths."""
     return {
-        "said_dose": proofs.heading("Strength") + proofs.dose_words(response, v.classes),
+        "said_dose": frame.heading("Strength") + proofs.dose_words(response, v.classes),
         "dose": charts.dose(response, v.classes, v.target, v.edit),
     }

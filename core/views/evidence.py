@@ -6,17 +6,17 @@ import numpy as np
 
 from ..methods.controls import Controls
 from ..methods.dose_response import Response
-from ..methods.edit_search import Search
 from ..methods.generalization import Generalization
 from ..methods.reconstruction_error import ReconstructionError
 from ..methods.side_effects import AttributionChanges, SideEffects
-from ..methods.steering import Edit, Lever
+from ..methods.steering import Lever
 from ..model.prediction import Prediction
 from ..scenes.shortcuts import SHORTCUTS
 from ..session.visit import Counterfactual, Visit
 from ..words import count, signed
 from .component import target_words
-from .html import escaped, flag, percent, sign
+from .frame import table
+from .html import escaped, percent, sign
 from .images import picture_uri
 from .steering import group_name, tokens_words
 
@@ -27,29 +27,6 @@ NAMED = 6
 ENOUGH = 19
 """Controls that a verdict takes: with fewer, no effect can be beyond chance at p = 0.05."""
 KIND_WORDS = {"clean": "no cue"} | {kind: shortcut.shown for kind, shortcut in SHORTCUTS.items()}
-
-
-def heading(title: str) -> str:
-    """The title of a part."""
-    return f"<h3>{escaped(title)}</h3>"
-
-
-def section(title: str, body: str) -> str:
-    """A part of the evidence, under its title."""
-    return f'<section class="sheet">{heading(title)}{body}</section>'
-
-
-def waiting(what: str, done: int = 0, total: int = 0) -> str:
-    """A part that is still being computed, and how far it is."""
-    bar = f'<progress max="{total}" value="{done}">{done} of {total}</progress>' if total else ""
-    return f'<p class="waiting" role="status">{escaped(what)} … {bar}</p>'
-
-
-def table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    """A table that scrolls sideways when it must; the rows are HTML."""
-    head = "".join(f'<th scope="col">{escaped(words)}</th>' for words in heads)
-    return f"""<div class="scroll"><table class="changes"><thead><tr>{head}</tr></thead>
-<tbody>{"".join(rows)}</tbody></table></div>"""
 
 
 # ---- the edit, and three numbers about it
@@ -284,48 +261,3 @@ def missed_words(missed: ReconstructionError) -> str:
  “{escaped(through.best)}” ({percent(float(through.probabilities[through.top]))} %), {same} the picture itself
  (“{escaped(before.best)}”, {percent(float(before.probabilities[before.top]))} %). Levers never replace the picture by
  its reconstruction: what is missed stays in place, unexplained and out of reach.</p>"""
-
-
-# ---- find me an edit
-
-
-def finder(visit: Visit, search: Search | None = None, trouble: str = "") -> str:
-    """The offer to find an edit, how far the search is, and what it found, each edit with a button to use it."""
-    if visit.truth is None:
-        return section(
-            "Find me an edit",
-            '<p class="told">Say on the <b>Image</b> tab what the picture should be; then the smallest edit that makes'
-            " the model say so can be searched.</p>",
-        )
-    wanted = f"“{escaped(visit.classes[visit.truth])}”"
-    busy = search is not None and not search.done
-    told = f'<p class="notice bad">{escaped(trouble)}</p>' if trouble else ""
-    if search is not None:
-        told = f'<p class="told" role="status">{escaped(search.said(visit.classes))}</p>{_found(visit, search, wanted)}'
-    offer = f"""<p class="told">As few suppressions as make the model say {wanted}: proposed by attribution,
- checked by measuring.</p>
-<button type="button" class="act" data-find aria-disabled="{flag(busy)}">Find an edit</button>"""
-    return section("Find me an edit", offer + told)
-
-
-def _found(visit: Visit, search: Search, wanted: str) -> str:
-    rows = []
-    if search.edit is not None and search.edit.levers:
-        assert search.margin is not None and search.effect is not None
-        rows.append(_offer(visit, search.edit, search.truth, search.margin, search.effect, search.side_effect))
-    rows += [_offer(visit, c.edit, c.predicted, c.margin, c.effect, c.side_effect) for c in search.alternatives]
-    if not rows:
-        return ""
-    heads = ("Suppress", "Then it says", "Lead, logits", "Effect, logits", "Side effect, logits", "")
-    return f"""{table(heads, rows)}<p class="legend">Lead: {wanted} over the best other class. Effect: on the class
- predicted without an edit, against {wanted}. Side effect: standard deviation of the change over concepts you did not
- ask about.</p>"""
-
-
-def _offer(visit: Visit, edit: Edit, predicted: int, lead: float, effect: float, side: float | None) -> str:
-    components = [str(lever.component) for lever in edit.levers]
-    names = " ".join(f"#{component}" for component in components)
-    return f"""<tr><th scope="row" title="{names}">{names}</th><td>{escaped(visit.classes[predicted])}</td>
-<td>{signed(lead)}</td><td>{signed(effect)}</td><td>{"–" if side is None else f"{side:.2f}"}</td>
-<td><button type="button" class="act" data-use="{",".join(components)}" aria-label="Use {names}">Use</button></td>
-</tr>"""

@@ -1,4 +1,4 @@
-"""The edit -> HTML of the Steering tab: undo, levers, and the patches the edit acts on."""
+"""The edit -> HTML of the Steering tab: undo, levers, the patches it acts on, and the search for one."""
 
 import json
 from collections.abc import Sequence
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..methods.edit_search import Search
 from ..methods.steering import MAX_STRENGTH, Edit, Lever
 from ..session.visit import Part, Visit
 from ..words import signed
 from .component import heat_of
-from .html import flag, sign
+from .frame import section, table
+from .html import escaped, flag, sign
 from .images import picture_uri
 
 OPERATIONS = {"suppress": "Suppress", "scale": "Scale", "set": "Set"}
@@ -178,3 +180,45 @@ def _cell(row: int, column: int, columns: int, chosen: set[int]) -> str:
     token = row * columns + column + 1
     return f"""<button type="button" role="gridcell" data-patch="{token}" tabindex="{0 if token == 1 else -1}"
  aria-selected="{flag(token in chosen)}" aria-label="row {row + 1}, column {column + 1}"></button>"""
+
+
+def finder(visit: Visit, search: Search | None = None, trouble: str = "") -> str:
+    """The offer to find an edit, how far the search is, and what it found, each edit with a button to use it."""
+    if visit.truth is None:
+        return section(
+            "Find me an edit",
+            '<p class="told">Say on the <b>Image</b> tab what the picture should be; then the smallest edit that makes'
+            " the model say so can be searched.</p>",
+        )
+    wanted = f"“{escaped(visit.classes[visit.truth])}”"
+    busy = search is not None and not search.done
+    told = f'<p class="notice bad">{escaped(trouble)}</p>' if trouble else ""
+    if search is not None:
+        told = f'<p class="told" role="status">{escaped(search.said(visit.classes))}</p>{_found(visit, search, wanted)}'
+    offer = f"""<p class="told">As few suppressions as make the model say {wanted}: proposed by attribution,
+ checked by measuring.</p>
+<button type="button" class="act" data-find aria-disabled="{flag(busy)}">Find an edit</button>"""
+    return section("Find me an edit", offer + told)
+
+
+def _found(visit: Visit, search: Search, wanted: str) -> str:
+    rows = []
+    if search.edit is not None and search.edit.levers:
+        assert search.margin is not None and search.effect is not None
+        rows.append(_offer(visit, search.edit, search.truth, search.margin, search.effect, search.side_effect))
+    rows += [_offer(visit, c.edit, c.predicted, c.margin, c.effect, c.side_effect) for c in search.alternatives]
+    if not rows:
+        return ""
+    heads = ("Suppress", "Then it says", "Lead, logits", "Effect, logits", "Side effect, logits", "")
+    return f"""{table(heads, rows)}<p class="legend">Lead: {wanted} over the best other class. Effect: on the class
+ predicted without an edit, against {wanted}. Side effect: standard deviation of the change over concepts you did not
+ ask about.</p>"""
+
+
+def _offer(visit: Visit, edit: Edit, predicted: int, lead: float, effect: float, side: float | None) -> str:
+    components = [str(lever.component) for lever in edit.levers]
+    names = " ".join(f"#{component}" for component in components)
+    return f"""<tr><th scope="row" title="{names}">{names}</th><td>{escaped(visit.classes[predicted])}</td>
+<td>{signed(lead)}</td><td>{signed(effect)}</td><td>{"–" if side is None else f"{side:.2f}"}</td>
+<td><button type="button" class="act" data-use="{",".join(components)}" aria-label="Use {names}">Use</button></td>
+</tr>"""

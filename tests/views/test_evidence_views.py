@@ -14,8 +14,9 @@ from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.visit import Subject, Visit
-from core.views import charts
+from core.views import charts, frame
 from core.views import evidence as proofs
+from core.views import steering as steering_view
 from core.workbench import Workbench
 
 
@@ -46,11 +47,11 @@ def everything(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str
         "gone": proofs.counterfactual(visit, EVIL[1], gone, EVIL[0]),
         "no twin": proofs.no_twin(True) + proofs.no_twin(False),
         "missed": proofs.missed_words(bench.reconstruction_error(*asked)),
-        "searching": proofs.finder(visit, searches[0]),
-        "found": proofs.finder(visit, searches[-1]),
-        "trouble": proofs.finder(visit, trouble=EVIL[0]),
-        "unknown truth": proofs.finder(replace(visit, truth=None)),
-        "waiting": proofs.waiting("a", 1, 2) + proofs.waiting("b"),
+        "searching": steering_view.finder(visit, searches[0]),
+        "found": steering_view.finder(visit, searches[-1]),
+        "trouble": steering_view.finder(visit, trouble=EVIL[0]),
+        "unknown truth": steering_view.finder(replace(visit, truth=None)),
+        "waiting": frame.waiting("a", 1, 2) + frame.waiting("b"),
     }
 
 
