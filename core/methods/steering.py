@@ -69,10 +69,11 @@ class Edit:
     def __post_init__(self) -> None:
         """Check and normalise, so that equal edits compare equal."""
         object.__setattr__(self, "levers", tuple(self.levers))
-        components = [lever.component for lever in self.levers]
-        for component in components:
-            if components.count(component) > 1:
-                raise UserError(f"Component {component} has two levers in one edit. Keep one of them.")
+        seen: set[int] = set()
+        for lever in self.levers:
+            if lever.component in seen:
+                raise UserError(f"Component {lever.component} has two levers in one edit. Keep one of them.")
+            seen.add(lever.component)
         moves: dict[int, tuple[Operation, float]] = {}
         for lever in self.levers:
             move = (lever.operation, lever.strength)

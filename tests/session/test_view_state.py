@@ -101,7 +101,7 @@ def test_a_visit_is_rebuilt_as_it_was(bench: Workbench, visit: Visit, picture: I
             "comparison",
         ):
             assert getattr(again, name) == getattr(visit, name), name
-        assert again.edit == visit.edit and is_of(again, state)
+        assert again.comparison == visit.comparison and again.edit == visit.edit and is_of(again, state)
         assert state_of(bench, again) == state
 
 
@@ -172,14 +172,13 @@ def test_what_is_forged_is_a_sentence(text: Any) -> None:
         ViewState.parsed(text)
 
 
-@given(
-    st.text(max_size=200)
-    | st.recursive(
-        st.none() | st.floats() | st.text(max_size=5),
-        lambda x: st.dictionaries(st.sampled_from(["setup", "picture", "classes", "edit"]), x) | st.lists(x),
-        max_leaves=8,
-    ).map(json.dumps)
+names = st.sampled_from(["setup", "picture", "classes", "edit"])
+values = st.recursive(
+    st.none() | st.floats() | st.text(max_size=5), lambda x: st.dictionaries(names, x) | st.lists(x), max_leaves=8
 )
+
+
+@given(st.text(max_size=200) | values.map(json.dumps))
 def test_any_text_is_a_state_or_a_sentence(text: str) -> None:
     with pytest.raises(UserError):
         ViewState.parsed(text)
