@@ -1,10 +1,17 @@
 """The files of a dictionary: found by their patterns, looked at before they are read, and named in sentences."""
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any
+from types import NoneType
 
 from ...errors import UserError
+
+_SHOWN = 6
+"""Names in a sentence."""
+
+_LETTERS = 40
+"""Of a name in a sentence."""
 
 
 def inside(folder: str, name: str) -> str:
@@ -46,7 +53,16 @@ def begins(path: Path, file: str, start: bytes | None) -> Path:
     return path
 
 
-def few(names: Any) -> str:
+def few(names: Iterable[object]) -> str:
     """Names or values for a sentence, cut short: whoever wrote the file chose them."""
-    shown = [str(name) if len(str(name)) <= 40 else f"{str(name)[:40]}…" for name in list(names)[:6]]
-    return ", ".join(shown) + (", …" if len(names) > 6 else "")
+    first = list(islice(names, _SHOWN + 1))
+    return ", ".join(map(_in_words, first[:_SHOWN])) + (", …" if len(first) > _SHOWN else "")
+
+
+def _in_words(value: object) -> str:
+    """A name, a number, or what kind of thing it is: a list that holds itself twice, often, has no end in words."""
+    if isinstance(value, str):
+        return value if len(value) <= _LETTERS else f"{value[:_LETTERS]}…"
+    if isinstance(value, bool | float | NoneType) or (isinstance(value, int) and abs(value) < 1 << 64):
+        return str(value)
+    return "a very large number" if isinstance(value, int) else f"a {type(value).__name__}"

@@ -12,6 +12,9 @@ from ..standardisation import ResidualStatistics, Standardisation
 
 RELU = "relu((x − b_dec) W_enc + b_enc)"
 STANDARDISED = ", of x made standard at every token: (x − mean) / (std + 1e-5)"
+_LETTERS, _LAYERS = 100, 1000
+"""Bounds of what a file says of itself; a sentence may quote it."""
+
 _RESIDUAL = frozenset({"hook_resid_post", "resid", "post_mlp_residual"})
 
 
@@ -46,8 +49,10 @@ def built(
 def claims_of(**said: object) -> dict[str, object]:
     """What was said, in this project's words where it has them; what was not, or is no such thing, left out."""
     found: dict[str, object] = {
-        key: value for key, value in said.items() if type(value) is (int if key == "layer" else str)
+        key: value[:_LETTERS] for key, value in said.items() if key != "layer" and isinstance(value, str)
     }
+    if type(layer := said.get("layer")) is int and abs(layer) < _LAYERS:
+        found["layer"] = layer
     if found.get("point") in _RESIDUAL:
         found["point"] = "residual"
     if "model" in found:  # Prisma writes open-clip:owner/name, PatchSAE the owner twice, sae-for-vlm no owner

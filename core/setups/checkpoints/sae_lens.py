@@ -46,7 +46,7 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     except UserError:
         raise
     except Exception as error:  # whatever sae_lens makes of settings that are not its own
-        what = f"{type(error).__name__}: {few([error])}"
+        what = f"{type(error).__name__}: {few([str(error)])}"
         raise UserError(f"{name} does not hold the settings of a sae_lens dictionary ({what}).") from error
 
     begins(root / weights, weights, None)

@@ -8,6 +8,12 @@ from typing import Any
 from ...errors import UserError
 from .files import begins, few
 
+_LARGEST = 1 << 20
+"""Bytes of settings; published ones are of 1 to 5 kB."""
+
+_WIDEST = 10**9
+"""Numbers along one side of a matrix."""
+
 
 def one_of(file: str, settings: Mapping[str, Any], key: str, allowed: Collection, default: Any = None) -> None:
     """Raises UserError unless the setting is one of those that can be read here."""
@@ -18,10 +24,10 @@ def one_of(file: str, settings: Mapping[str, Any], key: str, allowed: Collection
 
 
 def whole(file: str, settings: Mapping[str, Any], key: str) -> int:
-    """A size. Raises UserError for what is no whole number from 1 on."""
+    """A size. Raises UserError for what is no whole number from 1 on, or larger than any dictionary's."""
     value = settings.get(key)
-    if type(value) is not int or value < 1:
-        raise UserError(f"{file} has {key} = {few([value])}, expected a whole number from 1 on.")
+    if type(value) is not int or not 1 <= value <= _WIDEST:
+        raise UserError(f"{file} has {key} = {few([value])}, expected a whole number from 1 to {_WIDEST:,}.")
     return value
 
 
@@ -42,7 +48,9 @@ def dict_in(file: str, settings: Mapping[str, Any], key: str) -> dict:
 
 def json_in(path: Path, file: str) -> dict:
     """The settings in a file of JSON. Raises UserError for a file that holds none."""
-    return json_of(begins(path, file, None).read_bytes(), file)
+    if begins(path, file, None).stat().st_size > _LARGEST:
+        raise UserError(f"{file} is larger than settings are. Choose another file or layout.")
+    return json_of(path.read_bytes(), file)
 
 
 def json_of(text: bytes, file: str) -> dict:

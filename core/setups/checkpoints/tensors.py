@@ -39,16 +39,16 @@ class Tensors:
 
     def sizes(self, name: str) -> tuple[int, int]:
         """Rows and columns of a matrix. Raises UserError for what is none."""
-        shape = tuple(self.left[name].shape)
-        if len(shape) != 2 or 0 in shape:
-            raise UserError(f"In {self.file}, {name} is {list(shape)}, expected a matrix.")
-        return shape[0], shape[1]
+        tensor = self.left[name]
+        if tensor.ndim != 2 or 0 in tensor.shape:
+            raise UserError(f"In {self.file}, {name} is {_shape(tensor)}, expected a matrix.")
+        return tensor.shape[0], tensor.shape[1]
 
     def number(self, name: str) -> Any:
         """A tensor that holds one number, as Python's. Raises UserError for what is none."""
         tensor = self.left.pop(name)
         if tensor.numel() != 1:
-            raise UserError(f"In {self.file}, {name} is {list(tensor.shape)}, expected one number.")
+            raise UserError(f"In {self.file}, {name} is {_shape(tensor)}, expected one number.")
         return tensor.item()
 
     def take(self, name: str, *shape: int, turned: bool = False) -> Tensor:
@@ -59,7 +59,7 @@ class Tensors:
         tensor = self.left.pop(name).detach()
         stored = shape[::-1] if turned else shape
         if tuple(tensor.shape) != stored:
-            raise UserError(f"In {self.file}, {name} is {list(tensor.shape)}, expected {list(stored)}.")
+            raise UserError(f"In {self.file}, {name} is {_shape(tensor)}, expected {list(stored)}.")
         if tensor.dtype not in _FLOATS:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise UserError(f"In {self.file}, {name} holds {kind} numbers, expected floating-point ones.")
@@ -81,6 +81,10 @@ class Tensors:
         """W_enc [d, m], b_enc [m], W_dec [m, d] and b_dec [d]; only what is `beside` them is left then."""
         self.expect((*PLAIN, *beside))
         return {name: self.take(name, *shape) for name, shape in zip(PLAIN, ((d, m), (m,), (m, d), (d,)), strict=True)}
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(list(tensor.shape)) if tensor.ndim <= 4 else f"of {tensor.ndim} dimensions"
 
 
 def finite(tensor: Tensor) -> bool:
