@@ -5,6 +5,7 @@ Without the bounds these tests would not end, or fill the machine.
 
 import json
 import os
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_an_archive_of_very_many_parts_is_not_read(tmp_path: Path) -> None:
     write_clipscope(tmp_path, *SMALL)
     path = tmp_path / "20_resid" / "1200013184.pt"
     repacked(path, copies=20_000)
-    assert "20009 parts" in refused("clipscope", tmp_path, "20_resid/1200013184.pt")
+    assert re.search(r"has 200\d\d parts", refused("clipscope", tmp_path, "20_resid/1200013184.pt"))
 
 
 def tuples(times: int, width: int = 2) -> bytes:
