@@ -47,7 +47,7 @@ from .methods.side_effects import (
 )
 from .methods.steering import Edit, edited, steer
 from .methods.target import Target
-from .model.clip import text_classifier
+from .model.clip import indistinct_classes, text_classifier
 from .model.prediction import Comparison, Prediction, compare, predict
 from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.trace import Trace, finish, trace_crops
@@ -94,7 +94,17 @@ class Workbench:
         def classifier(classes: Names, templates: Names) -> Tensor:
             return text_classifier(setup.clip, classes, templates)
 
-        self._classifier = classifier
+        @lru_cache(maxsize=CACHED_CLASSIFIERS)
+        def told_apart(classes: Names, templates: Names) -> Tensor:
+            if pair := indistinct_classes(setup.clip, classes, templates):
+                first, second = (f"“{name[:40]}{'…' * (len(name) > 40)}”" for name in pair)
+                raise UserError(
+                    f"This CLIP cannot tell {first} from {second}: it reads the same tokens of both, at "
+                    f"most {setup.clip.context}. Write them so that they differ earlier, or keep one of them."
+                )
+            return classifier(classes, templates)
+
+        self._classifier, self._probe_vectors = told_apart, classifier
 
     @property
     def card(self) -> SetupSpec:
@@ -191,7 +201,7 @@ class Workbench:
     def side_effects(self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit) -> SideEffects:
         """What the edit changed besides the target, over the probe words this setup knows."""
         words = self._probes(classes)
-        classifier, probes = self._classifier(classes, templates), self._classifier(words, templates)
+        classifier, probes = self._classifier(classes, templates), self._probe_vectors(words, templates)
         return side_effects(self.setup.clip, self.setup.dictionary, trace, classifier, target, [edit], words, probes)[0]
 
     def attribution_changes(
@@ -203,7 +213,8 @@ class Workbench:
 
     def find_edit(self, trace: Trace, classes: Names, templates: Names, truth: int) -> Iterator[Search]:
         """The smallest set of suppressions that makes the model say class `truth`, the answer last."""
-        classifier, probes = (self._classifier(names, templates) for names in (classes, self._probes(classes)))
+        classifier = self._classifier(classes, templates)
+        probes = self._probe_vectors(self._probes(classes), templates)
         return find_edit(self.setup.clip, self.setup.dictionary, trace, classifier, truth, probes)
 
     def generalize(self, edit: Edit) -> Iterator[Step | Generalization]:
@@ -313,7 +324,7 @@ class Workbench:
         """
         known = self._probes(())
         words = known[:: -(-len(known) // _EVERYDAY)] if len(known) >= _FEW else ("",)
-        return self._classifier(words, WORDINGS).mean(0).cpu().numpy()
+        return self._probe_vectors(words, WORDINGS).mean(0).cpu().numpy()
 
     def _probes(self, classes: Names) -> Names:
         return probe_words(self._vocabulary, self.card.knows, classes)

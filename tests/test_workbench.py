@@ -219,3 +219,33 @@ def test_measure_and_compare_agree(workbench: Workbench, trace: Trace) -> None:
     for effect, comparison in zip(effects, workbench.compare_many(trace, edits, CLASSES, ONE), strict=True):
         change = comparison.logit_change[0] - comparison.logit_change[1]
         assert effect == pytest.approx(-change, abs=1e-4)
+
+
+# ---- classes that the model cannot tell apart
+
+
+def test_names_cut_at_the_context_are_refused_with_both(bench: Workbench, trace: Trace) -> None:
+    """Once only what lies behind the end of the context differs, both were answered 50 %, with a winner."""
+    start = " ".join(["dog"] * bench.setup.clip.context)
+    with pytest.raises(
+        UserError,
+        match=r"cannot tell “dog dog .*…” from “dog dog .*…”: it reads the same tokens of both, at most \d+\.",
+    ):
+        bench.classify(trace, (f"{start} red", f"{start} blue", "cat"), ("a photo of a {}",))
+    short = " ".join(["dog"] * 2)
+    assert len(bench.classify(trace, (f"{short} red", f"{short} blue"), ("a photo of a {}",)).classes) == 2
+
+
+def test_names_the_tokenizer_makes_alike_are_refused(bench: Workbench, trace: Trace) -> None:
+    with pytest.raises(UserError, match="cannot tell “red fish” from “RED FISH”"):
+        bench.classify(trace, ("red fish", "RED FISH"), ("a photo of a {}",))
+    ids = bench.setup.clip.token_ids(["a photo of a red fish", "a photo of a RED FISH"])
+    assert ids[0] == ids[1]
+
+
+def test_a_template_that_tells_them_apart_is_enough(bench: Workbench, trace: Trace) -> None:
+    """With the class in front, the end that differs is read."""
+    filler = " ".join(["owl"] * bench.setup.clip.context)
+    with pytest.raises(UserError, match="cannot tell"):
+        bench.classify(trace, ("dog", "cat"), (f"{filler} {{}}",))
+    assert bench.classify(trace, ("dog", "cat"), (f"{filler} {{}}", "{}")).classes == ("dog", "cat")

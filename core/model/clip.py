@@ -115,6 +115,11 @@ class SplitClip:
         return self.model.config.vision_config.hidden_size
 
     @property
+    def context(self) -> int:
+        """Tokens that the text tower reads, with the start and the end."""
+        return self.model.config.text_config.max_position_embeddings
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches; the residual has 1 + rows * columns tokens."""
         vision = self.model.config.vision_config
@@ -180,17 +185,21 @@ class SplitClip:
 
     # Texts
 
+    def token_ids(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of each prompt, with the start and the end, cut as `texts` cuts them."""
+        ids = self.tokenizer(list(prompts), truncation=True, max_length=self.context)["input_ids"]
+        return [tuple(each) for each in ids]
+
     @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Tensor:
         """n prompts -> unit text embeddings [n, p]. Longer prompts than the context lose their end."""
-        context = self.model.config.text_config.max_position_embeddings
         rows = [torch.empty(0, self.model.config.projection_dim, device=self.device, dtype=self.dtype)]
         for start in range(0, len(prompts), _TEXT_BATCH):
             batch = self.tokenizer(
                 list(prompts[start : start + _TEXT_BATCH]),
                 padding=True,
                 truncation=True,
-                max_length=context,
+                max_length=self.context,
                 return_tensors="pt",
             ).to(self.device)
             features = self.model.get_text_features(
@@ -240,3 +249,17 @@ def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence
         return embeddings
     embeddings = embeddings.view(len(classes), len(templates), -1)
     return F.normalize(embeddings.mean(1), dim=-1)
+
+
+def indistinct_classes(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> tuple[str, str] | None:
+    """The first two classes that the text tower is given the same tokens for, with every template; None where none are.
+
+    Their class vectors are the same numbers, so that no answer tells them apart: they differ only behind the context's
+    end, or in what the tokenizer makes alike.
+    """
+    seen: dict[tuple[tuple[int, ...], ...], str] = {}
+    for name in classes:
+        tokens = tuple(clip.token_ids([template.replace("{}", name) for template in templates]))
+        if (other := seen.setdefault(tokens, name)) != name:
+            return other, name
+    return None
