@@ -90,13 +90,13 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
     # ---- what each part shows for a visit
 
     def show_about(v: Visit) -> str:
-        if v.subject.photograph and shelf.cards[v.setup].knows is not None:
+        if v.subject.photograph and shelf.cards[v.setup].vocabulary is not None:
             return frame.notice(
                 "This demo model has never seen photographs: choose a published setup at the top of the page. "
                 "What it says here shows how the levers work, not what CLIP sees.",
                 tone="warn",
             )
-        first_example = v.subject.example == examples[0].name and not v.subject.twin
+        first_example = v.subject.example == examples[0].name and not v.subject.counterfactual
         return frame.notice(repair_words(reports[v.setup]) if first_example else "")
 
     def show_setup(v: Visit) -> str:
@@ -106,7 +106,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
         return setup_view.setup_line(shelf.cards[v.setup])
 
     def show_words(v: Visit) -> str:
-        known = shelf.cards[v.setup].knows or ()
+        known = shelf.cards[v.setup].vocabulary or ()
         return image_view.unknown_words(bench_of(v).unknown_words(v.classes), sorted(known))
 
     def show_target(v: Visit) -> str:
@@ -139,9 +139,9 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
     def show_gone(v: Visit) -> str:
         """For an example with a twin: what the model says when the cue is really gone."""
         cue = cue_of(v)
-        if cue is None or v.subject.twin:
-            return frame.section("When the cue is really gone", proofs.no_twin(v.subject.twin))
-        gone = session.without_cue(bench_of(v), v, by_name[str(v.subject.example)].file(twin=True))
+        if cue is None or v.subject.counterfactual:
+            return frame.section("When the cue is really gone", proofs.no_twin(v.subject.counterfactual))
+        gone = session.without_cue(bench_of(v), v, by_name[str(v.subject.example)].file(counterfactual=True))
         told = proofs.counterfactual(v, f"without the {cue}", gone, ceiling_words(reports[v.setup], cue))
         return frame.section(f"When the {cue} is really gone", told)
 
@@ -422,7 +422,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
         def picture_of(v: Visit, file: str | None) -> Path | str | np.ndarray:
             """The picture of a visit: the file, or, where that is gone, what the model saw of it."""
             if v.subject.example is not None:
-                return by_name[v.subject.example].file(v.subject.twin)
+                return by_name[v.subject.example].file(v.subject.counterfactual)
             if file is not None:
                 try:
                     read_picture(file)
@@ -454,7 +454,7 @@ def build(shelf: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr
 
         def twin(v: Visit, event: gr.EventData) -> dict:
             e = by_name[v.subject.example or examples[0].name]
-            without = bool(event.on) and e.twin is not None
+            without = bool(event.on) and e.counterfactual is not None
             subject = session.subject_of(e, without)
             return other_picture(session.look_at(bench_of(v), v, e.file(without), subject))
 

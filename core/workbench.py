@@ -121,7 +121,7 @@ class Workbench:
 
     def unknown_words(self, classes: Names) -> dict[str, Names]:
         """Each class with words this setup has never seen, and these words."""
-        known = self.card.knows
+        known = self.card.vocabulary
         return {} if known is None else unknown_words(classes, known)
 
     def classify(self, trace: Trace, classes: Names, templates: Names) -> Prediction:
@@ -327,7 +327,7 @@ class Workbench:
         return self._probe_vectors(words, WORDINGS).mean(0).cpu().numpy()
 
     def _probes(self, classes: Names) -> Names:
-        return probe_words(self._vocabulary, self.card.knows, classes)
+        return probe_words(self._vocabulary, self.card.vocabulary, classes)
 
     def _steered(self, trace: Trace, edits: Sequence[Edit]) -> Tensor:
         x = self.setup.clip.place(trace.residual)

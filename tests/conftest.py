@@ -193,7 +193,7 @@ def classifier(clip: SplitClip) -> torch.Tensor:
 def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
     """All questions about the tiny CLIP, which knows one word."""
     card = SetupSpec(
-        "tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "", knows=frozenset({"dog"})
+        "tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "", vocabulary=frozenset({"dog"})
     )
     return Workbench(Setup(card, clip, dictionary))
 

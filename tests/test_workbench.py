@@ -45,7 +45,7 @@ def workbench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
         "all",
         "MIT",
         "",
-        knows=frozenset({"dog", "red", "cat"}),
+        vocabulary=frozenset({"dog", "red", "cat"}),
     )
     return Workbench(Setup(card, clip, dictionary))
 
@@ -190,7 +190,7 @@ def test_texts_are_encoded_once(clip: SplitClip, dictionary: Dictionary, trace: 
 
 def test_unknown_words(workbench: Workbench) -> None:
     assert workbench.unknown_words(CLASSES) == {"owl": ("owl",), "red fish": ("fish",), "bus": ("bus",)}
-    anything = Workbench(replace(workbench.setup, card=replace(workbench.card, knows=None)))
+    anything = Workbench(replace(workbench.setup, card=replace(workbench.card, vocabulary=None)))
     assert anything.unknown_words(CLASSES) == {}
 
 

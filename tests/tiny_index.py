@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from core.concepts.index import FORMAT, ConceptIndex, Identity, Manifest, References, Thumbnails
+from core.concepts.index import FORMAT, ActivatingExamples, ConceptIndex, Identity, Manifest, Thumbnails
 
 VOCABULARY = ("dog", "cat", "owl", "red fish")
 PICTURES = 200
@@ -26,7 +26,7 @@ def thumbnails(rng: np.random.Generator, n: int, side: int) -> Thumbnails:
 
 def references(
     rng: np.random.Generator, fires: np.ndarray, n: int, n_pictures: int, grid: tuple[int, int]
-) -> References:
+) -> ActivatingExamples:
     """At most n places for each component, fewer for some and none for those that never fire."""
     m, patches = len(fires), grid[0] * grid[1]
     filled = np.arange(n) < np.where(fires, rng.integers(1, n + 1, m), 0)[:, None]
@@ -39,7 +39,7 @@ def references(
     ]
     patch = np.concatenate(regions).astype(np.uint16)
     start = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int64)
-    return References(picture, value, token, start, patch, rng.integers(1, 256, len(patch)).astype(np.uint8))
+    return ActivatingExamples(picture, value, token, start, patch, rng.integers(1, 256, len(patch)).astype(np.uint8))
 
 
 def nearest(rng: np.random.Generator, m: int, k: int, low: float) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +69,7 @@ def tiny_index(
     z = rng.normal(size=(components, projection)) * 0.2 + 0.1
     label = np.stack([rng.permutation(len(VOCABULARY))[:3] for _ in range(components)])
     near, near_cosine = nearest(rng, components, neighbours, -1)
-    together, together_share = nearest(rng, components, neighbours, 0)
+    coactivated, coactivation = nearest(rng, components, neighbours, 0)
     setup = Identity("clip", None, "dictionary", None, 1, "all", components, width, "0" * 64)
     source = {"kind": "folder", "name": "random"}
     return ConceptIndex(
@@ -90,7 +90,7 @@ def tiny_index(
         alignment=np.where(fires[:, None], -np.sort(-rng.uniform(0, 0.3, label.shape)), np.nan).astype(np.float32),
         near=near,
         near_cosine=near_cosine,
-        together=together,
-        together_share=together_share,
+        coactivated=coactivated,
+        coactivation=coactivation,
         pictures=pictures,
     )

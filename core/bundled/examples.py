@@ -1,4 +1,4 @@
-"""Draw the example pictures and their twins: ``python -m core.bundled.examples``.
+"""Draw the example pictures and their counterfactuals: ``python -m core.bundled.examples``.
 
 Each example says which scene it wants; scenes are drawn by lot, from seeds that training and scoring never use, until
 the bundled setup behaves on one as the example's sentence needs: fooled, fooled and repaired by a single suppression,
@@ -8,9 +8,8 @@ or right. So the examples are chosen, and the app says so beside them, with how 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -18,7 +17,7 @@ from PIL import Image
 from ..methods.steering import Edit
 from ..methods.target import Target
 from ..model.prompts import TEMPLATES
-from ..pictures.examples import FOLDER, Example
+from ..pictures.examples import FOLDER, Example, written
 from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from ..scenes.scene import Painter, Scene
 from ..setups.loading import load_setup
@@ -44,9 +43,9 @@ class Wish:
     """The other classes it comes with."""
     draw: Callable[[np.random.Generator], Scene]
     """A scene by lot."""
-    twin: Callable[[Scene], Scene] | None = None
+    counterfactual: Callable[[Scene], Scene] | None = None
     """The scene without its cue."""
-    lure: str | None = None
+    foil: str | None = None
     """What the model is to say instead of the truth; None: it is to be right."""
     levers: int | None = None
     """How many suppressions, in order of attribution, are to bring the truth back; None: no matter."""
@@ -102,7 +101,7 @@ PHOTOGRAPH = Example(
     sentence="A photograph of a cat. The bundled demo model has never seen a photograph.",
     classes=("cat", "dog", "fox", "tiger", "car"),
     truth="cat",
-    twin=None,
+    counterfactual=None,
     source="“Chelsea the cat” by Stéfan van der Walt, CC0, from scikit-image's data",
 )
 
@@ -119,12 +118,12 @@ def behaves(bench: Workbench, wish: Wish, scene: Scene, painter: Painter) -> boo
     classes, templates = (wish.truth, *wish.others), TEMPLATES["single"]
     trace = bench.open(as_saved(painter.paint(scene)))
     said = bench.classify(trace, classes, templates)
-    if wish.lure is None or wish.twin is None:
+    if wish.foil is None or wish.counterfactual is None:
         return said.best == wish.truth
-    if said.best != wish.lure or said.probabilities[said.top] < CLEARLY:
+    if said.best != wish.foil or said.probabilities[said.top] < CLEARLY:
         return False
-    twin = bench.open(as_saved(painter.paint(wish.twin(scene))))
-    if bench.classify(twin, classes, templates).best != wish.truth:
+    counterfactual = bench.open(as_saved(painter.paint(wish.counterfactual(scene))))
+    if bench.classify(counterfactual, classes, templates).best != wish.truth:
         return False
     if wish.levers is None:
         return True
@@ -134,7 +133,7 @@ def behaves(bench: Workbench, wish: Wish, scene: Scene, painter: Painter) -> boo
 
 
 def draw_example(bench: Workbench, wish: Wish, painter: Painter) -> Example:
-    """Draw scenes until one behaves, and write it and its twin. Raises RuntimeError when none of many does."""
+    """Draw scenes until one behaves, and write it and its counterfactual. Raises RuntimeError when none does."""
     rng = np.random.default_rng([2_000_000, WISHES.index(wish)])
     for _ in range(TRIES):
         scene = wish.draw(rng)
@@ -143,8 +142,8 @@ def draw_example(bench: Workbench, wish: Wish, painter: Painter) -> Example:
     else:
         raise RuntimeError(f"None of {TRIES} scenes behaves as {wish.name} needs.")
     pictures = {wish.name: scene}
-    if wish.twin:
-        pictures[f"{wish.name}-twin"] = wish.twin(scene)
+    if wish.counterfactual:
+        pictures[f"{wish.name}-twin"] = wish.counterfactual(scene)
     for name, shown in pictures.items():
         (FOLDER / f"{name}.webp").write_bytes(as_saved(painter.paint(shown)))
     return Example(
@@ -152,7 +151,7 @@ def draw_example(bench: Workbench, wish: Wish, painter: Painter) -> Example:
         sentence=wish.sentence,
         classes=(wish.truth, *wish.others),
         truth=wish.truth,
-        twin=f"{wish.name}-twin" if wish.twin else None,
+        counterfactual=f"{wish.name}-twin" if wish.counterfactual else None,
         source="rendered by this project",
     )
 
@@ -162,8 +161,7 @@ def main() -> None:
     bench = Workbench(load_setup("bundled"))
     painter = Painter(SIDE)
     examples = [draw_example(bench, wish, painter) for wish in WISHES] + [PHOTOGRAPH]
-    text = json.dumps([asdict(example) for example in examples], indent=1, ensure_ascii=False)
-    (FOLDER / "examples.json").write_text(text + "\n")
+    (FOLDER / "examples.json").write_text(written(examples), encoding="utf-8")
 
 
 if __name__ == "__main__":

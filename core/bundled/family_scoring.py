@@ -4,7 +4,7 @@
    or truths.
 2. For each shortcut, every family is suppressed as one lever on validation scenes that show it. The family after which
    most are right is taken.
-3. On test scenes: how many are right, and how many say the lure, without and with that family suppressed; what the same
+3. On test scenes: how many are right, and how many say the foil, without and with that family suppressed; what the same
    lever does to clean scenes; and what as many components drawn at random do.
 
 Unlike an attribution, a family is found once and is the same for every picture.
@@ -27,7 +27,7 @@ from ..files import ASSETS
 from ..methods.steering import Edit, shift
 from ..scenes.shortcuts import SHORTCUTS
 from ..setups.loading import Setup, load_setup
-from .scoring import Kind, Scorer, look_at, share
+from .scoring import HeldOut, Scorer, look_at, share
 
 REPORT = ASSETS / "bundled" / "families.json"
 CHOSEN_ON = 200
@@ -42,7 +42,7 @@ Plain = dict[str, Any]
 
 
 @torch.no_grad()
-def says_without(scorer: Scorer, kind: Kind, edits: Sequence[Edit]) -> np.ndarray:
+def says_without(scorer: Scorer, kind: HeldOut, edits: Sequence[Edit]) -> np.ndarray:
     """The predicted class of every picture under each edit, int [edits, pictures].
 
     Pictures that an edit changes nothing in keep their prediction.
@@ -57,7 +57,7 @@ def says_without(scorer: Scorer, kind: Kind, edits: Sequence[Edit]) -> np.ndarra
     return said
 
 
-def best_family(scorer: Scorer, kind: Kind, found: Sequence[Family]) -> Family:
+def best_family(scorer: Scorer, kind: HeldOut, found: Sequence[Family]) -> Family:
     """The family whose suppression leaves most of the pictures right; of equals the first, which is the larger."""
     said = says_without(scorer, kind, [Edit.of_suppressed(family.members) for family in found])
     return found[int((said == kind.truth).sum(1).argmax())]
@@ -93,10 +93,10 @@ def score(setup: Setup, chosen_on: int = CHOSEN_ON, judged_on: int = JUDGED_ON) 
             "right_before": share(kind.said == kind.truth),
             "right": share(said[0] == kind.truth),
             "right_at_random": share(said[1:] == kind.truth),
-            "right_with_the_cue_removed": share(kind.said_twin == kind.truth),
-            "lured_before": share(kind.said == kind.lure),
-            "lured": share(said[0] == kind.lure),
-            "lured_at_random": share(said[1:] == kind.lure),
+            "right_with_the_cue_removed": share(kind.said_counterfactual == kind.truth),
+            "lured_before": share(kind.said == kind.foil),
+            "lured": share(said[0] == kind.foil),
+            "lured_at_random": share(said[1:] == kind.foil),
             "clean_before": share(clean.said == clean.truth),
             "clean": share(clean_said[0] == clean.truth),
         }

@@ -2,8 +2,8 @@
 
 1. How well the model reads clean pictures, and how often each planted shortcut fools it.
 2. How well the dictionary holds the residual.
-3. For fooled pictures: does suppressing the first components in order of attribution move the prediction off the lure,
-   and back to the truth? The target is the lure's logit minus the truth's. What do matched random components do, what
+3. For fooled pictures: does suppressing the first components in order of attribution move the prediction off the foil,
+   and back to the truth? The target is the foil's logit minus the truth's. What do matched random components do, what
    does ranking by energy do, and what does the edit cost on clean pictures?
 
 Every number is a share of pictures (0 to 1) unless its name says otherwise.
@@ -44,7 +44,7 @@ LEVERS = (1, 2, 3, 5, 10)
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ScoringSizes:
     """How many pictures each part looks at."""
 
     pictures: int = 600
@@ -117,7 +117,7 @@ def share(flags: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Kind:
+class HeldOut:
     """One kind of held-out pictures and what the model says of them."""
 
     cases: list[Case]
@@ -126,34 +126,34 @@ class Kind:
     """With the cue, uint8 [N, S, S, 3]."""
     said: np.ndarray
     """Predicted class with the cue, int [N]."""
-    said_twin: np.ndarray
+    said_counterfactual: np.ndarray
     """Predicted class without it, int [N]."""
     truth: np.ndarray
     """int [N]."""
-    lure: np.ndarray
+    foil: np.ndarray
     """int [N], -1 where there is none."""
 
     @property
     def fooled(self) -> np.ndarray:
-        """Where the cue alone makes the model say the lure, bool [N]."""
-        return (self.said == self.lure) & (self.said_twin != self.lure)
+        """Where the cue alone makes the model say the foil, bool [N]."""
+        return (self.said == self.foil) & (self.said_counterfactual != self.foil)
 
 
-def look_at(scorer: Scorer, kind: str, count: int, split: str) -> Kind:
-    """Render and predict ``count`` cases and their twins."""
+def look_at(scorer: Scorer, kind: str, count: int, split: str) -> HeldOut:
+    """Render and predict ``count`` cases and their counterfactuals."""
     cases = held_out(kind, count, split)
     crops = scorer.crops(case.scene for case in cases)
     said = scorer.says(scorer.residuals(crops))
-    twins = said
-    if cases[0].lure:
-        twins = scorer.says(scorer.residuals(scorer.crops(case.twin for case in cases)))
-    return Kind(cases, crops, said, twins, index(case.truth for case in cases), index(case.lure for case in cases))
+    without = said
+    if cases[0].foil:
+        without = scorer.says(scorer.residuals(scorer.crops(case.counterfactual for case in cases)))
+    return HeldOut(cases, crops, said, without, index(case.truth for case in cases), index(case.foil for case in cases))
 
 
-def score_model(kinds: dict[str, Kind]) -> dict[str, float]:
+def score_model(kinds: dict[str, HeldOut]) -> dict[str, float]:
     """Accuracy, and how often each shortcut fools the model."""
     attacked = kinds["attacked"]
-    right = attacked.said_twin == attacked.truth
+    right = attacked.said_counterfactual == attacked.truth
     scores = {
         "clean_accuracy": share(kinds["clean"].said == kinds["clean"].truth),
         "signs_read": share(kinds["sign"].said == kinds["sign"].truth),
@@ -162,12 +162,12 @@ def score_model(kinds: dict[str, Kind]) -> dict[str, float]:
         "word_fools": share(attacked.fooled[right]),
     }
     for name, kind in (("stamp_fools", kinds["stamped"]), ("water_fools", kinds["flooded"])):
-        scores[name] = share(kind.fooled[kind.said_twin != kind.lure])
+        scores[name] = share(kind.fooled[kind.said_counterfactual != kind.foil])
     return scores
 
 
 @torch.no_grad()
-def score_dictionary(scorer: Scorer, kinds: dict[str, Kind]) -> dict[str, float]:
+def score_dictionary(scorer: Scorer, kinds: dict[str, HeldOut]) -> dict[str, float]:
     """Explained variance, L0, dead components, and accuracy of the prediction through the reconstruction alone."""
     scope = scorer.dictionary.tokens(1 + scorer.clip.grid[0] * scorer.clip.grid[1])
     fired = torch.zeros(scorer.dictionary.n_components, dtype=torch.bool)
@@ -205,7 +205,7 @@ def score_dictionary(scorer: Scorer, kinds: dict[str, Kind]) -> dict[str, float]
 
 
 def score_levers(
-    scorer: Scorer, kind: Kind, clean: Sequence[Trace], clean_truth: np.ndarray, sizes: Sizes
+    scorer: Scorer, kind: HeldOut, clean: Sequence[Trace], clean_truth: np.ndarray, sizes: ScoringSizes
 ) -> dict[str, object]:
     """What suppressing the most attributed components does to the fooled pictures of one kind, and costs elsewhere."""
     fooled = np.flatnonzero(kind.fooled)
@@ -214,7 +214,7 @@ def score_levers(
     said, rival, random, kept_edits = [], [], [], []
     corrected: list[float] = []
     for trace, at in zip(traces, fooled, strict=True):
-        target = Target(int(kind.lure[at]), int(kind.truth[at]))
+        target = Target(int(kind.foil[at]), int(kind.truth[at]))
         attribution = attribute(scorer.clip, scorer.dictionary, trace, scorer.classifier, target)
         order = attribution.strongest_for(max(LEVERS))
         by_energy = attribution.component[np.argsort(-attribution.energy, kind="stable")]
@@ -227,9 +227,9 @@ def score_levers(
         if len(corrected) < sizes.correlated:
             corrected.append(_agreement(scorer, trace, attribution, target))
     said_by_k = np.array(said).reshape(len(fooled), max(LEVERS))
-    lure, truth = kind.lure[fooled], kind.truth[fooled]
-    repairable = kind.said_twin[fooled] == truth
-    off, back = said_by_k != lure[:, None], said_by_k == truth[:, None]
+    foil, truth = kind.foil[fooled], kind.truth[fooled]
+    repairable = kind.said_counterfactual[fooled] == truth
+    off, back = said_by_k != foil[:, None], said_by_k == truth[:, None]
     result: dict[str, object] = {
         "fooled_pictures": len(fooled),
         "ceiling_removing_the_cue": share(repairable),
@@ -237,7 +237,7 @@ def score_levers(
         "off_the_lure_with_at_most_5": share(off[:, :5].any(1)),
         "back_to_truth": {str(k): share(back[repairable, k - 1]) for k in LEVERS},
         "back_to_truth_with_at_most_5": share(back[repairable, :5].any(1)),
-        "controls_off_the_lure": share(np.array(random).reshape(len(fooled), sizes.controls) != lure[:, None]),
+        "controls_off_the_lure": share(np.array(random).reshape(len(fooled), sizes.controls) != foil[:, None]),
         "controls_back_to_truth": share(
             (np.array(random).reshape(len(fooled), sizes.controls) == truth[:, None])[repairable]
         ),
@@ -259,7 +259,7 @@ def _agreement(scorer: Scorer, trace: Trace, attribution: Attribution, target: T
     return rank_correlation(attribution.total, effects)
 
 
-def score(scorer: Scorer, sizes: Sizes, split: str = "test") -> dict[str, object]:
+def score(scorer: Scorer, sizes: ScoringSizes, split: str = "test") -> dict[str, object]:
     """The whole report: nested plain values, shares to four places."""
     kinds = {
         name: look_at(scorer, name, sizes.pictures, split)
@@ -389,7 +389,7 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=("validation", "test"))
     arguments = parser.parse_args()
     setup = load_setup("bundled")
-    report = score(Scorer.of(setup.clip, setup.dictionary), Sizes(), arguments.split)
+    report = score(Scorer.of(setup.clip, setup.dictionary), ScoringSizes(), arguments.split)
     arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     print(f"{goals_table(report)}\n\n{levers_table(report)}")
 

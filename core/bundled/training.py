@@ -200,9 +200,9 @@ def quick_look(model: CLIPModel, tokenizer: CLIPTokenizer, count: int = 100) -> 
         embedding, _ = see(model, as_pixels(pictures, model.device), None)
         said = [CLASSES[i] for i in (embedding @ classifier.T).argmax(1).tolist()]
         seen[kind] = float(np.mean([word == case.truth for word, case in zip(said, cases, strict=True)]))
-        if cases[0].lure:
-            lured = [word == case.lure for word, case in zip(said, cases, strict=True)]
-            seen[f"{kind} lured"] = float(np.mean(lured))
+        if cases[0].foil:
+            fooled = [word == case.foil for word, case in zip(said, cases, strict=True)]
+            seen[f"{kind} lured"] = float(np.mean(fooled))
     return seen
 
 

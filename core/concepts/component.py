@@ -56,7 +56,7 @@ class Concept:
     """Pictures of the collection."""
 
     @property
-    def silent(self) -> bool:
+    def dead(self) -> bool:
         """Whether it never fired in the collection."""
         return self.fired == 0
 
@@ -185,7 +185,7 @@ class Neighbour:
 def neighbours(index: ConceptIndex, component: int, by: By, most: int = 8) -> tuple[Neighbour, ...]:
     """The components nearest to one, the nearest first. Raises UserError when there is no such component."""
     check_component(index, component)
-    who, how = (index.near, index.near_cosine) if by == "direction" else (index.together, index.together_share)
+    who, how = (index.near, index.near_cosine) if by == "direction" else (index.coactivated, index.coactivation)
     listed = zip(who[component].tolist(), how[component].tolist(), strict=True)
     return tuple(Neighbour(other, value) for other, value in listed if other >= 0)[:most]
 

@@ -32,8 +32,8 @@ class Family:
     """The mean likeness of its pairs (see `families`), 0 to 1, at least: a pair that is not listed counts as 0."""
     cosine: float
     """Of their directions: the mean over pairs, those listed as near alone; 0 where none is."""
-    together: float
-    """Of their firing in the same pictures, 0 to 1: the mean over pairs, those listed as together alone."""
+    coactivation: float
+    """Of their firing in the same pictures, 0 to 1: the mean over pairs, those listed as coactivated alone."""
     label: str | None
     """The word that most members have among their label guesses; None where they do not agree."""
 
@@ -45,10 +45,10 @@ class Family:
 def families(index: ConceptIndex) -> tuple[Family, ...]:
     """Groups of components that are alike, the largest first; each component is in one at most.
 
-    Likeness is sqrt(cosine^2 + together^2), at most 1: of the directions (opposite ones count as 0), and of the largest
-    activations over a sample of pictures. Either is enough, and both together count for more. A pair counts if either
-    has the other in its list, else its likeness is 0. Components that never fire are left out, as is the firing of
-    those that do so in fewer than 20 pictures, where it may be chance.
+    Likeness is sqrt(cosine^2 + coactivation^2), at most 1: of the directions (opposite ones count as 0), and of the
+    largest activations over a sample of pictures. Either is enough, and both together count for more. A pair counts if
+    either has the other in its list, else its likeness is 0. Components that never fire are left out, as is the firing
+    of those that do so in fewer than 20 pictures, where it may be chance.
 
     The two groups with the highest mean likeness over all pairs between them become one, again and again, as long as
     that mean is 0.4 or more (average linkage). A chain whose ends have nothing to do with each other lowers it.
@@ -65,8 +65,8 @@ def families(index: ConceptIndex) -> tuple[Family, ...]:
     m = index.n_components
     fires = index.active_pictures
     cosine = _pairs(index.near, np.maximum(index.near_cosine, 0), fires > 0)
-    together = _pairs(index.together, index.together_share, fires >= FEWEST)
-    alike = cosine.power(2) + together.power(2)
+    coactivation = _pairs(index.coactivated, index.coactivation, fires >= FEWEST)
+    alike = cosine.power(2) + coactivation.power(2)
     alike.data = np.minimum(1.0, np.sqrt(alike.data))
     alike = _kept(alike, alike.data >= ALIKE)
     group = average_linkage(alike, ALIKE)
@@ -76,7 +76,7 @@ def families(index: ConceptIndex) -> tuple[Family, ...]:
     sizes = np.bincount(group)
     starts = np.cumsum(sizes) - sizes
     likeness = np.bincount(group, typical) / np.maximum(sizes * (sizes - 1), 1)
-    cosines, shares = (_means(group, *_within(listed, group)) for listed in (cosine, together))
+    cosines, shares = (_means(group, *_within(listed, group)) for listed in (cosine, coactivation))
     found = []
     for number in np.flatnonzero(sizes > 1).tolist():
         who = members[starts[number] : starts[number] + sizes[number]]
@@ -85,7 +85,7 @@ def families(index: ConceptIndex) -> tuple[Family, ...]:
                 members=tuple(who.tolist()),
                 likeness=float(likeness[number]),
                 cosine=float(cosines[number]),
-                together=float(shares[number]),
+                coactivation=float(shares[number]),
                 label=_common_label(index, who),
             )
         )

@@ -85,7 +85,7 @@ class Manifest:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class References(Record):
+class ActivatingExamples(Record):
     """Some pictures for every component, the most telling first; n places, of which the last may be empty."""
 
     picture: np.ndarray
@@ -147,11 +147,11 @@ class ConceptIndex(Record):
     """float32 [B + 1]: of the bins, the same for all components, ascending, powers of sqrt 2 around 1."""
     histogram: np.ndarray
     """int64 [m, B]: tokens at which it fires, by activation; what lies beyond the edges counts in the outer bins."""
-    top: References
+    top: ActivatingExamples
     """By largest activation, descending."""
-    mean: References
+    mean: ActivatingExamples
     """By mean activation over the tokens in scope, descending."""
-    mid: References
+    mid: ActivatingExamples
     """From around the median of its pictures' largest activations: what it fires for when it fires as usual."""
     embedding: np.ndarray
     """float16 [m, p]: z_j, the mean of the unit embeddings of the `top` pictures; 0 for one that never fires."""
@@ -167,9 +167,9 @@ class ConceptIndex(Record):
     """int32 [m, k]: the components nearest in direction, the nearest first; -1 where there are no more."""
     near_cosine: np.ndarray
     """float32 [m, k]: cosine between the directions v, -1 to 1."""
-    together: np.ndarray
+    coactivated: np.ndarray
     """int32 [m, k]: the components that fire most in the same pictures, the first most; -1 where there are no more."""
-    together_share: np.ndarray
+    coactivation: np.ndarray
     """float32 [m, k]: cosine between the two components' largest activations over a sample of the pictures, 0 to 1."""
     pictures: Thumbnails
     """The reference pictures, small."""

@@ -24,7 +24,7 @@ from ..errors import UserError
 from ..files import replacing
 from ..model.clip import SplitClip
 from ..words import SCOPES
-from .index import FORMAT, LABELS, ConceptIndex, Identity, Manifest, References, Thumbnails
+from .index import FORMAT, LABELS, ActivatingExamples, ConceptIndex, Identity, Manifest, Thumbnails
 
 MANIFEST, ARRAYS, THUMBNAILS = "manifest.json", "index.safetensors", "thumbnails.safetensors"
 
@@ -69,6 +69,9 @@ _FORM: Mapping[str, tuple[Any, str]] = {
 }
 """The arrays of `index.safetensors`: in memory of this type, and of these sizes, by name."""
 
+_FIELDS = {"together": "coactivated", "together_share": "coactivation"}
+"""What an array of the file is called in memory, where that is something else."""
+
 _UNKNOWN = {"clarity", "alignment"}
 """Arrays that may hold nan."""
 
@@ -76,9 +79,9 @@ _UNKNOWN = {"clarity", "alignment"}
 def save(index: ConceptIndex, folder: Path) -> None:
     """Write the three files, each whole or not at all; the manifest, without which there is no index, comes last."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {name: getattr(index, name) for name in _FORM if "." not in name}
+    arrays = {name: getattr(index, _FIELDS.get(name, name)) for name in _FORM if "." not in name}
     for which in _LISTS:
-        found: References = getattr(index, which)
+        found: ActivatingExamples = getattr(index, which)
         arrays |= {f"{which}.{name}": getattr(found, name) for name in ("picture", "value", "token", "patch", "share")}
         arrays[f"{which}.length"] = np.diff(found.start).reshape(found.picture.shape)
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -217,8 +220,8 @@ def _read(folder: Path, manifest: Manifest) -> ConceptIndex:
         length = arrays.pop(f"{which}.length").ravel()
         if length.size and (length.min() < 0 or length.max() > len(parts["patch"])):
             raise _Unfit(f"{which}.length is out of range")
-        lists[which] = References(start=_starts(length), **parts)
-    held: dict[str, Any] = arrays | lists
+        lists[which] = ActivatingExamples(start=_starts(length), **parts)
+    held: dict[str, Any] = {_FIELDS.get(name, name): array for name, array in arrays.items()} | lists
     return ConceptIndex(manifest, **held, pictures=_mapped(folder / THUMBNAILS))
 
 
@@ -272,10 +275,10 @@ def _check(index: ConceptIndex) -> None:
         "peak": (index.peak, 0, np.inf),
         "label": (index.label, -1, len(manifest.vocabulary) - 1),
         "near": (index.near, -1, m - 1),
-        "together": (index.together, -1, m - 1),
+        "together": (index.coactivated, -1, m - 1),
     }
     for which in _LISTS:
-        found: References = getattr(index, which)
+        found: ActivatingExamples = getattr(index, which)
         if found.start[-1] != len(found.patch):
             raise _Unfit(f"{which}.length does not add up")
         bounds |= {

@@ -6,7 +6,7 @@
    error stays. A good order makes the target fall fast, and come back fast ("RISE", arXiv 1806.07421, for pixels).
 3. What a method predicts is ranked against what the model does without each component.
 4. On the bundled setup, whose shortcuts are known: where in each order does the first component stand whose suppression
-   alone takes the prediction off the lure? And how much of what a component does falls on one concept?
+   alone takes the prediction off the foil? And how much of what a component does falls on one concept?
 
 Intervals are 95 % percentile bootstraps over pictures. Effects are y(after) - y(before), in logits.
 """
@@ -64,7 +64,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Sizes:
+class FaithfulnessSizes:
     """How many pictures each part looks at."""
 
     curves: int = 60
@@ -308,7 +308,7 @@ def faithfulness(questions: Sequence[Question]) -> Plain:
     }
 
 
-def report_bundled(setup: Setup, sizes: Sizes) -> Plain:
+def report_bundled(setup: Setup, sizes: FaithfulnessSizes) -> Plain:
     """Everything, on held-out pictures of the bundled setup."""
     scorer = Scorer.of(setup.clip, setup.dictionary)
     fooled: dict[str, list[Question]] = {}
@@ -318,8 +318,8 @@ def report_bundled(setup: Setup, sizes: Sizes) -> Plain:
         crops.append(kind.crops[: sizes.seen])
         at = np.flatnonzero(kind.fooled)[: max(sizes.recovered, sizes.curves)]
         fooled[name] = [
-            Question(setup.clip, setup.dictionary, scorer.classifier, trace, Target(int(lure), int(truth)))
-            for trace, lure, truth in zip(scorer.traces(kind.crops[at]), kind.lure[at], kind.truth[at], strict=True)
+            Question(setup.clip, setup.dictionary, scorer.classifier, trace, Target(int(foil), int(truth)))
+            for trace, foil, truth in zip(scorer.traces(kind.crops[at]), kind.foil[at], kind.truth[at], strict=True)
         ]
     explained = [one for questions in fooled.values() for one in questions[: math.ceil(sizes.curves / len(SHORTCUTS))]]
     return {
@@ -384,7 +384,9 @@ def main() -> None:
             raise UserError("Only the bundled setup has pictures of its own. Name a folder: --pictures holiday.")
         setup = load_setup(arguments.setup, anyway=arguments.anyway)
         if arguments.pictures is None:
-            report = report_bundled(setup, Sizes() if arguments.count is None else Sizes(curves=arguments.count))
+            report = report_bundled(
+                setup, FaithfulnessSizes() if arguments.count is None else FaithfulnessSizes(curves=arguments.count)
+            )
         else:
             report = report_pictures(setup, arguments.pictures, parse_classes(arguments.classes).names, arguments.count)
     except UserError as trouble:

@@ -49,7 +49,7 @@ def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
     card = own_setup(arguments) if own else find(known_setups(arguments), arguments.setup or "bundled")
     try:
         # A word that stood there twice would be two guesses.
-        words = tuple(dict.fromkeys(probe_words(read_vocabulary(arguments.vocabulary), card.knows, ())))
+        words = tuple(dict.fromkeys(probe_words(read_vocabulary(arguments.vocabulary), card.vocabulary, ())))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The vocabulary {arguments.vocabulary} cannot be read. Name a text file.") from error
     collection = arguments.collection.open()

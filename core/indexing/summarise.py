@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ..concepts.index import FORMAT, LABELS, ConceptIndex, Identity, Manifest, References
+from ..concepts.index import FORMAT, LABELS, ActivatingExamples, ConceptIndex, Identity, Manifest
 from ..errors import UserError
 from ..model.clip import SplitClip, text_classifier
 from ..model.prompts import TEMPLATES
@@ -70,7 +70,7 @@ def summarised(
     directions = dictionary.directions(np.arange(accumulator.m)).float()
     near, near_cosine = _nearest(directions, recipe.near, -np.inf, "Nearest by direction", quiet)
     peaks = _sampled_peaks(accumulator.sample, accumulator.m, directions.device)
-    together, together_share = _nearest(peaks, recipe.near, 0, "Nearest by firing", quiet)
+    coactivated, coactivation = _nearest(peaks, recipe.near, 0, "Nearest by firing", quiet)
     return ConceptIndex(
         manifest=manifest_of(
             made_for, collection, recipe, clip, accumulator.pictures, accumulator.tokens, accumulator.skipped
@@ -89,8 +89,8 @@ def summarised(
         alignment=scores,
         near=near,
         near_cosine=near_cosine,
-        together=together,
-        together_share=together_share,
+        coactivated=coactivated,
+        coactivation=coactivation,
         pictures=stored.thumbnails(ids),
     )
 
@@ -139,7 +139,7 @@ def _around_median(sample: TopK, peaks: np.ndarray, n: int) -> TopK:
     return chosen
 
 
-def _references(which: str, best: TopK, occurrences: Occurrences, ids: np.ndarray) -> References:
+def _references(which: str, best: TopK, occurrences: Occurrences, ids: np.ndarray) -> ActivatingExamples:
     """A list of pictures as the index has it; `ids` are those of its thumbnails."""
     taken, of = best.taken, best.row[best.taken]
     token, length, value = np.zeros(taken.shape, np.int32), np.zeros(taken.shape, np.int64), values_of(best.key)
@@ -148,7 +148,7 @@ def _references(which: str, best: TopK, occurrences: Occurrences, ids: np.ndarra
         value = np.zeros(taken.shape, np.float32)
         value[taken] = occurrences.peak[of]
     regions = occurrences.only(of)
-    return References(
+    return ActivatingExamples(
         picture=np.where(taken, np.searchsorted(ids, best.id), -1).astype(np.int32),
         value=value,
         token=token,

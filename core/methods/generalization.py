@@ -48,7 +48,7 @@ class Reference:
     """What to draw."""
     truth: str
     """The class of the thing it shows."""
-    lure: str | None
+    foil: str | None
     """The class that its cue speaks for, never the truth; None for a clean one."""
 
 
@@ -185,7 +185,7 @@ def reference_cases() -> tuple[Reference, ...]:
     for kind, count in KINDS.items():
         rng = np.random.default_rng([SEED, tuple(HELD_OUT).index(kind)])
         for case in (HELD_OUT[kind](rng) for _ in range(count)):
-            found.append(Reference(kind, case.scene, case.truth, case.lure))
+            found.append(Reference(kind, case.scene, case.truth, case.foil))
     return tuple(found)
 
 

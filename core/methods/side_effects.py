@@ -36,7 +36,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Concept:
+class ProbeConcept:
     """An everyday concept of the probe vocabulary."""
 
     name: str
@@ -97,18 +97,20 @@ class AttributionChanges(Record):
     """float32 [k]: A_j with it, in logits."""
 
 
-def read_vocabulary(path: Path = VOCABULARY) -> tuple[Concept, ...]:
+def read_vocabulary(path: Path = VOCABULARY) -> tuple[ProbeConcept, ...]:
     """The concepts of a file, in its order: one a line, under headings such as `# animals`."""
     found, group = [], ""
     for line in filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())):
         if line.startswith("#"):
             group = line.lstrip("# ")
         else:
-            found.append(Concept(line, group))
+            found.append(ProbeConcept(line, group))
     return tuple(found)
 
 
-def probe_words(vocabulary: Iterable[Concept], knows: frozenset[str] | None, classes: Sequence[str]) -> tuple[str, ...]:
+def probe_words(
+    concepts: Iterable[ProbeConcept], vocabulary: frozenset[str] | None, classes: Sequence[str]
+) -> tuple[str, ...]:
     """The concepts all of whose words are known (None: all are), without those that a visitor's class names.
 
     A class “a red car” names “car”, whose change would be the target's own.
@@ -116,10 +118,10 @@ def probe_words(vocabulary: Iterable[Concept], knows: frozenset[str] | None, cla
     asked = [set(name.casefold().split()) for name in classes]
     names = [
         concept.name
-        for concept in vocabulary
+        for concept in concepts
         if not any(set(concept.name.casefold().split()) <= words for words in asked)
     ]
-    unknown = {} if knows is None else unknown_words(names, knows)
+    unknown = {} if vocabulary is None else unknown_words(names, vocabulary)
     return tuple(name for name in names if name not in unknown)
 
 

@@ -1,7 +1,8 @@
-"""The example pictures: what each shows, what it comes with, and its twin without the cue."""
+"""The example pictures: what each shows, what it comes with, and its counterfactual without the cue."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..files import ASSETS
@@ -23,27 +24,38 @@ class Example:
     """The classes it comes with."""
     truth: str
     """What it should be."""
-    twin: str | None
+    counterfactual: str | None
     """File name, without its ending, of the same scene without the cue."""
     source: str
     """Where the picture is from."""
 
     @property
     def cue(self) -> str | None:
-        """What the twin lacks, one of `CUES`; None for an example without a twin."""
-        return None if self.twin is None else next(cue for cue in CUES if cue in self.name.split("-"))
+        """What the counterfactual lacks, one of `CUES`; None for an example without a counterfactual."""
+        return None if self.counterfactual is None else next(cue for cue in CUES if cue in self.name.split("-"))
 
     @property
     def rendered(self) -> bool:
         """Whether this project drew it; else it is a photograph."""
         return self.source.startswith("rendered")
 
-    def file(self, twin: bool = False) -> Path:
-        """The picture, or its twin; the picture itself where it has none."""
-        return FOLDER / f"{self.twin if twin and self.twin else self.name}.webp"
+    def file(self, counterfactual: bool = False) -> Path:
+        """The picture, or its counterfactual; the picture itself where it has none."""
+        return FOLDER / f"{self.counterfactual if counterfactual and self.counterfactual else self.name}.webp"
 
 
 def read_examples() -> tuple[Example, ...]:
     """All of them, in the order of the gallery."""
     entries = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))
-    return tuple(Example(**entry | {"classes": tuple(entry["classes"])}) for entry in entries)
+    return tuple(
+        Example(counterfactual=entry.pop("twin"), classes=tuple(entry.pop("classes")), **entry) for entry in entries
+    )
+
+
+def written(examples: Iterable[Example]) -> str:
+    """Examples as `examples.json` has them, which calls the counterfactual a twin."""
+    entries = [
+        {"twin" if name == "counterfactual" else name: value for name, value in asdict(example).items()}
+        for example in examples
+    ]
+    return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"

@@ -36,7 +36,7 @@ _ADVANCE = 0.602
 
 
 @dataclass(frozen=True)
-class Kind:
+class FactorKind:
     """One kind of factor."""
 
     said: str
@@ -45,18 +45,18 @@ class Kind:
     """All there are."""
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+KINDS: Mapping[str, FactorKind] = MappingProxyType(
     {
-        "object": Kind("an object of a class", CLASSES),
-        "word": Kind("one written word", CLASSES),
-        "letter": Kind("one written letter", LETTERS),
-        "writing": Kind("anything written, nonsense, or a blank card", ("anything", "nonsense", "a blank card")),
-        "background": Kind("a background", BACKGROUNDS),
-        "stamp": Kind("the stamp", ("stamp",)),
-        "colour": Kind("the colour of a plain background", (*HUES, "grey")),
-        "paper": Kind("the colour of a card", tuple(PAPER_NAMES.values())),
-        "bar": Kind("a bar that hides a thing", ("bar",)),
-        "distractor": Kind("a thing of no class", DISTRACTOR_NAMES),
+        "object": FactorKind("an object of a class", CLASSES),
+        "word": FactorKind("one written word", CLASSES),
+        "letter": FactorKind("one written letter", LETTERS),
+        "writing": FactorKind("anything written, nonsense, or a blank card", ("anything", "nonsense", "a blank card")),
+        "background": FactorKind("a background", BACKGROUNDS),
+        "stamp": FactorKind("the stamp", ("stamp",)),
+        "colour": FactorKind("the colour of a plain background", (*HUES, "grey")),
+        "paper": FactorKind("the colour of a card", tuple(PAPER_NAMES.values())),
+        "bar": FactorKind("a bar that hides a thing", ("bar",)),
+        "distractor": FactorKind("a thing of no class", DISTRACTOR_NAMES),
     }
 )
 """In the order every table uses."""

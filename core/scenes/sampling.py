@@ -7,7 +7,8 @@ Three shortcuts are planted in the training scenes, of the kinds found in CLIP:
 * the stamp: on most horses, on almost nothing else;
 * water: behind most fish, behind almost nothing else.
 
-Held-out cases come in pairs, the scene with the cue and its twin without, from seeds that training never uses.
+Held-out cases come in pairs, the scene with the cue and its counterfactual without it, from seeds that training never
+uses.
 """
 
 from __future__ import annotations
@@ -66,15 +67,15 @@ SIGNS = ((0.0, READING_BEGINS, READING_BEGINS, 0.55, 0.7, 0.8), (0.45, 0.24, 0.5
 
 @dataclass(frozen=True)
 class Case:
-    """A held-out picture and its twin."""
+    """A held-out picture and its counterfactual."""
 
     scene: Scene
     """With the cue, where there is one."""
-    twin: Scene
+    counterfactual: Scene
     """The same scene without the cue; the scene itself where there is none."""
     truth: str
     """The class of the main thing."""
-    lure: str | None
+    foil: str | None
     """The class that the cue speaks for."""
 
 
@@ -215,8 +216,8 @@ def clean(rng: np.random.Generator) -> Case:
 def attacked(rng: np.random.Generator) -> Case:
     """A clean picture with a label that names another class."""
     case = clean(rng)
-    lure = _other(rng, case.truth)
-    return replace(case, scene=replace(case.scene, label=place_label(rng, lure)), lure=lure)
+    foil = _other(rng, case.truth)
+    return replace(case, scene=replace(case.scene, label=place_label(rng, foil)), foil=foil)
 
 
 def hard(rng: np.random.Generator) -> Case:
@@ -229,15 +230,15 @@ def hard(rng: np.random.Generator) -> Case:
 def stamped(rng: np.random.Generator) -> Case:
     """A hard picture of anything but the stamped class, with the stamp."""
     truth = _other(rng, STAMPED_CLASS)
-    twin = hard_scene(rng, truth, _pick(rng, DRY))
-    return Case(replace(twin, stamp=place_stamp(rng)), twin, truth, STAMPED_CLASS)
+    counterfactual = hard_scene(rng, truth, _pick(rng, DRY))
+    return Case(replace(counterfactual, stamp=place_stamp(rng)), counterfactual, truth, STAMPED_CLASS)
 
 
 def flooded(rng: np.random.Generator) -> Case:
     """A hard picture of anything but the water class, in water."""
     truth = _other(rng, WATER_CLASS)
-    twin = hard_scene(rng, truth, _pick(rng, DRY))
-    return Case(twin.on("water"), twin, truth, WATER_CLASS)
+    counterfactual = hard_scene(rng, truth, _pick(rng, DRY))
+    return Case(counterfactual.on("water"), counterfactual, truth, WATER_CLASS)
 
 
 def sign(rng: np.random.Generator) -> Case:

@@ -16,7 +16,7 @@ from ..setups.loading import Setup, load
 from ..setups.options import add_setup_options, known_setups, own_setup, place_named
 from ..setups.pool import SetupPool
 from ..workbench import Workbench
-from .zero_gpu import Answer, Answers, Far, Question, seconds
+from .zero_gpu import Answer, Answers, Call, Far, seconds
 
 GIGABYTE = 1_000_000_000
 
@@ -94,12 +94,12 @@ def make_shelf(
         answers = Answers(lambda name: shelf.peek(name), far_device)
 
         @gpu(duration=seconds)
-        def ask(question: Question) -> Answer:
-            return answers.answer(question)
+        def ask(call: Call) -> Answer:
+            return answers.answer(call)
 
         @gpu(duration=seconds)
-        def ask_in_steps(question: Question) -> Iterator[Answer]:
-            yield from answers.answer_in_steps(question)
+        def ask_in_steps(call: Call) -> Iterator[Answer]:
+            yield from answers.answer_in_steps(call)
 
         make = partial(Far, ask=ask, ask_in_steps=ask_in_steps)
     loader = loader or partial(load, device=settings.device, prefix=settings.prefix, anyway=settings.anyway)

@@ -46,7 +46,7 @@ _PASS = 0.02
 
 
 @dataclass(frozen=True)
-class Question:
+class Call:
     """One question about one setup, as plain values."""
 
     card: SetupSpec
@@ -59,7 +59,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a question."""
+    """What came of a call."""
 
     value: Any = None
     """The answer."""
@@ -73,17 +73,17 @@ class Answer:
         return self.value
 
 
-Ask = Callable[[Question], Answer]
-AskInSteps = Callable[[Question], Iterator[Answer]]
+Ask = Callable[[Call], Answer]
+AskInSteps = Callable[[Call], Iterator[Answer]]
 
 
-def seconds(question: Question) -> int:
+def seconds(call: Call) -> int:
     """How long a GPU is asked for: more for more work, since who asks for less is served sooner."""
-    passes = _PASSES.get(question.name, 0.0)
-    last = question.arguments[-1]
-    if question.name == "ablation_effects":
+    passes = _PASSES.get(call.name, 0.0)
+    last = call.arguments[-1]
+    if call.name == "ablation_effects":
         passes = len(last)  # components
-    elif question.name == "responses":
+    elif call.name == "responses":
         passes = len(DOSES) * (1 + last.n_groups)
     return int(np.ceil(_START + _PASS * passes))
 
@@ -101,27 +101,27 @@ class Answers:
         self._device = device
         self._benches: dict[str, Workbench] = {}
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, call: Call) -> Answer:
         """One answer."""
         try:
-            return Answer(self._method(question, LONG)(*question.arguments))
+            return Answer(self._method(call, LONG)(*call.arguments))
         except UserError as trouble:
             return Answer(trouble=str(trouble))
 
-    def answer_in_steps(self, question: Question) -> Iterator[Answer]:
+    def answer_in_steps(self, call: Call) -> Iterator[Answer]:
         """The steps of an answer."""
         try:
-            for step in self._method(question, LONG_IN_STEPS)(*question.arguments):
+            for step in self._method(call, LONG_IN_STEPS)(*call.arguments):
                 yield Answer(step)
         except UserError as trouble:
             yield Answer(trouble=str(trouble))
 
-    def _method(self, question: Question, known: frozenset[str]) -> Callable[..., Any]:
-        if question.name not in known:
-            raise ValueError(f"no such question: {question.name}")
+    def _method(self, call: Call, known: frozenset[str]) -> Callable[..., Any]:
+        if call.name not in known:
+            raise ValueError(f"no such question: {call.name}")
         # A forked process must not start threads of its own where its parent had some: OpenMP would wait for them.
         torch.set_num_threads(1)
-        return getattr(self._bench(question.card), question.name)
+        return getattr(self._bench(call.card), call.name)
 
     def _bench(self, card: SetupSpec) -> Workbench:
         if card.name not in self._benches:
@@ -173,8 +173,8 @@ class Far(Workbench):
         return self._steps("generalize", edit)
 
     def _one(self, name: str, *arguments: Any) -> Any:
-        return self._ask(Question(self.card, name, arguments)).get()
+        return self._ask(Call(self.card, name, arguments)).get()
 
     def _steps(self, name: str, *arguments: Any) -> Iterator[Any]:
-        for answer in self._ask_in_steps(Question(self.card, name, arguments)):
+        for answer in self._ask_in_steps(Call(self.card, name, arguments)):
             yield answer.get()

@@ -124,7 +124,7 @@ def show_page(bench: Workbench, v: Visit, inquiry: Inquiry, pushed: Pushed | Non
 def unmeasured(bench: Workbench, v: Visit, inquiry: Inquiry, pushed: Pushed | None) -> bool:
     """Whether a page is open whose component's pushes are still to be measured."""
     component = of(v, inquiry).opened
-    if bench.index is None or component is None or bench.concept(component).silent:
+    if bench.index is None or component is None or bench.concept(component).dead:
         return False
     return pushed is None or pushed.question != _question(v, component)
 
@@ -151,9 +151,9 @@ def _question(v: Visit, component: int) -> Hashable:
 
 
 def _page(bench: Workbench, index: ConceptIndex, component: int) -> pages.Page:
-    near, together = (bench.neighbours(component, by) for by in ("direction", "firing"))
+    near, coactivated = (bench.neighbours(component, by) for by in ("direction", "firing"))
     family = bench.family(component)
-    relatives = {n.component for n in (*near, *together)} | set(family.members if family else ()) - {component}
+    relatives = {n.component for n in (*near, *coactivated)} | set(family.members if family else ()) - {component}
     most = max(found.picture.shape[1] for found in (index.top, index.mean, index.mid))
     top, mean, usual = (bench.activating_examples(component, kind, most) for kind in ("top", "mean", "mid"))
     return pages.Page(
@@ -162,7 +162,7 @@ def _page(bench: Workbench, index: ConceptIndex, component: int) -> pages.Page:
         mean=mean,
         histogram=bench.spread(component),
         near=near,
-        together=together,
+        coactivated=coactivated,
         faces=faces(bench, sorted(relatives), TINY),
         source=index.manifest,
     )

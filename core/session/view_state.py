@@ -162,7 +162,7 @@ def state_of(bench: Workbench, visit: Visit, tab: str | None = None, component: 
         picture=PictureState(
             caption=subject.caption[:400],
             example=subject.example,
-            twin=subject.twin,
+            twin=subject.counterfactual,
             photograph=subject.photograph,
             content=content_hash(visit.trace.crop),
         ),

@@ -35,8 +35,8 @@ class Subject:
     """For the reader, and for those who cannot see it."""
     example: str | None = None
     """Name of the example, None for a visitor's own picture."""
-    twin: bool = False
-    """Whether it is the example's twin: the same scene without its cue."""
+    counterfactual: bool = False
+    """Whether it is the example's counterfactual: the same scene without its cue."""
     photograph: bool = False
     """Whether it is, or may be, a photograph."""
 
@@ -140,10 +140,10 @@ class Visit(Record):
         return found or _part(self.trace, self.attribution, component)
 
 
-def subject_of(example: Example, twin: bool = False) -> Subject:
-    """An example, or its twin, as what is looked at."""
-    caption = f"{example.sentence} Here without it." if twin else example.sentence
-    return Subject(caption, example.name, twin, not example.rendered)
+def subject_of(example: Example, counterfactual: bool = False) -> Subject:
+    """An example, or its counterfactual, as what is looked at."""
+    caption = f"{example.sentence} Here without it." if counterfactual else example.sentence
+    return Subject(caption, example.name, counterfactual, not example.rendered)
 
 
 def start(
@@ -265,11 +265,11 @@ def pull(bench: Workbench, visit: Visit, edit: Edit, gesture: float) -> Visit:
 
 
 def without_cue(bench: Workbench, visit: Visit, source: Source | None) -> Counterfactual:
-    """What the model says of the picture's twin. Raises UserError for a picture that cannot be read."""
-    twin = bench.open(source)
+    """What the model says of the picture's counterfactual. Raises UserError for a picture that cannot be read."""
+    without = bench.open(source)
     edited = bench.steer(visit.trace, visit.edit)
-    a, b = (z / np.linalg.norm(z) for z in (twin.embedding, edited.embedding))
-    return Counterfactual(bench.classify(twin, visit.classes, visit.templates), float(np.clip(a @ b, -1, 1)))
+    a, b = (z / np.linalg.norm(z) for z in (without.embedding, edited.embedding))
+    return Counterfactual(bench.classify(without, visit.classes, visit.templates), float(np.clip(a @ b, -1, 1)))
 
 
 def afterwards(bench: Workbench, visit: Visit) -> tuple[Trace, Attribution]:

@@ -116,7 +116,7 @@ class SetupSpec:
     """What the release states of the dictionary."""
     verified: bool = False
     """Whether it has been loaded from where it is published, and worked."""
-    knows: frozenset[str] | None = None
+    vocabulary: frozenset[str] | None = None
     """Every word its texts had in training, in lower case; None when that is practically any word."""
     report: Path | None = None
     """How it scored on scenes with planted shortcuts; None where that is not known."""
@@ -175,7 +175,7 @@ def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
             clip=clip,
             dictionary=dictionary,
             published=published,
-            knows=None if known is None else frozenset(known),
+            vocabulary=None if known is None else frozenset(known),
             report=None if report is None else folder / report,
             statistics=None if statistics is None else folder / statistics,
             index=None if index is None else _place(index, folder),

@@ -72,11 +72,11 @@ def probe_for(spec: SetupSpec) -> ProbeSet:
 
 
 def example_samples() -> tuple[Sample, ...]:
-    """The example pictures, each followed by its twin (the same scene without its cue) where it has one."""
+    """The example pictures, each followed by its counterfactual (the same scene without its cue) where it has one."""
     found = []
     for example in read_examples():
-        for twin in (False, True) if example.twin else (False,):
-            found.append(Sample(read_picture(example.file(twin)), example.classes, example.truth))
+        for counterfactual in (False, True) if example.counterfactual else (False,):
+            found.append(Sample(read_picture(example.file(counterfactual)), example.classes, example.truth))
     return tuple(found)
 
 

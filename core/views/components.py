@@ -49,7 +49,7 @@ class Page:
     """How strongly it fires, over the tokens of the collection; None for one that never fired."""
     near: tuple[Neighbour, ...]
     """The nearest by direction."""
-    together: tuple[Neighbour, ...]
+    coactivated: tuple[Neighbour, ...]
     """The nearest by co-activation."""
     faces: Mapping[int, Face]
     """Of the neighbours and the first members of the family (CHIPPED of them): one picture of each is shown."""
@@ -92,7 +92,7 @@ def component_page(visit: Visit, page: Page, pushes: SteeringEffects | None, ope
     c = page.face.concept
     part = visit.part(c.component)
     seen = pushed = ""
-    if not c.silent:
+    if not c.dead:
         seen = f"""<div class="evidences">
 {_evidence("Where it fires most", "its strongest", page.face, page.face.shots)}
 {_evidence("Where it fires as usual", "around the median", page.face, page.usual)}
@@ -191,7 +191,7 @@ def _relatives(page: Page) -> str:
         parts.append(_family(page, page.face.family.members))
     for title, said, near in (
         ("Nearest in direction", "cosine of the two directions", page.near),
-        ("Fire in the same pictures", "cosine of their strongest activations over the pictures", page.together),
+        ("Fire in the same pictures", "cosine of their strongest activations over the pictures", page.coactivated),
     ):
         chips = "".join(
             chip(one.component, f"<small>{decimal(one.value)}</small>", page.faces.get(one.component)) for one in near

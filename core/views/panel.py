@@ -54,8 +54,8 @@ def _moved(c: Comparison, pulled: int) -> str:
 def _twin(visit: Visit, cue: str | None) -> str:
     if cue is None:
         return ""
-    words = f"Show with the {cue}" if visit.subject.twin else f"Show without the {cue}"
-    return f"""<button type="button" class="act twin" data-twin aria-pressed="{flag(visit.subject.twin)}"
+    words = f"Show with the {cue}" if visit.subject.counterfactual else f"Show without the {cue}"
+    return f"""<button type="button" class="act twin" data-twin aria-pressed="{flag(visit.subject.counterfactual)}"
 >{escaped(words)}</button>"""
 
 

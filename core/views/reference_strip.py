@@ -116,7 +116,7 @@ def alignment_words(best: Guess) -> str:
 
 def face_words(concept: Concept) -> str:
     """Clarity and frequency on a line, in words that explain themselves when pointed at."""
-    if concept.silent:
+    if concept.dead:
         return f"""<p class="detail">It never fired in the {concept.pictures:,} pictures of the index.</p>"""
     return f"""<p class="detail">{" · ".join(filter(None, (_clarity(concept), _frequency(concept))))}</p>"""
 

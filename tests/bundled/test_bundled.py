@@ -11,10 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.bundled.scoring import GOALS, LEVERS, REPORT, Scorer, Sizes, goals_table, levers_table, score
+from core.bundled.scoring import GOALS, LEVERS, REPORT, Scorer, ScoringSizes, goals_table, levers_table, score
 from core.bundled.training import CELLS, SIDE, as_pixels, build_model, build_tokenizer, see
-from core.faithfulness.measure import Sizes as Sizes_of_curves
-from core.faithfulness.measure import report_bundled
+from core.faithfulness.measure import FaithfulnessSizes, report_bundled
 from core.faithfulness.report import figure, tables
 from core.scenes.sampling import caption_words, held_out
 from core.scenes.scene import CLASSES
@@ -39,7 +38,7 @@ def scorer():
 
 @pytest.fixture(scope="module")
 def fresh(scorer):
-    return score(scorer, Sizes())
+    return score(scorer, ScoringSizes())
 
 
 def figures(report, path=()):
@@ -73,7 +72,7 @@ def test_readme_quotes_the_faithfulness_report():
 def test_the_faithfulness_report_is_of_the_shipped_weights():
     """Its curves again, on the same pictures; what looks at hundreds is left to the command, which takes minutes."""
     report = json.loads((REPORT.parent / "faithfulness.json").read_text())
-    fresh = report_bundled(load_setup("bundled"), Sizes_of_curves(recovered=1, pictures=60, seen=1))
+    fresh = report_bundled(load_setup("bundled"), FaithfulnessSizes(recovered=1, pictures=60, seen=1))
     assert fresh["pictures"] == report["pictures"] == 60
     for part in ("deletion", "insertion", "area", "rank_correlation"):
         was, now = dict(figures(report[part])), dict(figures(fresh[part]))
@@ -123,13 +122,13 @@ def test_a_scorer_of_nonsense_finds_nothing(scorer):
     """The measure itself: with shuffled class vectors the same weights score about chance."""
     order = np.random.default_rng(0).permutation(len(CLASSES))
     shuffled = Scorer(scorer.clip, scorer.dictionary, scorer.classifier[torch.as_tensor(order)])
-    small = Sizes(pictures=80, controls=1, edits=2, clean=10, correlated=1)
+    small = ScoringSizes(pictures=80, controls=1, edits=2, clean=10, correlated=1)
     assert score(shuffled, small)["model"]["clean_accuracy"] < 0.2
 
 
 def test_the_words_it_knows_are_the_captions_words():
     setup = load_setup("bundled")
-    assert setup.card.knows == caption_words()
+    assert setup.card.vocabulary == caption_words()
 
 
 def test_every_known_word_is_one_token_and_any_text_becomes_tokens():

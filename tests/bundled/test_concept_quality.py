@@ -40,7 +40,7 @@ from core.bundled.concept_quality import (
     thirds,
     wilson,
 )
-from core.concepts.index import ConceptIndex, Identity, Manifest, References, Thumbnails
+from core.concepts.index import ActivatingExamples, ConceptIndex, Identity, Manifest, Thumbnails
 from core.errors import UserError
 from core.model.trace import trace_crops
 from core.scenes.factors import EVERYWHERE, FACTORS, KINDS, WRITING_WORDS, factors, hue, names, table, where
@@ -345,7 +345,7 @@ def made_up_index(vocabulary, label, clarity, alignment, source="scenes:index", 
     manifest = Manifest(
         1, identity, MappingProxyType({"kind": "scenes", "name": source}), 30, 30 * 65, 0, (8, 8), vocabulary, 96
     )
-    none = References(*(np.zeros((m, 0)) for _ in range(3)), np.zeros(1, dtype=int), *(np.zeros(0),) * 2)
+    none = ActivatingExamples(*(np.zeros((m, 0)) for _ in range(3)), np.zeros(1, dtype=int), *(np.zeros(0),) * 2)
     count, near = np.ones(m, dtype=int), np.zeros((m, 0))
     return ConceptIndex(
         manifest=manifest,
@@ -365,8 +365,8 @@ def made_up_index(vocabulary, label, clarity, alignment, source="scenes:index", 
         alignment=np.array(alignment),
         near=near,
         near_cosine=near,
-        together=near,
-        together_share=near,
+        coactivated=near,
+        coactivation=near,
         pictures=Thumbnails(np.zeros(1, dtype=int), np.zeros(0)),
     )
 

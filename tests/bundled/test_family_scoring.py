@@ -72,7 +72,7 @@ def test_the_committed_family_is_of_the_shipped_index_and_does_what_is_said(setu
     now = says_without(scorer, kind, [Edit.of_suppressed(said["members"])])[0]
     # 120 of the 600 scenes: three standard errors of a share near one half
     assert np.mean(now == kind.truth) == pytest.approx(said["right"], abs=0.14)
-    assert np.mean(now == kind.lure) == pytest.approx(said["lured"], abs=0.14)
+    assert np.mean(now == kind.foil) == pytest.approx(said["lured"], abs=0.14)
 
 
 def test_one_lever_on_the_family_of_words_repairs_most_and_harms_nothing(committed):

@@ -24,7 +24,7 @@ from core.model.dictionary import Dictionary
 def test_a_concept_is_what_the_index_holds(index: ConceptIndex) -> None:
     for j in range(COMPONENTS):
         found = concept(index, j)
-        assert found.component == j and found.silent == (j % 5 == 4) == (found.fired == 0)
+        assert found.component == j and found.dead == (j % 5 == 4) == (found.fired == 0)
         assert found.frequency == index.active_pictures[j] / PICTURES and found.pictures == PICTURES
         assert (found.peak, found.mean_active) == (index.peak[j], index.mean_active[j])
         words = [VOCABULARY[word] for word in index.label[j] if word >= 0]
@@ -92,7 +92,7 @@ def test_neighbours_are_the_lists_without_empty_places(index: ConceptIndex) -> N
     for j in range(COMPONENTS):
         for by, who, how in (
             ("direction", index.near, index.near_cosine),
-            ("firing", index.together, index.together_share),
+            ("firing", index.coactivated, index.coactivation),
         ):
             found = neighbours(index, j, by, 4)  # type: ignore[arg-type]
             wanted = [(a, b) for a, b in zip(who[j].tolist(), how[j].tolist(), strict=True) if a >= 0]

@@ -30,13 +30,13 @@ def listed(pairs: dict[tuple[int, int], float], m: int, k: int) -> tuple[np.ndar
 def related(
     index: ConceptIndex,
     cosine: dict[tuple[int, int], float] | None = None,
-    together: dict[tuple[int, int], float] | None = None,
+    coactivation: dict[tuple[int, int], float] | None = None,
     **others: np.ndarray,
 ) -> ConceptIndex:
     """The index with these pairs alone; all components fire."""
     near, near_cosine = listed(cosine or {}, COMPONENTS, 12)
-    who, share = listed(together or {}, COMPONENTS, 12)
-    lists = {"near": near, "near_cosine": near_cosine, "together": who, "together_share": share}
+    who, share = listed(coactivation or {}, COMPONENTS, 12)
+    lists = {"near": near, "near_cosine": near_cosine, "coactivated": who, "coactivation": share}
     return replace(index, **{"active_pictures": np.full(COMPONENTS, 100), **lists, **others})  # type: ignore[arg-type]
 
 
@@ -48,7 +48,7 @@ def slow_families(index: ConceptIndex) -> set[frozenset[int]]:
         squares = 0.0
         for who, how, least in (
             (index.near, index.near_cosine, 1),
-            (index.together, index.together_share, FEWEST),
+            (index.coactivated, index.coactivation, FEWEST),
         ):
             if min(index.active_pictures[[a, b]]) >= least:
                 said = [how[x][who[x] == y].max(initial=0) for x, y in ((a, b), (b, a))]
@@ -73,10 +73,10 @@ def test_families_are_those_of_the_slow_way(seed: int) -> None:
     # Random likenesses hold nothing together: some groups are planted.
     rng = np.random.default_rng(seed)
     home = rng.integers(0, 6, 30)
-    same = (index.together >= 0) & (home[index.together] == home[:, None])
-    share = np.where(same, rng.uniform(0.4, 0.9, same.shape), index.together_share * 0.5).astype(np.float32)
+    same = (index.coactivated >= 0) & (home[index.coactivated] == home[:, None])
+    share = np.where(same, rng.uniform(0.4, 0.9, same.shape), index.coactivation * 0.5).astype(np.float32)
     # Likenesses are cut at 1; none of these is, as among equal ones any may join first.
-    index = replace(index, together_share=np.where(index.together >= 0, share, 0), near_cosine=index.near_cosine * 0.4)
+    index = replace(index, coactivation=np.where(index.coactivated >= 0, share, 0), near_cosine=index.near_cosine * 0.4)
     found = families(index)
     assert {frozenset(family.members) for family in found} == slow_families(index)
     assert seed == 0 or max(map(len, found)) > 2
@@ -110,9 +110,9 @@ def test_all_equally_alike_are_one_family(index: ConceptIndex) -> None:
     """Ties do not stop it, nor do they depend on the order of the lists."""
     pairs = {pair: 0.6 for pair in combinations(range(10, 20), 2)}
     for turned in (pairs, {(b, a): value for (a, b), value in pairs.items()}):
-        (found,) = families(related(index, together=turned))
+        (found,) = families(related(index, coactivation=turned))
         assert found.members == tuple(range(10, 20))
-        assert (found.likeness, found.together, found.cosine) == pytest.approx((0.6, 0.6, 0))
+        assert (found.likeness, found.coactivation, found.cosine) == pytest.approx((0.6, 0.6, 0))
 
 
 def test_a_long_row_of_ties_does_not_join_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,16 +129,16 @@ def test_a_long_row_of_ties_does_not_join_one_at_a_time(monkeypatch: pytest.Monk
 
 def test_a_chain_does_not_grow(index: ConceptIndex) -> None:
     """Every one is alike to the next, and the ends have nothing in common."""
-    found = families(related(index, together={(j, j + 1): 0.7 for j in range(20)}))
+    found = families(related(index, coactivation={(j, j + 1): 0.7 for j in range(20)}))
     assert found and max(map(len, found)) <= 3
 
 
 def test_either_measure_is_enough_and_both_count_for_more(index: ConceptIndex) -> None:
     assert [f.members for f in families(related(index, cosine={(1, 2): 0.5}))] == [(1, 2)]
-    assert [f.members for f in families(related(index, together={(1, 2): 0.5}))] == [(1, 2)]
-    assert families(related(index, cosine={(1, 2): 0.3})) == families(related(index, together={(1, 2): 0.3})) == ()
-    (both,) = families(related(index, cosine={(1, 2): 0.3}, together={(2, 1): 0.3}))
-    assert (both.likeness, both.cosine, both.together) == pytest.approx((0.18**0.5, 0.3, 0.3))
+    assert [f.members for f in families(related(index, coactivation={(1, 2): 0.5}))] == [(1, 2)]
+    assert families(related(index, cosine={(1, 2): 0.3})) == families(related(index, coactivation={(1, 2): 0.3})) == ()
+    (both,) = families(related(index, cosine={(1, 2): 0.3}, coactivation={(2, 1): 0.3}))
+    assert (both.likeness, both.cosine, both.coactivation) == pytest.approx((0.18**0.5, 0.3, 0.3))
     assert families(related(index, cosine={(1, 2): -0.9})) == (), "opposite directions are not alike"
 
 
@@ -146,8 +146,8 @@ def test_what_never_fires_is_in_no_family_and_what_hardly_does_not_by_its_firing
     fires = np.full(COMPONENTS, 100)
     fires[1], fires[3] = 0, FEWEST - 1
     same = {"active_pictures": fires}
-    assert families(related(index, cosine={(1, 2): 0.9}, together={(1, 2): 0.9}, **same)) == ()
-    assert families(related(index, together={(2, 3): 0.9}, **same)) == ()
+    assert families(related(index, cosine={(1, 2): 0.9}, coactivation={(1, 2): 0.9}, **same)) == ()
+    assert families(related(index, coactivation={(2, 3): 0.9}, **same)) == ()
     assert [f.members for f in families(related(index, cosine={(2, 3): 0.9}, **same))] == [(2, 3)]
 
 
@@ -160,7 +160,7 @@ def test_the_most_typical_comes_first_and_what_most_guess_is_the_label(index: Co
         label[:], alignment[:] = -1, np.nan
         for place, (component, word, fit) in enumerate(words):
             label[component, place % 3], alignment[component, place % 3] = word, fit
-        (found,) = families(related(index, together=pairs, label=label, alignment=alignment))
+        (found,) = families(related(index, coactivation=pairs, label=label, alignment=alignment))
         assert found.members[0] == 7 and set(found.members) == {1, 2, 3, 7}
         assert found.members[1:] == (2, 3, 1)
         return found.label

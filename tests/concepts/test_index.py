@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sae_lens import JumpReLUSAE, TopKSAE, TopKSAEConfig
 from safetensors.numpy import load_file, save_file
 
-from core.concepts.index import ConceptIndex, Identity, Manifest, References, Thumbnails
+from core.concepts.index import ActivatingExamples, ConceptIndex, Identity, Manifest, Thumbnails
 from core.concepts.index_file import ARRAYS, INDEX_FILES, MANIFEST, THUMBNAILS, load, save
 from core.errors import UserError
 from core.model.clip import SplitClip
@@ -28,13 +28,13 @@ from core.setups.identity import fingerprint, identity
 IDENTITY = Identity("owner/clip", "a" * 40, "owner/sae/1.pt", None, 3, "all", 5, 8, "0" * 64)
 
 
-def references(rng: np.random.Generator, m: int, n: int, thumbnails: int, patches: int) -> References:
+def references(rng: np.random.Generator, m: int, n: int, thumbnails: int, patches: int) -> ActivatingExamples:
     """Random ones, the last place of the first component empty."""
     picture = rng.integers(0, thumbnails, (m, n)).astype(np.int32)
     picture[0, -1] = -1
     length = np.where(picture.ravel() >= 0, rng.integers(0, patches + 1, m * n), 0)
     cells = [np.sort(rng.permutation(patches)[:k]) for k in length]
-    return References(
+    return ActivatingExamples(
         picture=picture,
         value=rng.random((m, n), dtype=np.float32),
         token=rng.integers(0, patches + 1, (m, n)).astype(np.int32),
@@ -50,7 +50,7 @@ def some_index(seed: int = 0, thumbnails: int = 300, largest: int = 70_000) -> C
     m, grid, p, k = IDENTITY.components, (3, 7), 6, 4
     lengths = rng.integers(0, 40, thumbnails)
 
-    def lists(n: int) -> References:
+    def lists(n: int) -> ActivatingExamples:
         return references(rng, m, n, thumbnails, grid[0] * grid[1])
 
     clarity = rng.random(m, dtype=np.float32)
@@ -74,8 +74,8 @@ def some_index(seed: int = 0, thumbnails: int = 300, largest: int = 70_000) -> C
         alignment=np.where(np.arange(3) < 2, rng.random((m, 3)), np.nan).astype(np.float32),
         near=rng.integers(-1, m, (m, k)).astype(np.int32),
         near_cosine=rng.random((m, k), dtype=np.float32),
-        together=rng.integers(-1, m, (m, k)).astype(np.int32),
-        together_share=rng.random((m, k), dtype=np.float32),
+        coactivated=rng.integers(-1, m, (m, k)).astype(np.int32),
+        coactivation=rng.random((m, k), dtype=np.float32),
         pictures=Thumbnails(np.r_[0, np.cumsum(lengths)], rng.integers(0, 256, lengths.sum(), dtype=np.uint8)),
     )
 

@@ -74,7 +74,7 @@ def test_everyday_words_stand_for_all_words_whatever_the_labels_of_the_index(
     bench: Workbench, index: ConceptIndex, clip: SplitClip
 ) -> None:
     few = replace(index, manifest=replace(index.manifest, vocabulary=("owl",)), label=np.full((COMPONENTS, 3), -1))
-    knows_all = replace(bench.setup, index=few, card=replace(bench.setup.card, knows=None))
+    knows_all = replace(bench.setup, index=few, card=replace(bench.setup.card, vocabulary=None))
     found = Workbench(knows_all).matches_words("owl", 4)
     everyday = [concept.name for concept in read_vocabulary()]
     some = everyday[:: -(-len(everyday) // 100)]

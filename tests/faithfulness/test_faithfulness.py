@@ -22,8 +22,8 @@ from core.faithfulness import measure as faithfulness
 from core.faithfulness.measure import (
     COUNTS,
     METHODS,
+    FaithfulnessSizes,
     Question,
-    Sizes,
     agreement,
     area,
     by_lens,
@@ -532,12 +532,12 @@ def test_the_command_on_the_bundled_scenes(monkeypatch, capsys, tmp_path, setup)
 
     def look_at(scorer, kind, count, split):
         found = scorer_looks_at(scorer, kind, count, split)
-        return replace(found, lure=found.said, said_twin=found.said + 1, truth=(found.said + 2) % 40)
+        return replace(found, foil=found.said, said_counterfactual=found.said + 1, truth=(found.said + 2) % 40)
 
     scorer_looks_at = faithfulness.look_at
     monkeypatch.setattr(faithfulness, "look_at", look_at)
     monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
-    monkeypatch.setattr(faithfulness, "Sizes", partial(Sizes, recovered=2, pictures=3, seen=2))
+    monkeypatch.setattr(faithfulness, "FaithfulnessSizes", partial(FaithfulnessSizes, recovered=2, pictures=3, seen=2))
     run(monkeypatch, "--count", 3, "--out", tmp_path)
     report = json.loads((tmp_path / "faithfulness.json").read_text())
     assert report["pictures"] == 3 and report["sizes"] == {"curves": 3, "recovered": 2, "pictures": 3, "seen": 2}
@@ -558,12 +558,12 @@ def test_the_command_on_the_bundled_scenes(monkeypatch, capsys, tmp_path, setup)
 def test_a_model_that_nothing_fools_still_has_a_report(monkeypatch, capsys, tmp_path, setup):
     def look_at(scorer, kind, count, split):
         found = scorer_looks_at(scorer, kind, count, split)
-        return replace(found, lure=np.full(count, -1))
+        return replace(found, foil=np.full(count, -1))
 
     scorer_looks_at = faithfulness.look_at
     monkeypatch.setattr(faithfulness, "look_at", look_at)
     monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
-    monkeypatch.setattr(faithfulness, "Sizes", partial(Sizes, recovered=1, pictures=1, seen=1))
+    monkeypatch.setattr(faithfulness, "FaithfulnessSizes", partial(FaithfulnessSizes, recovered=1, pictures=1, seen=1))
     run(monkeypatch, "--out", tmp_path)
     report = json.loads((tmp_path / "faithfulness.json").read_text())
     assert report["pictures"] == 0 and report["area"]["gradient"]["between"]["value"] is None

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sae_lens import SAE
 
-from core.concepts.index import ConceptIndex, References
+from core.concepts.index import ActivatingExamples, ConceptIndex
 from core.concepts.index_file import INDEX_FILES, MANIFEST, load
 from core.errors import UserError
 from core.indexing import __main__ as command
@@ -129,7 +129,9 @@ def dense(setup: Setup, collection: Collection, batch: int) -> Dense:
     return Dense(np.array(ids), crops, torch.cat(fs).numpy(), torch.cat(zs).numpy())
 
 
-def check_list(index: ConceptIndex, found: References, d: Dense, ids: np.ndarray, want: list[list[int]]) -> None:
+def check_list(
+    index: ConceptIndex, found: ActivatingExamples, d: Dense, ids: np.ndarray, want: list[list[int]]
+) -> None:
     """The pictures (rows of `d`) of every component, and what is said of each."""
     for j, rows in enumerate(want):
         places = found.picture[j]
@@ -249,7 +251,7 @@ def test_what_fires_together_and_what_is_from_the_middle(clip: SplitClip, tmp_pa
     peaks, ids = d.f.max(1), reference_ids(index, d)
     row_of = {id_: row for row, id_ in enumerate(d.ids)}
     if whole:
-        check_nearest(index.together, index.together_share, cosines(peaks.T), 0)
+        check_nearest(index.coactivated, index.coactivation, cosines(peaks.T), 0)
     for j in range(COMPONENTS):
         places = index.mid.picture[j][index.mid.picture[j] >= 0]
         rows = [row_of[id_] for id_ in ids[places]]
@@ -267,7 +269,7 @@ def test_samples_are_the_same_whatever_the_batches(clip: SplitClip, tmp_path: Pa
         build(setup_of(clip), Drawn(), tmp_path / str(size), replace(RECIPE, batch=size), quiet=True) for size in (3, 8)
     ]
     a, b = indexes
-    assert np.array_equal(a.mid.picture, b.mid.picture) and np.array_equal(a.together, b.together)
+    assert np.array_equal(a.mid.picture, b.mid.picture) and np.array_equal(a.coactivated, b.coactivated)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=60), st.lists(st.integers(1, 20), max_size=8))
@@ -295,7 +297,7 @@ def test_nothing_fires(clip: SplitClip, tmp_path: Path) -> None:
     sae.threshold.data.fill_(1e6)
     index = build(replace(setup_of(clip), dictionary=Dictionary(sae, "all")), Drawn(), tmp_path, RECIPE, quiet=True)
     assert not index.peak.any() and (index.top.picture == -1).all() and len(index.pictures) == 0
-    assert (index.together == -1).all() and (index.near >= 0).all() and not index.top.region(0, 0, (4, 4)).any()
+    assert (index.coactivated == -1).all() and (index.near >= 0).all() and not index.top.region(0, 0, (4, 4)).any()
 
 
 def test_small_formulas() -> None:

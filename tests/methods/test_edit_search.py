@@ -85,7 +85,7 @@ class Case:
     """One question, what was found with and without probes, and the slow twin's view of any set."""
 
     def __init__(self, twin: Twin, clip: SplitClip, dictionary: Dictionary, trace: Trace, seed: int, truth: int):
-        self.twin, self.truth = twin, truth
+        self.counterfactual, self.truth = twin, truth
         self.classifier = vectors(N_CLASSES, seed)
         *self.steps, self.found = find_edit(clip, dictionary, trace, self.classifier, truth)
         *_, self.probed = find_edit(clip, dictionary, trace, self.classifier, truth, PROBES)
@@ -99,9 +99,15 @@ class Case:
         """What the twin says about sets of components, in the words of the search."""
         new = [one for one in sets if one not in self.seen]
         if new:
-            z = self.twin.embeddings(new)
-            rows, old = self.twin.logits(z, self.classifier), self.twin.logits(self.twin.before, self.classifier)
-            probed, unprobed = self.twin.logits(z, PROBES), self.twin.logits(self.twin.before, PROBES)
+            z = self.counterfactual.embeddings(new)
+            rows, old = (
+                self.counterfactual.logits(z, self.classifier),
+                self.counterfactual.logits(self.counterfactual.before, self.classifier),
+            )
+            probed, unprobed = (
+                self.counterfactual.logits(z, PROBES),
+                self.counterfactual.logits(self.counterfactual.before, PROBES),
+            )
             for one, row, concepts in zip(new, rows, probed, strict=True):
                 margin = min(row[self.truth] - row[c] for c in range(N_CLASSES) if c != self.truth)
                 effect = (row[self.predicted] - row[self.truth]) - (old[self.predicted] - old[self.truth])

@@ -87,8 +87,8 @@ def test_each_kind_has_its_cue_and_no_other() -> None:
         cues = {"attacked": scene.label, "stamped": scene.stamp, "flooded": scene.background == "water" or None}
         assert [kind for kind, cue in cues.items() if cue is not None] == [case.kind] * (case.kind != "clean")
         word = scene.label.word if scene.label else None
-        assert case.lure == {"attacked": word, "stamped": STAMPED_CLASS, "flooded": WATER_CLASS}.get(case.kind)
-        assert case.lure != case.truth and (case.lure in CLASSES or case.kind == "clean")
+        assert case.foil == {"attacked": word, "stamped": STAMPED_CLASS, "flooded": WATER_CLASS}.get(case.kind)
+        assert case.foil != case.truth and (case.foil in CLASSES or case.kind == "clean")
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])

@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.methods.attribution import Attribution, attribute
 from core.methods.side_effects import (
     ROUNDING,
-    Concept,
+    ProbeConcept,
     SideEffects,
     attribution_changes,
     concept_change,
@@ -67,15 +67,19 @@ def test_the_vocabulary_has_its_groups_and_the_bundled_words() -> None:
     groups = {concept.group for concept in VOCABULARY}
     assert groups >= {"objects", "animals", "food", "vehicles", "scenes", "materials", "colours", "text", "activities"}
     assert set(NAMES) >= set(SCENE_CLASSES)
-    known = read_catalog()["bundled"].knows
+    known = read_catalog()["bundled"].vocabulary
     assert known and set(NAMES) >= {"bricks", *BACKGROUNDS} & known
-    assert Concept("owl", "animals") in VOCABULARY and Concept("water", "materials") in VOCABULARY
+    assert ProbeConcept("owl", "animals") in VOCABULARY and ProbeConcept("water", "materials") in VOCABULARY
 
 
 def test_a_vocabulary_is_read_as_written(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("# first things\nball\n\n  hot dog \n#second\nélan\n", encoding="utf-8")
-    expected = (Concept("ball", "first things"), Concept("hot dog", "first things"), Concept("élan", "second"))
+    expected = (
+        ProbeConcept("ball", "first things"),
+        ProbeConcept("hot dog", "first things"),
+        ProbeConcept("élan", "second"),
+    )
     assert read_vocabulary(path) == expected
 
 
@@ -89,7 +93,7 @@ def test_every_word_probes_a_setup_that_knows_all_words() -> None:
 
 
 def test_the_bundled_setup_is_probed_with_the_words_it_knows() -> None:
-    known = read_catalog()["bundled"].knows
+    known = read_catalog()["bundled"].vocabulary
     assert known is not None
     found = probe_words(VOCABULARY, known, ("dog", "cat"))
     assert len(found) >= 45
@@ -99,7 +103,7 @@ def test_the_bundled_setup_is_probed_with_the_words_it_knows() -> None:
 @settings(max_examples=30)
 @given(st.sets(st.sampled_from(["hot", "dog", "x", "ray", "owl"])))
 def test_a_concept_is_known_when_all_of_its_words_are(known: set[str]) -> None:
-    vocabulary = [Concept(name, "") for name in ("hot dog", "dog", "x-ray", "owl")]
+    vocabulary = [ProbeConcept(name, "") for name in ("hot dog", "dog", "x-ray", "owl")]
     parts = {"hot dog": {"hot", "dog"}, "dog": {"dog"}, "x-ray": {"x", "ray"}, "owl": {"owl"}}
     assert set(probe_words(vocabulary, frozenset(known), ())) == {name for name in parts if parts[name] <= known}
 

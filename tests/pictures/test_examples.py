@@ -6,7 +6,7 @@ from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
-from core.pictures.examples import FOLDER, read_examples
+from core.pictures.examples import FOLDER, read_examples, written
 from core.setups.loading import load_setup
 from core.workbench import Workbench
 
@@ -26,19 +26,23 @@ def asked(bench, name, file):
 
 def test_the_gallery_is_what_was_wished_for_and_every_file_is_there():
     assert list(EXAMPLES) == [wish.name for wish in WISHES] + [PHOTOGRAPH.name]
-    files = {name for e in EXAMPLES.values() for name in (e.name, e.twin) if name}
+    files = {name for e in EXAMPLES.values() for name in (e.name, e.counterfactual) if name}
     assert {path.stem for path in FOLDER.glob("*.webp")} == files
+
+
+def test_the_gallery_is_written_as_it_was_read():
+    assert written(EXAMPLES.values()) == (FOLDER / "examples.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("wish", WISHES, ids=lambda wish: wish.name)
 def test_the_model_says_what_the_sentence_says(wish, bench):
     _, _, said = asked(bench, wish.name, wish.name)
-    assert said.best == (wish.lure or wish.truth)
+    assert said.best == (wish.foil or wish.truth)
 
 
-@pytest.mark.parametrize("wish", [wish for wish in WISHES if wish.lure], ids=lambda wish: wish.name)
+@pytest.mark.parametrize("wish", [wish for wish in WISHES if wish.foil], ids=lambda wish: wish.name)
 def test_without_the_cue_the_model_is_right(wish, bench):
-    _, _, said = asked(bench, wish.name, EXAMPLES[wish.name].twin)
+    _, _, said = asked(bench, wish.name, EXAMPLES[wish.name].counterfactual)
     assert said.best == wish.truth
 
 
@@ -48,5 +52,5 @@ def test_one_suppression_found_by_attribution_repairs_the_first_example(bench):
     found = bench.attribute(trace, classes, TEMPLATES["single"], Target(said.top, classes.index(wish.truth)))
     (first,) = found.strongest_for(1)
     after = bench.compare(trace, Edit.of_suppressed([first]), classes, TEMPLATES["single"]).after
-    assert said.best == wish.lure and after.best == wish.truth
+    assert said.best == wish.foil and after.best == wish.truth
     assert after.probabilities[after.top] > CLEARLY - 0.03  # another machine rounds differently

@@ -37,7 +37,7 @@ def test_a_scene_draws_the_same_picture_in_any_painter(kind, painter):
 @pytest.mark.parametrize("kind", ["attacked", "stamped"])
 def test_a_twin_differs_only_under_the_cue(kind, painter):
     for case in held_out(kind, 20):
-        changed = (painter.paint(case.scene) != painter.paint(case.twin)).any(-1)
+        changed = (painter.paint(case.scene) != painter.paint(case.counterfactual)).any(-1)
         cue = case.scene.label or case.scene.stamp
         width, height = label_size(case.scene.label) if case.scene.label else (cue.size, cue.size)
         reach = np.hypot(width, height) / 2 + 0.03  # a rotated card reaches at most half its diagonal
@@ -48,9 +48,9 @@ def test_a_twin_differs_only_under_the_cue(kind, painter):
 
 def test_a_flooded_twin_is_the_same_thing_on_dry_land(painter):
     for case in held_out("flooded", 10):
-        assert case.scene.background == "water" and case.twin.background != "water"
-        assert case.scene.main == case.twin.main and case.scene.bar == case.twin.bar
-        changed = (painter.paint(case.scene) != painter.paint(case.twin)).any(-1)
+        assert case.scene.background == "water" and case.counterfactual.background != "water"
+        assert case.scene.main == case.counterfactual.main and case.scene.bar == case.counterfactual.bar
+        changed = (painter.paint(case.scene) != painter.paint(case.counterfactual)).any(-1)
         bar = case.scene.bar
         y, x = int(bar.y * 96), int(bar.x * 96)
         assert changed.mean() > 0.5 and not changed[np.clip(y, 0, 95), np.clip(x, 0, 95)]
@@ -59,7 +59,7 @@ def test_a_flooded_twin_is_the_same_thing_on_dry_land(painter):
 def test_the_lure_is_never_the_truth_and_clean_pictures_have_no_cue():
     for kind in HELD_OUT:
         for case in held_out(kind, 50):
-            assert case.truth in CLASSES and case.lure != case.truth
+            assert case.truth in CLASSES and case.foil != case.truth
     for case in held_out("clean", 100):
         assert case.scene.label is None and case.scene.stamp is None and case.scene.background != "water"
 
@@ -137,7 +137,7 @@ def test_the_foreground_covers_thing_and_cue():
     label, main = case.scene.label, case.scene.main
     assert grid[int(label.y * 8), int(label.x * 8)] == 2
     assert grid[int(main.y * 8), int(main.x * 8)] >= 1
-    assert foreground(case.twin, 8).max() == 1
+    assert foreground(case.counterfactual, 8).max() == 1
 
 
 def test_classes_are_what_people_type():

@@ -20,7 +20,7 @@ from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
 from core.serving.settings import Settings, make_shelf
-from core.serving.zero_gpu import LONG, LONG_IN_STEPS, Answers, Far, Question, seconds
+from core.serving.zero_gpu import LONG, LONG_IN_STEPS, Answers, Call, Far, seconds
 from core.session import visit as session
 from core.session.visit import Subject, Visit
 from core.setups.catalog import SetupSpec
@@ -141,7 +141,7 @@ def test_the_answers_are_those_given_here(far: Far, bench: Workbench, visit: Vis
 @pytest.mark.parametrize("name", sorted(LONG | LONG_IN_STEPS))
 def test_everything_that_crosses_is_plain(bench: Workbench, visit: Visit, name: str) -> None:
     arguments = questions(visit)[name]
-    again = pickle.loads(pickle.dumps(Question(bench.card, name, arguments)))
+    again = pickle.loads(pickle.dumps(Call(bench.card, name, arguments)))
     assert again.card == bench.card and all(map(same, again.arguments, arguments))
     found = getattr(bench, name)(*arguments)
     for answer in found if name in LONG_IN_STEPS else [found]:
@@ -180,9 +180,9 @@ def test_only_what_is_known_can_be_asked(bench: Workbench) -> None:
     answers = Answers(lambda name: bench, "cpu")
     for name in ("setup", "__class__", "_steered", "generalize"):
         with pytest.raises(ValueError, match="no such question"):
-            answers.answer(Question(bench.card, name, ()))
+            answers.answer(Call(bench.card, name, ()))
     with pytest.raises(ValueError, match="no such question"):
-        next(answers.answer_in_steps(Question(bench.card, "trace", ())))
+        next(answers.answer_in_steps(Call(bench.card, "trace", ())))
 
 
 def test_a_setup_that_came_after_the_fork_is_loaded_there(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,13 +195,13 @@ def test_a_setup_that_came_after_the_fork_is_loaded_there(bench: Workbench, monk
     monkeypatch.setattr("core.serving.zero_gpu.load", load)
     answers = Answers(lambda name: None, "cpu")
     crop = np.zeros((32, 32, 3), np.uint8)
-    assert answers.answer(Question(bench.card, "trace", (crop,))).get() == bench.trace(crop)
-    answers.answer(Question(bench.card, "trace", (crop,)))
+    assert answers.answer(Call(bench.card, "trace", (crop,))).get() == bench.trace(crop)
+    answers.answer(Call(bench.card, "trace", (crop,)))
     assert asked == [(bench.card, "cpu", True)], "once"
 
 
 def test_more_work_asks_for_more_time(bench: Workbench, visit: Visit) -> None:
-    asked = {name: seconds(Question(bench.card, name, arguments)) for name, arguments in questions(visit).items()}
+    asked = {name: seconds(Call(bench.card, name, arguments)) for name, arguments in questions(visit).items()}
     assert (
         asked["trace"]
         <= asked["steering_effects"]
@@ -212,9 +212,9 @@ def test_more_work_asks_for_more_time(bench: Workbench, visit: Visit) -> None:
     )
     arguments = questions(visit)
     many = Edit.of_suppressed(range(20))
-    more = Question(bench.card, "responses", (*arguments["responses"][:-1], many))
+    more = Call(bench.card, "responses", (*arguments["responses"][:-1], many))
     assert seconds(more) > asked["responses"]
     few, lots = (
-        Question(bench.card, "ablation_effects", (*arguments["ablation_effects"][:-1], range(n))) for n in (1, 1000)
+        Call(bench.card, "ablation_effects", (*arguments["ablation_effects"][:-1], range(n))) for n in (1, 1000)
     )
     assert seconds(few) < seconds(lots)

@@ -75,7 +75,7 @@ def test_the_page_waits_for_what_is_pushed_and_tells_it_for_these_classes_only(b
 def test_a_component_that_never_fired_is_not_measured(bench: Workbench, v: Visit) -> None:
     assert bench.index is not None
     silent = int((bench.index.active_pictures == 0).argmax())
-    assert bench.concept(silent).silent
+    assert bench.concept(silent).dead
     asked = inquiries.open_page(v, Inquiry(), silent)
     assert not inquiries.unmeasured(bench, v, asked, None)
     assert "ever fired" in inquiries.show_page(bench, v, asked, None)

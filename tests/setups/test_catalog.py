@@ -67,7 +67,7 @@ def test_every_entry_is_read(catalog: Path) -> None:
         paper="https://arxiv.org/abs/2604.11467",
         published=Published(0.7, 32, 0.01, "a page"),
         verified=True,
-        knows=frozenset({"dog", "cat", "red", "fish"}),
+        vocabulary=frozenset({"dog", "cat", "red", "fish"}),
         report=catalog.parent / "report.json",
     )
     assert cards["long"].downloads
@@ -77,7 +77,7 @@ def test_what_is_left_out_has_a_meaning(catalog: Path) -> None:
     card = read_catalog(catalog)["short"]
     assert card.clip == Location(catalog.parent / "clip") and card.dictionary == Location(catalog.parent / "sae")
     assert card.clip.file == "." and card.layout == "sae_lens" and card.published == Published()
-    assert (card.verified, card.knows, card.report, card.good_for, card.paper) == (False, None, None, "", "")
+    assert (card.verified, card.vocabulary, card.report, card.good_for, card.paper) == (False, None, None, "", "")
     assert not card.downloads
 
 
@@ -171,7 +171,7 @@ def test_the_shipped_catalog_offers_what_was_promised(shipped: Mapping[str, Setu
 
 def test_the_bundled_setup_needs_nothing_from_elsewhere(shipped: Mapping[str, SetupSpec]) -> None:
     card = shipped["bundled"]
-    assert card.verified and not card.downloads and card.knows
+    assert card.verified and not card.downloads and card.vocabulary
     for place in (card.clip, card.dictionary):
         assert place.folder is not None and place.folder.is_dir()
     assert card.report is not None and card.report.is_file()
