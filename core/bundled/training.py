@@ -1,4 +1,4 @@
-"""Rebuild the bundled setup from nothing: ``python -m core.bundled.training``.
+"""Training of the bundled CLIP and its dictionary, from nothing: ``python -m core.bundled.training``.
 
 1. Train a small CLIP on rendered scenes (InfoNCE over captions, several positives each), with a curriculum for
    reading and, for most of the time, without the least important patches.
@@ -33,6 +33,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from ..dictionary_training.recipe import DictionaryRecipe
 from ..dictionary_training.trainer import train_dictionary
+from ..files import replacing
 from ..model.clip import SplitClip
 from ..pictures.options import CollectionOptions
 from ..scenes.sampling import (
@@ -54,6 +55,8 @@ CONTEXT = 20
 READING_LAYER = 2
 """Half-way up the vision tower, where the reading lessons ask every patch for its letter."""
 MEAN = STD = (0.5, 0.5, 0.5)
+CHECKPOINT = "clip.pt"
+"""The file, among those of the work, that an interrupted training goes on from."""
 LAYER = 4
 """The dictionary reads the residual after this layer, of 0 to 5."""
 
@@ -126,13 +129,18 @@ def build_model(tokenizer: CLIPTokenizer) -> CLIPModel:
     return CLIPModel(config)
 
 
+Batch = tuple[torch.Tensor, list[tuple[str, ...]], list[tuple], torch.Tensor, torch.Tensor]
+"""Of `Lessons`: pictures uint8 ``[B, S, S, 3]``, their captions, what these mean, how much each patch matters
+``[B, n]``, and which letter it holds ``[B, n, 26]``."""
+
+
 class Lessons(IterableDataset):
     """One process's batches of training pictures, in an order fixed by the seed."""
 
     def __init__(self, recipe: Recipe, rank: int, start_step: int, steps: int) -> None:
         self.recipe, self.rank, self.start_step, self.steps = recipe, rank, start_step, steps
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[tuple[str, ...]], list[tuple], torch.Tensor, torch.Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         painter = Painter(SIDE)
         for step in range(self.start_step, self.steps):
             rng = np.random.default_rng([self.recipe.seed, self.rank, step])
@@ -198,10 +206,10 @@ def quick_look(model: CLIPModel, tokenizer: CLIPTokenizer, count: int = 100) -> 
         cases = held_out(kind, count, "validation")
         pictures = torch.from_numpy(np.stack([painter.paint(case.scene) for case in cases]))
         embedding, _ = see(model, as_pixels(pictures, model.device), None)
-        said = [CLASSES[i] for i in (embedding @ classifier.T).argmax(1).tolist()]
-        seen[kind] = float(np.mean([word == case.truth for word, case in zip(said, cases, strict=True)]))
+        predicted = [CLASSES[i] for i in (embedding @ classifier.T).argmax(1).tolist()]
+        seen[kind] = float(np.mean([word == case.truth for word, case in zip(predicted, cases, strict=True)]))
         if cases[0].foil:
-            fooled = [word == case.foil for word, case in zip(said, cases, strict=True)]
+            fooled = [word == case.foil for word, case in zip(predicted, cases, strict=True)]
             seen[f"{kind} lured"] = float(np.mean(fooled))
     return seen
 
@@ -233,6 +241,96 @@ def pace(progress: float) -> float:
     return plateau * (1 - progress) / 0.2
 
 
+class ClipTraining:
+    """What changes while a CLIP is trained: its weights, their running average, the optimizer."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        """Nothing is learned yet."""
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device = recipe, device
+        self.steps = recipe.pictures // (recipe.batch * recipe.batches)
+        self.tokenizer = build_tokenizer()
+        self.model = build_model(self.tokenizer).train()
+        self.model.to(device)
+        self.averaged = deepcopy(self.model).eval()
+        # Only the training has it: it asks every patch for its letter.
+        self.reader = torch.nn.Linear(self.model.config.vision_config.hidden_size, 26).to(device)
+        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": recipe.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+                {"params": list(self.reader.parameters()), "weight_decay": 0.0},
+            ],
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+
+    def load_checkpoint(self, path: Path) -> int:
+        """Go on from a checkpoint, if there is one: the number of steps that are done."""
+        if not path.exists():
+            return 0
+        state = torch.load(path, weights_only=True, map_location=self.device)
+        for name in ("model", "averaged", "reader", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        step: int = state["step"]
+        return step
+
+    def save_checkpoint(self, path: Path, step: int) -> None:
+        """Write a checkpoint after so many steps, over the one before."""
+        states = {name: getattr(self, name).state_dict() for name in ("model", "averaged", "reader", "optimizer")}
+        with replacing(path) as beside:
+            torch.save({"recipe": asdict(self.recipe), "step": step, **states}, beside)
+
+    def train_step(self, batch: Batch, step: int) -> torch.Tensor:
+        """One step on this process's batch; returns its loss. All processes take it together."""
+        for group in self.optimizer.param_groups:
+            warm = min(1.0, (step + 1) / self.recipe.warmup_steps)
+            group["lr"] = self.recipe.learning_rate * warm * pace(step / self.steps)
+
+        loss = self.loss(batch, step)
+        self.optimizer.zero_grad()
+        loss.backward()
+        average_gradients([*self.model.parameters(), *self.reader.parameters()])
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(max=math.log(100))
+            # a short memory at first, so that the average is not full of the beginning
+            decay = min(self.recipe.average, (1 + step) / (10 + step))
+            for mine, theirs in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
+                mine.lerp_(theirs, 1 - decay)
+        return loss.detach()
+
+    def loss(self, batch: Batch, step: int) -> torch.Tensor:
+        """InfoNCE over pictures and captions, and while reading is taught, what patches say of their letters."""
+        pictures, captions, meanings, matters, written = batch
+        cropped = step < self.recipe.cropped_share * self.steps
+        keep = matters.topk(self.recipe.kept, dim=1).indices.to(self.device) if cropped else None
+        meaning_of = dict(
+            zip(
+                (text for each in captions for text in each),
+                (meaning for each in meanings for meaning in each),
+                strict=True,
+            )
+        )
+        fits = torch.tensor([[meaning in mine for meaning in meaning_of.values()] for mine in meanings]).float()
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            embeddings, half_way = see(self.model, as_pixels(pictures, self.device), keep)
+            images = F.normalize(embeddings.float(), dim=-1)
+            texts = embed_texts(self.model, self.tokenizer, list(meaning_of)).float()
+            loss = contrast(images, texts, self.model.logit_scale.exp(), fits.to(self.device))
+            if READING_BEGINS <= step / self.steps < READING_ENDS:
+                written = written.to(self.device)
+                if keep is not None:
+                    written = written.gather(1, keep[..., None].expand(-1, -1, 26))
+                loss = loss + reading_loss(self.reader(half_way), written)
+        return loss
+
+
 def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
     """One of ``recipe.batches`` processes that train together, or take up where the checkpoint in ``work`` stands.
 
@@ -243,86 +341,19 @@ def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // recipe.batches))
     address = f"file://{(work / 'rendezvous').resolve()}"
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=recipe.batches)
-    torch.manual_seed(recipe.seed)
-    tokenizer = build_tokenizer()
-    model = build_model(tokenizer).train()
-    model.to(device)
-    averaged = deepcopy(model).eval()
-    reader = torch.nn.Linear(model.config.vision_config.hidden_size, 26).to(device)  # only the training has it
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-            {"params": list(reader.parameters()), "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    steps = recipe.pictures // (recipe.batch * recipe.batches)
-    first = 0
-    checkpoint = work / "clip.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
-        model.load_state_dict(state["model"])
-        averaged.load_state_dict(state["averaged"])
-        reader.load_state_dict(state["reader"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["step"]
-    loader = DataLoader(Lessons(recipe, rank, first, steps), batch_size=None, num_workers=1, prefetch_factor=8)
-    began, seen = time.time(), 0
-    for step, (pictures, captions, meanings, matters, written) in enumerate(loader, start=first):
-        warm = min(1.0, (step + 1) / recipe.warmup_steps)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * warm * pace(step / steps)
-        cropped = step < recipe.cropped_share * steps
-        keep = matters.topk(recipe.kept, dim=1).indices.to(device) if cropped else None
-        said = dict(
-            zip(
-                (text for each in captions for text in each),
-                (meaning for each in meanings for meaning in each),
-                strict=True,
-            )
-        )
-        fits = torch.tensor([[meaning in mine for meaning in said.values()] for mine in meanings]).float().to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            embeddings, half_way = see(model, as_pixels(pictures, device), keep)
-            images = F.normalize(embeddings.float(), dim=-1)
-            texts = embed_texts(model, tokenizer, list(said)).float()
-            loss = contrast(images, texts, model.logit_scale.exp(), fits)
-            if READING_BEGINS <= step / steps < READING_ENDS:
-                written = written.to(device)
-                if keep is not None:
-                    written = written.gather(1, keep[..., None].expand(-1, -1, 26))
-                loss = loss + reading_loss(reader(half_way), written)
-        optimizer.zero_grad()
-        loss.backward()
-        average_gradients([*model.parameters(), *reader.parameters()])
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(max=math.log(100))
-            # a short memory at first, so that the average is not full of the beginning
-            decay = min(recipe.average, (1 + step) / (10 + step))
-            for mine, theirs in zip(averaged.parameters(), model.parameters(), strict=True):
-                mine.lerp_(theirs, 1 - decay)
-        seen += len(pictures) * recipe.batches
-        if rank == 0 and ((step + 1) % 100 == 0 or step + 1 == steps):
-            look = " ".join(f"{k} {v:.2f}" for k, v in quick_look(averaged, tokenizer).items())
-            rate = seen / (time.time() - began)
-            print(f"{step + 1}/{steps} loss {loss.item():.3f} {rate:.0f} pictures/s | {look}", flush=True)
-            state = {
-                "recipe": asdict(recipe),
-                "step": step + 1,
-                "model": model.state_dict(),
-                "averaged": averaged.state_dict(),
-                "reader": reader.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            }
-            torch.save(state, checkpoint.with_suffix(".new"))
-            checkpoint.with_suffix(".new").replace(checkpoint)
+
+    training = ClipTraining(recipe, device)
+    first, steps = training.load_checkpoint(work / CHECKPOINT), training.steps
+    lessons = Lessons(recipe, rank, first, steps)
+    began = time.time()
+    for step, batch in enumerate(DataLoader(lessons, batch_size=None, num_workers=1, prefetch_factor=8), start=first):
+        loss = training.train_step(batch, step)
+        done = step + 1
+        if rank == 0 and (done % 100 == 0 or done == steps):
+            look = " ".join(f"{k} {v:.2f}" for k, v in quick_look(training.averaged, training.tokenizer).items())
+            rate = (done - first) * recipe.batch * recipe.batches / (time.time() - began)
+            print(f"{done}/{steps} loss {loss.item():.3f} {rate:.0f} pictures/s | {look}", flush=True)
+            training.save_checkpoint(work / CHECKPOINT, done)
     dist.destroy_process_group()
 
 
@@ -346,7 +377,7 @@ def main() -> None:
     recipe = Recipe(pictures=arguments.pictures)
     arguments.work.mkdir(parents=True, exist_ok=True)
     (arguments.work / "rendezvous").unlink(missing_ok=True)
-    checkpoint = arguments.work / "clip.pt"
+    checkpoint = arguments.work / CHECKPOINT
     if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["recipe"] != asdict(recipe):
         raise SystemExit(f"{checkpoint} was made with other settings; move it away to start afresh.")
     torch.multiprocessing.spawn(train_clip, (recipe, arguments.work), nprocs=recipe.batches)
