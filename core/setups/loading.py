@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from transformers import CLIPConfig, CLIPModel
@@ -25,9 +25,9 @@ from ..concepts.index import ConceptIndex
 from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
-from ..words import SCOPES
+from .agreement import agree
 from .catalog import CATALOG, SetupSpec, find, read_catalog
-from .checkpoints import Reading, files_of, read_checkpoint
+from .checkpoints import files_of, read_checkpoint
 from .health import Health, refusal
 from .health_check import check, probe_for
 from .hub import CLIP_FILES, Download, fetch, size_in_words
@@ -155,7 +155,7 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     with _readable("dictionary", str(card.dictionary)):
         readings = read_checkpoint(card.layout, fetched.folder, card.dictionary.file)
     for reading in readings:
-        _agree(card, clip, reading)
+        agree(card, clip, reading)
     commits = {
         part: commit
         for part, commit in (("clip", clip_fetched.commit), ("dictionary", fetched.commit))
@@ -248,31 +248,6 @@ def _file_sizes(folder: Path, patterns: Collection[str]) -> int:
     """Bytes on disk of the files that patterns (see `hub.CLIP_FILES`) name: about what they take in memory."""
     names = {name for pattern in patterns for name in re.split("[|&]", pattern) if name}
     return sum(path.stat().st_size for name in names for path in folder.glob(name))
-
-
-def _agree(card: SetupSpec, clip: SplitClip, reading: Reading) -> None:
-    """Raise UserError where the dictionary cannot be of this CLIP, or says of itself what the card does not."""
-    width = reading.sae.cfg.d_in
-    if width != clip.width:
-        raise UserError(
-            f"The dictionary of the setup {card.name!r} is for a residual {width} wide; "
-            f"its CLIP has {clip.width}. Choose one trained on this CLIP."
-        )
-    claims, differences = reading.claims, []
-    if "layer" in claims:
-        layer = cast(int, claims["layer"])
-        if card.layer != (layer if layer >= 0 else clip.n_layers + layer):
-            differences.append((f"layer {layer}", f"layer {card.layer}"))
-    if claims.get("scope", card.scope) != card.scope:
-        differences.append((SCOPES[str(claims["scope"])].short, SCOPES[card.scope].short))
-    if claims.get("point", "residual") != "residual":
-        differences.append((f"the point “{claims['point']}”", "the residual after a layer"))
-    if differences:
-        theirs, ours = (" and ".join(parts) for parts in zip(*differences, strict=True))
-        raise UserError(
-            f"The dictionary of the setup {card.name!r} says that it was trained on {theirs}; the setup is for {ours} "
-            "(layers from 0). Correct the setup, or choose another dictionary."
-        )
 
 
 def _lacks_memory(error: BaseException | None) -> bool:

@@ -18,7 +18,7 @@ def add_setup_options(parser: argparse.ArgumentParser) -> None:
     )
     own = parser.add_argument_group("a setup of your own (never on a public Space)")
     own.add_argument("--clip", type=str, help="a CLIP in Hugging Face's layout: a folder, or owner/name on the Hub")
-    own.add_argument("--dictionary", type=str, help="its SAE: a folder, or owner/name on the Hub")
+    own.add_argument("--dictionary", type=str, help="its SAE: a file, a folder, or owner/name on the Hub")
     own.add_argument("--file", type=str, default=".", help="the file or folder in there; by default the folder itself")
     own.add_argument("--layout", choices=get_args(Layout), default="sae_lens")
     own.add_argument("--layer", type=int, help="the residual after this layer of the vision tower, from 0")
@@ -43,7 +43,7 @@ def own_setup(arguments: argparse.Namespace) -> SetupSpec:
         name="own",
         title="Your own setup",
         clip=place_named(arguments.clip, "."),
-        dictionary=place_named(arguments.dictionary, arguments.file),
+        dictionary=_dictionary_named(arguments.dictionary, arguments.file),
         layer=arguments.layer,
         scope=arguments.scope,
         layout=arguments.layout,
@@ -57,6 +57,16 @@ def place_named(text: str, file: str) -> Location:
     folder = Path(text).expanduser()
     if folder.is_dir():
         return Location(folder=folder, file=file)
+    if folder.is_file():
+        raise UserError(f"{text} is a file, and a folder is needed. Name the folder that it lies in.")
     if text.startswith((".", "/", "~")):
         raise UserError(f"There is no folder {text}. Correct the path, or name a repository on the Hub.")
     return Location(repo=text, file=file)
+
+
+def _dictionary_named(text: str, file: str) -> Location:
+    """As `place_named`; a file is itself in its folder."""
+    path = Path(text).expanduser()
+    if path.is_file() and file == ".":
+        return Location(folder=path.parent, file=path.name)
+    return place_named(text, file)

@@ -10,7 +10,7 @@ import torch
 from core.errors import UserError
 from core.serving.api_json import provenance
 from core.serving.settings import Settings, chosen_setups, make_shelf
-from core.setups.catalog import SetupSpec, read_catalog
+from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.views.setup import setup_page
 
 AT_HOME, ON_A_SPACE = {}, {"SPACE_ID": "somebody/clip-levers"}
@@ -69,6 +69,17 @@ def test_a_setup_of_ones_own(tmp_path: Path) -> None:
     assert own.clip.repo == "openai/clip-vit-base-patch32" and own.dictionary.folder == tmp_path
     assert (own.dictionary.file, own.layout, own.layer, own.scope) == ("sae", "prisma", 9, "cls")
     assert not own.verified and "bundled" in cards
+
+
+def test_a_file_may_be_named_in_place_of_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "sae.pt"
+    path.write_bytes(b"{}")
+    words = ["--clip", "openai/clip-vit-base-patch32", "--dictionary", str(path), "--layer", "9", "--layout", "saev"]
+    settings, cards = chosen_setups(Settings.from_environment(AT_HOME), words)
+    assert cards[settings.setup].dictionary == Location(folder=tmp_path, file="sae.pt")
+    for wrong in ([*words, "--file", "other.pt"], ["--clip", str(path), *words[2:]]):
+        with pytest.raises(UserError, match="sae.pt is a file, and a folder is needed"):
+            chosen_setups(Settings.from_environment(AT_HOME), wrong)
 
 
 @pytest.mark.parametrize(

@@ -331,12 +331,80 @@ def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
     assert reading.sae.cfg.architecture() == "topk" and reading.sae.cfg.k == K
     assert Dictionary(reading.sae, "all").normalisation == "layer_norm"
     assert dict(reading.claims) == {"layer": 9, "point": "hook_mlp_out", "model": "tiny"}
-    save_file({**w, "scaling_factor": torch.full((SMALL[1],), 2.0)}, tmp_path / "sae_weights.safetensors")
-    with pytest.raises(UserError, match="scaling_factor"):
-        read_checkpoint("sae_lens", tmp_path)
     (tmp_path / "cfg.json").write_text(json.dumps(old | {"activation_fn_str": "tanh-relu"}))
     with pytest.raises(UserError, match="activation_fn_str = tanh-relu"):
         read_checkpoint("sae_lens", tmp_path)
+
+
+@pytest.mark.parametrize("used", [False, True, None])
+def test_a_scaling_factor_counts_where_the_settings_say_so(used: bool | None, tmp_path: Path) -> None:
+    """sae_lens until 5: x_hat = (scaling_factor f) W_dec + b_dec, if `finetuning_scaling_factor`."""
+    w = four(*SMALL)
+    scale = torch.linspace(0.5, 2, SMALL[1])
+    save_file({**w, "scaling_factor": scale}, tmp_path / "sae_weights.safetensors")
+    config = {"d_in": SMALL[0], "d_sae": SMALL[1], "architecture": "standard", "sae_lens_training_version": "3.22.2"}
+    config |= {} if used is None else {"finetuning_scaling_factor": used}
+    (tmp_path / "cfg.json").write_text(json.dumps(config))
+    (reading,) = read_checkpoint("sae_lens", tmp_path)
+    x = tokens(SMALL[0])
+    f = torch.relu((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
+    torch.testing.assert_close(reading.sae.encode(x), f)
+    torch.testing.assert_close(reading.sae.decode(f), (f * scale if used else f) @ w["W_dec"] + w["b_dec"])
+
+
+@pytest.mark.parametrize("version", ["3.22.2", "6.54.0"])
+@pytest.mark.parametrize(
+    "said", [{}, {"normalize_activations": None}, {"normalize_activations": "none"}, {"normalize_activations": False}]
+)
+def test_sae_lens_without_a_normalisation(said: dict, version: str, tmp_path: Path) -> None:
+    """false: as in the cfg.json of Prisma-Multimodal/sae_exp_16_tinyclip_40m_imagenet_layer_8 (commit 315b9f3)."""
+    release = write_sae_lens(tmp_path, *SMALL)
+    path = tmp_path / "sub" / "cfg.json"
+    config = json.loads(path.read_text()) | {"normalize_activations": said}
+    config["metadata"]["sae_lens_version"] = version
+    if said == "absent":
+        del config["normalize_activations"]
+    path.write_text(json.dumps(config))
+    (reading,) = release.read()
+    assert reading.sae.cfg.normalize_activations == "none"
+
+
+def test_what_sae_lens_multiplied_by_an_average_says_how_to_fold_it(tmp_path: Path) -> None:
+    release = write_sae_lens(tmp_path, *SMALL)
+    path = tmp_path / "sub" / "cfg.json"
+    for value in ("expected_average_only_in", True):
+        config = json.loads(path.read_text()) | {"normalize_activations": value}
+        config["metadata"]["sae_lens_version"] = "6.0.0" if value != True else "3.0.0"  # noqa: E712
+        path.write_text(json.dumps(config))
+        assert "sae.fold_activation_norm_scaling_factor(factor)" in refused(release)
+
+
+@pytest.mark.parametrize(
+    ("hook", "claims"),
+    [
+        ("blocks.5.hook_resid_post", {"layer": 5, "point": "residual"}),
+        ("blocks.5.hook_resid_pre", {"layer": 4, "point": "residual", "hook": "blocks.5.hook_resid_pre"}),
+        ("blocks.0.hook_resid_pre", {"layer": 0, "point": "hook_resid_pre"}),
+        ("blocks.5.hook_mlp_out", {"layer": 5, "point": "hook_mlp_out"}),
+        ("blocks.5.attn.hook_z", {"layer": 5, "point": "attn.hook_z"}),
+        ("encoder", {}),
+        (["blocks.5.hook_resid_pre"], {}),
+    ],
+)
+def test_where_sae_lens_says_that_it_was_trained(hook: object, claims: dict, tmp_path: Path) -> None:
+    release = write_sae_lens(tmp_path, *SMALL)
+    path = tmp_path / "sub" / "cfg.json"
+    config = json.loads(path.read_text())
+    config["metadata"]["hook_name"] = hook
+    path.write_text(json.dumps(config))
+    assert dict(release.read()[0].claims) == claims | {"model": "clip"}
+
+
+@pytest.mark.parametrize("file", ["sub", "sub/cfg.json", "sub/sae_weights.safetensors"])
+def test_a_file_of_sae_lens_names_its_folder(file: str, tmp_path: Path) -> None:
+    write_sae_lens(tmp_path, *SMALL)
+    assert files_of("sae_lens", file) == ("sub/cfg.json", "sub/sae_weights.safetensors")
+    assert read_checkpoint("sae_lens", tmp_path, file)
 
 
 @pytest.mark.parametrize(
@@ -793,7 +861,7 @@ def test_headers_of_saev_that_cannot_be_read(header: dict, sentence: str, tmp_pa
     [
         ({"architecture": "transcoder"}, "architecture = transcoder"),
         ({"architecture": "matching_pursuit"}, "architecture = matching_pursuit"),
-        ({"normalize_activations": "expected_average_only_in"}, "normalize_activations = expected_average_only_in"),
+        ({"normalize_activations": "constant_norm_rescale"}, "normalize_activations = constant_norm_rescale"),
         ({"reshape_activations": "hook_z"}, "reshape_activations = hook_z"),
         ({"apply_b_dec_to_input": "yes"}, "apply_b_dec_to_input = yes"),
         ({"d_sae": 49}, r"is \[.*48.*\], expected"),

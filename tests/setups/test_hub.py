@@ -548,7 +548,7 @@ def test_bundled_setup_is_such_a_folder() -> None:
 
 def test_folder_that_lacks_something(upstream: Path, tmp_path: Path) -> None:
     assert "There is no folder" in trouble(Location(folder=tmp_path / "nothing"))
-    assert "There is no folder" in trouble(Location(folder=upstream / "README.md"))
+    assert "README.md is a file, and a folder is needed" in trouble(Location(folder=upstream / "README.md"))
     (tmp_path / "empty").mkdir()
     assert "It is empty." in trouble(Location(folder=tmp_path / "empty"))
     (upstream / "tokenizer.json").unlink()

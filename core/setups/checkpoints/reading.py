@@ -28,8 +28,8 @@ class Reading:
     """It, frozen, in float32. The readings of a file share their weights."""
     claims: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """What the file says of itself, or the name it is published under: "layer" (from 0; negative: from the end),
-    "point" ("residual" for what a layer puts out, else the publisher's word), "scope" (all, cls or patches) and "model"
-    (the CLIP). What it does not say is not there."""
+    "point" ("residual" for what a layer puts out, else the publisher's word), "hook" (its name, where the layer in that
+    is another), "scope" (all, cls or patches) and "model" (the CLIP). What it does not say is not there."""
     standardise: Callable[[ResidualStatistics], Standardisation] | None = None
     """Where it was trained on a standardised x, by numbers that its file lacks: what they were, as far as the residual
     over photographs tells. `sae` is then one of the standardised x."""

@@ -4,7 +4,7 @@ It encodes as its architecture does, of x standardised at every token where the 
 """
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sae_lens import SAEConfig, TopKSAEConfig
 from sae_lens.loading.pretrained_sae_loaders import handle_config_defaulting
@@ -18,11 +18,13 @@ from .settings import json_in, k_of, one_of, whole
 from .tensors import Tensors
 
 FILE = "."
+_SETTINGS, _WEIGHTS = "cfg.json", "sae_weights.safetensors"
 
 
 def files_of(file: str) -> tuple[str, ...]:
-    """The settings and the weights."""
-    return inside(file, "cfg.json"), inside(file, "sae_weights.safetensors")
+    """The settings and the weights, in the folder `file` or beside it."""
+    folder = str(PurePosixPath(file).parent) if PurePosixPath(file).name in (_SETTINGS, _WEIGHTS) else file
+    return inside(folder, _SETTINGS), inside(folder, _WEIGHTS)
 
 
 def read(root: Path, file: str) -> tuple[Reading, ...]:
@@ -32,10 +34,18 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     one_of(name, settings, "architecture", ARCHITECTURES, "standard")
     for key in ("activation_fn", "activation_fn_str"):  # before version 6; later versions would not look at it
         one_of(name, settings, key, ("relu", "topk"), "relu")
+    if settings.get("normalize_activations") in (None, False):  # as its versions before 6 read it
+        settings["normalize_activations"] = "none"
     try:
         config = SAEConfig.from_dict(handle_config_defaulting(settings | {"dtype": "float32", "device": "cpu"}))
         whole(name, vars(config), "d_in")
         components = whole(name, vars(config), "d_sae")
+        if config.normalize_activations == "expected_average_only_in":
+            raise UserError(
+                f"{name} has normalize_activations = expected_average_only_in: it was trained on activations times a "
+                "factor, sqrt(d_in) / their mean length, which is not in the file. Fold it in with sae_lens and save "
+                "that: sae.fold_activation_norm_scaling_factor(factor); sae.save_model(folder)."
+            )
         one_of(name, vars(config), "normalize_activations", NORMALISATIONS)
         one_of(name, vars(config), "reshape_activations", ("none",))
         for flag in ("apply_b_dec_to_input", "rescale_acts_by_decoder_norm"):
@@ -58,13 +68,22 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     expected = {key: tuple(parameter.shape) for key, parameter in blank.named_parameters()}
     if "log_threshold" in tensors.left and "threshold" in expected:  # until sae_lens 4
         tensors.left["threshold"] = tensors.take("log_threshold", components).exp()
-    if "scaling_factor" in tensors.left:  # until sae_lens 4, unused where it is 1
-        if not bool((tensors.take("scaling_factor", components) == 1).all()):
-            raise UserError(f"{weights} scales its activations (scaling_factor), which cannot be done here.")
+    scale = tensors.take("scaling_factor", components) if "scaling_factor" in tensors.left else None
     tensors.expect(expected)
     taken = {key: tensors.take(key, *shape) for key, shape in expected.items()}
-    claims = claims_of(model=config.metadata.model_name)
-    if hook := re.fullmatch(r"blocks\.(\d+)\.(.+)", str(config.metadata.hook_name)):
-        claims |= claims_of(layer=int(hook[1]), point=hook[2])
+    if scale is not None and settings.get("finetuning_scaling_factor"):  # until sae_lens 5: x_hat = (scale f) W_dec
+        taken["W_dec"] *= scale[:, None]
+    claims = claims_of(model=config.metadata.model_name) | _place(config.metadata.hook_name)
     formula = f"sae_lens’ “{config.architecture()}”" + STANDARDISED * (config.normalize_activations == "layer_norm")
     return (built(formula, config, taken, claims),)
+
+
+def _place(hook: object) -> dict[str, object]:
+    """The place of a hook's name. What is before layer L is what layer L - 1 puts out."""
+    name = re.fullmatch(r"blocks\.(\d{1,3})\.(.{1,60})", hook) if isinstance(hook, str) else None
+    if name is None:
+        return {}
+    layer, point = int(name[1]), name[2]
+    if point == "hook_resid_pre" and layer > 0:
+        return claims_of(layer=layer - 1, point="hook_resid_post", hook=hook)
+    return claims_of(layer=layer, point=point)
