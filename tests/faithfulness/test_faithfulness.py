@@ -18,24 +18,11 @@ from transformers import CLIPImageProcessorPil
 
 from core import stats as bootstrap
 from core.errors import UserError
-from core.faithfulness import measure as faithfulness
-from core.faithfulness.measure import (
-    COUNTS,
-    METHODS,
-    FaithfulnessSizes,
-    Question,
-    agreement,
-    area,
-    by_lens,
-    causes,
-    curves,
-    effects_along,
-    first_rank,
-    orders,
-    predictions,
-    recovery,
-    report_pictures,
-)
+from core.faithfulness import __main__ as faithfulness
+from core.faithfulness.__main__ import FaithfulnessSizes, report_pictures
+from core.faithfulness.curves import COUNTS, agreement, area, curves, effects_along
+from core.faithfulness.orderings import METHODS, Question, by_lens, orders, predictions
+from core.faithfulness.recovery import causes, first_rank, recovery
 from core.faithfulness.report import NAMES, STYLES, figure, tables
 from core.faithfulness.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
 from core.methods.attribution import ablation_effects
@@ -231,7 +218,7 @@ def test_agreement_is_spearmans_with_the_measured_effects(question, monkeypatch)
     for name, (effects, sizes) in agreement(question, predicted).items():
         assert effects == pytest.approx(spearmanr(predicted[name], lost).statistic, abs=0.02)
         assert sizes == pytest.approx(spearmanr(np.abs(predicted[name]), np.abs(lost)).statistic, abs=0.02)
-    monkeypatch.setattr(faithfulness, "MEASURED", 5)
+    monkeypatch.setattr("core.faithfulness.curves.MEASURED", 5)
     most = np.sort(np.argsort(-predicted["energy"], kind="stable")[:5])
     few = agreement(question, predicted)["gradient"][0]
     # ablations without any effect are ranked by their rounding, so by the library's own here
@@ -270,7 +257,7 @@ def test_causes_are_single_suppressions_that_change_the_prediction(question):
 def test_causes_do_not_depend_on_batches(question, monkeypatch):
     asked = led(question)
     expected = causes(asked).tolist()
-    monkeypatch.setattr(faithfulness, "_BATCH", 3)
+    monkeypatch.setattr("core.faithfulness.recovery._BATCH", 3)
     assert causes(asked).tolist() == expected
 
 

@@ -1,0 +1,105 @@
+"""Orderings of a picture's active components, each the strongest for the target first, by five attribution methods.
+
+What a method predicts is a number for every active component, these ascending, float [k].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..methods.attribution import Attribution, Method, attribute
+from ..methods.target import Target, target_values
+from ..model.clip import SplitClip
+from ..model.dictionary import Dictionary
+from ..model.trace import Trace
+
+_BATCH = 32
+
+DRAWS = 5
+"""Random orders of a picture's components; what they do is averaged."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A picture and a target: all that a method may look at."""
+
+    clip: SplitClip
+    """The model."""
+    dictionary: Dictionary
+    """Its dictionary."""
+    classifier: Tensor
+    """Unit class vectors, [C, p]."""
+    trace: Trace
+    """The picture, read once."""
+    target: Target
+    """What is explained."""
+
+    def attribution(self, method: Method = "gradient") -> Attribution:
+        """The contribution of every active component."""
+        return attribute(self.clip, self.dictionary, self.trace, self.classifier, self.target, method)
+
+    @torch.no_grad()
+    def values(self, residuals: Tensor) -> np.ndarray:
+        """y of each residual, [B, T, d] -> float64 [B], in logits."""
+        batches = (target_values(self.clip, x, self.classifier, self.target) for x in residuals.split(_BATCH))
+        return torch.cat(list(batches)).cpu().double().numpy()
+
+
+def by_gradient(question: Question) -> np.ndarray:
+    """Activation x gradient: A_j, in logits."""
+    return question.attribution().total
+
+
+def by_integrated(question: Question) -> np.ndarray:
+    """Integrated gradients: A_j, in logits."""
+    return question.attribution("integrated").total
+
+
+def by_energy(question: Question) -> np.ndarray:
+    """||f_j|| ||v_j||, in the units of x, whatever the target: the strongest simple rival."""
+    return question.attribution().energy
+
+
+@torch.no_grad()
+def by_lens(question: Question) -> np.ndarray:
+    """The logit lens: f_j <P(g (v_j - mean v_j)), t>, for order only; it has no unit.
+
+    g is the weight of the last norm, P the projection and t the target's text direction, as if v_j went straight from
+    CLS to the output. f_j is the activation at CLS, which is what is read out, or, where the dictionary leaves CLS
+    out, its sum over the patches. A weak baseline, known to be unfaithful in CLIP's middle layers.
+    """
+    clip, f = question.clip, question.trace.activations
+    components, which = np.unique(f.component, return_inverse=True)
+    v = question.dictionary.directions(components)
+    norm = clip.model.vision_model.post_layernorm
+    seen = clip.model.visual_projection((v - v.mean(-1, keepdim=True)) * norm.weight)  # [k, p]
+    toward = question.target.of(question.classifier.T)  # [p]
+    read = (f.token == 0) | (question.dictionary.scope == "patches")
+    written = np.bincount(which, weights=f.value * read, minlength=len(components))
+    return written * (seen @ toward).cpu().double().numpy()
+
+
+METHODS: Mapping[str, Callable[[Question], np.ndarray]] = MappingProxyType(
+    {"gradient": by_gradient, "integrated": by_integrated, "energy": by_energy, "lens": by_lens}
+)
+"""By the names the report uses; it calls chance "random"."""
+
+
+def predictions(question: Question) -> dict[str, np.ndarray]:
+    """What every method predicts for the active components, float [k] each."""
+    return {name: method(question) for name, method in METHODS.items()}
+
+
+def orders(
+    question: Question, predicted: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> dict[str, list[np.ndarray]]:
+    """The active components in each method's order, the strongest for the target first, int32 [k]; random: five."""
+    components = question.trace.activations.components()
+    found = {name: [components[np.argsort(-scores, kind="stable")]] for name, scores in predicted.items()}
+    return found | {"random": [rng.permutation(components) for _ in range(DRAWS)]}
