@@ -146,9 +146,7 @@ def size_in_words(n: int) -> str:
 def _local(folder: Path, patterns: Sequence[str]) -> Fetched:
     """A folder, if it holds the files."""
     if folder.is_file():
-        raise UserError(
-            f"{folder} is a file, and a folder is needed. Name the folder that it lies in, and the file in it."
-        )
+        raise UserError(f"The place {folder} is a file, and a folder is needed. Name the folder, and the file in it.")
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}. Correct the path, or choose another setup.")
     _, missing = _choose(patterns, _in_folder(folder))
