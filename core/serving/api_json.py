@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,24 @@ def card(c: SetupSpec) -> Plain:
 
 
 def provenance(s: Setup) -> Plain:
-    """Which models answered, the commits of the Hub's, what is doubtful of them, and what their concept
-    index was made of."""
+    """Which models answered, the commits of the Hub's, how the dictionary encodes, what is doubtful of them, and what
+    their concept index was made of.
+
+    `formulas` has what each formula explains of the variance over photographs, where the dictionary's file does not
+    tell which it is; None for one that gave no number.
+    """
     index = None
     if s.index is not None:
         index = {"pictures": s.index.manifest.pictures, "source": dict(s.index.manifest.source)}
     doubts = [] if s.health is None else [asdict(doubt) for doubt in s.health.doubts]
-    return card(s.card) | {"commits": dict(s.commits), "formula": s.formula, "doubts": doubts, "index": index}
+    return card(s.card) | {
+        "commits": dict(s.commits),
+        "formula": s.formula,
+        "formulas": {formula: value if isfinite(value) else None for formula, value in s.alternatives.items()},
+        "standardised_by": s.statistics.summary if s.statistics else None,
+        "doubts": doubts,
+        "index": index,
+    }
 
 
 def _name(place: Location) -> str:

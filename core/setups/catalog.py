@@ -16,6 +16,7 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     [good_for = "quick trials"]
     [paper = "https://arxiv.org/abs/2604.11467"]
     [published = { explained_variance = 0.7, active_per_token = 32, dead_share = 0.0, source = "model card" }]
+                                                # figures of standardised activations: with standardised = true
     [verified = true]                           # whether somebody has loaded it from where it is published
     [words = "bundled/words.txt"]               # all words it was trained with, one a line
     [report = "bundled/report.json"]            # how it scored on scenes with planted shortcuts
@@ -84,6 +85,9 @@ class Published:
     """Share of components that hardly ever fire, 0 to 1."""
     source: str = ""
     """Where the figures stand."""
+    standardised: bool = False
+    """Whether they are of activations that were standardised number by number: then the explained variance is another
+    quantity (`core.setups.standardisation.Standardisation.explained_variance`), to be compared with none but itself."""
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,9 @@ class Health:
     explained_variance: float
     """1 - sum |x - x_hat|^2 / sum |x - mean|^2 over the tokens in scope of all pictures, the mean for each of the d
     dimensions over the same tokens; 1 at best, negative when the mean alone would do better."""
+    explained_variance_standardised: float | None
+    """Of a dictionary that was trained on standardised activations, what its training logged: the mean over the same
+    tokens of what it explains of each (see `Standardisation.explained_variance`); None for any other."""
     explained_variance_cls: float | None
     """The same over the CLS tokens; None when CLS is out of scope."""
     active_per_token: float
@@ -198,13 +201,12 @@ class Health:
 
     def rows(self, published: Published) -> tuple[Row, ...]:
         """Every figure, beside those that the release states."""
-        stated = published.explained_variance
-        dead = published.dead_share
+        dead = None if comparable(self, published) is None else published.dead_share
         rows = [
             Row(
                 "Explained variance",
                 100 * self.explained_variance,
-                _percent(stated),
+                None if published.standardised else _percent(published.explained_variance),
                 "%",
                 "1 − Σ|x − x̂|² / Σ|x − mean|² over the tokens read, the mean over all of them",
             ),
@@ -239,7 +241,22 @@ class Health:
             of_cls = Row("Explained variance, class token", 100 * self.explained_variance_cls, None, "%", "")
             at_cls = Row("Active at the class token", self.active_on_cls, None, "components", "")
             rows[1:2] = [of_cls, rows[1], at_cls]
+        if self.explained_variance_standardised is not None:
+            standardised = Row(
+                "Explained variance, standardised",
+                100 * self.explained_variance_standardised,
+                _percent(published.explained_variance) if published.standardised else None,
+                "%",
+                "of z = (x − mean) / deviation, which it was trained on: mean of 1 − |z − ẑ|² / |z − its mean|² over "
+                "the tokens read",
+            )
+            rows.insert(1, standardised)
         return tuple(rows)
+
+
+def comparable(health: Health, published: Published) -> float | None:
+    """Our explained variance of the activations that the published figures are of; None where it was not measured."""
+    return health.explained_variance_standardised if published.standardised else health.explained_variance
 
 
 def refusal(health: Health, spec: SetupSpec, anyway: bool = False) -> str | None:
@@ -321,7 +338,8 @@ def _unfit(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
     found: list[Doubt] = []
     if not health.explained_variance >= LEAST_EXPLAINED:
         published = spec.published.explained_variance
-        stated = "" if published is None else f"; {published:.2f} is published"
+        of = " of standardised activations" * spec.published.standardised
+        stated = "" if published is None else f"; {published:.2f} is published{of}"
         sentence = (
             f"Its dictionary explains {explained} of the variance ({where}), where 1 is all of it and "
             f"{LEAST_EXPLAINED:.2f} the least that is asked for{stated}. "
@@ -346,12 +364,19 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
         found.append(Doubt(about, "odd", sentence))
 
     published, explained, active = spec.published, health.explained_variance, health.active_per_token
-    far_below = published.explained_variance is not None and explained < published.explained_variance - _FAR_BELOW
-    if far_below and explained >= LEAST_EXPLAINED:
+    stated, ours = published.explained_variance, comparable(health, published)
+    of = " of standardised activations" * published.standardised
+    if stated is not None and ours is None:
         odd(
             "published variance",
-            f"The dictionary explains {decimal(explained)} of the variance here; {published.explained_variance:.2f} is "
-            "published. Pictures like these are rarely what it was trained on, but a wrong layer looks the same.",
+            f"{stated:.2f} of the variance{of} is published, but the dictionary does better with activations as they "
+            "are: nothing here can be compared with it.",
+        )
+    elif stated is not None and ours is not None and ours < stated - _FAR_BELOW and explained >= LEAST_EXPLAINED:
+        odd(
+            "published variance",
+            f"The dictionary explains {decimal(ours)} of the variance{of} here; {stated:.2f} is published. Pictures "
+            "like these are rarely what it was trained on, but a wrong layer looks the same.",
         )
     if published.active_per_token and not 1 / _OFTEN <= active / published.active_per_token <= _OFTEN:
         odd(

@@ -28,8 +28,10 @@ from ..model.prompts import TEMPLATES
 from ..pictures.examples import read_examples
 from ..pictures.photographs import photographs
 from ..pictures.read import read_picture
+from ..stats import explained_variance
 from .catalog import SetupSpec
 from .health import Fit, Health, doubts
+from .standardisation import Standardisation
 
 BUNDLED_CLIP = ASSETS / "bundled" / "clip"
 """The CLIP that is checked on rendered scenes, with whichever dictionary."""
@@ -80,34 +82,22 @@ def example_samples() -> tuple[Sample, ...]:
     return tuple(found)
 
 
+@torch.no_grad()
+@np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and told otherwise
 def check(
     clip: SplitClip,
     dictionary: Dictionary,
     spec: SetupSpec,
     probe: ProbeSet,
     tell: Callable[[int, int], None] | None = None,
+    standardisation: Standardisation | None = None,
 ) -> Health:
     """How a CLIP and `dictionary` do on the pictures of `probe`, and the doubts that this raises; `spec` is what is
-    published of them.
+    published of them, `standardisation` what is folded into the dictionary.
 
     `tell` hears before every picture how many are done, and of how many. It stops the check by raising. Raises
-    UserError when the CLIP's tokenizer cannot be used with its text tower at all.
-    """
-    return check_each(clip, [dictionary], spec, probe, tell)[0]
-
-
-@torch.no_grad()
-@np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and told otherwise
-def check_each(
-    clip: SplitClip,
-    dictionaries: Sequence[Dictionary],
-    spec: SetupSpec,
-    probe: ProbeSet,
-    tell: Callable[[int, int], None] | None = None,
-) -> tuple[Health, ...]:
-    """As `check`, for several dictionaries of the same width and scope, and with the model's part done only once.
-
-    One picture is read at a time. What is kept of all of them is x and what each dictionary misses of it, [T, d] each.
+    UserError when the CLIP's tokenizer cannot be used with its text tower at all. One picture is read at a time; of all
+    of them x and what the dictionary misses of it are kept, [T, d] each.
     """
     samples = probe.samples
     if len(samples) < 2:
@@ -116,18 +106,17 @@ def check_each(
     read_as_end = _read_as_end(clip, tuple(name for classes in questions for name in classes), spec)
     classifiers = {classes: text_classifier(clip, classes, TEMPLATES["single"]) for classes in questions}
     model = _Model(clip, classifiers, read_as_end)
-    per_picture = len(dictionaries[0].tokens(1 + clip.grid[0] * clip.grid[1]))
+    per_picture = len(dictionary.tokens(1 + clip.grid[0] * clip.grid[1]))
     beside_every = -(-per_picture * len(samples) // _BESIDE_TOKENS)
-    tallies = [_Tally(clip.layer, dictionary) for dictionary in dictionaries]
+    tally = _Tally(clip.layer, dictionary, standardisation)
     for done, sample in enumerate(samples):
         if tell is not None:
             tell(done, len(samples))
         residuals = _residuals(clip, clip.crop(sample.picture))
         answer = model.answer(residuals[clip.layer], sample)
-        for tally in tallies:
-            tally.add(residuals, model, answer, sample, beside=done % beside_every == 0)
-    found = tuple(tally.health(model, probe) for tally in tallies)
-    return tuple(replace(health, doubts=doubts(health, spec)) for health in found)
+        tally.add(residuals, model, answer, sample, beside=done % beside_every == 0)
+    health = tally.health(model, probe)
+    return replace(health, doubts=doubts(health, spec))
 
 
 # ---- what is measured
@@ -191,10 +180,10 @@ class _Model:
 
 
 class _Tally:
-    """What one dictionary did so far."""
+    """What the dictionary did so far."""
 
-    def __init__(self, layer: int, dictionary: Dictionary) -> None:
-        self._layer, self._dictionary = layer, dictionary
+    def __init__(self, layer: int, dictionary: Dictionary, standardisation: Standardisation | None) -> None:
+        self._layer, self._dictionary, self._standardisation = layer, dictionary, standardisation
         self._has_cls = 0 in dictionary.tokens(2)
         self._seen: list[np.ndarray] = []
         self._missed: list[np.ndarray] = []
@@ -233,7 +222,10 @@ class _Tally:
         right, right_through, kept = (np.array(values) for values in zip(*self._answers, strict=True))
         cls = None
         if self._has_cls:
-            cls = _explained(np.stack([x[0] for x in self._seen]), np.stack([e[0] for e in self._missed]))
+            cls = explained_variance(np.stack([x[0] for x in self._seen]), np.stack([e[0] for e in self._missed]))
+        standardised = None
+        if self._standardisation is not None:
+            standardised = self._standardisation.explained_variance(seen, missed)
         pictures = len(self._answers)
         return Health(
             pictures=pictures,
@@ -246,7 +238,8 @@ class _Tally:
             pictures_apart=model.pictures_apart(),
             read_as_end=model.read_as_end,
             same_texts=model.same_texts(),
-            explained_variance=_explained(seen, missed),
+            explained_variance=explained_variance(seen, missed),
+            explained_variance_standardised=standardised,
             explained_variance_cls=cls,
             active_per_token=self._active / len(seen),
             active_on_cls=self._active_cls / pictures if self._has_cls else None,
@@ -369,15 +362,8 @@ def _residuals(clip: SplitClip, crop: np.ndarray) -> dict[int, Tensor]:
     return found
 
 
-def _explained(seen: np.ndarray, missed: np.ndarray) -> float:
-    """1 - sum |e|^2 / sum |x - mean|^2 over tokens [n, d], in float64; nan where x does not vary."""
-    seen, missed = seen.astype(np.float64), missed.astype(np.float64)
-    spread = np.square(seen - seen.mean(0)).sum()
-    return float(1 - np.square(missed).sum() / spread) if spread else float("nan")
-
-
 def _fit(layer: int, seen: Sequence[np.ndarray], missed: Sequence[np.ndarray]) -> Fit:
     x, e = (np.concatenate(parts).astype(np.float64) for parts in (seen, missed))
     spread = np.square(x - x.mean(0)).sum(1)
     shares = np.square(e).sum(1)[spread > 0] / spread[spread > 0]
-    return Fit(layer, _explained(x, e), float(np.median(shares)) if len(shares) else float("nan"))
+    return Fit(layer, explained_variance(x, e), float(np.median(shares)) if len(shares) else float("nan"))

@@ -78,16 +78,16 @@ class Setup:
     """How the dictionary encodes, in words."""
     alternatives: Mapping[str, float] = field(default_factory=dict)
     """Where its file does not tell the formula: the explained variance over the photographs of each that was tried."""
-    standardisation: Standardisation | None = None
-    """What the dictionary's weights have folded in; None where it was trained on x itself."""
-    statistics: ResidualStatistics | None = None
-    """What that standardisation is from; None without one."""
     health: Health | None = None
     """How it did on a few pictures, and what is doubtful; None for one that was put together by hand."""
     index: ConceptIndex | None = None
     """What its components fire for; None without a concept index."""
     index_trouble: str = ""
     """Why its concept index cannot be used; empty where there is one, or none was named."""
+    standardisation: Standardisation | None = None
+    """What the dictionary's weights have folded in; None where it was trained on x itself."""
+    statistics: ResidualStatistics | None = None
+    """What that standardisation is from; None without one."""
 
     @property
     def n_bytes(self) -> int:
@@ -175,7 +175,7 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
 
     probe = probe_for(card)
     checking = hear(f"Checking it on {len(probe.samples)} {probe.kind}")
-    health = check(clip, chosen.dictionary, card, probe, checking)
+    health = check(clip, chosen.dictionary, card, probe, checking, chosen.standardisation)
     if (refused := refusal(health, card, anyway)) is not None:
         raise UserError(refused)
     index, trouble = _index(card, commits, clip, chosen.dictionary, tell)

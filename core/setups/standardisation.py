@@ -38,7 +38,7 @@ class ResidualStatistics(Record):
     @property
     def summary(self) -> str:
         """What they are of, for the reader."""
-        return f"{self.tokens:,} tokens of {self.pictures} crops of photographs"
+        return f"mean and deviation over {self.tokens:,} tokens of {self.pictures} crops of photographs"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,8 +1,10 @@
 """A setup -> HTML: its name in the list, how far its loading is, and what is known of it."""
 
+from math import isfinite
+
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Loading, Setup
-from ..words import SCOPES
+from ..words import SCOPES, decimal
 from .frame import notice
 from .html import escaped
 
@@ -39,6 +41,7 @@ def setup_page(setup: Setup) -> str:
         ("Dictionary", _place(card.dictionary, setup.commits.get("dictionary"))),
         ("Reads", f"{dictionary.n_components:,} components of {SCOPES[card.scope].only}, {depth}"),
         ("Encodes", escaped(setup.formula)),
+        ("Standardised by", escaped(setup.statistics.summary) if setup.statistics else ""),
         ("Concept index", _index_words(setup)),
         ("Licence", escaped(card.licence)),
         ("More", _link(card.paper, card.paper) if card.paper else ""),
@@ -65,10 +68,10 @@ def _health(setup: Setup) -> str:
         return ""
     odd = notice(*(doubt.sentence for doubt in setup.health.doubts), tone="warn")
     tried = "".join(
-        f"<li>{escaped(formula)}: explained variance {explained:.2f}{', taken' * (formula == setup.formula)}</li>"
+        f"<li>{escaped(formula)}: {_explained(explained)}{', taken' * (formula == setup.formula)}</li>"
         for formula, explained in setup.alternatives.items()
     )
-    choice = f"<p>Its file does not say how it encodes. Tried:</p><ul>{tried}</ul>" if tried else ""
+    choice = f"<p>Its file does not say how it encodes. Tried on photographs:</p><ul>{tried}</ul>" if tried else ""
     source = setup.card.published.source
     rows = "".join(
         f"""<tr><th scope="row">{escaped(row.label)} <small>{escaped(row.remark)}</small></th>
@@ -79,6 +82,10 @@ def _health(setup: Setup) -> str:
 <th scope="col">published{f" <small>{escaped(source)}</small>" if source else ""}</th>"""
     return f"""{odd}<p class="told">{escaped(setup.health.said)}</p>{choice}
 <div class="scroll"><table class="health"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"""
+
+
+def _explained(value: float) -> str:
+    return f"explained variance {decimal(value)}" if isfinite(value) else "numbers that are not finite"
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import LAYERS, tiny_sae
+from conftest import LAYERS, WIDTH, tiny_sae
 from PIL import Image
 from sae_lens import SAE
 from tokenizers import Tokenizer
@@ -28,7 +28,8 @@ from core.pictures.photographs import photographs
 from core.pictures.read import read_picture
 from core.setups.catalog import CATALOG, Location, Published, SetupSpec, read_catalog
 from core.setups.health import Fit, Health, doubts, refusal
-from core.setups.health_check import BUNDLED_CLIP, ProbeSet, Sample, check, check_each, example_samples, probe_for
+from core.setups.health_check import BUNDLED_CLIP, ProbeSet, Sample, check, example_samples, probe_for
+from core.setups.standardisation import Standardisation
 
 PINNED = SetupSpec(
     "tiny",
@@ -208,11 +209,26 @@ def test_the_layers_beside_are_looked_at(
         assert (fit.explained_variance, fit.missed) == pytest.approx(expected, abs=1e-4)
 
 
-def test_several_dictionaries_are_each_checked_as_if_alone(clip: SplitClip, probe: ProbeSet) -> None:
-    both = [Dictionary(tiny_sae("topk", seed), "all") for seed in (0, 1)]
-    together = check_each(clip, both, CARD, probe)
-    assert together == tuple(check(clip, one, CARD, probe) for one in both)
-    assert together[0].explained_variance != together[1].explained_variance
+@torch.no_grad()
+def test_of_standardised_activations_it_has_what_their_training_logs(
+    clip: SplitClip, dictionary: Dictionary, probe: ProbeSet
+) -> None:
+    """Token by token, against the mean of the token's own numbers: `training_step` in sache/train.py of
+    Lewington-pitsos/sache at 0c97cd3."""
+    mean, scale = (np.linspace(*ends, WIDTH, dtype=np.float32) for ends in ((-1, 1), (0.5, 2)))
+    logged = []
+    for sample in probe.samples:
+        x = residual_by_hand(clip, sample.picture, 1)
+        batch, reconstruction = (
+            (one - torch.tensor(mean)) / torch.tensor(scale) for one in (x, dictionary.reconstruct(x))
+        )
+        variance = (batch - batch.mean(-1, keepdim=True)).pow(2).sum(-1)
+        logged += (1 - (batch - reconstruction).pow(2).sum(-1) / variance).tolist()
+    found = check(clip, dictionary, CARD, probe, standardisation=Standardisation(mean, scale))
+    assert found.explained_variance_standardised == pytest.approx(np.mean(logged), abs=1e-4)
+    without = check(clip, dictionary, CARD, probe)
+    assert without.explained_variance_standardised is None
+    assert replace(found, explained_variance_standardised=None) == without
 
 
 def test_it_tells_how_far_it_is_and_stops_where_that_raises(
@@ -528,6 +544,7 @@ WELL = Health(
     read_as_end="",
     same_texts=(),
     explained_variance=0.7,
+    explained_variance_standardised=None,
     explained_variance_cls=0.6,
     active_per_token=32.0,
     active_on_cls=30.5,
@@ -656,6 +673,52 @@ def test_published_figures_stand_beside_ours() -> None:
     without = replace(WELL, explained_variance_cls=None, active_on_cls=None).rows(Published())
     assert len(without) == len(rows) - 2 and all(row.published is None for row in without)
     assert "class token" not in " ".join(row.label for row in without)
+
+
+OF_STANDARDISED = replace(STATED, standardised=True)
+
+
+def test_figures_of_standardised_activations_are_compared_with_those_alone() -> None:
+    rows = {row.label: row for row in replace(WELL, explained_variance_standardised=0.72).rows(OF_STANDARDISED)}
+    assert list(rows)[:2] == ["Explained variance", "Explained variance, standardised"]
+    assert (rows["Explained variance"].ours, rows["Explained variance"].published) == (70, None)
+    standardised = rows["Explained variance, standardised"]
+    assert (standardised.ours, standardised.published) == pytest.approx((72, 75))
+    assert rows["Silent on these pictures"].published == pytest.approx(1)
+    own = {row.label: row.published for row in replace(WELL, explained_variance_standardised=0.72).rows(STATED)}
+    assert (own["Explained variance"], own["Explained variance, standardised"]) == (75, None)
+
+    raw = {row.label: row.published for row in WELL.rows(OF_STANDARDISED)}
+    assert raw["Explained variance"] is None and raw["Silent on these pictures"] is None
+    assert "Explained variance, standardised" not in raw
+
+
+@pytest.mark.parametrize(
+    ("explained", "standardised", "words"),
+    [
+        (0.5, 0.7, []),  # however much of x, the published figure is not of x
+        (0.7, 0.59, ["0.59", "of standardised activations", "0.75 is published"]),
+        (0.7, None, ["0.75", "of standardised activations is published", "nothing here can be compared"]),
+    ],
+)
+def test_what_is_far_below_published_is_told_of_the_same_activations(
+    explained: float, standardised: float | None, words: list[str]
+) -> None:
+    card = replace(CARD, published=OF_STANDARDISED)
+    found = judged(
+        card,
+        explained_variance=explained,
+        explained_variance_standardised=standardised,
+        fits=beside((0.3, 0.8), (explained, 0.25), (0.3, 0.8)),
+    ).doubts
+    assert len(found) == bool(words)
+    assert all(word in doubt.sentence for doubt in found for word in words)
+
+
+def test_a_refusal_says_what_the_published_figure_is_of() -> None:
+    card = replace(CARD, published=OF_STANDARDISED)
+    said = refusal(judged(card, explained_variance=0.1, explained_variance_standardised=0.1), card)
+    assert said is not None and "0.75 is published of standardised activations" in said
 
 
 def test_the_sentence_has_the_figures() -> None:

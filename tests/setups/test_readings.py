@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,19 @@ from core.model.dictionary import Dictionary
 from core.pictures.collection import scenes_named
 from core.pictures.photographs import crops, photographs
 from core.pictures.read import read_picture
-from core.setups.catalog import Location, SetupSpec, read_catalog
+from core.serving.api_json import provenance
+from core.setups.catalog import Location, Published, SetupSpec, read_catalog
 from core.setups.checkpoints import Reading, read_checkpoint
 from core.setups.health import LEAST_EXPLAINED
 from core.setups.loading import Loading, Setup, load
 from core.setups.readings import choose
 from core.setups.residual_statistics import CROPS, measured
 from core.setups.standardisation import ResidualStatistics
+from core.views.setup import setup_page
 
 LAYER, D, M, K = 4, 192, 256, 12
 BUNDLED = read_catalog()["bundled"]
+PUBLISHED = Published(0.83, active_per_token=K, dead_share=0.0, standardised=True, source="its training log")
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,10 @@ def test_clip_scope_trained_on_standardised_activations_is_accepted_with_its_tru
     standardised: OrderedDict[str, Tensor], seen: Seen, tmp_path: Path
 ) -> None:
     told: list[Loading] = []
-    setup = load(publish_clip_scope(standardised, tmp_path), tell=told.append)
-    assert "z = (x − mean) / deviation" in setup.formula and len(setup.alternatives) == 2
+    spec = replace(publish_clip_scope(standardised, tmp_path), published=PUBLISHED)
+    setup = load(spec, tell=told.append)
+    assert "z = (x − mean) / deviation" in setup.formula
+    (raw_formula,) = set(setup.alternatives) - {setup.formula}
 
     scale, mean = torch.std_mean(seen.crops.flatten(0, 1), dim=0)
     scale = scale + 1e-6
@@ -144,8 +150,8 @@ def test_clip_scope_trained_on_standardised_activations_is_accepted_with_its_tru
     x_hat = clip_scope_again(standardised, x, mean, scale)
     truth = explained(x, x_hat)
     raw = explained(x, clip_scope_again(standardised, x, torch.zeros(D), torch.ones(D)))
-    taken, other = setup.alternatives.pop(setup.formula), setup.alternatives.popitem()[1]
-    assert taken == pytest.approx(truth, abs=1e-3) and other == pytest.approx(raw, abs=1e-3)
+    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3)
+    assert setup.alternatives[raw_formula] == pytest.approx(raw, abs=1e-3)
     assert truth > 0.7 and raw < LEAST_EXPLAINED
 
     torch.testing.assert_close(setup.dictionary.reconstruct(x[:65]), x_hat[:65], atol=2e-3, rtol=1e-3)
@@ -160,6 +166,15 @@ def test_clip_scope_trained_on_standardised_activations_is_accepted_with_its_tru
     logged = (1 - (z - z_hat).pow(2).sum(-1) / (z - z.mean(-1, keepdim=True)).pow(2).sum(-1)).mean()
     ours = setup.standardisation.explained_variance(x.numpy(), (x - x_hat).numpy())
     assert ours == pytest.approx(float(logged), abs=1e-4)
+
+    rows = {row.label: row for row in setup.health.rows(PUBLISHED)}
+    assert rows["Explained variance"].published is None
+    assert rows["Explained variance, standardised"].published == pytest.approx(100 * 0.83)
+    page, told_to_programs = unescape(setup_page(setup)), provenance(setup)
+    for said in (setup.formula, raw_formula, setup.statistics.summary):
+        assert said in page
+    assert told_to_programs["formulas"] == dict(setup.alternatives)
+    assert told_to_programs["standardised_by"] == setup.statistics.summary
 
     stages = list(dict.fromkeys(step.said.split(" on ")[0] for step in told))
     assert stages[:4] == [

@@ -107,8 +107,8 @@ def evil_setup() -> Setup:
     clip = SplitClip(tiny_model(), CLIPImageProcessorPil(), tiny_tokenizer(), 1)
     fit = Fit(1, 0.5, 0.5)
     health = Health(
-        2, EVIL[0], 34, 48, "", 14.0, 1.0, 1.0, EVIL[2], ((EVIL[1], EVIL[2]),), 0.5, 0.5, 5.0, 5.0, 0.1, 0.3, 0.5,
-        0, 0.5, 0.5, 1.0, 0.0, (fit,),
+        2, EVIL[0], 34, 48, "", 14.0, 1.0, 1.0, EVIL[2], ((EVIL[1], EVIL[2]),), 0.5, 0.6, 0.5, 5.0, 5.0, 0.1, 0.3,
+        0.5, 0, 0.5, 0.5, 1.0, 0.0, (fit,),
     )  # fmt: skip
     health = replace(health, doubts=doubts(health, card))
     dictionary = Dictionary(tiny_sae("topk"), "all")
