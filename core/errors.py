@@ -16,3 +16,9 @@ class UserError(ValueError):
     def __init__(self, message: str = "") -> None:
         """Keep what can be seen of the message."""
         super().__init__(message.translate(_UNSEEN))
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, for a sentence of our own: its first line, or its kind where it says nothing."""
+    line = next(iter(str(error).strip().splitlines()), "")[:200].rstrip(".")
+    return line or type(error).__name__

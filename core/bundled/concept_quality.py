@@ -431,7 +431,7 @@ def matches_table(found: Plain) -> str:
             spot = f"{on}{in_percent(spots['cls'])}"
             found_in = f"{in_percent(counted['recall']['median'])} / {in_percent(counted['recall']['frequency'])}"
         rows.append(
-            [kind.said, *_reached(counted), f"{counted['factors']} of {len(kind.values)}", found_in, spot, example]
+            [kind.name, *_reached(counted), f"{counted['factors']} of {len(kind.values)}", found_in, spot, example]
         )
     for said, counted in (
         ("**any of these**", found["together"]),
@@ -452,7 +452,7 @@ def strengths_table(found: Plain) -> str:
 
 def guesses_table(found: Plain) -> str:
     """How often label guesses name what a component is about."""
-    parts = {KINDS[name].said: part for name, part in found["guesses"]["kinds"].items()}
+    parts = {KINDS[name].name: part for name, part in found["guesses"]["kinds"].items()}
     parts["**any of these**"] = found["guesses"]["together"]
     rows = [
         [

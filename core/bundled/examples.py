@@ -117,17 +117,17 @@ def behaves(bench: Workbench, wish: Wish, scene: Scene, painter: Painter) -> boo
     """Whether the setup clearly does with this scene what the wish needs, on the wish's own classes."""
     classes, templates = (wish.truth, *wish.others), TEMPLATES["single"]
     trace = bench.open(as_saved(painter.paint(scene)))
-    said = bench.classify(trace, classes, templates)
+    prediction = bench.classify(trace, classes, templates)
     if wish.foil is None or wish.counterfactual is None:
-        return said.best == wish.truth
-    if said.best != wish.foil or said.probabilities[said.top] < CLEARLY:
+        return prediction.best == wish.truth
+    if prediction.best != wish.foil or prediction.probabilities[prediction.top] < CLEARLY:
         return False
     counterfactual = bench.open(as_saved(painter.paint(wish.counterfactual(scene))))
     if bench.classify(counterfactual, classes, templates).best != wish.truth:
         return False
     if wish.levers is None:
         return True
-    found = bench.attribute(trace, classes, templates, Target(said.top, 0))
+    found = bench.attribute(trace, classes, templates, Target(prediction.top, 0))
     after = bench.compare(trace, Edit.of_suppressed(found.strongest_for(wish.levers)), classes, templates).after
     return after.best == wish.truth and bool(after.probabilities[after.top] > CLEARLY)
 

@@ -42,25 +42,25 @@ Plain = dict[str, Any]
 
 
 @torch.no_grad()
-def says_without(scorer: Scorer, kind: HeldOut, edits: Sequence[Edit]) -> np.ndarray:
+def predict_without(scorer: Scorer, kind: HeldOut, edits: Sequence[Edit]) -> np.ndarray:
     """The predicted class of every picture under each edit, int [edits, pictures].
 
     Pictures that an edit changes nothing in keep their prediction.
     """
-    said = np.repeat(kind.said[None], len(edits), 0)
+    predicted = np.repeat(kind.predicted[None], len(edits), 0)
     for picture, trace in enumerate(scorer.traces(kind.crops)):
         x = scorer.clip.place(trace.residual)
         changes = torch.stack([shift(trace.activations, edit, scorer.dictionary) for edit in edits])
         touched = changes.flatten(1).any(1).cpu().numpy()
         if touched.any():
-            said[touched, picture] = scorer.says(x + changes[torch.from_numpy(touched)])
-    return said
+            predicted[touched, picture] = scorer.predict(x + changes[torch.from_numpy(touched)])
+    return predicted
 
 
 def best_family(scorer: Scorer, kind: HeldOut, found: Sequence[Family]) -> Family:
     """The family whose suppression leaves most of the pictures right; of equals the first, which is the larger."""
-    said = says_without(scorer, kind, [Edit.of_suppressed(family.members) for family in found])
-    return found[int((said == kind.truth).sum(1).argmax())]
+    predicted = predict_without(scorer, kind, [Edit.of_suppressed(family.members) for family in found])
+    return found[int((predicted == kind.truth).sum(1).argmax())]
 
 
 def random_edits(setup: Setup, size: int, seed: int) -> list[Edit]:
@@ -86,19 +86,19 @@ def score(setup: Setup, chosen_on: int = CHOSEN_ON, judged_on: int = JUDGED_ON) 
         family = best_family(scorer, look_at(scorer, name, chosen_on, "validation"), found)
         kind = look_at(scorer, name, judged_on, "test")
         edits = [Edit.of_suppressed(family.members), *random_edits(setup, len(family), number)]
-        said, clean_said = says_without(scorer, kind, edits), says_without(scorer, clean, edits[:1])
+        predicted, clean_predicted = predict_without(scorer, kind, edits), predict_without(scorer, clean, edits[:1])
         report[name] = {
             "members": list(family.members),
             "label": family.label,
-            "right_before": share(kind.said == kind.truth),
-            "right": share(said[0] == kind.truth),
-            "right_at_random": share(said[1:] == kind.truth),
-            "right_with_the_cue_removed": share(kind.said_counterfactual == kind.truth),
-            "lured_before": share(kind.said == kind.foil),
-            "lured": share(said[0] == kind.foil),
-            "lured_at_random": share(said[1:] == kind.foil),
-            "clean_before": share(clean.said == clean.truth),
-            "clean": share(clean_said[0] == clean.truth),
+            "right_before": share(kind.predicted == kind.truth),
+            "right": share(predicted[0] == kind.truth),
+            "right_at_random": share(predicted[1:] == kind.truth),
+            "right_with_the_cue_removed": share(kind.predicted_counterfactual == kind.truth),
+            "lured_before": share(kind.predicted == kind.foil),
+            "lured": share(predicted[0] == kind.foil),
+            "lured_at_random": share(predicted[1:] == kind.foil),
+            "clean_before": share(clean.predicted == clean.truth),
+            "clean": share(clean_predicted[0] == clean.truth),
         }
     return report
 

@@ -86,7 +86,7 @@ class Scorer:
         return torch.cat([self.clip.residual(self.clip.pixels(crops[i : i + 64])) for i in range(0, len(crops), 64)])
 
     @torch.no_grad()
-    def says(self, residuals: torch.Tensor) -> np.ndarray:
+    def predict(self, residuals: torch.Tensor) -> np.ndarray:
         """Predicted class indices, int [N]."""
         return np.concatenate(
             [
@@ -103,7 +103,7 @@ class Scorer:
     def steered(self, trace: Trace, edits: Sequence[Edit]) -> np.ndarray:
         """The predicted class under each edit, int [len(edits)]."""
         x = self.clip.place(trace.residual)
-        return self.says(steer(x, trace.activations, edits, self.dictionary))
+        return self.predict(steer(x, trace.activations, edits, self.dictionary))
 
 
 def index(names: Iterable[str | None]) -> np.ndarray:
@@ -124,9 +124,9 @@ class HeldOut:
     """The scenes and their truth."""
     crops: np.ndarray
     """With the cue, uint8 [N, S, S, 3]."""
-    said: np.ndarray
+    predicted: np.ndarray
     """Predicted class with the cue, int [N]."""
-    said_counterfactual: np.ndarray
+    predicted_counterfactual: np.ndarray
     """Predicted class without it, int [N]."""
     truth: np.ndarray
     """int [N]."""
@@ -136,33 +136,35 @@ class HeldOut:
     @property
     def fooled(self) -> np.ndarray:
         """Where the cue alone makes the model say the foil, bool [N]."""
-        return (self.said == self.foil) & (self.said_counterfactual != self.foil)
+        return (self.predicted == self.foil) & (self.predicted_counterfactual != self.foil)
 
 
 def look_at(scorer: Scorer, kind: str, count: int, split: str) -> HeldOut:
     """Render and predict ``count`` cases and their counterfactuals."""
     cases = held_out(kind, count, split)
     crops = scorer.crops(case.scene for case in cases)
-    said = scorer.says(scorer.residuals(crops))
-    without = said
+    predicted = scorer.predict(scorer.residuals(crops))
+    without = predicted
     if cases[0].foil:
-        without = scorer.says(scorer.residuals(scorer.crops(case.counterfactual for case in cases)))
-    return HeldOut(cases, crops, said, without, index(case.truth for case in cases), index(case.foil for case in cases))
+        without = scorer.predict(scorer.residuals(scorer.crops(case.counterfactual for case in cases)))
+    return HeldOut(
+        cases, crops, predicted, without, index(case.truth for case in cases), index(case.foil for case in cases)
+    )
 
 
 def score_model(kinds: dict[str, HeldOut]) -> dict[str, float]:
     """Accuracy, and how often each shortcut fools the model."""
     attacked = kinds["attacked"]
-    right = attacked.said_counterfactual == attacked.truth
+    right = attacked.predicted_counterfactual == attacked.truth
     scores = {
-        "clean_accuracy": share(kinds["clean"].said == kinds["clean"].truth),
-        "signs_read": share(kinds["sign"].said == kinds["sign"].truth),
-        "hard_accuracy": share(kinds["hard"].said == kinds["hard"].truth),
-        "attacked_accuracy": share(attacked.said == attacked.truth),
+        "clean_accuracy": share(kinds["clean"].predicted == kinds["clean"].truth),
+        "signs_read": share(kinds["sign"].predicted == kinds["sign"].truth),
+        "hard_accuracy": share(kinds["hard"].predicted == kinds["hard"].truth),
+        "attacked_accuracy": share(attacked.predicted == attacked.truth),
         "word_fools": share(attacked.fooled[right]),
     }
     for name, kind in (("stamp_fools", kinds["stamped"]), ("water_fools", kinds["flooded"])):
-        scores[name] = share(kind.fooled[kind.said_counterfactual != kind.foil])
+        scores[name] = share(kind.fooled[kind.predicted_counterfactual != kind.foil])
     return scores
 
 
@@ -190,8 +192,8 @@ def score_dictionary(scorer: Scorer, kinds: dict[str, HeldOut]) -> dict[str, flo
         return round(1 - (errors.square().sum() / spread).item(), 4)
 
     clean = kinds["clean"]
-    right = share(clean.said == clean.truth)
-    through = scorer.says(scorer.dictionary.reconstruct(scorer.residuals(clean.crops)))
+    right = share(clean.predicted == clean.truth)
+    through = scorer.predict(scorer.dictionary.reconstruct(scorer.residuals(clean.crops)))
     scored = everything[:, scope.start : scope.stop]
     return {
         "explained_variance": explained(scored, error[:, scope.start : scope.stop]),
@@ -211,14 +213,14 @@ def score_levers(
     fooled = np.flatnonzero(kind.fooled)
     rng = np.random.default_rng(0)
     traces = scorer.traces(kind.crops[fooled]) if len(fooled) else []
-    said, rival, random, kept_edits = [], [], [], []
+    predicted, rival, random, kept_edits = [], [], [], []
     corrected: list[float] = []
     for trace, at in zip(traces, fooled, strict=True):
         target = Target(int(kind.foil[at]), int(kind.truth[at]))
         attribution = attribute(scorer.clip, scorer.dictionary, trace, scorer.classifier, target)
         order = attribution.strongest_for(max(LEVERS))
         by_energy = attribution.component[np.argsort(-attribution.energy, kind="stable")]
-        said.append(scorer.steered(trace, [Edit.of_suppressed(order[:k]) for k in range(1, max(LEVERS) + 1)]))
+        predicted.append(scorer.steered(trace, [Edit.of_suppressed(order[:k]) for k in range(1, max(LEVERS) + 1)]))
         rival.append(scorer.steered(trace, [Edit.of_suppressed(by_energy[:5])])[0])
         five = Edit.of_suppressed(order[:5])
         controls = matched_controls(trace.activations, five, scorer.dictionary, sizes.controls, rng)
@@ -226,10 +228,10 @@ def score_levers(
         kept_edits.append(five)
         if len(corrected) < sizes.correlated:
             corrected.append(_agreement(scorer, trace, attribution, target))
-    said_by_k = np.array(said).reshape(len(fooled), max(LEVERS))
+    predicted_by_k = np.array(predicted).reshape(len(fooled), max(LEVERS))
     foil, truth = kind.foil[fooled], kind.truth[fooled]
-    repairable = kind.said_counterfactual[fooled] == truth
-    off, back = said_by_k != foil[:, None], said_by_k == truth[:, None]
+    repairable = kind.predicted_counterfactual[fooled] == truth
+    off, back = predicted_by_k != foil[:, None], predicted_by_k == truth[:, None]
     result: dict[str, object] = {
         "fooled_pictures": len(fooled),
         "ceiling_removing_the_cue": share(repairable),
@@ -281,7 +283,7 @@ def score(scorer: Scorer, sizes: ScoringSizes, split: str = "test") -> dict[str,
 class Goal:
     """A figure that the bundled setup is meant to reach."""
 
-    said: str
+    name: str
     """What it is, in words."""
     path: tuple[str, ...]
     """Where it stands in the report."""
@@ -352,11 +354,11 @@ def goals_table(report: Mapping[str, Any]) -> str:
     rows = ["| | goal | found | |", "|---|---|---|---|"]
     for goal in GOALS:
         found = goal.found(report)
-        shares = "correlation" not in goal.said and "variance" not in goal.said
+        shares = "correlation" not in goal.name and "variance" not in goal.name
         write = _percent if shares else (lambda value: f"{value:.2f}")
         sign = "≤" if goal.at_most else "≥"
         rows.append(
-            f"| {goal.said} | {sign} {write(goal.bound)} | {write(found)} | {'met' if goal.met(report) else 'missed'} |"
+            f"| {goal.name} | {sign} {write(goal.bound)} | {write(found)} | {'met' if goal.met(report) else 'missed'} |"
         )
     return "\n".join(rows)
 

@@ -123,7 +123,9 @@ def report_pictures(setup: Setup, folder: Path, classes: Sequence[str], count: i
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m core.faithfulness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--setup", default="bundled", help="a name from assets/catalog.toml")
     parser.add_argument("--anyway", action="store_true", help="open it although its dictionary does not fit its CLIP")
     parser.add_argument("--pictures", type=Path, help="a folder of pictures; the bundled setup has its own")

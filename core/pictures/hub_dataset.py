@@ -10,7 +10,7 @@ import fsspec
 from huggingface_hub import HfApi
 from PIL import Image
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files import as_text
 from .collection import Collection, fingerprint
 from .read import read_picture
@@ -135,9 +135,7 @@ def _opening(name: str) -> Iterator[None]:
             raise UserError(
                 f"The Hub cannot be reached for the data set {name}. Try again later, or name a folder."
             ) from error
-        raise UserError(
-            f"The data set {name} cannot be opened: {_first_line(error)}. Choose what it offers."
-        ) from error
+        raise UserError(f"The data set {name} cannot be opened: {first_line(error)}. Choose what it offers.") from error
 
 
 @contextmanager
@@ -149,7 +147,7 @@ def _streaming(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(
-            f"The data set {name} could not be read any further: {_first_line(error)}. Run the same command again to "
+            f"The data set {name} could not be read any further: {first_line(error)}. Run the same command again to "
             "go on."
         ) from error
 
@@ -162,7 +160,3 @@ def _no_network(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "")[:200].rstrip(".") or type(error).__name__

@@ -39,7 +39,7 @@ _ADVANCE = 0.602
 class FactorKind:
     """One kind of factor."""
 
-    said: str
+    name: str
     """For the reader."""
     values: tuple[str, ...]
     """All there are."""

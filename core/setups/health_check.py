@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files import ASSETS
 from ..model.clip import SplitClip, logits, text_classifier
 from ..model.dictionary import Dictionary
@@ -310,10 +310,9 @@ def _read_as_end(clip: SplitClip, classes: Sequence[str], spec: SetupSpec) -> st
         )
         ids, ends = found["input_ids"], found["attention_mask"].sum(1) - 1
     except Exception as error:
-        first = next(iter(str(error).strip().splitlines()), "")[:200].rstrip(".")
         raise UserError(
             f"The setup {spec.name!r} is refused. The tokenizer of its CLIP cannot read “{prompts[0]}”: "
-            f"{first or type(error).__name__}. Choose a CLIP whose folder has its own tokenizer."
+            f"{first_line(error)}. Choose a CLIP whose folder has its own tokenizer."
         ) from error
     known, largest = settings.vocab_size, int(ids.max())
     if largest >= known:

@@ -22,7 +22,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from ..concepts import index_file
 from ..concepts.index import ConceptIndex
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
 from .agreement import agree
@@ -229,9 +229,8 @@ def _readable(what: str, where: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, UserError) or _lacks_memory(error):
             raise
-        first = next(iter(str(error).strip().splitlines()), "")[:200].rstrip(".")
         raise UserError(
-            f"The {what} in {where} cannot be read: {first or type(error).__name__}. "
+            f"The {what} in {where} cannot be read: {first_line(error)}. "
             "Its files are damaged or of another kind; put them there anew, or choose another setup."
         ) from error
 

@@ -94,7 +94,7 @@ def test_readme_sums_up_the_reports(committed):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme[readme.index("## Results on the bundled setup") :]
     rows = [line.split("|")[2].strip() for line in section.split("\n") if line.startswith("| ")][1:7]
-    goals = {goal.said: goal.found(committed) for goal in GOALS}
+    goals = {goal.name: goal.found(committed) for goal in GOALS}
     off, back, random, cost = (
         f"{100 * next(found for said, found in goals.items() if words in said):.1f} %"
         for words in (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.bundled.family_scoring import REPORT, best_family, random_edits, says_without, score, table
+from core.bundled.family_scoring import REPORT, best_family, predict_without, random_edits, score, table
 from core.bundled.scoring import Scorer, look_at
 from core.concepts.families import families
 from core.errors import UserError
@@ -38,7 +38,7 @@ def committed():
 def test_what_is_said_without_components_is_what_steering_one_picture_says(setup, scorer):
     kind = look_at(scorer, "attacked", 6, "validation")
     edits = [Edit(), Edit.of_suppressed(families(setup.index)[0].members)]
-    said = says_without(scorer, kind, edits)
+    said = predict_without(scorer, kind, edits)
     for picture, trace in enumerate(scorer.traces(kind.crops)):
         for number, edit in enumerate(edits):
             x = steer(torch.from_numpy(trace.residual), trace.activations, [edit], setup.dictionary)
@@ -52,7 +52,7 @@ def test_the_best_family_is_the_one_after_which_most_are_right(setup, scorer):
     kind = look_at(scorer, "attacked", 30, "validation")
     found = families(setup.index)
     largest = found[:3]
-    right = [(says_without(scorer, kind, [Edit.of_suppressed(f.members)])[0] == kind.truth).sum() for f in largest]
+    right = [(predict_without(scorer, kind, [Edit.of_suppressed(f.members)])[0] == kind.truth).sum() for f in largest]
     assert best_family(scorer, kind, largest) is largest[int(np.argmax(right))]
 
 
@@ -69,7 +69,7 @@ def test_the_committed_family_is_of_the_shipped_index_and_does_what_is_said(setu
     said = committed[name]
     assert tuple(said["members"]) in {family.members for family in families(setup.index)}
     kind = look_at(scorer, name, 120, "test")
-    now = says_without(scorer, kind, [Edit.of_suppressed(said["members"])])[0]
+    now = predict_without(scorer, kind, [Edit.of_suppressed(said["members"])])[0]
     # 120 of the 600 scenes: three standard errors of a share near one half
     assert np.mean(now == kind.truth) == pytest.approx(said["right"], abs=0.14)
     assert np.mean(now == kind.foil) == pytest.approx(said["lured"], abs=0.14)

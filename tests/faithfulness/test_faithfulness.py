@@ -519,7 +519,9 @@ def test_the_command_on_the_bundled_scenes(monkeypatch, capsys, tmp_path, setup)
 
     def look_at(scorer, kind, count, split):
         found = scorer_looks_at(scorer, kind, count, split)
-        return replace(found, foil=found.said, said_counterfactual=found.said + 1, truth=(found.said + 2) % 40)
+        return replace(
+            found, foil=found.predicted, predicted_counterfactual=found.predicted + 1, truth=(found.predicted + 2) % 40
+        )
 
     scorer_looks_at = faithfulness.look_at
     monkeypatch.setattr(faithfulness, "look_at", look_at)
