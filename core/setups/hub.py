@@ -74,6 +74,9 @@ _SHARD = re.compile(r"-\d+-of-(\d+)\.\w+$")
 _SHOWN = 6
 """File names in an error."""
 
+_Hint = Callable[[Sequence[str]], str]
+"""The sentence for a place by the names of its files; empty where they are unknown."""
+
 _Find = Callable[[str], list[str]]
 """The paths that match a path with wildcards."""
 
@@ -104,8 +107,15 @@ class Fetched:
     """The commit of the repository they are of; None for a folder."""
 
 
-def fetch(place: Location, patterns: Sequence[str], tell: Callable[[Download], None]) -> Fetched:
+def fetch(
+    place: Location,
+    patterns: Sequence[str],
+    tell: Callable[[Download], None],
+    hint: _Hint = lambda names: "",
+) -> Fetched:
     """The files of `place` that `patterns` (see `CLIP_FILES`) name, downloaded where they are not here yet.
+
+    `hint` has a sentence, or none, for a place that lacks some and has files of other names.
 
     `tell` hears how far it is: at the start, every ten megabytes, and at the end, in the calling thread, `done` never
     falling. It cancels the download by raising; what it raises comes out as it is. Files that arrived whole are kept.
@@ -114,7 +124,7 @@ def fetch(place: Location, patterns: Sequence[str], tell: Callable[[Download], N
     on the disk or arrived damaged, and when the Hub cannot be reached and the cache holds no copy of that revision.
     """
     if place.folder is not None:
-        return _local(place.folder, patterns)
+        return _local(place.folder, patterns, hint)
     try:
         validate_repo_id(place.repo)
     except HFValidationError as error:
@@ -122,7 +132,7 @@ def fetch(place: Location, patterns: Sequence[str], tell: Callable[[Download], N
     if not _REVISION.fullmatch(place.revision):
         raise UserError(f"“{place.revision}” does not name a branch, a tag or a commit of {place.repo}. Correct it.")
     try:
-        return _downloaded(place, patterns, tell)
+        return _downloaded(place, patterns, tell, hint)
     except _Stopped as stop:
         stopped = stop.error
     except LocalEntryNotFoundError as error:  # says only that huggingface_hub asked for a file in vain; its cause, why
@@ -143,7 +153,7 @@ def size_in_words(n: int) -> str:
 # The ways to the files
 
 
-def _local(folder: Path, patterns: Sequence[str]) -> Fetched:
+def _local(folder: Path, patterns: Sequence[str], hint: _Hint) -> Fetched:
     """A folder, if it holds the files."""
     if folder.is_file():
         raise UserError(f"The place {folder} is a file, and a folder is needed. Name the folder, and the file in it.")
@@ -151,11 +161,11 @@ def _local(folder: Path, patterns: Sequence[str]) -> Fetched:
         raise UserError(f"There is no folder {folder}. Correct the path, or choose another setup.")
     _, missing = _choose(patterns, _in_folder(folder))
     if missing:
-        raise UserError(_lacks(f"The folder {folder}", missing, [path.name for path in folder.glob("*")]))
+        raise UserError(_lacks(f"The folder {folder}", missing, [path.name for path in folder.glob("*")], hint))
     return Fetched(folder, None)
 
 
-def _downloaded(place: Location, patterns: Sequence[str], tell: Callable[[Download], None]) -> Fetched:
+def _downloaded(place: Location, patterns: Sequence[str], tell: Callable[[Download], None], hint: _Hint) -> Fetched:
     """Files from the Hub, downloaded where the cache lacks them. Raises what huggingface_hub does, UserError, _Stopped.
 
     The cache's layout is a documented one: blobs/<hash>, snapshots/<commit>/<path> (links to the blobs) and
@@ -165,7 +175,7 @@ def _downloaded(place: Location, patterns: Sequence[str], tell: Callable[[Downlo
     commit, names = _listed(repo, place.revision)
     chosen, missing = _choose(patterns, _among(names))
     if missing:
-        raise UserError(_lacks(f"{repo} at “{place.revision}”", missing, list(names)))
+        raise UserError(_lacks(f"{repo} at “{place.revision}”", missing, list(names), hint))
     files = {name: _file(names[name]) for name in chosen}
 
     cache = _cache(repo)
@@ -356,11 +366,12 @@ def _in_words(patterns: Sequence[str]) -> str:
     return "; ".join(", or ".join(pattern.split("|")).replace("&", " and ") for pattern in patterns)
 
 
-def _lacks(where: str, missing: Sequence[str], names: Sequence[str]) -> str:
+def _lacks(where: str, missing: Sequence[str], names: Sequence[str], hint: _Hint) -> str:
     """The sentence for files that are not there."""
     few = sorted(names)[:_SHOWN]
     holds = f"It holds {', '.join(few)}{' …' if len(names) > _SHOWN else ''}." if few else "It is empty."
-    return f"{where} lacks {_in_words(missing)}. {holds} Choose a place that has what is missing."
+    advice = hint(names) or "Choose a place that has what is missing."
+    return f"{where} lacks {_in_words(missing)}. {holds} {advice}"
 
 
 def _refusal(error: BaseException, place: Location) -> str | None:

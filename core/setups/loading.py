@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
 from .agreement import agree
 from .catalog import CATALOG, SetupSpec, find, read_catalog
-from .checkpoints import files_of, read_checkpoint
+from .checkpoints import files_of, hint_for_names, read_checkpoint
 from .health import Health, refusal
 from .health_check import check, probe_for
 from .hub import CLIP_FILES, Download, fetch, size_in_words
@@ -143,7 +144,7 @@ def load_setup(name: str, device: str = "cpu", catalog: Path = CATALOG, anyway: 
 def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anyway: bool) -> Setup:
     # The dictionary first: it is what is missing, or misnamed, more often.
     patterns = files_of(card.layout, card.dictionary.file)
-    fetched = fetch(card.dictionary, patterns, _downloading(tell, 0))
+    fetched = fetch(card.dictionary, patterns, _downloading(tell, 0), partial(hint_for_names, card.layout))
     size = _file_sizes(fetched.folder, patterns)
     clip_fetched = fetch(card.clip, CLIP_FILES, _downloading(tell, size))
 

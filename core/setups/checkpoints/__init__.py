@@ -1,22 +1,15 @@
 """Dictionaries as their publishers lay them out, read into sae_lens modules: one file for each layout.
 
-    layout       tensors                               f, where x_hat = f W_dec + b_dec        yet to be seen in a file
-    sae_lens     as cfg.json's architecture has it     as the architecture encodes             (this project writes it)
-    saev         W_enc b_enc W_dec b_dec, after a      relu((x − b_dec) W_enc + b_enc), or     which of the two; whether
-                 line of JSON                          without “− b_dec”; of x, or of x        x was scaled
-                                                       scaled as a whole
-    prisma       W_enc b_enc W_dec b_dec               the first of these, or its top-k and    which embed their config;
-                                                       relu after; x standardised where the    which standardise x
-                                                       config says so
-    clipscope    enc dec pre_b                         top-k of (x − pre_b) enc, signs kept;   what else is in the file
-                                                       b_dec = pre_b; x standardised
-    patchsae     W_enc b_enc W_dec b_dec               relu((x − b_dec) W_enc + b_enc)         whether cfg is an object
-    sae_for_vlm  the same (Matryoshka), or             p where p > threshold, else 0;          which has which names
-                 encoder.weight encoder.bias           p = relu((x − b_dec) W_enc + b_enc)
-                 decoder.weight b_dec; and
-                 k threshold [group_sizes]
+    layout               what lies there                                        yet to be seen in a file
+    sae_lens             cfg.json and sae_weights.safetensors                   (this project writes it)
+    saev                 a line of JSON, then what torch.save writes            which formula; whether x was scaled
+    prisma               weights.pt or n_images_N.pt beside config.json         the sweeps, which embed their config
+    clipscope            L_resid/N.pt, a training checkpoint                    what else is in it
+    patchsae             out.pt, tensors and an object                          whether it is an object
+    dictionary_learning  [trainer_N/][checkpoints/]ae[_N].pt, config.json above whether config.json is published
 
-The formulas are those of each project's own code. x is what a layer of the vision tower puts out.
+Each file says by which formula it is read: that of the project's own code. x is what a layer of the vision tower puts
+out; where a file may have been trained with several formulas, all are returned.
 
 Nothing in a file is ever run (see torch_archive.py). Every tensor is checked for name, shape, type and finite numbers:
 what does not fit is a sentence, never a dictionary with other numbers. Tensors are copied out of the mapped file one at
@@ -28,11 +21,13 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Protocol
 
+from ...errors import UserError
 from ..catalog import Layout
 from . import clipscope, dictionary_learning, patchsae, prisma, sae_lens, saev
 from .reading import Reading
+from .recognise import hint_for_file, hint_for_names
 
-__all__ = ["Reading", "files_of", "read_checkpoint"]
+__all__ = ["Reading", "files_of", "hint_for_names", "read_checkpoint"]
 
 
 class _Reader(Protocol):
@@ -69,9 +64,15 @@ def read_checkpoint(layout: Layout, root: Path, file: str = ".") -> tuple[Readin
     """The dictionary in `root / file`: one reading where the formula is known, several where it is not.
 
     `root` is the folder a repository lies in. The first reading is the likelier one; they share their weights. Raises
-    UserError for whatever does not fit: what was expected, and what was found.
+    UserError for whatever does not fit: what was expected, what was found, and what it looks like.
     """
-    return _READERS[layout].read(root, _named(layout, file))
+    named = _named(layout, file)
+    try:
+        return _READERS[layout].read(root, named)
+    except UserError as error:
+        if not (hint := hint_for_file(layout, root, named if (root / named).exists() else ".")):
+            raise
+        raise UserError(f"{error} {hint}") from error
 
 
 def _named(layout: Layout, file: str) -> str:

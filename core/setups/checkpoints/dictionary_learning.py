@@ -38,7 +38,7 @@ from .torch_archive import read_torch
 FILE = "ae.pt"
 
 _TOP_K = ("encoder.weight", "encoder.bias", "decoder.weight", "b_dec", "k", "threshold")
-_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "AutoEncoder": ("encoder.weight", "encoder.bias", "decoder.weight", "bias"),
         "AutoEncoderNew": ("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"),
@@ -70,7 +70,7 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     tensors = Tensors(file, read_torch(file, path))
     groups = tensors.left.pop("group_sizes", None)  # they matter in training only
     classes = _classes(root, file, path, tensors.left)
-    names = _NAMES[classes[0]]
+    names = NAMES[classes[0]]
     tensors.expect(names)
     linear = names[0] == "encoder.weight"
     d, m = tensors.sizes(names[0])[:: -1 if linear else 1]
@@ -124,11 +124,11 @@ def _classes(root: Path, file: str, path: Path, names: Collection[str]) -> tuple
         if "trainer" in settings:  # else it is of something else
             trainer = dict_in(name, settings, "trainer")
             said = str(trainer.get("dict_class")).replace("Matroyshka", "Matryoshka")  # sae-for-vlm's spelling
-            one_of(name, trainer | {"dict_class": said}, "dict_class", _NAMES)
+            one_of(name, trainer | {"dict_class": said}, "dict_class", NAMES)
             return (said,)
-    nearest = min(len(set(names).symmetric_difference(own)) for own in _NAMES.values())
-    classes = [one for one, own in _NAMES.items() if len(set(names).symmetric_difference(own)) == nearest]
-    if _NAMES[classes[0]] == _TOP_K:
+    nearest = min(len(set(names).symmetric_difference(own)) for own in NAMES.values())
+    classes = [one for one, own in NAMES.items() if len(set(names).symmetric_difference(own)) == nearest]
+    if NAMES[classes[0]] == _TOP_K:
         runs = re.findall(r"(?<![a-z])((?:batch_)?top_k)_\d+_x\d+", path.as_posix())
         return (_RUNS[runs[-1]],) if runs else tuple(classes)
     return (classes[0],)

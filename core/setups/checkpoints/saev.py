@@ -35,7 +35,7 @@ from .tensors import Tensors
 from .torch_archive import read_torch
 
 FILE = "sae.pt"
-_HEADER = 1 << 16
+HEADER = 1 << 16
 _THRESHOLD = "activation.threshold"
 
 
@@ -48,11 +48,11 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     """The dictionary, with “− b_dec” and without, of x and of z, where its header does not tell."""
     path = begins(only(root, file), file, b"{")
     with path.open("rb") as stream:
-        header = json_of(stream.readline(_HEADER), file)
+        header = json_of(stream.readline(HEADER), file)
         settings = dict_in(file, header, "cfg") if "schema" in header else header
         d = whole(file, settings, "d_vit" if "d_vit" in settings else "d_model")
         m = whole(file, settings, "d_sae") if "d_sae" in settings else d * whole(file, settings, "exp_factor")
-        if path.stat().st_size > _HEADER + (1 << 20) + 8 * (2 * d * m + d + m):  # twice what it is, in double precision
+        if path.stat().st_size > HEADER + (1 << 20) + 8 * (2 * d * m + d + m):  # twice what it is, in double precision
             raise UserError(
                 f"{file} is larger than a dictionary of {m} components for a residual {d} wide. Download it again."
             )
