@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.dictionary import Dictionary
+from ..model.dictionary import Dictionary, nonzero
 
 _CHUNK = 1 << 25
 """Numbers in one dense block of activations (128 MB in float32)."""
@@ -48,7 +48,9 @@ def batch_activations(dictionary: Dictionary, residual: Tensor) -> BatchActivati
     step = max(1, _CHUNK // m)
     rows, components, values = [], [], []
     for start in range(0, len(seen), step):
-        place, value = _above_0(dictionary.encode_seen(seen[start : start + step]))
+        place, value = nonzero(dictionary.encode_seen(seen[start : start + step]))
+        above = value > 0
+        place, value = place[above], value[above]
         row = place // m
         rows.append(row + start)
         components.append(place - row * m)
@@ -78,13 +80,3 @@ def batch_activations(dictionary: Dictionary, residual: Tensor) -> BatchActivati
         tokens=token,
         values=value,
     )
-
-
-def _above_0(f: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Where the flattened f is above 0, int64, and its values there, float32. numpy is faster at it on a CPU."""
-    if f.device.type == "cpu":
-        flat = f.numpy().ravel()
-        place = np.flatnonzero(flat > 0)
-        return place, flat[place].astype(np.float32, copy=False)
-    there = (f.flatten() > 0).nonzero()[:, 0]
-    return there.cpu().numpy(), f.flatten()[there].float().cpu().numpy()

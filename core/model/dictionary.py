@@ -83,11 +83,17 @@ class Activations(Record):
         return np.unique(self.component)
 
 
-def _nonzero(f: Tensor) -> Tensor:
-    """Where the flattened f is not 0, int64. On a CPU numpy finds that four times as fast as torch."""
+def nonzero(f: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Where the flattened f is not 0, int64 [K], and its values there, float32 [K].
+
+    On a CPU numpy finds that about four times as fast as torch.
+    """
     if f.device.type != "cpu":
-        return f.flatten().nonzero()[:, 0]
-    return torch.from_numpy(np.flatnonzero(f.numpy() != 0))
+        there = f.flatten().nonzero()[:, 0]
+        return there.cpu().numpy(), f.flatten()[there].float().cpu().numpy()
+    flat = f.numpy().ravel()
+    place = np.flatnonzero(flat != 0)
+    return place, flat[place].astype(np.float32, copy=False)
 
 
 def tokens_in_scope(scope: Scope, n_tokens: int) -> range:
@@ -214,15 +220,14 @@ class Dictionary:
         step = max(1, _CHUNK // self.n_components)
         found = []
         for start in range(scope.start, scope.stop, step):
-            f = self.encode_seen(residual[start : min(start + step, scope.stop)])
-            where = f.nonzero(as_tuple=True)
-            found.append((where[0] + start, where[1], f[where]))
-        token, component, value = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+            place, value = nonzero(self.encode_seen(residual[start : min(start + step, scope.stop)]))
+            found.append((place // self.n_components + start, place % self.n_components, value))
+        token, component, value = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.lexsort((token, component))
         return Activations(
             token=token[order].astype(np.int32),
             component=component[order].astype(np.int32),
-            value=value[order].astype(np.float32),
+            value=value[order],
             n_tokens=len(residual),
             n_components=self.n_components,
         )

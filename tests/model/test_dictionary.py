@@ -14,7 +14,7 @@ from sae_lens import SAE, StandardSAE, StandardSAEConfig
 from sae_lens.saes import MatchingPursuitSAE, MatchingPursuitSAEConfig
 
 from core.errors import UserError
-from core.model.dictionary import Activations, Dictionary, Scope, blank_sae, filled_sae
+from core.model.dictionary import Activations, Dictionary, Scope, blank_sae, filled_sae, nonzero
 from core.model.signed_topk import SignedTopKSAEConfig
 
 TOKENS = 17
@@ -340,3 +340,20 @@ def test_activations_pickle_compare_and_print(x: torch.Tensor) -> None:
     assert repr(activations) == (
         f"Activations(token=int32[{n}], component=int32[{n}], value=float32[{n}], n_tokens=17, n_components=48)"
     )
+
+
+@pytest.mark.parametrize("layout", [lambda f: f, lambda f: f.T])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_search_for_active_components_finds_what_torch_finds(layout, dtype) -> None:
+    f = layout(torch.tensor([[0.0, 2.0, -0.0, -3.0], [float("nan"), 0.0, 1e-30, 0.0]], dtype=dtype))
+    place, value = nonzero(f)
+    assert place.dtype == np.int64 and value.dtype == np.float32
+    np.testing.assert_array_equal(place, f.flatten().nonzero()[:, 0].numpy())
+    np.testing.assert_array_equal(value, f.flatten()[place].float().numpy())
+
+
+def test_activations_are_found_by_that_search(monkeypatch: pytest.MonkeyPatch, dictionary: Dictionary) -> None:
+    searched = []
+    monkeypatch.setattr("core.model.dictionary.nonzero", lambda f: searched.append(f.shape) or nonzero(f))
+    dictionary.activations(torch.randn(5, dictionary.width))
+    assert searched == [(5, dictionary.n_components)]
