@@ -40,6 +40,7 @@ from core.serving.settings import Settings
 from core.session import visit as session
 from core.session.visit import Subject, Visit
 from core.setups.catalog import Location, SetupSpec, read_catalog
+from core.setups.clips import read_clip
 from core.setups.loading import Setup
 from core.workbench import Workbench
 
@@ -159,7 +160,7 @@ def dictionary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clip(clip_folder: Path) -> SplitClip:
     """The tiny CLIP, split after layer 1 of 0 to 3."""
-    return SplitClip.from_folder(clip_folder, layer=1)
+    return read_clip(clip_folder, layer=1)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,6 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from ..dictionary_training.recipe import DictionaryRecipe
 from ..dictionary_training.trainer import train_dictionary
 from ..files import replacing
-from ..model.clip import SplitClip
 from ..pictures.options import CollectionOptions
 from ..scenes.sampling import (
     READING_BEGINS,
@@ -48,6 +47,7 @@ from ..scenes.sampling import (
     nonsense,
 )
 from ..scenes.scene import CLASSES, Painter
+from ..setups.clips import read_clip
 
 PATCH = 12
 CELLS = SIDE // PATCH
@@ -387,7 +387,7 @@ def main() -> None:
     save_clip(model, tokenizer, arguments.out / "clip")
     (arguments.out / "words.txt").write_text("\n".join(sorted(caption_words())) + "\n")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    clip = SplitClip.from_folder(arguments.out / "clip", LAYER, device)
+    clip = read_clip(arguments.out / "clip", LAYER, device)
     scenes = CollectionOptions("scenes:training").open()
     train_dictionary(clip, "all", scenes, DictionaryRecipe(), arguments.out / "dictionary")
 

@@ -20,9 +20,10 @@ from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary, Scope
 from ..pictures.options import CollectionOptions
 from ..setups.catalog import Location, SetupSpec, read_catalog
+from ..setups.clips import ClipFolder, find_clip, read_clip
 from ..setups.health import refusal
 from ..setups.health_check import check, probe_for
-from ..setups.hub import CLIP_FILES, Download, Fetched, fetch
+from ..setups.hub import Download
 from ..setups.options import place_named
 from .checkpoint import CHECKPOINTS, newest_checkpoint
 from .recipe import DictionaryRecipe
@@ -67,8 +68,8 @@ def report_health(card: SetupSpec, folder: Path, clip: SplitClip) -> str | None:
     return refusal(health, card)
 
 
-def _fetch_clip(name: str, accelerator: Accelerator) -> tuple[Location, Fetched]:
-    """The CLIP of that name: a folder where there is one, else a repository, at one commit."""
+def _fetch_clip(name: str, layer: int, accelerator: Accelerator) -> tuple[Location, ClipFolder]:
+    """The CLIP of that name, which has that layer: a folder where there is one, else a repository, at one commit."""
     place = place_named(name, ".")
     with tqdm(
         desc="Downloading the CLIP", unit="B", unit_scale=True, disable=not accelerator.is_main_process, delay=1
@@ -79,10 +80,10 @@ def _fetch_clip(name: str, accelerator: Accelerator) -> tuple[Location, Fetched]
             bar.update(download.done - bar.n)
 
         with accelerator.local_main_process_first():
-            fetched = fetch(place, CLIP_FILES, tell)
-    if fetched.commit is not None:
-        place = Location(repo=name, revision=fetched.commit)
-    return place, fetched
+            files, commit = find_clip(place, layer, tell).download(tell)
+    if commit is not None:
+        place = Location(repo=name, revision=commit)
+    return place, files
 
 
 def parser() -> ArgumentParser:
@@ -94,7 +95,7 @@ def parser() -> ArgumentParser:
         add_option_string_dash_variants=DashVariant.DASH,
     )
     options.add_argument(
-        "--clip", type=str, required=True, help="a CLIP in Hugging Face's layout: a folder, or owner/name"
+        "--clip", type=str, required=True, help="a CLIP in transformers' or open_clip's layout: a folder, or owner/name"
     )
     options.add_argument("--layer", type=int, required=True, help="the residual after this vision layer, from 0")
     options.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens to read")
@@ -124,8 +125,8 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{out} holds a dictionary already. Name another folder, or delete it.")
     accelerator = new_accelerator()
     collection = arguments.collection.open()
-    place, fetched = _fetch_clip(arguments.clip, accelerator)
-    clip = SplitClip.from_folder(fetched.folder, arguments.layer, device_name(accelerator))
+    place, files = _fetch_clip(arguments.clip, arguments.layer, accelerator)
+    clip = read_clip(files, arguments.layer, device_name(accelerator))
     trained = train_dictionary(
         clip,
         arguments.scope,

@@ -13,7 +13,6 @@ called in two groups. The result equals the unsplit model's.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
+from transformers import CLIPModel, PreTrainedTokenizerBase
+from transformers.image_processing_backends import PilBackend
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ..errors import UserError
@@ -35,7 +35,7 @@ class SplitClip:
     def __init__(
         self,
         model: CLIPModel,
-        image_processor: CLIPImageProcessorPil,
+        image_processor: PilBackend,
         tokenizer: PreTrainedTokenizerBase,
         layer: int,
         prefix: torch.dtype = torch.float32,
@@ -50,32 +50,7 @@ class SplitClip:
         self.tokenizer = tokenizer
         self.layer = layer
         self.prefix = prefix
-        if not 0 <= layer < self.n_layers:
-            raise UserError(
-                f"This CLIP has {self.n_layers} vision layers. "
-                f"Choose a layer from 0 to {self.n_layers - 1}, not {layer}."
-            )
-
-    @classmethod
-    def from_folder(
-        cls, path: str | Path, layer: int, device: str = "cpu", prefix: torch.dtype = torch.float32
-    ) -> "SplitClip":
-        """Load a Hugging Face CLIP folder (weights, image processor, tokenizer), offline, in float32.
-
-        The PIL image processor is named explicitly: another backend resizes a little differently, and numbers
-        would then depend on which packages a machine happens to have.
-        """
-        loaded: Any = CLIPModel.from_pretrained(
-            path, dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
-        model: CLIPModel = loaded[0]
-        if missing := loaded[1]["missing_keys"]:  # transformers fills these with random numbers
-            lacking = ", ".join(sorted(missing)[:3])
-            raise UserError(f"The CLIP in {Path(path).name} lacks weights: {lacking}. Download it anew.")
-        image_processor = CLIPImageProcessorPil.from_pretrained(path, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        torch.nn.Module.to(model, device)  # moves it in place; transformers' own `to` has no usable type
-        return cls(model, image_processor, tokenizer, layer, prefix)
+        check_layer(self.n_layers, layer)
 
     def to(self, device: str) -> "SplitClip":
         """The same on another device; itself where it is there already."""
@@ -144,7 +119,7 @@ class SplitClip:
 
     def pixels(self, crops: np.ndarray) -> Tensor:
         """uint8 crops [B, S, S, 3] -> the model's input [B, 3, S, S]: its processor's own normalisation."""
-        settings = self.image_processor
+        settings: Any = self.image_processor  # whose settings transformers does not declare
         values = self.place(crops).permute(0, 3, 1, 2)
         if settings.do_rescale:
             values = values * settings.rescale_factor
@@ -207,6 +182,14 @@ class SplitClip:
             )
             rows.append(F.normalize(features.pooler_output, dim=-1))
         return torch.cat(rows)
+
+
+def check_layer(n_layers: int, layer: int) -> None:
+    """Raise UserError when a vision tower of so many layers has no such layer, from 0."""
+    if not 0 <= layer < n_layers:
+        raise UserError(
+            f"This CLIP has {n_layers} vision layers. Choose a layer from 0 to {n_layers - 1}, not {layer}."
+        )
 
 
 def _like(old: Tensor, new: Tensor) -> Tensor:

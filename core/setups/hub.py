@@ -2,7 +2,7 @@
 
 1. The revision of a repository is resolved to a commit, once, together with the list of its files there: a branch that
    moves meanwhile cannot mix two versions, and whoever reports a result can name the commit it came from.
-2. Patterns choose the files (see `CLIP_FILES` for how they are written), so that nothing else is downloaded: the
+2. Patterns choose the files (see `Listing.choose` for how they are written), so that nothing else is downloaded: the
    repositories of one CLIP hold the same weights in up to five formats.
 3. Each chosen file is downloaded at that commit into the cache of huggingface_hub, where other programs find it too,
    and compared with the size and the hash that the Hub states. What is damaged is deleted, never used.
@@ -47,32 +47,13 @@ from .catalog import Location
 constants.HF_HUB_DISABLE_TELEMETRY = True
 constants.HF_HUB_DISABLE_XET = True
 
-CLIP_FILES: tuple[str, ...] = (
-    "config.json",
-    "preprocessor_config.json|processor_config.json",
-    "model.safetensors"
-    "|model.safetensors.index.json&model-*-of-*.safetensors"
-    "|pytorch_model.bin"
-    "|pytorch_model.bin.index.json&pytorch_model-*-of-*.bin",
-    "tokenizer.json|vocab.json&merges.txt",
-    "vocab.json|",
-    "merges.txt|",
-    "tokenizer_config.json|",
-    "special_tokens_map.json|",
-)
-"""Patterns of what a CLIP in the format of transformers needs: settings, image processor, weights, tokenizer.
-
-A pattern is a path from the root of the repository, in which `*`, `?` and `[...]` stand for parts of one name (a `*`
-does not cross a `/`). `a|b` is a, or b where there is no a; `a&b` is both; `a|` is a where there is one. Of weights in
-shards ("model-00001-of-00002.safetensors"), all must be there. Weights as safetensors come first; else the pickle,
-which transformers reads with `weights_only=True`.
-"""
-
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"(?!.*\.\.)\w[\w.+@#/-]*")
 _SHARD = re.compile(r"-\d+-of-(\d+)\.\w+$")
 _SHOWN = 6
 """File names in an error."""
+
+_ADVICE = "Try again when the Hub can be reached; the bundled setup works without."
 
 _Hint = Callable[[Sequence[str]], str]
 """The sentence for a place by the names of its files; empty where they are unknown."""
@@ -107,38 +88,115 @@ class Fetched:
     """The commit of the repository they are of; None for a folder."""
 
 
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """The files that a location holds, at one commit. Nothing is downloaded yet."""
+
+    location: Location
+    """Where they are."""
+    folder: Path
+    """Where they lie on this machine, or will, at the same paths as in the repository."""
+    commit: str | None
+    """The commit of the repository they are of; None for a folder."""
+    find: _Find
+    """The paths that match a path with wildcards."""
+    files: Mapping[str, RepoSibling]
+    """The Hub's list, by path; empty where all that is there is on this machine."""
+    unreachable: str = ""
+    """Why the Hub could not be asked, where this is what the cache holds."""
+
+    def lacking(self, patterns: Sequence[str]) -> list[str]:
+        """The patterns (see `choose`) that nothing satisfies."""
+        return _choose(patterns, self.find)[1]
+
+    def choose(self, patterns: Sequence[str], hint: _Hint = lambda names: "") -> list[str]:
+        """The paths that patterns name, each once. Raises UserError with those that are not there.
+
+        A pattern is a path from the root of the repository, in which `*`, `?` and `[...]` stand for parts of one name
+        (a `*` does not cross a `/`). `a|b` is a, or b where there is no a; `a&b` is both; `a|` is a where there is one.
+        Of weights in shards ("model-00001-of-00002.safetensors"), all must be there. `hint` has a sentence, or none,
+        for a place that lacks some and has files of other names.
+        """
+        chosen, missing = _choose(patterns, self.find)
+        if not missing:
+            return chosen
+        place = self.location
+        if self.unreachable:
+            raise UserError(
+                f"{self.unreachable}, and of {place.repo} only a part has been downloaded before, "
+                f"without {_in_words(missing)}. {_ADVICE}"
+            )
+        where = f"The folder {place.folder}" if place.repo is None else f"{place.repo} at “{place.revision}”"
+        names = list(self.files) or [path.name for path in self.folder.glob("*")]
+        raise UserError(_lacks(where, missing, names, hint))
+
+
 def fetch(
     place: Location,
     patterns: Sequence[str],
     tell: Callable[[Download], None],
     hint: _Hint = lambda names: "",
 ) -> Fetched:
-    """The files of `place` that `patterns` (see `CLIP_FILES`) name, downloaded where they are not here yet.
+    """The files of `place` that `patterns` name (see `Listing.choose`), downloaded where they are not here yet.
 
-    `hint` has a sentence, or none, for a place that lacks some and has files of other names.
+    Raises UserError as `list_files` and `download` do.
+    """
+    listing = list_files(place)
+    listing.choose(patterns, hint)
+    return download(listing, patterns, tell)
 
-    `tell` hears how far it is: at the start, every ten megabytes, and at the end, in the calling thread, `done` never
-    falling. It cancels the download by raising; what it raises comes out as it is. Files that arrived whole are kept.
 
-    Raises UserError when the folder, the repository, the revision or a file is not there, may not be read, does not fit
-    on the disk or arrived damaged, and when the Hub cannot be reached and the cache holds no copy of that revision.
+def list_files(place: Location) -> Listing:
+    """What `place` holds now, or at its commit. One request to the Hub; where it gives no answer, what the cache holds.
+
+    Raises UserError when the folder, the repository or the revision is not there or may not be read, and when the Hub
+    cannot be reached and the cache holds no copy of that revision.
     """
     if place.folder is not None:
-        return _local(place.folder, patterns, hint)
+        if place.folder.is_file():
+            raise UserError(
+                f"The place {place.folder} is a file, and a folder is needed. Name the folder, and the file in it."
+            )
+        if not place.folder.is_dir():
+            raise UserError(f"There is no folder {place.folder}. Correct the path, or choose another setup.")
+        return Listing(place, place.folder, None, _in_folder(place.folder), {})
     try:
         validate_repo_id(place.repo)
     except HFValidationError as error:
         raise UserError(f"“{place.repo}” does not name a repository. Write it as owner/name.") from error
     if not _REVISION.fullmatch(place.revision):
         raise UserError(f"“{place.revision}” does not name a branch, a tag or a commit of {place.repo}. Correct it.")
+    repo = cast(str, place.repo)
     try:
-        return _downloaded(place, patterns, tell, hint)
+        commit, files = _listed(repo, place.revision)
+    except (httpx2.HTTPError, OSError) as error:
+        return _cached(place, error)
+    return Listing(place, _cache(repo) / "snapshots" / commit, commit, _among(files), files)
+
+
+def download(
+    listing: Listing, patterns: Sequence[str], tell: Callable[[Download], None], *, whole: bool = True
+) -> Fetched:
+    """The files of a listing that `patterns` (see `Listing.choose`) name, downloaded where they are not here yet.
+
+    `tell` hears how far it is: at the start, every ten megabytes, and at the end, in the calling thread, `done` never
+    falling. It cancels the download by raising; what it raises comes out as it is. Files that arrived whole are kept.
+    `whole` says that nothing else is needed of this commit: only then does the copy serve without the Hub.
+
+    Raises UserError when a file is not there, may not be read, does not fit on the disk or arrived damaged, and when
+    the Hub cannot be reached any more and the cache holds no copy of the listing's revision.
+    """
+    chosen = listing.choose(patterns)
+    if not listing.files:
+        return Fetched(listing.folder, listing.commit)
+    try:
+        return _downloaded(listing, chosen, tell, whole)
     except _Stopped as stop:
         stopped = stop.error
     except LocalEntryNotFoundError as error:  # says only that huggingface_hub asked for a file in vain; its cause, why
-        return _otherwise(place, patterns, error.__cause__ or error)
+        return _otherwise(listing, patterns, error.__cause__ or error)
     except (httpx2.HTTPError, OSError) as error:
-        return _otherwise(place, patterns, error)
+        return _otherwise(listing, patterns, error)
     raise stopped  # out here, it has no other error in its context
 
 
@@ -153,33 +211,16 @@ def size_in_words(n: int) -> str:
 # The ways to the files
 
 
-def _local(folder: Path, patterns: Sequence[str], hint: _Hint) -> Fetched:
-    """A folder, if it holds the files."""
-    if folder.is_file():
-        raise UserError(f"The place {folder} is a file, and a folder is needed. Name the folder, and the file in it.")
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Correct the path, or choose another setup.")
-    _, missing = _choose(patterns, _in_folder(folder))
-    if missing:
-        raise UserError(_lacks(f"The folder {folder}", missing, [path.name for path in folder.glob("*")], hint))
-    return Fetched(folder, None)
-
-
-def _downloaded(place: Location, patterns: Sequence[str], tell: Callable[[Download], None], hint: _Hint) -> Fetched:
-    """Files from the Hub, downloaded where the cache lacks them. Raises what huggingface_hub does, UserError, _Stopped.
+def _downloaded(listing: Listing, chosen: Sequence[str], tell: Callable[[Download], None], whole: bool) -> Fetched:
+    """Files from the Hub, into the cache where it lacks them. Raises what huggingface_hub does, UserError, _Stopped.
 
     The cache's layout is a documented one: blobs/<hash>, snapshots/<commit>/<path> (links to the blobs) and
     refs/<revision>, which holds a commit (https://huggingface.co/docs/huggingface_hub/guides/manage-cache).
     """
-    repo = cast(str, place.repo)
-    commit, names = _listed(repo, place.revision)
-    chosen, missing = _choose(patterns, _among(names))
-    if missing:
-        raise UserError(_lacks(f"{repo} at “{place.revision}”", missing, list(names), hint))
-    files = {name: _file(names[name]) for name in chosen}
+    repo, commit, folder = cast(str, listing.location.repo), cast(str, listing.commit), listing.folder
+    files = {name: _file(listing.files[name]) for name in chosen}
 
     cache = _cache(repo)
-    folder = cache / "snapshots" / commit
     here = {name for name, file in files.items() if file.is_at(folder / name)}
     to_come = {files[name] for name in files.keys() - here}  # content that two files share comes once
     needed = sum(file.size for file in to_come if not file.is_at(cache / "blobs" / file.hash))
@@ -191,7 +232,8 @@ def _downloaded(place: Location, patterns: Sequence[str], tell: Callable[[Downlo
         if name not in here:
             _download(repo, commit, name, file, progress)
             progress.arrived(file.size)
-    _note(cache, place.revision, commit)
+    if whole:
+        _note(cache, listing.location.revision, commit)
     return Fetched(folder, commit)
 
 
@@ -215,8 +257,15 @@ def _download(repo: str, commit: str, name: str, file: "_File", progress: "_Prog
         raise UserError(f"“{name}” of {repo} arrived damaged and was deleted. Try again to download it anew.")
 
 
-def _otherwise(place: Location, patterns: Sequence[str], error: BaseException) -> Fetched:
+def _otherwise(listing: Listing, patterns: Sequence[str], error: BaseException) -> Fetched:
     """After an error of a download: what the cache holds of the revision, if it is that the Hub cannot be reached."""
+    copy = _cached(listing.location, error)
+    copy.choose(patterns)
+    return Fetched(copy.folder, copy.commit)
+
+
+def _cached(place: Location, error: BaseException) -> Listing:
+    """After an error of a request: what the cache holds of the revision, if it is that the Hub cannot be reached."""
     if refusal := _refusal(error, place):
         raise UserError(refusal) from error
     why = _why_unreachable(error)
@@ -224,17 +273,11 @@ def _otherwise(place: Location, patterns: Sequence[str], error: BaseException) -
     noted = cache / "refs" / place.revision
     commit = noted.read_text(encoding="utf-8").strip() if noted.is_file() else place.revision
     folder = cache / "snapshots" / commit
-    advice = "Try again when the Hub can be reached; the bundled setup works without."
     if not _COMMIT.fullmatch(commit) or not folder.is_dir():
         raise UserError(
-            f"{why}, and {place.repo} at “{place.revision}” has not been downloaded before. {advice}"
+            f"{why}, and {place.repo} at “{place.revision}” has not been downloaded before. {_ADVICE}"
         ) from error
-    _, missing = _choose(patterns, _in_folder(folder))
-    if missing:
-        raise UserError(
-            f"{why}, and of {place.repo} only a part has been downloaded before, without {_in_words(missing)}. {advice}"
-        ) from error
-    return Fetched(folder, commit)
+    return Listing(place, folder, commit, _in_folder(folder), {}, why)
 
 
 # The Hub's list of files, and the cache

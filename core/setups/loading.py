@@ -11,8 +11,7 @@ Whatever goes wrong is a UserError with a sentence; it is not remembered, so tha
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -23,22 +22,21 @@ from transformers import CLIPConfig, CLIPModel
 
 from ..concepts import index_file
 from ..concepts.index import ConceptIndex
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
 from .agreement import agree
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .checkpoints import files_of, hint_for_names, read_checkpoint
+from .clips import find_clip, read_clip
+from .foreign_errors import lacks_memory, readable
 from .health import Health, refusal
 from .health_check import check, probe_for
-from .hub import CLIP_FILES, Download, fetch, size_in_words
+from .hub import Download, fetch, size_in_words
 from .identity import identity
 from .readings import choose
 from .residual_statistics import statistics_of
 from .standardisation import ResidualStatistics, Standardisation
-
-_NO_MEMORY = re.compile("out of memory|not enough memory|can(?:'|no)t allocate memory", re.IGNORECASE)
-"""How torch says it on a CPU and on Apple's GPU, and the system: there is no exception of its own for it."""
 
 T = TypeVar("T")
 
@@ -127,7 +125,7 @@ def load(
     try:
         return _loaded(card, device, prefix, hear, anyway)
     except Exception as error:
-        if not _lacks_memory(error):
+        if not lacks_memory(error):
             raise
         size = f" (its weights take about {size_in_words(needs)})" if needs else ""
         raise UserError(
@@ -142,25 +140,24 @@ def load_setup(name: str, device: str = "cpu", catalog: Path = CATALOG, anyway: 
 
 
 def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anyway: bool) -> Setup:
-    # The dictionary first: it is what is missing, or misnamed, more often.
+    # Nothing large comes before it is known that both parts are there, and that the CLIP can be used.
+    source = find_clip(card.clip, card.layer, _downloading(tell, 0))
+    clip_size = _clip_size(source.settings.config)
     patterns = files_of(card.layout, card.dictionary.file)
-    fetched = fetch(card.dictionary, patterns, _downloading(tell, 0), partial(hint_for_names, card.layout))
-    size = _file_sizes(fetched.folder, patterns)
-    clip_fetched = fetch(card.clip, CLIP_FILES, _downloading(tell, size))
+    fetched = fetch(card.dictionary, patterns, _downloading(tell, clip_size), partial(hint_for_names, card.layout))
+    dictionary_size = _file_sizes(fetched.folder, patterns)
+    clip_files, clip_commit = source.download(_downloading(tell, dictionary_size))
+    size = clip_size + dictionary_size
 
-    with _readable("CLIP", str(card.clip)):
-        size += _clip_size(clip_fetched.folder)
-        tell(Loading("Reading the CLIP", needs=size))
-        clip = SplitClip.from_folder(clip_fetched.folder, card.layer, device, prefix)
+    tell(Loading("Reading the CLIP", needs=size))
+    clip = read_clip(clip_files, card.layer, device, prefix)
     tell(Loading("Reading the dictionary", needs=size))
-    with _readable("dictionary", str(card.dictionary)):
+    with readable("dictionary", str(card.dictionary)):
         readings = read_checkpoint(card.layout, fetched.folder, card.dictionary.file)
     for reading in readings:
         agree(card, clip, reading)
     commits = {
-        part: commit
-        for part, commit in (("clip", clip_fetched.commit), ("dictionary", fetched.commit))
-        if commit is not None
+        part: commit for part, commit in (("clip", clip_commit), ("dictionary", fetched.commit)) if commit is not None
     }
 
     def hear(what: str) -> Callable[[int, int], None]:
@@ -169,7 +166,7 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     statistics = None
     if any(reading.standardise for reading in readings):
         measuring = hear("Measuring the CLIP's residual on photographs")
-        statistics = statistics_of(card, clip, clip_fetched.commit, measuring)
+        statistics = statistics_of(card, clip, clip_commit, measuring)
     choosing = hear("Choosing among the formulas it may have been trained with")
     chosen = choose(clip, readings, card.scope, statistics, choosing)
     del reading, readings  # as large as what was made of them
@@ -222,42 +219,14 @@ def _downloading(tell: Tell, besides: int) -> Callable[[Download], None]:
     return hear
 
 
-@contextmanager
-def _readable(what: str, where: str) -> Iterator[None]:
-    """Whatever transformers, safetensors and torch raise over files that are not as they should be, as a sentence."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, UserError) or _lacks_memory(error):
-            raise
-        raise UserError(
-            f"The {what} in {where} cannot be read: {first_line(error)}. "
-            "Its files are damaged or of another kind; put them there anew, or choose another setup."
-        ) from error
-
-
-def _clip_size(folder: Path) -> int:
+def _clip_size(config: CLIPConfig) -> int:
     """Bytes of a CLIP's weights in float32, from its configuration alone."""
-    config = CLIPConfig.from_pretrained(folder, local_files_only=True)
     with torch.device("meta"):
         model = CLIPModel(config)
     return sum(4 * weight.numel() for weight in model.parameters())
 
 
 def _file_sizes(folder: Path, patterns: Collection[str]) -> int:
-    """Bytes on disk of the files that patterns (see `hub.CLIP_FILES`) name: about what they take in memory."""
+    """Bytes on disk of the files that patterns (see `hub.Listing.choose`) name: about what they take in memory."""
     names = {name for pattern in patterns for name in re.split("[|&]", pattern) if name}
     return sum(path.stat().st_size for name in names for path in folder.glob(name))
-
-
-def _lacks_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out, there or in what caused it."""
-    while error is not None:
-        own = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if own or isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(str(error)):
-            return True
-        error = error.__cause__
-    return False
-
-
-# ---- the shelf

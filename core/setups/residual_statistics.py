@@ -29,7 +29,7 @@ from ..model.clip import SplitClip
 from ..model.dictionary import Scope, tokens_in_scope
 from ..pictures.photographs import FOLDER, crops
 from .catalog import CATALOG, SetupSpec, find, read_catalog
-from .hub import CLIP_FILES, fetch
+from .clips import find_clip, read_clip
 from .standardisation import ResidualStatistics
 
 CROPS = 104
@@ -163,12 +163,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="where the CLIP runs: cpu, cuda or mps")
     options = parser.parse_args(arguments)
     spec = find(read_catalog(options.catalog), options.setup)
-    fetched = fetch(spec.clip, CLIP_FILES, lambda download: print(download))
-    clip = SplitClip.from_folder(fetched.folder, spec.layer, options.device)
+    files, commit = find_clip(spec.clip, spec.layer, print).download(print)
+    clip = read_clip(files, spec.layer, options.device)
     with tqdm(total=CROPS, unit="crop") as bar:
         found = measured(clip, spec.scope, CROPS, lambda done, _: bar.update(done - bar.n) and None)
         bar.update(CROPS - bar.n)
-    write_statistics(found, about_setup(spec, clip, fetched.commit), options.out)
+    write_statistics(found, about_setup(spec, clip, commit), options.out)
     inside = os.path.relpath(options.out, options.catalog.parent)
     print(f'{found.summary}. In the entry of {spec.name}:\nstatistics = "{Path(inside).as_posix()}"')
 

@@ -11,11 +11,12 @@ from core.bundled.training import contrast, pace, reading_loss
 from core.dictionary_training.recipe import DictionaryRecipe
 from core.methods.attribution import attribute
 from core.methods.target import Target
-from core.model.clip import SplitClip, text_classifier
+from core.model.clip import text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.trace import trace_crops
 from core.scenes.scene import CLASSES
+from core.setups.clips import read_clip
 
 
 def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
@@ -32,7 +33,7 @@ def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
     words = (out / "words.txt").read_text().split()
     assert set(CLASSES) <= set(words)
     # The parts, and not a setup: after so short a training it would be refused.
-    clip = SplitClip.from_folder(out / "clip", training.LAYER)
+    clip = read_clip(out / "clip", training.LAYER)
     dictionary = Dictionary.from_folder(out / "dictionary", "all")
     trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
     classifier = text_classifier(clip, CLASSES, TEMPLATES["single"])

@@ -23,6 +23,7 @@ from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.setups.catalog import Location, SetupSpec
+from core.setups.clips import read_clip
 from core.setups.identity import fingerprint, identity
 
 IDENTITY = Identity("owner/clip", "a" * 40, "owner/sae/1.pt", None, 3, "all", 5, 8, "0" * 64)
@@ -342,12 +343,12 @@ def test_a_fingerprint_says_what_the_setup_is(clip: SplitClip, clip_folder: Path
         "bias": fingerprint(clip, dictionary_of(tiny_sae("topk", apply_b_dec_to_input=False))),
     }
     assert len(set(prints.values())) == len(prints)
-    again = SplitClip.from_folder(clip_folder, layer=1)
+    again = read_clip(clip_folder, layer=1)
     assert fingerprint(again, Dictionary.from_folder(dictionary_folder, "all")) == prints["as it is"]
 
 
 def test_a_fingerprint_changes_with_any_weight(clip_folder: Path) -> None:
-    clip, dictionary = SplitClip.from_folder(clip_folder, layer=1), dictionary_of(tiny_sae("jumprelu"))
+    clip, dictionary = read_clip(clip_folder, layer=1), dictionary_of(tiny_sae("jumprelu"))
     assert isinstance(dictionary.sae, JumpReLUSAE)
     seen = {fingerprint(clip, dictionary)}
     tensors = [*clip.model.parameters(), *dictionary.sae.parameters()]

@@ -32,6 +32,7 @@ from core.model.dictionary import Dictionary
 from core.pictures.collection import Collection
 from core.pictures.options import CollectionOptions
 from core.setups.catalog import Location, read_catalog
+from core.setups.clips import read_clip
 from core.setups.loading import load
 
 WIDTH, ATOMS, PICTURES = 16, 24, 200
@@ -511,7 +512,7 @@ def test_of_a_data_set_the_number_of_pictures_is_asked_for(clip_folder: Path, pi
     datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "data" / "train.parquet", batch_size=16)
     with pytest.raises(SystemExit, match="--limit"):
         main(words(clip_folder, tmp_path / "data", tmp_path / "out"))
-    clip = SplitClip.from_folder(clip_folder, 3)
+    clip = read_clip(clip_folder, 3)
     streamed = CollectionOptions(str(tmp_path / "data"), limit=100).open()
     trained = train_dictionary(clip, "patches", streamed, short(), tmp_path / "out", workers=2)
     assert 90 <= trained.pictures - trained.skipped <= 132  # all of them about once

@@ -32,6 +32,7 @@ from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.trace import Trace, trace_crops
 from core.setups.catalog import Location, SetupSpec
+from core.setups.clips import read_clip
 from core.setups.loading import Setup
 
 SETUPS = [(1, "topk", "all"), (2, "gated", "patches"), (3, "jumprelu", "all"), (0, "standard", "cls")]
@@ -441,7 +442,7 @@ def test_steerability_needs_words(clip, dictionary, traces):
 @pytest.fixture
 def setup(clip_folder, dictionary_folder):
     card = SetupSpec("tiny <1>", "Tiny", Location(clip_folder), Location(dictionary_folder), 1, "all", "MIT", "")
-    return Setup(card, SplitClip.from_folder(clip_folder, 1), Dictionary.from_folder(dictionary_folder, "all"))
+    return Setup(card, read_clip(clip_folder, 1), Dictionary.from_folder(dictionary_folder, "all"))
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ from transformers import CLIPModel, CLIPProcessor
 from core.errors import UserError
 from core.model.clip import SplitClip, logits, text_classifier
 from core.model.prompts import TEMPLATES
+from core.setups.clips import read_clip
 
 
 @pytest.fixture(scope="module", params=range(LAYERS))
 def split(request: pytest.FixtureRequest, clip_folder: Path) -> SplitClip:
     """The tiny CLIP split after each of its layers in turn."""
-    return SplitClip.from_folder(clip_folder, layer=request.param)
+    return read_clip(clip_folder, layer=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_nothing_in_the_model_can_be_trained(clip: SplitClip) -> None:
 @pytest.mark.parametrize("layer", [-1, LAYERS, 99])
 def test_a_layer_the_model_does_not_have_is_trouble(clip_folder: Path, layer: int) -> None:
     with pytest.raises(UserError, match="from 0 to 3"):
-        SplitClip.from_folder(clip_folder, layer=layer)
+        read_clip(clip_folder, layer=layer)
 
 
 def test_sizes(clip: SplitClip) -> None:

@@ -28,6 +28,7 @@ from published_tokenizer import (
 from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from core.model.clip import SplitClip
+from core.setups.clips import read_clip
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def clip(
     model.save_pretrained(folder)
     CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return SplitClip.from_folder(folder, layer=0)
+    return read_clip(folder, layer=0)
 
 
 def text_embedding(clip: SplitClip, ids: list[int]) -> torch.Tensor:
@@ -147,7 +148,7 @@ def test_a_long_prompt_keeps_its_beginning_and_its_end_mark(clip: SplitClip) -> 
 
 @pytest.mark.parametrize("files", ["tokenizer.json", "vocab.json merges.txt", "tokenizer.json vocab.json merges.txt"])
 def test_files_as_they_are_published_give_the_same_ids(tokenizer: CLIPTokenizer, files: str, tmp_path: Path) -> None:
-    """Read as `SplitClip.from_folder` does, whichever of the two forms of a vocabulary a repository holds."""
+    """Read as `read_clip` does, whichever of the two forms of a vocabulary a repository holds."""
     merges = "\n".join(["#version: 0.2", *(" ".join(pair) for pair in published_merges()), ""])
     contents = {
         "tokenizer.json": tokenizer.backend_tokenizer.to_str(),

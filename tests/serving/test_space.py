@@ -12,11 +12,11 @@ import pytest
 import yaml
 from huggingface_hub import SpaceHardware
 
-from core.errors import UserError
 from core.serving.settings import Settings
 from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.checkpoints import files_of
-from core.setups.hub import CLIP_FILES, fetch
+from core.setups.clips import layout_of
+from core.setups.hub import list_files
 
 ROOT = Path(__file__).parents[2]
 MEGABYTE = 1_000_000
@@ -31,6 +31,14 @@ COLOURS = frozenset({"red", "yellow", "green", "blue", "indigo", "purple", "pink
 ZERO_GPU_TORCH = frozenset({"2.8.0", "2.9.1", "2.10.0", "2.11.0", "2.12.1", "2.13.0"})
 ZERO_GPU_PYTHON = frozenset({"3.12", "3.12.12", "3.10", "3.10.13"})
 PRELOAD = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+) (?P<files>[\w./-]+(,[\w./-]+)*) (?P<commit>[0-9a-f]{40})")
+
+PUBLISHED = {
+    "laion/CLIP-ViT-L-14-laion2B-s32B-b82K": "README.md config.json preprocessor_config.json model.safetensors "
+    "pytorch_model.bin open_clip_config.json open_clip_pytorch_model.bin tokenizer.json tokenizer_config.json "
+    "vocab.json merges.txt special_tokens_map.json".split(),
+    "lewington/CLIP-ViT-L-scope": "README.md 20_resid/1200013184.pt 22_resid/1200013184.pt".split(),
+}
+"""Files of repositories, as their pages on the Hub listed them (huggingface.co/<repository>/tree/main, 2026)."""
 
 
 @pytest.fixture(scope="module")
@@ -81,24 +89,21 @@ def test_the_models_are_the_catalog_s(front: dict[str, Any]) -> None:
 
 
 def test_the_default_setup_is_preloaded(front: dict[str, Any], card: SetupSpec, tmp_path: Path) -> None:
-    """The files named there, and no others, are what loading it looks for; their commits are the catalog's."""
+    """The files named there are those that loading takes of what is published; their commits are the catalog's."""
     lines = [PRELOAD.fullmatch(line) for line in front["preload_from_hub"]]
     assert all(lines), "a line is: repository files,separated,by,commas commit"
     preloaded = {line["repo"]: line for line in lines if line}
     assert preloaded.keys() == repositories([card])
-    for place, patterns in ((card.clip, CLIP_FILES), (card.dictionary, files_of(card.layout, card.dictionary.file))):
-        line = preloaded[str(place.repo)]
+    for place in (card.clip, card.dictionary):
+        line, folder = preloaded[str(place.repo)], tmp_path / str(place.repo)
         if place.revision != "main":
             assert line["commit"] == place.revision
-        folder = tmp_path / place.repo.replace("/", "-") if place.repo else tmp_path
-        for name in line["files"].split(","):
+        for name in PUBLISHED[str(place.repo)]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).touch()
-        fetch(Location(folder=folder), patterns, lambda download: None)
-        if place == card.dictionary:
-            (folder / name).unlink()
-            with pytest.raises(UserError):
-                fetch(Location(folder=folder), patterns, lambda download: None)
+        listing = list_files(Location(folder=folder))
+        patterns = layout_of(listing).patterns() if place == card.clip else files_of(card.layout, place.file)
+        assert sorted(listing.choose(patterns)) == sorted(line["files"].split(","))
 
 
 def test_no_file_is_too_large_for_a_space() -> None:

@@ -27,6 +27,7 @@ from core.pictures.examples import FOLDER as EXAMPLES
 from core.pictures.photographs import photographs
 from core.pictures.read import read_picture
 from core.setups.catalog import CATALOG, Location, Published, SetupSpec, read_catalog
+from core.setups.clips import read_clip
 from core.setups.health import Fit, Health, doubts, refusal
 from core.setups.health_check import BUNDLED_CLIP, ProbeSet, Sample, check, example_samples, probe_for
 from core.setups.standardisation import Standardisation
@@ -266,7 +267,7 @@ Parts = tuple[SplitClip, Dictionary, SetupSpec]
 def bundled() -> Parts:
     card = read_catalog(CATALOG)["bundled"]
     assert card.clip.folder is not None and card.dictionary.folder is not None
-    clip = SplitClip.from_folder(card.clip.folder, card.layer)
+    clip = read_clip(card.clip.folder, card.layer)
     return clip, Dictionary.from_folder(card.dictionary.folder, card.scope), card
 
 

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.setups import hub as core_hub
 from core.setups.catalog import Location
-from core.setups.hub import CLIP_FILES, Download, Fetched, fetch, size_in_words
+from core.setups.clips.transformers_folder import TransformersFolder
+from core.setups.hub import Download, Fetched, fetch, size_in_words
 
+CLIP_FILES = TransformersFolder.patterns()
 NAME = "owner/clip"
 PLACE = Location(repo=NAME)
 WEIGHTS = 300_000

@@ -27,8 +27,10 @@ from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.prediction import predict
 from core.setups.catalog import Location, read_catalog
+from core.setups.clips import read_clip
+from core.setups.clips.transformers_folder import TransformersFolder
 from core.setups.health_check import ProbeSet, Sample, check
-from core.setups.hub import CLIP_FILES, Download, Fetched, fetch
+from core.setups.hub import Download, Fetched, fetch
 from core.setups.loading import Setup, load
 from core.workbench import Workbench
 
@@ -103,12 +105,12 @@ def online() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def fetched(online: None) -> Fetched:
-    return fetch(OPENAI, CLIP_FILES, ignore)
+    return fetch(OPENAI, TransformersFolder.patterns(), ignore)
 
 
 @pytest.fixture(scope="module")
 def clip(fetched: Fetched) -> SplitClip:
-    return SplitClip.from_folder(fetched.folder, layer=9)
+    return read_clip(fetched.folder, layer=9)
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +149,9 @@ def embeddings(clip: SplitClip, crops: list[np.ndarray]) -> torch.Tensor:
 
 def test_the_commit_is_known_and_the_cache_gives_it_again(fetched: Fetched, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetched.commit is not None and re.fullmatch("[0-9a-f]{40}", fetched.commit)
-    assert fetch(Location(repo=OPENAI.repo, revision=fetched.commit), CLIP_FILES, ignore) == fetched
+    assert fetch(Location(repo=OPENAI.repo, revision=fetched.commit), TransformersFolder.patterns(), ignore) == fetched
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert fetch(OPENAI, CLIP_FILES, ignore) == fetched
+    assert fetch(OPENAI, TransformersFolder.patterns(), ignore) == fetched
 
 
 @pytest.mark.parametrize("text", PUBLISHED)

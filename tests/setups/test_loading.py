@@ -283,7 +283,7 @@ def test_a_folder_that_is_not_there_is_trouble(clip_folder: Path, sae_lens_folde
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("where", ["core.setups.loading.SplitClip.from_folder", "core.setups.loading.check"])
+@pytest.mark.parametrize("where", ["core.setups.loading.read_clip", "core.setups.loading.check"])
 def test_too_little_memory_is_a_sentence_with_the_size(
     clip_folder: Path, sae_lens_folder: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
 ) -> None:
@@ -346,8 +346,9 @@ def test_a_download_that_nobody_waits_for_ends_and_what_came_is_kept(
         hub.attach(monkeypatch, tmp_path / "cache")
         shelf = SetupPool({"tiny": card}, lambda setup: setup, limit_bytes=10**9)
         visitor = shelf.bring("tiny")
+        weights = (clip_folder / "model.safetensors").stat().st_size
         for step in visitor:
-            if isinstance(step, Loading) and step.said == f"Downloading {CLIP_REPO}":
+            if isinstance(step, Loading) and step.said == f"Downloading {CLIP_REPO}" and step.total > weights:
                 break
         visitor.close()
         wait_for_the_end_of("loading tiny")
@@ -355,6 +356,32 @@ def test_a_download_that_nobody_waits_for_ends_and_what_came_is_kept(
         assert shelf.loaded() == () and "sae_weights.safetensors" in before
         assert shelf.get("tiny").commits["clip"] == hub.commit(CLIP_REPO)
         assert hub.downloads()[len(before) :].count("sae_weights.safetensors") == 0
+
+
+@pytest.mark.parametrize("wrong", ["its config", "its weights", "its layer", "the dictionary"])
+def test_nothing_large_is_downloaded_for_a_setup_that_cannot_be(
+    clip_folder: Path, sae_lens_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    clip, dictionary = copytree(clip_folder, tmp_path / "clip"), copytree(sae_lens_folder, tmp_path / "sae")
+    if wrong == "its config":
+        (clip / "config.json").write_text('{"model_type": "siglip"}')
+    elif wrong == "its weights":
+        (clip / "model.safetensors").unlink()
+    elif wrong == "the dictionary":
+        (dictionary / "cfg.json").unlink()
+    card = card_of(Location(repo=CLIP_REPO), Location(repo=SAE_REPO), layer=7 if wrong == "its layer" else 1)
+    with serve({CLIP_REPO: clip, SAE_REPO: dictionary}) as hub:
+        hub.attach(monkeypatch, tmp_path / "cache")
+        said = {
+            "its config": f"^{CLIP_REPO} holds a SigLIP",
+            "its weights": f"^{CLIP_REPO} .* lacks model.safetensors",
+            "its layer": "4 vision layers",
+            "the dictionary": f"^{SAE_REPO} .* lacks cfg.json",
+        }
+        with pytest.raises(UserError, match=said[wrong]):
+            load(card)
+        assert "config.json" in hub.downloads()
+        assert not any(name.endswith(".safetensors") for name in hub.downloads())
 
 
 SECOND = """

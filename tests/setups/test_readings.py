@@ -20,6 +20,7 @@ from core.pictures.read import read_picture
 from core.serving.api_json import provenance
 from core.setups.catalog import Location, Published, SetupSpec, read_catalog
 from core.setups.checkpoints import Reading, read_checkpoint
+from core.setups.clips import read_clip
 from core.setups.health import LEAST_EXPLAINED
 from core.setups.loading import Loading, Setup, load
 from core.setups.readings import choose
@@ -47,7 +48,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def clip() -> SplitClip:
     assert BUNDLED.clip.folder is not None
-    return SplitClip.from_folder(BUNDLED.clip.folder, LAYER)
+    return read_clip(BUNDLED.clip.folder, LAYER)
 
 
 @pytest.fixture(scope="module")

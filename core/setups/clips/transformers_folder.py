@@ -1,0 +1,70 @@
+"""Read a CLIP in the layout of transformers: config.json, weights, image processor and tokenizer."""
+
+from typing import ClassVar
+
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedTokenizerBase
+from transformers.image_processing_backends import PilBackend
+
+from ...errors import UserError
+from .parts import TOKENIZER_FILES, ClipFolder, Config, assembled, check_sizes, fitted, known_tokens
+
+_OTHERS = {
+    "clip_vision_model": "the vision tower of a CLIP alone",
+    "clip_text_model": "the text tower of a CLIP alone",
+    "siglip": "a SigLIP",
+    "siglip2": "a SigLIP 2",
+    "siglip_vision_model": "the vision tower of a SigLIP alone",
+}
+"""What the model types of relatives mean; others are named as they are."""
+
+
+class TransformersFolder(ClipFolder):
+    """The files that `CLIPModel.save_pretrained` and `CLIPProcessor.save_pretrained` write."""
+
+    CONFIG: ClassVar[str] = "config.json"
+    SETTINGS: ClassVar[tuple[str, ...]] = (
+        CONFIG,
+        "preprocessor_config.json|processor_config.json",
+        *TOKENIZER_FILES,
+    )
+    # Safetensors come first; else the pickle, which transformers opens for tensors only.
+    WEIGHTS: ClassVar[str] = (
+        "model.safetensors"
+        "|model.safetensors.index.json&model-*-of-*.safetensors"
+        "|pytorch_model.bin"
+        "|pytorch_model.bin.index.json&pytorch_model-*-of-*.bin"
+    )
+
+    def config(self) -> Config:
+        """What config.json says, where it is of a whole CLIP."""
+        table = self.table(self.CONFIG)
+        kind = table.get("model_type")
+        if kind != "clip":
+            what = _OTHERS.get(str(kind), "another model" if kind else "a model that is not transformers'")
+            named = f" (model_type {kind!r:.40})" if kind else ""
+            raise UserError(
+                f"{self.where} holds {what}{named}. A setup needs a whole CLIP, its vision tower and its text tower "
+                "(model_type “clip”): choose one."
+            )
+        towers = [table.get(f"{tower}_config{older}") for tower in ("vision", "text") for older in ("", "_dict")]
+        check_sizes(self.where, table, *towers)
+        return CLIPConfig.from_pretrained(self.folder, local_files_only=True)
+
+    def image_processor(self, config: Config) -> PilBackend:
+        """The kind that its settings name, on PIL whatever else is installed.
+
+        Other backends resize a little differently, and numbers would depend on the packages of a machine.
+        """
+        processor = AutoImageProcessor.from_pretrained(
+            self.folder, backend="pil", local_files_only=True, trust_remote_code=False
+        )
+        return fitted(self.where, processor, config.vision_config.image_size)
+
+    def tokenizer(self, config: Config) -> PreTrainedTokenizerBase:
+        """The kind that its settings name."""
+        tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+        return known_tokens(self.where, tokenizer, config)
+
+    def model(self, config: Config) -> CLIPModel:
+        """As it was saved."""
+        return assembled(self.where, config, self.folder)
