@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from conftest import tiny_sae
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.setups.catalog import Layout
@@ -61,6 +62,8 @@ class Release:
     readings: int = 1
     chosen: int = 0
     """Which reading is the project's."""
+    spread: Callable[[Tensor], Tensor] = field(default=lambda x: torch.ones(len(x), 1))
+    """x [n, d] -> what multiplies v_j in x_hat beside f_j, [n, 1]: a token's deviation, where x is standardised."""
 
     def read(self) -> tuple[Reading, ...]:
         return read_checkpoint(self.layout, self.root, self.file)
@@ -284,7 +287,10 @@ def write_prisma(
         x_hat = torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
         return x_hat * state["std"] + state["mu"] if state else x_hat
 
-    return Release(root, "prisma", ".", encode, decode, d, m, claims=PRISMA_CLAIMS)
+    release = Release(root, "prisma", ".", encode, decode, d, m, claims=PRISMA_CLAIMS)
+    if config["normalize_activations"] == "layer_norm":
+        release.spread = lambda x: x.std(dim=-1, keepdim=True)
+    return release
 
 
 def write_prisma_topk(root: Path, d: int, m: int, k: int = K) -> Release:
@@ -546,6 +552,97 @@ def write_sae_lens(root: Path, d: int, m: int) -> Release:
     sae.save_model(root / "sub")
     claims = {"layer": 3, "point": "residual", "model": "clip"}
     return Release(root, "sae_lens", "sub", sae.encode, sae.decode, sae.cfg.d_in, sae.cfg.d_sae, claims)
+
+
+def write_sae_lens_of(
+    root: Path,
+    d: int,
+    m: int,
+    architecture: str,
+    minus: bool = True,
+    normalisation: str = "none",
+    rescaled: bool = False,
+    version: str = "6.54.0",
+) -> Release:
+    """A folder of sae_lens (saes/sae.py and saes/{architecture}_sae.py of 6.54.0; 3.22.2 had the older names)."""
+    w = four(d, m)
+    w["W_dec"] *= torch.linspace(0.5, 2, m)[:, None]
+    if architecture == "gated":
+        w["b_gate"] = w.pop("b_enc")
+        w |= {"r_mag": numbers(m, seed=4), "b_mag": numbers(m, seed=5)}
+    if architecture == "jumprelu":
+        w["threshold"] = numbers(m, seed=4).abs()
+    k = {"k": K} if architecture in ("topk", "abstopk") else {}
+    if version >= "6":
+        config = {
+            "d_in": d,
+            "d_sae": m,
+            "dtype": "float32",
+            "device": "cuda",
+            "apply_b_dec_to_input": minus,
+            "normalize_activations": normalisation,
+            "reshape_activations": "none",
+            "metadata": {"sae_lens_version": version, "sae_lens_training_version": version, "hook_name": "other"},
+            **k,
+            **({"rescale_acts_by_decoder_norm": rescaled} if k else {}),
+            "architecture": architecture,
+        }
+        saved = w
+    else:
+        config = {
+            "architecture": "standard" if architecture == "topk" else architecture,
+            "d_in": d,
+            "d_sae": m,
+            "activation_fn_str": "topk" if architecture == "topk" else "relu",
+            "activation_fn_kwargs": k,
+            "apply_b_dec_to_input": minus,
+            "finetuning_scaling_factor": False,
+            "normalize_activations": normalisation,
+            "hook_name": "other",
+            "hook_layer": 3,
+            "dtype": "torch.float32",
+            "device": "cpu",
+            "sae_lens_training_version": version,
+        }
+        saved = {name: value.log() if name == "threshold" else value for name, value in w.items()}
+        saved = {"log_threshold" if name == "threshold" else name: value for name, value in saved.items()}
+        saved["scaling_factor"] = torch.full((m,), 3.0)
+    root.mkdir(exist_ok=True)
+    (root / "cfg.json").write_text(json.dumps(config))
+    save_file(saved, root / "sae_weights.safetensors")
+    state = {}
+
+    def encode(x: Tensor) -> Tensor:
+        if normalisation == "layer_norm":
+            state["mu"] = x.mean(dim=-1, keepdim=True)
+            x = x - state["mu"]
+            state["std"] = x.std(dim=-1, keepdim=True)
+            x = x / (state["std"] + 1e-5)
+        sae_in = x - w["b_dec"] if minus else x
+        if architecture == "gated":
+            gate = (sae_in @ w["W_enc"] + w["b_gate"] > 0).float()
+            return gate * torch.relu(sae_in @ (w["W_enc"] * w["r_mag"].exp()) + w["b_mag"])
+        hidden_pre = sae_in @ w["W_enc"] + w["b_enc"]
+        if architecture == "jumprelu":
+            return torch.relu(hidden_pre) * (hidden_pre > w["threshold"])
+        if architecture == "standard":
+            return torch.relu(hidden_pre)
+        if rescaled:
+            hidden_pre = hidden_pre * w["W_dec"].norm(dim=-1)
+        largest = torch.topk(hidden_pre.abs() if architecture == "abstopk" else hidden_pre, k=K, dim=-1).indices
+        values = hidden_pre.gather(-1, largest)
+        values = values if architecture == "abstopk" else values.relu()
+        return torch.zeros_like(hidden_pre).scatter_(-1, largest, values)
+
+    def decode(f: Tensor) -> Tensor:
+        f = f / w["W_dec"].norm(dim=-1) if rescaled else f
+        x_hat = f @ w["W_dec"] + w["b_dec"]
+        return x_hat * state["std"] + state["mu"] if state else x_hat
+
+    release = Release(root, "sae_lens", ".", encode, decode, d, m)
+    if normalisation == "layer_norm":
+        release.spread = lambda x: x.std(dim=-1, keepdim=True)
+    return release
 
 
 WRITERS: dict[str, tuple[Callable[..., Release], tuple[int, int], dict[str, Any]]] = {
