@@ -23,6 +23,17 @@ from .open_clip import OpenClipFolder
 from .parts import ClipFolder, Settings
 from .transformers_folder import TransformersFolder
 
+__all__ = [
+    "LAYOUTS",
+    "ClipFolder",
+    "ClipSource",
+    "OpenClipFolder",
+    "TransformersFolder",
+    "find_clip",
+    "layout_of",
+    "read_clip",
+]
+
 LAYOUTS: tuple[type[ClipFolder], ...] = (TransformersFolder, OpenClipFolder)
 """Of a repository that holds both, the first is read."""
 

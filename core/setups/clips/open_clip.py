@@ -254,8 +254,7 @@ class OpenClipFolder(ClipFolder):
 
     def _stored(self) -> dict[str, Tensor]:
         """The weights by open_clip's names, also those of a checkpoint of its training or of a CustomTextCLIP."""
-        paths = [self.folder / name for name in self.WEIGHTS.split("|")]
-        path = next(path for path in paths if path.exists())
+        (path,) = self.weights()
         stored: Any
         if path.suffix == ".safetensors":
             stored = load_file(path)

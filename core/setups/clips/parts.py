@@ -19,6 +19,8 @@ from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import SizeDict
 
 from ...errors import UserError
+from ..catalog import Location
+from ..hub import list_files
 
 Config: TypeAlias = Any
 """A CLIPConfig. transformers declares its towers as anything or nothing, which is of no use to a type checker."""
@@ -45,6 +47,7 @@ _MOST = {
 }
 """What a configuration may ask for: several times what the largest published CLIP has, and quickly refused beyond."""
 _SETTINGS_BYTES = 1 << 20
+_POINTER = b"version https://git-lfs"
 _SHOWN = 3
 """Names of weights in a sentence."""
 
@@ -103,6 +106,18 @@ class ClipFolder(ABC):
         config = self.config()
         return Settings(config, self.image_processor(config), self.tokenizer(config))
 
+    def weights(self) -> list[Path]:
+        """The files of the weights."""
+        paths = [self.folder / name for name in list_files(Location(self.folder)).choose((self.WEIGHTS,))]
+        for path in paths:
+            with path.open("rb") as stream:
+                if stream.read(len(_POINTER)) == _POINTER:
+                    raise UserError(
+                        f"{path.name} of the CLIP in {self.where} is not the file, but a pointer to it, as git leaves "
+                        "one for a large file. Fetch the file with “git lfs pull”."
+                    )
+        return paths
+
     def table(self, name: str) -> dict[str, Any]:
         """The JSON object in one of the files."""
         path = self.folder / name
@@ -147,8 +162,8 @@ def fitted(where: str, processor: Any, side: int) -> PilBackend:
         made = {_made(processor, shape) for shape in ((2 * side, 3 * side), (3 * side, 2 * side), (side, side))}
     if made == {(side, side)}:
         return processor
-    sizes = sorted(size for size in made or () if size not in (None, (side, side)))
-    makes = " × ".join(map(str, sizes[0])) if sizes else ", ".join(f"{k} {v!r:.9}" for k, v in asked.items() if v)
+    sizes = [size for size in made or () if size not in (None, (side, side))]
+    makes = " × ".join(map(str, max(sizes))) if sizes else ", ".join(f"{k} {v!r:.9}" for k, v in asked.items() if v)
     raise UserError(
         f"The CLIP in {where} has an image processor that makes pictures of {makes} pixels, and a vision tower that "
         f"takes {side} × {side}. Correct size and crop_size in its preprocessor_config.json, or choose another CLIP."

@@ -55,9 +55,15 @@ class TransformersFolder(ClipFolder):
 
         Other backends resize a little differently, and numbers would depend on the packages of a machine.
         """
-        processor = AutoImageProcessor.from_pretrained(
-            self.folder, backend="pil", local_files_only=True, trust_remote_code=False
-        )
+        try:
+            processor = AutoImageProcessor.from_pretrained(
+                self.folder, backend="pil", local_files_only=True, trust_remote_code=False
+            )
+        except ValueError as error:
+            raise UserError(
+                f"The CLIP in {self.where} has an image processor of a kind that is not known here. Set "
+                "image_processor_type in its preprocessor_config.json to CLIPImageProcessor, if it is one."
+            ) from error
         return fitted(self.where, processor, config.vision_config.image_size)
 
     def tokenizer(self, config: Config) -> PreTrainedTokenizerBase:
@@ -67,4 +73,5 @@ class TransformersFolder(ClipFolder):
 
     def model(self, config: Config) -> CLIPModel:
         """As it was saved."""
+        self.weights()
         return assembled(self.where, config, self.folder)
