@@ -67,10 +67,15 @@ class ProbeSet:
 
 def probe_for(spec: SetupSpec) -> ProbeSet:
     """The pictures that a setup is checked on: photographs, but for the bundled CLIP, which has never seen one."""
-    if spec.clip.folder is not None and spec.clip.folder.resolve() == BUNDLED_CLIP.resolve():
+    if is_bundled_clip(spec):
         return ProbeSet("example pictures", example_samples())
     found = (Sample(read_picture(one.path), one.classes, one.label) for one in photographs())
     return ProbeSet("photographs", tuple(found))
+
+
+def is_bundled_clip(spec: SetupSpec) -> bool:
+    """Whether it is this project's own CLIP, with whichever dictionary."""
+    return spec.clip.folder is not None and spec.clip.folder.resolve() == BUNDLED_CLIP.resolve()
 
 
 def example_samples() -> tuple[Sample, ...]:

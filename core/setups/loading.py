@@ -3,8 +3,8 @@
 1. `load` fetches the files, reads the CLIP and the dictionary, and compares what the dictionary's file says of itself
    with the card. Of several formulas that the file may have been trained with, the one that reconstructs photographs
    best is taken, and the figures of all are kept (`core.setups.readings`).
-2. Every setup is checked on a few pictures (`core.setups.health_check`). What is found odd is kept with it; it is
-   refused, with its numbers, by the rules of `core.setups.health`.
+2. Every setup is checked on a few pictures (`core.setups.health_check`), unless the figures of the same check were kept
+   (`core.setups.kept_health`). What is doubtful stands with it; the rules of `core.setups.health` refuse it.
 3. Where its catalog names a concept index, that is read too. A setup works without one, and says why there is none.
 
 Whatever goes wrong is a UserError with a sentence; it is not remembered, so that asking again tries again.
@@ -21,7 +21,7 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from ..concepts import index_file
-from ..concepts.index import ConceptIndex
+from ..concepts.index import ConceptIndex, Identity
 from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
@@ -34,7 +34,8 @@ from .health import Health, refusal
 from .health_check import check, probe_for
 from .hub import Download, fetch, size_in_words
 from .identity import identity
-from .readings import choose
+from .kept_health import about_check, kept_health, remember
+from .readings import Chosen, choose
 from .residual_statistics import statistics_of
 from .standardisation import ResidualStatistics, Standardisation
 
@@ -171,12 +172,11 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     chosen = choose(clip, readings, card.scope, statistics, choosing)
     del reading, readings  # as large as what was made of them
 
-    probe = probe_for(card)
-    checking = hear(f"Checking it on {len(probe.samples)} {probe.kind}")
-    health = check(clip, chosen.dictionary, card, probe, checking, chosen.standardisation)
+    setup_identity = identity(card, commits, clip, chosen.dictionary)
+    health = _health(card, setup_identity, clip, chosen, hear)
     if (refused := refusal(health, card, anyway)) is not None:
         raise UserError(refused)
-    index, trouble = _index(card, commits, clip, chosen.dictionary, tell)
+    index, trouble = _index(card, setup_identity, clip, tell)
     return Setup(
         card=card,
         clip=clip,
@@ -192,9 +192,27 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     )
 
 
-def _index(
-    card: SetupSpec, commits: Mapping[str, str], clip: SplitClip, dictionary: Dictionary, tell: Tell
-) -> tuple[ConceptIndex | None, str]:
+def _health(
+    card: SetupSpec,
+    setup_identity: Identity,
+    clip: SplitClip,
+    chosen: Chosen,
+    hear: Callable[[str], Callable[[int, int], None]],
+) -> Health:
+    """The figures of the health check, kept ones or new ones."""
+    about = about_check(card, clip, setup_identity)
+    kept = None if about is None else kept_health(card, about)
+    if kept is not None:
+        return kept
+    probe = probe_for(card)
+    checking = hear(f"Checking it on {len(probe.samples)} {probe.kind}")
+    health = check(clip, chosen.dictionary, card, probe, checking, chosen.standardisation)
+    if about is not None:
+        remember(health, card, about)
+    return health
+
+
+def _index(card: SetupSpec, setup_identity: Identity, clip: SplitClip, tell: Tell) -> tuple[ConceptIndex | None, str]:
     """The concept index of a setup, or why it cannot be used: the setup is good without."""
     if card.index is None:
         return None, ""
@@ -202,8 +220,7 @@ def _index(
         # A repository may hold the indexes of several setups, each in a folder of its own.
         files = [(PurePosixPath(card.index.file) / name).as_posix() for name in index_file.INDEX_FILES]
         fetched = fetch(card.index, files, _downloading(tell, 0))
-        made_for = identity(card, commits, clip, dictionary)
-        return index_file.load(fetched.folder / card.index.file, made_for, clip), ""
+        return index_file.load(fetched.folder / card.index.file, setup_identity, clip), ""
     except UserError as trouble:
         return None, str(trouble)
 
