@@ -197,8 +197,8 @@ def contrast(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, fit
 
 
 @torch.no_grad()
-def quick_look(model: CLIPModel, tokenizer: CLIPTokenizer, count: int = 100) -> dict[str, float]:
-    """Accuracy and fooled share on a few validation pictures, to watch the training by."""
+def quick_look(model: CLIPModel, tokenizer: CLIPTokenizer, count: int) -> dict[str, float]:
+    """Accuracy and fooled share on so many validation pictures of each kind, to watch the training by."""
     painter = Painter(SIDE)
     classifier = embed_texts(model, tokenizer, [f"a photo of a {name}" for name in CLASSES])
     seen: dict[str, float] = {}
@@ -331,11 +331,11 @@ class ClipTraining:
         return loss
 
 
-def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
+def train_clip(rank: int, recipe: Recipe, work: Path, watched: int = 100) -> None:
     """One of ``recipe.batches`` processes that train together, or take up where the checkpoint in ``work`` stands.
 
     Two processes with a thread each are faster on two cores than one process with two threads; on a GPU
-    they share it. The checkpoint holds the averaged model.
+    they share it. The checkpoint holds the averaged model. ``watched`` is for `quick_look`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // recipe.batches))
@@ -350,7 +350,8 @@ def train_clip(rank: int, recipe: Recipe, work: Path) -> None:
         loss = training.train_step(batch, step)
         done = step + 1
         if rank == 0 and (done % 100 == 0 or done == steps):
-            look = " ".join(f"{k} {v:.2f}" for k, v in quick_look(training.averaged, training.tokenizer).items())
+            seen = quick_look(training.averaged, training.tokenizer, watched)
+            look = " ".join(f"{kind} {share:.2f}" for kind, share in seen.items())
             rate = (done - first) * recipe.batch * recipe.batches / (time.time() - began)
             print(f"{done}/{steps} loss {loss.item():.3f} {rate:.0f} pictures/s | {look}", flush=True)
             training.save_checkpoint(work / CHECKPOINT, done)
@@ -367,6 +368,25 @@ def save_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
 
 
+def rebuild(recipe: Recipe, work: Path, out: Path, watched: int = 100) -> None:
+    """Train a CLIP, or go on with one whose checkpoint is in ``work``, then a dictionary for it; both go to ``out``."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "rendezvous").unlink(missing_ok=True)
+    checkpoint = work / CHECKPOINT
+    if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["recipe"] != asdict(recipe):
+        raise SystemExit(f"{checkpoint} was made with other settings; move it away to start afresh.")
+    torch.multiprocessing.spawn(train_clip, (recipe, work, watched), nprocs=recipe.batches)
+    tokenizer = build_tokenizer()
+    model = build_model(tokenizer)
+    model.load_state_dict(torch.load(checkpoint, weights_only=True)["averaged"])
+    save_clip(model, tokenizer, out / "clip")
+    (out / "words.txt").write_text("\n".join(sorted(caption_words())) + "\n")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    clip = read_clip(out / "clip", LAYER, device)
+    scenes = CollectionOptions("scenes:training").open()
+    train_dictionary(clip, "all", scenes, DictionaryRecipe(), out / "dictionary")
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -374,22 +394,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("assets/bundled"))
     parser.add_argument("--pictures", type=int, default=Recipe.pictures)
     arguments = parser.parse_args()
-    recipe = Recipe(pictures=arguments.pictures)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    (arguments.work / "rendezvous").unlink(missing_ok=True)
-    checkpoint = arguments.work / CHECKPOINT
-    if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["recipe"] != asdict(recipe):
-        raise SystemExit(f"{checkpoint} was made with other settings; move it away to start afresh.")
-    torch.multiprocessing.spawn(train_clip, (recipe, arguments.work), nprocs=recipe.batches)
-    tokenizer = build_tokenizer()
-    model = build_model(tokenizer)
-    model.load_state_dict(torch.load(checkpoint, weights_only=True)["averaged"])
-    save_clip(model, tokenizer, arguments.out / "clip")
-    (arguments.out / "words.txt").write_text("\n".join(sorted(caption_words())) + "\n")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    clip = read_clip(arguments.out / "clip", LAYER, device)
-    scenes = CollectionOptions("scenes:training").open()
-    train_dictionary(clip, "all", scenes, DictionaryRecipe(), arguments.out / "dictionary")
+    rebuild(Recipe(pictures=arguments.pictures), arguments.work, arguments.out)
 
 
 if __name__ == "__main__":

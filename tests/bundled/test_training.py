@@ -19,14 +19,13 @@ from core.scenes.scene import CLASSES
 from core.setups.clips import read_clip
 
 
-def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
+def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
     out, work = tmp_path / "out", tmp_path / "work"
     monkeypatch.setattr(training, "CollectionOptions", partial(training.CollectionOptions, limit=40))
     monkeypatch.setattr(training, "DictionaryRecipe", partial(DictionaryRecipe, samples=8_192))
-    monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "1536"])
-    training.main()
+    training.rebuild(training.Recipe(pictures=48, batch=4, cropped_share=0.8), work, out, watched=2)
     state = torch.load(work / "clip.pt", weights_only=True)
-    assert state["step"] == 12  # 1,536 pictures in two batches of 64
+    assert state["step"] == 6  # 48 pictures in two batches of 4, the last of them whole
     fresh = training.build_model(training.build_tokenizer())
     moved = [not torch.equal(state["model"][name], value) for name, value in fresh.state_dict().items()]
     assert all(torch.isfinite(value).all() for value in state["model"].values()) and sum(moved) > 100
@@ -40,7 +39,7 @@ def test_the_command_makes_a_setup_that_loads(tmp_path, monkeypatch, picture):
     assert len(attribute(clip, dictionary, trace, classifier, Target(0, 1)).component) > 0
     assert json.loads((out / "dictionary" / "cfg.json").read_text())["architecture"] == "jumprelu"
 
-    monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "3072"])
+    monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "384"])
     with pytest.raises(SystemExit, match="made with other settings"):  # a checkpoint of another recipe is not mixed in
         training.main()
 

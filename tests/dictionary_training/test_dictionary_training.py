@@ -318,7 +318,7 @@ def train_in_a_process(folder: Path, stuck: int, environment: dict[str, str], re
 def processes() -> Any:
     """Processes that start quickly: what they need is imported once, by one that they are forked from."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["core.dictionary_training", "core.setups.loading"])
+    context.set_forkserver_preload(["core.dictionary_training.trainer"])
     return context
 
 
