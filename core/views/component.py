@@ -1,26 +1,29 @@
-"""One component or the target, wherever it is shown -> HTML: its heatmap, its buttons, its name."""
+"""One component, or the target, wherever it is shown -> HTML: its heatmap, its buttons, its words."""
 
 import numpy as np
+from markupsafe import Markup
 
 from ..methods.steering import Edit, Lever
 from ..session.visit import Part, Visit
 from ..words import signed
-from .html import escaped, flag
+from .html import NOTHING, flag
 from .images import heat_uri
 from .reference_strip import ONLY_CLS, Face
 
 
-def heat_of(part: Part, size: str = "") -> str:
+def heat_of(part: Part, size: str = "") -> Markup:
     """What a component contributes by each patch, over the visit's picture (--picture)."""
     words = f"Where component {part.component} acts; its strongest patch: {signed(_strongest(part.heat))} logits"
-    return f"""<span class="heat {size}" role="img" aria-label="{words}" title="{words}"><i
- style="background-image:url({heat_uri(part.heat)})"></i>{_nowhere(part)}</span>"""
+    return Markup("""<span class="heat {size}" role="img" aria-label="{words}" title="{words}"><i
+ style="background-image:url({heat})"></i>{nowhere}</span>""").format(
+        size=size, words=words, heat=heat_uri(part.heat), nowhere=_nowhere(part)
+    )
 
 
-def _nowhere(part: Part) -> str:
+def _nowhere(part: Part) -> Markup:
     if part.n_patches:
-        return ""
-    return ONLY_CLS if part.peak else "<em>not active</em>"
+        return NOTHING
+    return ONLY_CLS if part.peak else Markup("<em>not active</em>")
 
 
 def _strongest(heat: np.ndarray) -> float:
@@ -32,7 +35,7 @@ def firing(part: Part) -> str:
     return f"activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches"
 
 
-def actions(component: int, edit: Edit, face: Face | None, more: bool = True) -> str:
+def actions(component: int, edit: Edit, face: Face | None, more: bool = True) -> Markup:
     """What can be done with a component, as buttons: pull its lever, or its family's, or open its page."""
     lever = lever_on(edit, component)
     suppressed = lever is not None and lever.operation == "suppress"
@@ -47,16 +50,22 @@ def actions(component: int, edit: Edit, face: Face | None, more: bool = True) ->
         buttons.append(_toggle(component, "family", suppressed and as_one, offer, done))
     if face and more:
         buttons.append(
-            f"""<button type="button" class="act" data-component="{component}" data-action="open"
- aria-label="More about component {component}">More</button>"""
+            Markup("""<button type="button" class="act" data-component="{component}" data-action="open"
+ aria-label="More about component {component}">More</button>""").format(component=component)
         )
-    return "\n".join(buttons)
+    return Markup("\n").join(buttons)
 
 
-def _toggle(component: int, action: str, on: bool, offer: str, done: str) -> str:
-    return f"""<button type="button" class="act" data-component="{component}" data-action="{action}"
- aria-pressed="{flag(on)}" aria-label="{offer} {"of " if action == "family" else ""}component {component}"
->{done if on else offer}</button>"""
+def _toggle(component: int, action: str, on: bool, offer: str, done: str) -> Markup:
+    return Markup("""<button type="button" class="act" data-component="{component}" data-action="{action}"
+ aria-pressed="{on}" aria-label="{offer} {of}component {component}">{words}</button>""").format(
+        component=component,
+        action=action,
+        on=flag(on),
+        offer=offer,
+        of="of " if action == "family" else "",
+        words=done if on else offer,
+    )
 
 
 def lever_on(edit: Edit, component: int) -> Lever | None:
@@ -66,5 +75,5 @@ def lever_on(edit: Edit, component: int) -> Lever | None:
 
 def target_words(visit: Visit) -> str:
     """The target by the names of its classes."""
-    against = "" if visit.against is None else f" against “{escaped(visit.against)}”"
-    return f"“{escaped(visit.wanted)}”{against}"
+    against = "" if visit.against is None else f" against “{visit.against}”"
+    return f"“{visit.wanted}”{against}"

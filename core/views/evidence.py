@@ -1,8 +1,9 @@
-"""The evidence as the visitor sees it: plain values in, HTML out; charts are in core/views/charts.py."""
+"""The evidence for an edit -> HTML of the Evidence tab; its charts are in core/views/charts.py."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from ..methods.controls import Controls
 from ..methods.dose_response import Response
@@ -13,10 +14,10 @@ from ..methods.steering import Lever
 from ..model.prediction import Prediction
 from ..scenes.shortcuts import SHORTCUTS
 from ..session.visit import Counterfactual, Visit
-from ..words import count, signed
+from ..words import NONE, count, percent, signed
 from .component import target_words
 from .frame import table
-from .html import escaped, percent, sign
+from .html import NOTHING, joined, render, sign
 from .images import picture_uri
 from .steering import group_name, tokens_words
 
@@ -32,10 +33,10 @@ KIND_WORDS = {"clean": "no cue"} | {kind: shortcut.shown for kind, shortcut in S
 # ---- the edit, and three numbers about it
 
 
-def no_edit() -> str:
+def no_edit() -> Markup:
     """What stands in place of the evidence while there is no lever."""
-    return """<p class="empty">No lever yet. Pull one in <b>Attribution</b>, or let <b>Steering</b> find you an edit.
- Here you then see whether it does more than chance, what else it changes, and whether it holds elsewhere.</p>"""
+    return Markup("""<p class="empty">No lever yet. Pull one in <b>Attribution</b>, or let <b>Steering</b> find you an
+ edit. Here you then see whether it does more than chance, what else it changes, and whether it holds elsewhere.</p>""")
 
 
 def lever_words(group: Sequence[Lever]) -> str:
@@ -53,25 +54,25 @@ def group_words(group: Sequence[Lever]) -> str:
     return group_name(group) + (f" ({count(len(group), 'component')})" if len(group) > 1 else "")
 
 
-def headline(visit: Visit, controls: Controls | None = None, ripple: SideEffects | None = None) -> str:
+def headline(visit: Visit, controls: Controls | None = None, ripple: SideEffects | None = None) -> Markup:
     """The edit, and three numbers about it: effect, chance, selectivity. None: not computed yet."""
     rows, columns = visit.trace.grid
-    done = ", ".join(map(lever_words, visit.edit.groups()))
-    effect, tone, words, how = "…", "", "…", "the same done to random components"
+    effect: Markup | str = "…"
+    tone, words, how = "", "…", "the same done to random components"
     if controls is not None:
-        effect = f"{signed(controls.effect)} <small>logits</small>"
+        effect = Markup("{} <small>logits</small>").format(signed(controls.effect))
         tone, words, how = verdict(controls)
     selectivity = "…" if ripple is None else selectivity_words(ripple)
-    facts = (
-        ("Effect on the target", effect, f"{target_words(visit)}: after minus before"),
-        ("Against chance", f'<span class="{tone}">{words}</span>', how),
-        ("Selectivity", selectivity, "effect on the target, for each unit of side effect"),
+    return render(
+        "headline",
+        done=", ".join(map(lever_words, visit.edit.groups())),
+        where=tokens_words(visit.edit.tokens, rows * columns),
+        facts=(
+            ("Effect on the target", effect, f"{target_words(visit)}: after minus before"),
+            ("Against chance", Markup('<span class="{}">{}</span>').format(tone, words), how),
+            ("Selectivity", selectivity, "effect on the target, for each unit of side effect"),
+        ),
     )
-    cells = "".join(
-        f"<div><dt>{name}</dt><dd>{value}</dd><dd class='small'>{small}</dd></div>" for name, value, small in facts
-    )
-    return f"""<section class="sheet"><p class="edit">Your edit: <b>{escaped(done)}</b>, on
- {tokens_words(visit.edit.tokens, rows * columns)}</p><dl class="trio">{cells}</dl></section>"""
 
 
 def verdict(controls: Controls) -> tuple[str, str, str]:
@@ -84,15 +85,17 @@ def verdict(controls: Controls) -> tuple[str, str, str]:
     return ("good", "Beyond chance", how) if controls.beyond_chance else ("doubt", "No better than chance", how)
 
 
-def selectivity_words(ripple: SideEffects) -> str:
+def selectivity_words(ripple: SideEffects) -> Markup | str:
     """The headline number; a dash where there is nothing to divide by."""
-    return "–" if ripple.selectivity is None else f"{ripple.selectivity:.1f} <small>×</small>"
+    if ripple.selectivity is None:
+        return NONE
+    return Markup("{:.1f} <small>×</small>").format(ripple.selectivity)
 
 
 # ---- chance and strength
 
 
-def chance_words(controls: Controls) -> str:
+def chance_words(controls: Controls) -> Markup:
     """What the chart of the controls says."""
     _, words, _ = verdict(controls)
     named = [f"#{lever.component}" for lever in controls.rival_edit.levers]
@@ -102,11 +105,21 @@ def chance_words(controls: Controls) -> str:
     if controls.energy is not None:
         weak = ": weaker edits, so the directions are the fairer comparison" if controls.energy < 0.5 else ""
         theirs = f" (theirs is {controls.energy:.2g} times its own{weak})"
-    return f"""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{signed(controls.effect)} logits</b>.
- The same done to {count(len(controls.random), "random set")} of active components as near as there are to its
- energy ‖f‖·‖v‖{theirs} moves {moved}; along {count(len(controls.directions), "random direction")} of the same norm, by
- {_range(controls.directions)} (the middle 90 %); done to the most active components ({rival}), by
- {signed(controls.rival)}.</p>"""
+    return Markup("""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{effect} logits</b>.
+ The same done to {sets} of active components as near as there are to its
+ energy ‖f‖·‖v‖{theirs} moves {moved}; along {directions} of the same norm, by
+ {range} (the middle 90 %); done to the most active components ({rival}), by
+ {by_rival}.</p>""").format(
+        words=words,
+        effect=signed(controls.effect),
+        sets=count(len(controls.random), "random set"),
+        theirs=theirs,
+        moved=moved,
+        directions=count(len(controls.directions), "random direction"),
+        range=_range(controls.directions),
+        rival=rival,
+        by_rival=signed(controls.rival),
+    )
 
 
 def _range(values: np.ndarray) -> str:
@@ -114,150 +127,163 @@ def _range(values: np.ndarray) -> str:
     return f"{signed(float(low))} to {signed(float(high))}"
 
 
-def dose_words(response: Response, classes: Sequence[str]) -> str:
+def dose_words(response: Response, classes: Sequence[str]) -> Markup:
     """Where the prediction flips along the doses."""
     if not response.flips:
-        return '<p class="told">At none of these strengths does the prediction flip.</p>'
+        return Markup('<p class="told">At none of these strengths does the prediction flip.</p>')
     flips = "; ".join(
-        f"between × {flip.low:g} and × {flip.high:g} from “{escaped(classes[flip.before])}”"
-        f" to “{escaped(classes[flip.after])}”"
+        f"between × {flip.low:g} and × {flip.high:g} from “{classes[flip.before]}” to “{classes[flip.after]}”"
         for flip in response.flips
     )
-    return f'<p class="told">From weak to strong, the prediction flips {flips}.</p>'
+    return Markup('<p class="told">From weak to strong, the prediction flips {}.</p>').format(flips)
 
 
-# ---- ripple
+# ---- side effects
 
 
-def ripples(ripple: SideEffects, shifted: AttributionChanges) -> str:
+def ripples(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
     """Everyday concepts that moved most, and other components whose contribution changed."""
-    side = "–" if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits"
-    up = _moves(ripple, ripple.most_up(MOVED), "for", "▲ Rose most")
-    down = _moves(ripple, ripple.most_down(MOVED), "against", "▼ Fell most")
-    return f"""<p class="told">Side effect: <b>{side}</b>, the standard deviation of the change over
- {count(len(ripple.concepts), "concept")} you did not ask about. The target moved by {signed(ripple.effect)} logits;
- selectivity is the one divided by the other. Cosine between the image embeddings before and after:
- <b>{ripple.cosine:.3f}</b> (1 = unchanged).</p><div class="halves">{up}{down}</div>
-<p class="legend">Change of each concept’s logit, less the mean change of all of them.</p>{_shifts(shifted)}"""
 
+    def moves(which: np.ndarray) -> list[tuple[str, float]]:
+        return [(ripple.concepts[k], float(ripple.relative[k])) for k in which.tolist()]
 
-def _moves(ripple: SideEffects, which: np.ndarray, tone: str, title: str) -> str:
-    reach = float(np.abs(ripple.relative).max(initial=0.0)) or 1.0
-    rows = "".join(
-        f"""<li><span class="name">{escaped(ripple.concepts[k])}</span><span class="scale" aria-hidden="true"><i
- style="width:{100 * abs(float(ripple.relative[k])) / reach:.0f}%"></i></span>
-<span class="value">{signed(float(ripple.relative[k]))}</span></li>"""
-        for k in which.tolist()
+    return render(
+        "side_effects",
+        side=NONE if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits",
+        concepts=len(ripple.concepts),
+        effect=ripple.effect,
+        cosine=ripple.cosine,
+        moves=(
+            ("for", "▲ Rose most", moves(ripple.most_up(MOVED))),
+            ("against", "▼ Fell most", moves(ripple.most_down(MOVED))),
+        ),
+        reach=float(np.abs(ripple.relative).max(initial=0.0)) or 1.0,
+        others=_attribution_changes(shifted),
     )
-    return f"""<section class="half {tone}"><h4>{title} <small>logits</small></h4>
-<ul class="moves">{rows or "<li>none</li>"}</ul></section>"""
 
 
-def _shifts(shifted: AttributionChanges) -> str:
-    if not len(shifted.component):
-        return '<p class="told">No other component contributes differently to the target now.</p>'
+def _attribution_changes(changes: AttributionChanges) -> Markup:
+    if not len(changes.component):
+        return Markup('<p class="told">No other component contributes differently to the target now.</p>')
+    row = Markup(
+        '<tr><th scope="row">#{}</th><td>{} → <b>{}</b></td><td><span aria-hidden="true">{}</span> {}</td></tr>'
+    )
     rows = [
-        f'<tr><th scope="row">#{c}</th><td>{signed(b)} → <b>{signed(a)}</b></td><td>{_change(a - b)}</td></tr>'
-        for c, b, a in zip(shifted.component.tolist(), shifted.before.tolist(), shifted.after.tolist(), strict=True)
+        row.format(c, signed(b), signed(a), sign(a - b)[1], signed(a - b))
+        for c, b, a in zip(changes.component.tolist(), changes.before.tolist(), changes.after.tolist(), strict=True)
     ]
-    return f"""<details><summary>Other components that now contribute differently to the target</summary>
-{table(("Component", "Contribution, logits", "Change"), rows)}</details>"""
-
-
-def _change(value: float) -> str:
-    _, shape = sign(value)
-    return f'<span aria-hidden="true">{shape}</span> {signed(value)}'
+    return Markup("""<details><summary>Other components that now contribute differently to the target</summary>
+{}</details>""").format(table(("Component", "Contribution, logits", "Change"), rows))
 
 
 # ---- other pictures
 
 
-def elsewhere(found: Generalization) -> str:
+def elsewhere(found: Generalization) -> Markup:
     """The same edit on the reference pictures: how many it fixes and breaks, by kind, and which."""
+    row = Markup("""<tr><th scope="row">{}</th><td>{} of {}{}</td>
+<td>{} of {}{}</td><td>{}</td></tr>""")
     rows = [
-        f"""<tr><th scope="row">{KIND_WORDS[kind]}</th><td>{c.fixed} of {c.wrong}{_interval(c.fixed_interval)}</td>
-<td>{c.broken} of {c.right}{_interval(c.broken_interval)}</td><td>{c.unchanged}</td></tr>"""
+        row.format(
+            KIND_WORDS[kind], c.fixed, c.wrong, _interval(c.fixed_interval),
+            c.broken, c.right, _interval(c.broken_interval), c.unchanged,
+        )
         for kind, c in found.by_kind.items()
-    ]
+    ]  # fmt: skip
     changed = found.counts.fixed + found.counts.broken
     odds = f" Exact McNemar test of fixed against broken: p = {found.counts.p_value:.2g}." if changed else ""
     heads = ("Pictures with", "Fixed, of the wrong", "Broken, of the right", "Unchanged")
-    return f"""<p class="told"><b>{escaped(found.said)}</b>{odds} These are {len(found.truth)} scenes rendered by this
- project, among {len(found.classes)} classes; there the edit acts on all tokens.</p>{table(heads, rows)}
-{_thumbs("▲ Fixed", found.fixed, found)}{_thumbs("▼ Broken", found.broken, found)}"""
+    told = Markup("""<p class="told"><b>{}</b>{} These are {} scenes rendered by this
+ project, among {} classes; there the edit acts on all tokens.</p>""").format(
+        found.said, odds, len(found.truth), len(found.classes)
+    )
+    return told + table(heads, rows) + _thumbs("▲ Fixed", found.fixed, found) + _thumbs("▼ Broken", found.broken, found)
 
 
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" <small>({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)</small>"
+def _interval(interval: tuple[float, float] | None) -> Markup:
+    if interval is None:
+        return NOTHING
+    return Markup(" <small>({:.0f} to {:.0f} %)</small>").format(100 * interval[0], 100 * interval[1])
 
 
-def _thumbs(title: str, which: np.ndarray, found: Generalization) -> str:
+def _thumbs(title: str, which: np.ndarray, found: Generalization) -> Markup:
     if not len(which):
-        return ""
+        return NOTHING
     kept = [k for k, i in enumerate(found.shown) if i in which]
-    shown = "".join(_thumb(k, found) for k in kept)
-    more = f" <small>{len(kept)} of {len(which)}</small>" if len(which) > len(kept) else ""
-    return f'<h4>{title}{more}</h4><div class="thumbs">{shown}</div>'
+    small = Markup(" <small>{} of {}</small>").format(len(kept), len(which)) if len(which) > len(kept) else NOTHING
+    return Markup('<h4>{}{}</h4><div class="thumbs">{}</div>').format(
+        title, small, joined(_thumb(k, found) for k in kept)
+    )
 
 
-def _thumb(k: int, found: Generalization) -> str:
+def _thumb(k: int, found: Generalization) -> Markup:
     names, i = found.classes, found.shown[k]
     shows = f"{names[found.truth[i]]}, {KIND_WORDS[str(found.kind[i])]}"
-    return f"""<figure><img src="{picture_uri(found.crops[k], 96)}" width="96" height="96" alt="{shows}"
-><figcaption>{names[found.before[i]]} → <b>{names[found.after[i]]}</b></figcaption></figure>"""
+    return Markup("""<figure><img src="{}" width="96" height="96" alt="{}"
+><figcaption>{} → <b>{}</b></figcaption></figure>""").format(
+        picture_uri(found.crops[k], 96), shows, names[found.before[i]], names[found.after[i]]
+    )
 
 
 # ---- the true counterfactual
 
 
-def no_twin(is_twin: bool) -> str:
+def no_twin(is_twin: bool) -> Markup:
     """What stands there for a picture without a known twin."""
     if is_twin:
-        return '<p class="told">This is the picture without its cue. Show it with the cue to compare.</p>'
-    return """<p class="told">For a scene rendered by this project the picture without its cue is known. For this
- picture it is not: paint or crop the cue away below, and the model is asked about what is left.</p>"""
+        return Markup('<p class="told">This is the picture without its cue. Show it with the cue to compare.</p>')
+    return Markup("""<p class="told">For a scene rendered by this project the picture without its cue is known. For this
+ picture it is not: paint or crop the cue away below, and the model is asked about what is left.</p>""")
 
 
-def counterfactual(visit: Visit, how: str, gone: Counterfactual, at_large: str = "") -> str:
+def counterfactual(visit: Visit, how: str, gone: Counterfactual, at_large: str = "") -> Markup:
     """The two remedies side by side: the cue taken out of the picture, and the components taken out of the model."""
     columns = [("as it is", visit.prediction), (how, gone.prediction)]
-    said = f"Really without it, the model says “{escaped(gone.prediction.best)}”"
+    said = f"Really without it, the model says “{gone.prediction.best}”"
     if visit.edit.levers:
         edited = visit.comparison.after
         columns.append(("with your edit", edited))
         same = "the same" if edited.top == gone.prediction.top else "not the same"
-        said += f"; with your edit, “{escaped(edited.best)}”: {same}"
+        said += f"; with your edit, “{edited.best}”: {same}"
     order = dict.fromkeys([*visit.prediction.order[:6].tolist(), *(p.top for _, p in columns)])
+    row = Markup('<tr><th scope="row">{}{}</th>\n{}</tr>')
     rows = [
-        f"""<tr><th scope="row">{escaped(visit.classes[k])}{" ✓" if k == visit.truth else ""}</th>
-{"".join(f"<td>{_share(p, k)}</td>" for _, p in columns)}</tr>"""
+        row.format(visit.classes[k], " ✓" if k == visit.truth else "", joined(_share(p, k) for _, p in columns))
         for k in order
     ]
     truth = "" if visit.truth is None else "✓ what the picture should be · "
-    return f"""<p class="told"><b>{said}.</b> The image embeddings of the two have a cosine of {gone.cosine:.3f}.
- {escaped(at_large)}</p>{table(("Probability, %", *(name for name, _ in columns)), rows)}
-<p class="legend">{truth}bold: the predicted class</p>"""
+    told = Markup("""<p class="told"><b>{}.</b> The image embeddings of the two have a cosine of {:.3f}.
+ {}</p>""").format(said, gone.cosine, at_large)
+    legend = Markup('<p class="legend">{}bold: the predicted class</p>').format(truth)
+    return told + table(("Probability, %", *(name for name, _ in columns)), rows) + legend
 
 
-def _share(p: Prediction, k: int) -> str:
-    value = percent(float(p.probabilities[k]))
-    return f"<b>{value}</b>" if k == p.top else value
+def _share(p: Prediction, k: int) -> Markup:
+    cell = Markup("<td><b>{}</b></td>") if k == p.top else Markup("<td>{}</td>")
+    return cell.format(percent(float(p.probabilities[k])))
 
 
 # ---- what the SAE misses
 
 
-def missed_words(missed: ReconstructionError) -> str:
+def missed_words(missed: ReconstructionError) -> Markup:
     """What no component can explain or steer in this picture."""
     facts = []
     if missed.explained_variance is not None:
-        explained = percent(missed.explained_variance)
-        facts.append(f"The components explain <b>{explained} %</b> of the variance of this picture’s tokens.")
+        fact = Markup("The components explain <b>{} %</b> of the variance of this picture’s tokens.")
+        facts.append(fact.format(percent(missed.explained_variance)))
     if missed.cls_share is not None:
-        facts.append(f"At CLS they miss <b>{percent(missed.cls_share)} %</b> of the squared length.")
+        fact = Markup("At CLS they miss <b>{} %</b> of the squared length.")
+        facts.append(fact.format(percent(missed.cls_share)))
     before, through = missed.before, missed.through
-    same = "as on" if through.top == before.top else "<b>unlike</b> on"
-    return f"""<p class="told">{" ".join(facts)} Through the reconstruction alone, the model says
- “{escaped(through.best)}” ({percent(float(through.probabilities[through.top]))} %), {same} the picture itself
- (“{escaped(before.best)}”, {percent(float(before.probabilities[before.top]))} %). Levers never replace the picture by
- its reconstruction: what is missed stays in place, unexplained and out of reach.</p>"""
+    return Markup("""<p class="told">{facts} Through the reconstruction alone, the model says
+ “{through}” ({through_share} %), {same} the picture itself
+ (“{before}”, {before_share} %). Levers never replace the picture by
+ its reconstruction: what is missed stays in place, unexplained and out of reach.</p>""").format(
+        facts=Markup(" ").join(facts),
+        through=through.best,
+        through_share=percent(float(through.probabilities[through.top])),
+        same="as on" if through.top == before.top else Markup("<b>unlike</b> on"),
+        before=before.best,
+        before_share=percent(float(before.probabilities[before.top])),
+    )

@@ -1,45 +1,51 @@
 """What every tab shares -> HTML: head, foot, notices, sections and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from .html import escaped
+from markupsafe import Markup
+
+from .html import NOTHING, joined
 
 
-def header(title: str, claim: str) -> str:
+def header(title: str, claim: str) -> Markup:
     """The top of the page: what this is."""
-    return f"""<header class="top"><h1>{escaped(title)}</h1><p class="claim">{escaped(claim)}</p></header>"""
+    return Markup('<header class="top"><h1>{}</h1><p class="claim">{}</p></header>').format(title, claim)
 
 
-def foot() -> str:
+def foot() -> Markup:
     """The bottom of the page."""
-    return """<footer class="foot"><p>Pictures you bring are deleted from the server after about an hour.
-<a href="?view=api">Use it from a program</a></p></footer>"""
+    return Markup("""<footer class="foot"><p>Pictures you bring are deleted from the server after about an hour.
+<a href="?view=api">Use it from a program</a></p></footer>""")
 
 
-def notice(*sentences: str, tone: str = "quiet") -> str:
+def notice(*sentences: str, tone: str = "quiet") -> Markup:
     """Sentences for the visitor. The live region stays in the page when there is nothing to say."""
-    said = "".join(f'<p class="notice {tone}">{escaped(words)}</p>' for words in sentences if words)
-    return f'<div role="status">{said}</div>'
+    sentence = Markup('<p class="notice {}">{}</p>')
+    return Markup('<div role="status">{}</div>').format(joined(sentence.format(tone, s) for s in sentences if s))
 
 
-def heading(title: str) -> str:
+def heading(title: str) -> Markup:
     """The title of a part."""
-    return f"<h3>{escaped(title)}</h3>"
+    return Markup("<h3>{}</h3>").format(title)
 
 
-def section(title: str, body: str) -> str:
-    """A part of the evidence, under its title."""
-    return f'<section class="sheet">{heading(title)}{body}</section>'
+def section(title: str, body: Markup) -> Markup:
+    """A part of a tab, under its title."""
+    return Markup('<section class="sheet">{}{}</section>').format(heading(title), body)
 
 
-def waiting(what: str, done: int = 0, total: int = 0) -> str:
+def waiting(what: str, done: int = 0, total: int = 0) -> Markup:
     """A part that is still being computed, and how far it is."""
-    bar = f'<progress max="{total}" value="{done}">{done} of {total}</progress>' if total else ""
-    return f'<p class="waiting" role="status">{escaped(what)} … {bar}</p>'
+    bar = NOTHING
+    if total:
+        bar = Markup('<progress max="{total}" value="{done}">{done} of {total}</progress>').format(
+            done=done, total=total
+        )
+    return Markup('<p class="waiting" role="status">{} … {}</p>').format(what, bar)
 
 
-def table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    """A table that scrolls sideways when it must; the rows are HTML."""
-    head = "".join(f'<th scope="col">{escaped(words)}</th>' for words in heads)
-    return f"""<div class="scroll"><table class="changes"><thead><tr>{head}</tr></thead>
-<tbody>{"".join(rows)}</tbody></table></div>"""
+def table(heads: Sequence[str], rows: Iterable[Markup]) -> Markup:
+    """A table that scrolls sideways when it must."""
+    head = joined(Markup('<th scope="col">{}</th>').format(words) for words in heads)
+    return Markup("""<div class="scroll"><table class="changes"><thead><tr>{}</tr></thead>
+<tbody>{}</tbody></table></div>""").format(head, joined(rows))

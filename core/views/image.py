@@ -2,28 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup
+
 from ..pictures.examples import Example
-from .html import escaped, flag
+from .html import NOTHING, flag, joined
 
 
-def gallery(examples: Sequence[Example], thumbs: Sequence[str], chosen: str | None) -> str:
+def gallery(examples: Sequence[Example], thumbs: Sequence[str], chosen: str | None) -> Markup:
     """The examples as buttons; `chosen` is a name."""
-    cells = "".join(
-        f"""<button type="button" class="example" data-example="{k}" aria-pressed="{flag(e.name == chosen)}">
-<img src="{thumb}" alt="" width="224" height="224"><span>{escaped(e.sentence)}</span></button>"""
+    button = Markup("""<button type="button" class="example" data-example="{}" aria-pressed="{}">
+<img src="{}" alt="" width="224" height="224"><span>{}</span></button>""")
+    buttons = joined(
+        button.format(k, flag(e.name == chosen), thumb, e.sentence)
         for k, (e, thumb) in enumerate(zip(examples, thumbs, strict=True))
     )
-    return f'<div class="gallery" role="group" aria-label="Examples">{cells}</div>'
+    return Markup('<div class="gallery" role="group" aria-label="Examples">{}</div>').format(buttons)
 
 
-def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) -> str:
+def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) -> Markup:
     """A mark on every class with words the setup never saw, and the words it did see."""
     if not unknown:
-        return ""
-    said = "; ".join(
-        f"“{escaped(name)}”" if " ".join(words) == name.lower() else f"“{escaped(name)}” ({escaped(', '.join(words))})"
+        return NOTHING
+    names = "; ".join(
+        f"“{name}”" if " ".join(words) == name.lower() else f"“{name}” ({', '.join(words)})"
         for name, words in unknown.items()
     )
-    return f"""<div class="notice warn" role="status">
-<p class="listed">This demo model has never seen {said}: expect noise there.</p>
-<details><summary>The {len(known)} words it knows</summary><p>{escaped(", ".join(known))}</p></details></div>"""
+    return Markup("""<div class="notice warn" role="status">
+<p class="listed">This demo model has never seen {}: expect noise there.</p>
+<details><summary>The {} words it knows</summary><p>{}</p></details></div>""").format(
+        names, len(known), ", ".join(known)
+    )

@@ -1,4 +1,4 @@
-"""What makes a component recognisable, drawn: its reference pictures with the place that fires lit, a guessed name.
+"""Reference pictures of a component (its activating examples) -> HTML: lit where it fires, with a guessed name.
 
 Pictures and masks are written once, in a style sheet (`sheet`), as classes named by their content; the strips only name
 these classes. So a part of the page that is drawn anew after every move of a lever carries no picture again.
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from markupsafe import Markup
 
 from ..concepts.component import ActivatingExample, Concept, Guess
 from ..concepts.families import Family
-from ..words import count, signed
-from .html import escaped, percent
+from ..words import count, percent, signed
+from .html import NOTHING, joined
 from .images import mask_uri, webp_uri
 
-ONLY_CLS = "<em>only CLS</em>"
+ONLY_CLS = Markup("<em>only CLS</em>")
 
 STRIP = 5
 """Reference pictures in a strip."""
@@ -46,7 +47,7 @@ NO_FACES: Mapping[int, Face] = MappingProxyType({})
 """What is known of the components without a concept index."""
 
 
-def sheet(shots: Iterable[ActivatingExample]) -> str:
+def sheet(shots: Iterable[ActivatingExample]) -> Markup:
     """The style sheet with these pictures and masks, each once; `strip` and `chip` refer to it."""
     rules: dict[str, str] = {}
     for shot in shots:
@@ -54,31 +55,30 @@ def sheet(shots: Iterable[ActivatingExample]) -> str:
         rules.setdefault(picture, f"--shot:url({webp_uri(shot.webp)})")
         if mask:
             rules.setdefault(mask, f"--lit:url({mask_uri(shot.region)})")
-    return f"<style>{''.join(f'.{name}{{{rule}}}' for name, rule in rules.items())}</style>"
+    rule = Markup(".{}{{{}}}")
+    return Markup("<style>{}</style>").format(joined(rule.format(name, rules[name]) for name in rules))
 
 
-def strip(face: Face, shots: Sequence[ActivatingExample], which: str) -> str:
+def strip(face: Face, shots: Sequence[ActivatingExample], which: str) -> Markup:
     """Reference pictures in a row, the firing region lit and the rest dimmed. A press opens the component's page.
 
     `which` says, for those who cannot see them, which pictures these are.
     """
     c = face.concept
     cls = sum(not shot.region.any() for shot in shots)
-    said = f"{count(len(shots), 'reference picture')} of component {c.component}, {which}; lit where it fires"
-    said += f"; in {cls} of them it fires at CLS only" if cls else ""
-    return f"""<div class="strip" role="img" aria-label="{said}" data-component="{c.component}"
- data-action="open">{"".join(_shot(shot) for shot in shots)}</div>"""
+    words = f"{count(len(shots), 'reference picture')} of component {c.component}, {which}; lit where it fires"
+    words += f"; in {cls} of them it fires at CLS only" if cls else ""
+    return Markup("""<div class="strip" role="img" aria-label="{words}" data-component="{component}"
+ data-action="open">{pictures}</div>""").format(words=words, component=c.component, pictures=joined(map(_lit, shots)))
 
 
-def _shot(shot: ActivatingExample, whole: bool = False) -> str:
-    """One picture; `whole`: nothing dimmed, as also where CLS alone fires, which sees the whole picture."""
-    lit = bool(shot.region.any())
+def _lit(shot: ActivatingExample) -> Markup:
+    """One picture, dimmed where nothing fires; not where CLS alone does, which sees the whole picture."""
     picture, mask = _classes(shot)
-    names = f"shot {picture} {'whole' if whole or not lit else mask}"
-    if whole:
-        return f'<span class="{names}"></span>'
-    where = f"on {count(int(np.count_nonzero(shot.region)), 'patch', 'es')}" if lit else "at CLS only"
-    return f"""<span class="{names}" title="activation {shot.value:.3g}, {where}">{"" if lit else ONLY_CLS}</span>"""
+    where = f"on {count(int(np.count_nonzero(shot.region)), 'patch', 'es')}" if mask else "at CLS only"
+    return Markup('<span class="shot {} {}" title="activation {:.3g}, {}">{}</span>').format(
+        picture, mask or "whole", shot.value, where, NOTHING if mask else ONLY_CLS
+    )
 
 
 def _classes(shot: ActivatingExample) -> tuple[str, str]:
@@ -90,20 +90,25 @@ def _classes(shot: ActivatingExample) -> tuple[str, str]:
     return f"r{key(shot.webp)}", f"m{key(shot.region.tobytes())}" if shot.region.any() else ""
 
 
-def chip(component: int, note: str, face: Face | None) -> str:
-    """A component in passing: its strongest picture, its number, a note (HTML). A press opens its page."""
-    tiny = _shot(face.shots[0], whole=True) if face and face.shots else ""
-    label = f" {guess(face.concept)}" if face else ""
-    return f"""<button type="button" class="chip" data-component="{component}" data-action="open"
- aria-label="Open component {component}">{tiny}<span><b>#{component}</b> {note}{label}</span></button>"""
+def chip(component: int, note: Markup, face: Face | None) -> Markup:
+    """A component in passing: its strongest picture, its number, a note. A press opens its page."""
+    picture = label = NOTHING
+    if face is not None:
+        label = Markup(" {}").format(guess(face.concept))
+        if face.shots:
+            picture = Markup('<span class="shot {} whole"></span>').format(_classes(face.shots[0])[0])
+    return Markup("""<button type="button" class="chip" data-component="{component}" data-action="open"
+ aria-label="Open component {component}">{picture}<span><b>#{component}</b> {note}{label}</span></button>""").format(
+        component=component, picture=picture, note=note, label=label
+    )
 
 
-def guess(concept: Concept) -> str:
+def guess(concept: Concept) -> Markup:
     """The label, marked as a guess; nothing where there is none."""
     if not concept.guesses:
-        return ""
+        return NOTHING
     best = concept.guesses[0]
-    return f"""<span class="guess" title="A guess. {alignment_words(best)}">guess: “{escaped(best.word)}”</span>"""
+    return Markup('<span class="guess" title="A guess. {}">guess: “{}”</span>').format(alignment_words(best), best.word)
 
 
 def alignment_words(best: Guess) -> str:
@@ -114,27 +119,31 @@ def alignment_words(best: Guess) -> str:
     )
 
 
-def face_words(concept: Concept) -> str:
+def face_words(concept: Concept) -> Markup:
     """Clarity and frequency on a line, in words that explain themselves when pointed at."""
     if concept.dead:
-        return f"""<p class="detail">It never fired in the {concept.pictures:,} pictures of the index.</p>"""
-    return f"""<p class="detail">{" · ".join(filter(None, (_clarity(concept), _frequency(concept))))}</p>"""
+        return Markup('<p class="detail">It never fired in the {:,} pictures of the index.</p>').format(
+            concept.pictures
+        )
+    told = filter(None, (_clarity(concept), _frequency(concept)))
+    return Markup('<p class="detail">{}</p>').format(Markup(" · ").join(told))
 
 
-def _clarity(concept: Concept) -> str:
+def _clarity(concept: Concept) -> Markup:
     """How much its reference pictures have in common."""
     if concept.clarity is None:
-        return ""
+        return NOTHING
     beyond = (concept.clarity - concept.usual) / max(1 - concept.usual, 1e-6)
     word = next(word for least, word in _CLARITY if beyond >= least)
     how = (
         f"Clarity {concept.clarity:.2f}: how alike its reference pictures are to the model (mean cosine of their "
         f"embeddings). 1: all the same; {concept.usual:.2f}: pictures picked at random."
     )
-    return f"""<span title="{how}">{word} <small>(clarity {concept.clarity:.2f})</small></span>"""
+    return Markup('<span title="{}">{} <small>(clarity {:.2f})</small></span>').format(how, word, concept.clarity)
 
 
-def _frequency(concept: Concept) -> str:
+def _frequency(concept: Concept) -> Markup:
     """How often it fires."""
-    how = f"In {concept.fired:,} of the {concept.pictures:,} pictures of the index."
-    return f"""<span title="{how}">fires in {percent(concept.frequency)} % of pictures</span>"""
+    return Markup('<span title="In {:,} of the {:,} pictures of the index.">fires in {} % of pictures</span>').format(
+        concept.fired, concept.pictures, percent(concept.frequency)
+    )

@@ -2,11 +2,13 @@
 
 from math import isfinite
 
+from markupsafe import Markup
+
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Loading, Setup
-from ..words import SCOPES, decimal
+from ..words import MINUS, NONE, SCOPES, decimal
 from .frame import notice
-from .html import escaped
+from .html import NOTHING, render
 
 
 def setup_choice(card: SetupSpec) -> str:
@@ -14,74 +16,65 @@ def setup_choice(card: SetupSpec) -> str:
     return card.title if card.verified else f"{card.title} · unverified"
 
 
-def loading(title: str, step: Loading) -> str:
+def loading(title: str, step: Loading) -> Markup:
     """How far a setup is on its way."""
-    done = ""
+    done = NOTHING
     if step.total:
         size = (
             f"{step.done / 1e6:,.0f} of {step.total / 1e6:,.0f} MB" if step.in_bytes else f"{step.done} of {step.total}"
         )
-        done = f""" <progress max="{step.total}" value="{step.done}"></progress> <small>{size}</small>"""
-    return f"""<div role="status"><p class="notice quiet"><b>{escaped(title)}.</b> {escaped(step.said)}{done}
- <small>The page goes on with the present setup meanwhile.</small></p></div>"""
+        done = Markup(' <progress max="{}" value="{}"></progress> <small>{}</small>').format(
+            step.total, step.done, size
+        )
+    return Markup("""<div role="status"><p class="notice quiet"><b>{}.</b> {}{}
+ <small>The page goes on with the present setup meanwhile.</small></p></div>""").format(title, step.said, done)
 
 
-def setup_line(card: SetupSpec) -> str:
+def setup_line(card: SetupSpec) -> Markup:
     """What a visitor should know before trusting the setup, where it is named."""
-    return f"""<p class="setup-line">{escaped(card.note)}</p>"""
+    return Markup('<p class="setup-line">{}</p>').format(card.note)
 
 
-def setup_page(setup: Setup) -> str:
+def setup_page(setup: Setup) -> Markup:
     """What is known of a setup: what it is, where it came from, and how its dictionary did on the examples."""
-    card, dictionary = setup.card, setup.dictionary
+    card, dictionary, health = setup.card, setup.dictionary, setup.health
     depth = f"after layer {card.layer} of 0 to {setup.clip.n_layers - 1}"
     facts = [
-        ("Good for", escaped(card.good_for)),
+        ("Good for", card.good_for),
         ("CLIP", _place(card.clip, setup.commits.get("clip"))),
         ("Dictionary", _place(card.dictionary, setup.commits.get("dictionary"))),
         ("Reads", f"{dictionary.n_components:,} components of {SCOPES[card.scope].only}, {depth}"),
-        ("Encodes", escaped(setup.formula)),
-        ("Standardised by", escaped(setup.statistics.summary) if setup.statistics else ""),
+        ("Encodes", setup.formula),
+        ("Standardised by", setup.statistics.summary if setup.statistics else ""),
         ("Concept index", _index_words(setup)),
-        ("Licence", escaped(card.licence)),
+        ("Licence", card.licence),
         ("More", _link(card.paper, card.paper) if card.paper else ""),
     ]
-    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts if value)
     unverified = notice(
         "Unverified: its reader is tested on files made in its layout, but nobody has reported loading it from where "
         "it is published. The figures below are this load's own.",
         tone="warn",
     )
-    return f"""<div class="about"><div>{"" if card.verified else unverified}<dl class="setup-facts">{listed}</dl></div>
-<div>{_health(setup)}</div></div>"""
+    return render(
+        "setup",
+        facts=facts,
+        unverified=NOTHING if card.verified else unverified,
+        health=health,
+        doubts=notice(*(doubt.sentence for doubt in health.doubts), tone="warn") if health else NOTHING,
+        alternatives=setup.alternatives,
+        formula=setup.formula,
+        explained=_explained,
+        source=card.published.source,
+        rows=health.rows(card.published) if health else (),
+        figure=_figure,
+    )
 
 
 def _index_words(setup: Setup) -> str:
     if setup.index is None:
-        return escaped(setup.index_trouble or "none yet: its components have no pictures")
+        return setup.index_trouble or "none yet: its components have no pictures"
     made_of = setup.index.manifest
-    return escaped(f"over {made_of.pictures:,} pictures of {made_of.source.get('name', 'a collection')}")
-
-
-def _health(setup: Setup) -> str:
-    if setup.health is None:
-        return ""
-    odd = notice(*(doubt.sentence for doubt in setup.health.doubts), tone="warn")
-    tried = "".join(
-        f"<li>{escaped(formula)}: {_explained(explained)}{', taken' * (formula == setup.formula)}</li>"
-        for formula, explained in setup.alternatives.items()
-    )
-    choice = f"<p>Its file does not say how it encodes. Tried on photographs:</p><ul>{tried}</ul>" if tried else ""
-    source = setup.card.published.source
-    rows = "".join(
-        f"""<tr><th scope="row">{escaped(row.label)} <small>{escaped(row.remark)}</small></th>
-<td>{_figure(row.ours, row.unit)}</td><td>{_figure(row.published, row.unit)}</td></tr>"""
-        for row in setup.health.rows(setup.card.published)
-    )
-    heads = f"""<th scope="col">Checked when it was loaded</th><th scope="col">here</th>
-<th scope="col">published{f" <small>{escaped(source)}</small>" if source else ""}</th>"""
-    return f"""{odd}<p class="told">{escaped(setup.health.said)}</p>{choice}
-<div class="scroll"><table class="health"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"""
+    return f"over {made_of.pictures:,} pictures of {made_of.source.get('name', 'a collection')}"
 
 
 def _explained(value: float) -> str:
@@ -90,18 +83,19 @@ def _explained(value: float) -> str:
 
 def _figure(value: float | None, unit: str) -> str:
     if value is None:
-        return "–"
+        return NONE
     shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return f"{shown.replace('-', '−')} {escaped(unit)}"
+    return f"{shown.replace('-', MINUS)} {unit}"
 
 
-def _place(place: Location, commit: str | None) -> str:
+def _place(place: Location, commit: str | None) -> Markup | str:
     if place.repo is None:
-        return escaped(f"a folder, {place.folder.name if place.folder else place}")
-    at = f" <small>at {escaped(commit[:10])}</small>" if commit else ""
-    inside = "" if place.file == "." else f" <small>{escaped(place.file)}</small>"
+        return f"a folder, {place.folder.name if place.folder else place}"
+    small = Markup(" <small>{}</small>")
+    inside = NOTHING if place.file == "." else small.format(place.file)
+    at = small.format(f"at {commit[:10]}") if commit else NOTHING
     return _link(f"https://huggingface.co/{place.repo}", place.repo) + inside + at
 
 
-def _link(address: str, words: str) -> str:
-    return f"""<a href="{escaped(address)}" target="_blank" rel="noopener">{escaped(words)}</a>"""
+def _link(address: str, words: str) -> Markup:
+    return Markup('<a href="{}" target="_blank" rel="noopener">{}</a>').format(address, words)

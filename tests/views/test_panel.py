@@ -1,6 +1,7 @@
 """The panel says what is predicted now and was before, and whether it flipped."""
 
 from dataclasses import replace
+from string import ascii_lowercase
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_the_flip_in_words(visit: Visit) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 200])
 def test_any_number_of_classes(bench: Workbench, visit: Visit, n: int) -> None:
-    classes = tuple(f"thing {k}" for k in range(n))
+    classes = tuple(f"thing {ascii_lowercase[k // 26]}{ascii_lowercase[k % 26]}" for k in range(n))
     many = session.ask(bench, visit, classes, TEMPLATES["single"], None)
     beside = panel(many)
     assert beside.count('<li class="bar') <= PANEL_CLASSES + 1

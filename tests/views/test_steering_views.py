@@ -24,7 +24,7 @@ def test_a_family_is_one_lever(visit: Visit) -> None:
     assert f"#{members[0]} and its family" in family and "3 components as one" in family
     assert family.count("<li>") == 3 and family.count("not active") == 1
     together = sum(visit.part(c).total for c in members)
-    assert f"{signed(together)}\n <small>logits</small>" in family
+    assert f"{signed(together)} <small>logits</small>" in family
     assert 'value="0.5"' in family and 'data-family=""' in alone
     assert "(2 levers)" in panel(pulled)
     assert group_name(pulled.edit.release(members[0]).groups()[1]) == f"the others of #{members[0]}’s family"

@@ -1,10 +1,16 @@
-"""What the visitor sees: nothing typed is ever markup."""
+"""What the visitor sees: nothing typed is ever markup, and no template turns escaping off."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from conftest import EVIL
-from view_helpers import Tags, evil_setup, faces_of, with_family
+from jinja2 import UndefinedError
+from markupsafe import Markup
+from view_helpers import check_markup, evil_setup, faces_of, with_family
 
+from core.files import ASSETS
 from core.pictures.examples import Example
 from core.session import visit as session
 from core.session.visit import Visit
@@ -12,13 +18,14 @@ from core.setups.loading import Loading
 from core.views.attribution import cards, target_line
 from core.views.compare import Support, chart, heat_pair, table
 from core.views.frame import foot, header, notice
+from core.views.html import render
 from core.views.image import gallery, unknown_words
 from core.views.panel import panel
 from core.views.setup import loading, setup_page
 from core.views.steering import history, levers, patches
 
 
-def all_views(visit: Visit) -> dict[str, str]:
+def all_views(visit: Visit) -> dict[str, Markup]:
     tokens = session.contributions(visit.trace, visit.attribution)
     support = Support("Before", 1.0, tokens)
     examples = [Example(EVIL[1], EVIL[0], (), "", None, "")]
@@ -45,14 +52,23 @@ def all_views(visit: Visit) -> dict[str, str]:
 
 
 def test_nothing_typed_becomes_markup(visit: Visit) -> None:
-    for name, html in all_views(visit).items():
-        tags = Tags()
-        tags.feed(html)
-        assert not tags.open, name
-        assert "script" not in tags.found and not any(".on" in found for found in tags.found), name
+    check_markup(all_views(visit))
 
 
 def test_what_was_typed_is_shown(visit: Visit) -> None:
     shown = all_views(visit)
     for name in ("panel", "chart", "table"):
         assert "&lt;img src=x onerror=alert(1)&gt;" in shown[name] and "a &amp; b" in shown[name]
+
+
+@pytest.mark.parametrize("template", sorted((ASSETS / "templates").glob("*.html")), ids=lambda path: path.stem)
+def test_no_template_turns_escaping_off(template: Path) -> None:
+    """Nor leaves an attribute without quotes, where a space in a text would end it."""
+    source = template.read_text(encoding="utf-8")
+    assert not re.search(r"\|\s*safe\b|autoescape|Markup", source)
+    assert not re.search(r"=\s*{[{%]", re.sub(r"{%.*?%}", "", source))
+
+
+def test_a_value_that_a_template_lacks_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        render("headline", done="", where="")

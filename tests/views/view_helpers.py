@@ -3,12 +3,14 @@
 import base64
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 from conftest import EVIL, tiny_model, tiny_sae, tiny_tokenizer
+from markupsafe import Markup
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
@@ -28,21 +30,53 @@ GRID = (4, 4)
 WORD = "<b>\"cat\" & 'dog'</b>"
 
 
-class Tags(HTMLParser):
-    """Collects the names of elements and attributes, and checks that elements are closed."""
+_START_TAG = re.compile(r"""<[a-z][a-z0-9]*(\s+[a-z-]+(="[^"]*"|='[^']*')?)*\s*>""")
+"""Every attribute is quoted, and apart from the one before."""
 
-    def __init__(self) -> None:
+
+class Reader(HTMLParser):
+    """HTML as a browser reads it: its elements, and the text in them and in their attributes."""
+
+    def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: set[str] = set()
-        self.open: list[str] = []
+        self.elements: list[tuple[str, ...]] = []
+        """The name of each element and of its attributes, in order."""
+        self.texts: list[str] = []
+        """What stands between tags, and the values of attributes."""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open, "every element is closed"
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.found |= {tag, *(f"{tag}.{name}" for name, _ in attrs)}
+        assert _START_TAG.fullmatch(self.get_starttag_text() or ""), self.get_starttag_text()
+        self.elements.append((tag, *(name for name, _ in attrs)))
+        self.texts += [value for _, value in attrs if value is not None]
         if tag not in {"img", "input"}:
-            self.open.append(tag)
+            self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(f"a comment: {data}")
+
+    def handle_decl(self, decl: str) -> None:
+        raise AssertionError(f"a declaration: {decl}")
+
+    def handle_pi(self, data: str) -> None:
+        raise AssertionError(f"an instruction: {data}")
+
+
+def check_markup(views: Mapping[str, Markup]) -> None:
+    """Every view is Markup, closes its elements, and has none that a name made."""
+    for name, html in views.items():
+        assert isinstance(html, Markup), name
+        for tag, *attributes in Reader(html).elements:
+            assert tag != "script" and not any(attribute.startswith("on") for attribute in attributes), name
 
 
 def concept(component: int = 0, **known: object) -> Concept:
@@ -112,4 +146,4 @@ def evil_setup() -> Setup:
     )  # fmt: skip
     health = replace(health, doubts=doubts(health, card))
     dictionary = Dictionary(tiny_sae("topk"), "all")
-    return Setup(card, clip, dictionary, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health)
+    return Setup(card, clip, dictionary, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health=health)
