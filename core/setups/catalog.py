@@ -5,7 +5,7 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     [[setup]]
     name = "bundled"                            # how it is asked for
     title = "Bundled demo"                      # how it is shown
-    clip = { folder = "bundled/clip" }          # a Hugging Face CLIP, in a folder or on the Hub:
+    clip = { folder = "bundled/clip" }          # a CLIP (see core/setups/clips), in a folder or on the Hub:
                                                 # { repo = "owner/name", [revision = "main"] }
     dictionary = { folder = "bundled/dictionary" }      # the same, and [file = "20_resid/1.pt"], what to read in it
     [layout = "sae_lens"]                       # how the dictionary's file is laid out: see core/setups/checkpoints

@@ -2,8 +2,9 @@
 
 Nothing is downloaded. What is published is made here, with other numbers in it:
 
-1. For each CLIP a repository with the files of the real one, decoys among them, and random weights in the geometry of
-   its vision tower. The text tower is a small one behind OpenAI's vocabulary; nothing here depends on its size.
+1. For each CLIP a repository with the files of the real one, in the layout and under the names of its pages on the
+   Hub, and random weights in the geometry of its vision tower. The text tower of those in transformers' layout is a
+   small one behind OpenAI's vocabulary; nothing here depends on its size.
 2. For each dictionary a file in its layout and of its size, which does reconstruct the residual of that CLIP: of its
    components, r pairs are the leading principal directions of the example pictures, v and -v, and all others, who would
    spoil it, never fire. What it should come to follows from the project's own formula (see `published_saes`).
@@ -16,7 +17,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from shutil import rmtree
@@ -24,10 +25,12 @@ from tempfile import TemporaryDirectory
 from typing import get_args
 
 import numpy as np
+import open_clip_files
 import published_saes
 import pytest
 import torch
 from fake_hub import serve
+from open_clip_files import PUBLISHED_CONFIG, PUBLISHED_FILES, make_weights, see
 from published_saes import (
     PRISMA_TOP_K,
     Release,
@@ -91,6 +94,8 @@ class Geometry:
     """The file they are in."""
     precision: torch.dtype
     """In the file."""
+    others: tuple[str, ...]
+    """Files of the repository that nobody asked for."""
     pictures: int
     """How many of the example pictures the health check sees: all of them would take half an hour."""
     colours: tuple[tuple[float, ...], tuple[float, ...]] = (
@@ -101,25 +106,39 @@ class Geometry:
 
 
 CLIPS = {
+    # huggingface.co/laion/CLIP-ViT-L-14-laion2B-s32B-b82K at 1627032
     "laion/CLIP-ViT-L-14-laion2B-s32B-b82K": Geometry(
-        *(1024, 24, 14, 224, 768, "gelu", "model.safetensors", torch.float16, 2), colours=((0.5,) * 3, (0.5,) * 3)
+        *(1024, 24, 14, 224, 768, "gelu", "model.safetensors", torch.float16),
+        others=("README.md", "pytorch_model.bin", "open_clip_config.json", "open_clip_pytorch_model.bin"),
+        pictures=2,
+        colours=((0.5,) * 3, (0.5,) * 3),
     ),
-    "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K": Geometry(
-        768, 12, 32, 224, 512, "gelu", "model.safetensors", torch.float32, 8
-    ),
+    # huggingface.co/openai/clip-vit-base-patch16 at 57c2164: no safetensors
     "openai/clip-vit-base-patch16": Geometry(
-        768, 12, 16, 224, 512, "quick_gelu", "model.safetensors", torch.float32, 4
+        *(768, 12, 16, 224, 512, "quick_gelu", "pytorch_model.bin", torch.float32),
+        others=("README.md", "flax_model.msgpack"),
+        pictures=4,
     ),
+    # huggingface.co/openai/clip-vit-large-patch14-336 at ce19dc9, as its copy grantpitt/clip-vit-large-patch14-336 at
+    # 483f4b4 lists it: no safetensors
     "openai/clip-vit-large-patch14-336": Geometry(
-        1024, 24, 14, 336, 768, "quick_gelu", "pytorch_model.bin", torch.float16, 3
+        *(1024, 24, 14, 336, 768, "quick_gelu", "pytorch_model.bin", torch.float16),
+        others=("README.md", "tf_model.h5"),
+        pictures=3,
     ),
 }
+"""Those in transformers' layout."""
+
+DATACOMP = "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K"
+"""The one in open_clip's layout; `open_clip_files` says what is known of it."""
 
 SETTINGS = (
     "config.json preprocessor_config.json tokenizer.json vocab.json merges.txt tokenizer_config.json "
     "special_tokens_map.json"
 ).split()
-DECOYS = "open_clip_pytorch_model.bin flax_model.msgpack tf_model.h5 open_clip_config.json README.md".split()
+
+Run = Callable[[Tensor], tuple[Sequence[Tensor], Tensor]]
+"""Of pixels [1, 3, S, S], the residual after every layer and the embedding, by the whole, unsplit model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +151,8 @@ class Clip:
     """Its files."""
     cache: Path
     """Where huggingface_hub keeps what it downloads; the setups of one CLIP share it, as on a visitor's machine."""
-    weights: str
-    """The file of the weights."""
+    wanted: tuple[str, ...]
+    """The files that are needed."""
     samples: tuple[Sample, ...]
     """The pictures."""
     residuals: np.ndarray
@@ -220,26 +239,52 @@ def write_weights(folder: Path, shape: Geometry) -> None:
         save_file(weights, folder / shape.weights, metadata={"format": "pt"})
 
 
+def write_transformers(folder: Path, shape: Geometry) -> tuple[tuple[str, ...], CLIPImageProcessorPil, Run]:
+    """A repository in transformers' layout: which files are needed of it, and the model in it."""
+    write_settings(folder, shape)
+    write_weights(folder, shape)
+    for name in shape.others:
+        (folder / name).write_bytes(b"not asked for")
+    model = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def run(pixels: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        out = model.vision_model(pixels, output_hidden_states=True)
+        return out.hidden_states[1:], model.visual_projection(out.pooler_output)
+
+    return (*SETTINGS, shape.weights), CLIPImageProcessorPil.from_pretrained(folder), run
+
+
+def write_open_clip(folder: Path) -> tuple[tuple[str, ...], CLIPImageProcessorPil, Run]:
+    """The same for the repository in open_clip's layout; the model is open_clip's forward pass written down."""
+    config = json.loads(PUBLISHED_CONFIG)["model_cfg"]
+    weights = make_weights(config) | {"logit_scale": torch.tensor(100.0).log()}
+    (folder / "open_clip_config.json").write_text(PUBLISHED_CONFIG, encoding="utf-8")
+    open_clip_files.write_tokenizer(folder, vocabulary(), published_merges(), 77)
+    open_clip_files.write_weights(folder, weights)
+    others = ("README.md", "open_clip_pytorch_model.bin")
+    for name in others:
+        (folder / name).write_bytes(b"not asked for")
+    assert sorted(files_in(folder)) == sorted(PUBLISHED_FILES)
+    wanted = tuple(name for name in PUBLISHED_FILES if name not in others)
+    return wanted, CLIPImageProcessorPil(), lambda pixels: see(weights, config, pixels)
+
+
 @torch.no_grad()
 def published_clip(repo: str, root: Path) -> Clip:
     """Write a repository, and run the model in it."""
-    folder, shape = root / "clip", CLIPS[repo]
+    folder = root / "clip"
     folder.mkdir()
-    write_settings(folder, shape)
-    write_weights(folder, shape)
-    for name in DECOYS:
-        (folder / name).write_bytes(b"not asked for")
+    wanted, processor, run = write_open_clip(folder) if repo == DATACOMP else write_transformers(folder, CLIPS[repo])
+    pictures = 8 if repo == DATACOMP else CLIPS[repo].pictures
     samples = example_samples()
-    samples = samples[:: len(samples) // shape.pictures][: shape.pictures]
-    model = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
-    pixels = CLIPImageProcessorPil.from_pretrained(folder)([s.picture for s in samples], return_tensors="pt")
+    samples = samples[:: len(samples) // pictures][:pictures]
     states, embeddings = [], []
-    for one in pixels["pixel_values"]:
-        out = model.vision_model(one[None], output_hidden_states=True)
-        states.append(torch.cat(out.hidden_states[1:]).numpy())
-        embeddings.append(model.visual_projection(out.pooler_output)[0].numpy())
+    for one in processor([s.picture for s in samples], return_tensors="pt")["pixel_values"]:
+        after, embedding = run(one[None])
+        states.append(torch.cat(tuple(after)).numpy())
+        embeddings.append(embedding[0].numpy())
     residuals = np.stack(states, axis=1)
-    return Clip(repo, folder, root / "cache", shape.weights, samples, residuals, np.stack(embeddings))
+    return Clip(repo, folder, root / "cache", wanted, samples, residuals, np.stack(embeddings))
 
 
 @pytest.fixture(scope="module")
@@ -403,7 +448,7 @@ def test_an_entry_loads_from_the_hub_and_then_without_it(
     with serve(repositories) as hub:
         hub.attach(monkeypatch, clip.cache)
         commits = {"clip": hub.commit(clip.repo, card.clip.revision)}
-        wanted = [] if downloaded_before else [*SETTINGS, clip.weights]
+        wanted = [] if downloaded_before else list(clip.wanted)
         if card.dictionary.repo is not None:
             commits["dictionary"] = hub.commit(card.dictionary.repo, card.dictionary.revision)
             wanted += [name for name in files_in(place) if not name.startswith(("README", "decoy"))]
