@@ -11,7 +11,6 @@ from functools import lru_cache
 from threading import Lock
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .concepts.component import (
@@ -36,6 +35,7 @@ from .methods.controls import Controls, controls
 from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
 from .methods.generalization import Generalization, References, generalize, read_references
+from .methods.question import Question
 from .methods.reconstruction_error import ReconstructionError, reconstruction_error
 from .methods.side_effects import (
     AttributionChanges,
@@ -45,12 +45,13 @@ from .methods.side_effects import (
     read_vocabulary,
     side_effects,
 )
-from .methods.steering import Edit, edited, steer
+from .methods.steering import Edit, edited, steered
 from .methods.target import Target
 from .model.clip import indistinct_classes, text_classifier
 from .model.prediction import Comparison, Prediction, compare, predict
 from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
-from .model.trace import Trace, finish, trace_crops
+from .model.sae_clip import BATCH
+from .model.trace import Trace
 from .pictures.read import Source, read_picture
 from .setups.catalog import SetupSpec
 from .setups.loading import Setup
@@ -59,7 +60,6 @@ CACHED_CLASSIFIERS = 64
 SUPPRESSED_ON = 8
 """Reference pictures on which a component is suppressed, to see what it pushes."""
 
-_BATCH = 32
 _EVERYDAY = 100
 """Everyday words that stand for all words in a search."""
 _FEW = 10
@@ -83,7 +83,7 @@ class Workbench:
         self.setup = setup
         self._vocabulary = read_vocabulary()
         self._reading = Lock()
-        self._readings = read_references(setup.clip, setup.dictionary)
+        self._readings = read_references(setup.model)
         self._references: References | None = None
         self._sorting = Lock()
         self._families: tuple[Family, ...] | None = None
@@ -117,7 +117,7 @@ class Workbench:
 
     def trace(self, crop: np.ndarray) -> Trace:
         """Read what the model sees of a picture, uint8 [S, S, 3]."""
-        return trace_crops(self.setup.clip, self.setup.dictionary, [crop])[0]
+        return self.setup.model.trace(crop)
 
     def unknown_words(self, classes: Names) -> dict[str, Names]:
         """Each class with words this setup has never seen, and these words."""
@@ -129,12 +129,15 @@ class Workbench:
         classifier = self._classifier(classes, templates)
         return predict(trace.embedding, classifier, classes, self.setup.clip.logit_scale)
 
+    def question(self, trace: Trace, classes: Names, templates: Names, target: Target) -> Question:
+        """The picture, the classes and the target as the functions of `core.methods` take them."""
+        return Question(self.setup.model, trace, self._classifier(classes, templates), target)
+
     def attribute(
         self, trace: Trace, classes: Names, templates: Names, target: Target, method: Method = "gradient"
     ) -> Attribution:
         """The contribution of every active component to the target, in logits."""
-        classifier = self._classifier(classes, templates)
-        return attribute(self.setup.clip, self.setup.dictionary, trace, classifier, target, method)
+        return attribute(self.question(trace, classes, templates, target), method)
 
     def ablation_effects(
         self,
@@ -145,36 +148,34 @@ class Workbench:
         components: Sequence[int] | np.ndarray,
     ) -> np.ndarray:
         """The measured effect of each component on the target, float32 [k], in logits, by ablating it."""
-        classifier = self._classifier(classes, templates)
-        return ablation_effects(self.setup.clip, self.setup.dictionary, trace, classifier, target, components)
+        return ablation_effects(self.question(trace, classes, templates, target), components)
 
-    @torch.no_grad()
     def steer(self, trace: Trace, edit: Edit) -> Trace:
         """The trace as the edit leaves it; its activations are those the edit sets, not encoded anew."""
-        residual = self._steered(trace, [edit])
+        model, residual = self.setup.model, steered(self.setup.model, trace, [edit])
         return Trace(
             crop=trace.crop,
             residual=residual[0].cpu().numpy(),
-            activations=edited(trace.activations, edit, self.setup.dictionary),
-            embedding=finish(self.setup.clip, trace, residual)[0].cpu().numpy(),
+            activations=edited(trace.activations, edit, model.dictionary),
+            embedding=model.embeddings(trace, residual)[0].cpu().numpy(),
             grid=trace.grid,
         )
 
     def compare(self, trace: Trace, edit: Edit, classes: Names, templates: Names) -> Comparison:
-        """The prediction before and after an edit, for every class."""
+        """The prediction before and after an edit, for every class. One without levers is answered without a run."""
+        if not edit.levers:
+            return Comparison.unchanged(self.classify(trace, classes, templates))
         return self.compare_many(trace, [edit], classes, templates)[0]
 
-    @torch.no_grad()
     def compare_many(
         self, trace: Trace, edits: Sequence[Edit], classes: Names, templates: Names
     ) -> tuple[Comparison, ...]:
         """The same for several edits of one picture, in batches."""
-        classifier = self._classifier(classes, templates)
+        classifier, model = self._classifier(classes, templates), self.setup.model
         found = []
-        for start in range(0, len(edits), _BATCH):
-            after = finish(self.setup.clip, trace, self._steered(trace, edits[start : start + _BATCH]))
-            scale = self.setup.clip.logit_scale
-            found += [compare(trace.embedding, z, classifier, classes, scale) for z in after]
+        for start in range(0, len(edits), BATCH):
+            after = model.embeddings(trace, steered(model, trace, edits[start : start + BATCH]))
+            found += [compare(trace.embedding, z, classifier, classes, model.clip.logit_scale) for z in after]
         return tuple(found)
 
     # Evidence
@@ -182,27 +183,24 @@ class Workbench:
     def reconstruction_error(self, trace: Trace, classes: Names, templates: Names) -> ReconstructionError:
         """What the dictionary misses of the picture, and what that costs."""
         classifier = self._classifier(classes, templates)
-        return reconstruction_error(self.setup.clip, self.setup.dictionary, trace, classifier, classes)
+        return reconstruction_error(self.setup.model, trace, classifier, classes)
 
     def controls(
         self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit
     ) -> Iterator[Controls]:
         """The edit's effect among those of random edits of its size, after every batch of them."""
-        classifier = self._classifier(classes, templates)
-        return controls(self.setup.clip, self.setup.dictionary, trace, classifier, target, edit)
+        return controls(self.question(trace, classes, templates, target), edit)
 
     def responses(
         self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit
     ) -> Iterator[Response]:
         """The whole edit at every dose, then each of its levers alone."""
-        classifier = self._classifier(classes, templates)
-        return responses(self.setup.clip, self.setup.dictionary, trace, classifier, target, edit)
+        return responses(self.question(trace, classes, templates, target), edit)
 
     def side_effects(self, trace: Trace, classes: Names, templates: Names, target: Target, edit: Edit) -> SideEffects:
         """What the edit changed besides the target, over the probe words this setup knows."""
-        words = self._probes(classes)
-        classifier, probes = self._classifier(classes, templates), self._probe_vectors(words, templates)
-        return side_effects(self.setup.clip, self.setup.dictionary, trace, classifier, target, [edit], words, probes)[0]
+        words, question = self._probes(classes), self.question(trace, classes, templates, target)
+        return side_effects(question, [edit], words, self._probe_vectors(words, templates))[0]
 
     def attribution_changes(
         self, trace: Trace, classes: Names, templates: Names, before: Attribution, edit: Edit
@@ -215,7 +213,7 @@ class Workbench:
         """The smallest set of suppressions that makes the model say class `truth`, the answer last."""
         classifier = self._classifier(classes, templates)
         probes = self._probe_vectors(self._probes(classes), templates)
-        return find_edit(self.setup.clip, self.setup.dictionary, trace, classifier, truth, probes)
+        return find_edit(self.setup.model, trace, classifier, truth, probes)
 
     def generalize(self, edit: Edit) -> Iterator[Step | Generalization]:
         """What the edit does to the reference pictures: how far that is, and the answer last.
@@ -230,7 +228,7 @@ class Workbench:
                 try:
                     step = next(self._readings)
                 except BaseException:  # whoever asks next begins anew
-                    self._readings = read_references(self.setup.clip, self.setup.dictionary)
+                    self._readings = read_references(self.setup.model)
                     raise
                 if isinstance(step, References):
                     self._references = step
@@ -238,7 +236,7 @@ class Workbench:
             yield "Reading the reference pictures (once)", *step
         references = self._references
         classifier = self._classifier(references.classes, TEMPLATES["single"])
-        for found in generalize(self.setup.clip, self.setup.dictionary, references, classifier, edit):
+        for found in generalize(self.setup.model, references, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
 
     # What components are about. All but `index` raise UserError without one, and for a component that there is not.
@@ -300,7 +298,7 @@ class Workbench:
         strength = strength_of(index, component)
         crops = crops_of(index, component, SUPPRESSED_ON, clip.model.config.vision_config.image_size)
         classifier = self._classifier(classes, templates)
-        return steering_effects(clip, self.setup.dictionary, component, strength, crops, classifier, classes)
+        return steering_effects(self.setup.model, component, strength, crops, classifier, classes)
 
     def _indexed(self) -> ConceptIndex:
         if self.setup.index is None:
@@ -328,7 +326,3 @@ class Workbench:
 
     def _probes(self, classes: Names) -> Names:
         return probe_words(self._vocabulary, self.card.vocabulary, classes)
-
-    def _steered(self, trace: Trace, edits: Sequence[Edit]) -> Tensor:
-        x = self.setup.clip.place(trace.residual)
-        return steer(x, trace.activations, edits, self.setup.dictionary)

@@ -35,7 +35,8 @@ from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 from core.serving.settings import Settings
 from core.session import visit as session
 from core.session.visit import Subject, Visit
@@ -181,7 +182,7 @@ def picture() -> Image.Image:
 @pytest.fixture(scope="session")
 def trace(clip: SplitClip, dictionary: Dictionary, picture: Image.Image) -> Trace:
     """The picture, read once."""
-    return trace_crops(clip, dictionary, [clip.crop(picture)])[0]
+    return SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
 
 
 @pytest.fixture(scope="session")
@@ -196,7 +197,7 @@ def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
     card = SetupSpec(
         "tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "", vocabulary=frozenset({"dog"})
     )
-    return Workbench(Setup(card, clip, dictionary))
+    return Workbench(Setup(card, SaeClip(clip, dictionary)))
 
 
 @pytest.fixture(scope="module")

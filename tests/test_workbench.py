@@ -14,11 +14,13 @@ from PIL import Image
 
 from core.errors import UserError
 from core.methods.attribution import ablation_effects, attribute
+from core.methods.question import Question
 from core.methods.steering import Edit, Lever, edited
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prediction import compare, predict
+from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
@@ -47,7 +49,7 @@ def workbench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
         "",
         vocabulary=frozenset({"dog", "red", "cat"}),
     )
-    return Workbench(Setup(card, clip, dictionary))
+    return Workbench(Setup(card, SaeClip(clip, dictionary)))
 
 
 def plain(value: Any) -> bool:
@@ -80,11 +82,11 @@ def test_answers_are_the_core_s(
     assert workbench.classify(trace, CLASSES, ONE) == predict(trace.embedding, classifier, CLASSES, clip.logit_scale)
     for method in ("gradient", "integrated"):
         assert workbench.attribute(trace, CLASSES, ONE, TARGET, method) == attribute(
-            clip, dictionary, trace, classifier, TARGET, method
+            Question(SaeClip(clip, dictionary), trace, classifier, TARGET), method
         )
     np.testing.assert_array_equal(
         workbench.ablation_effects(trace, CLASSES, ONE, TARGET, [3, 1, 40]),
-        ablation_effects(clip, dictionary, trace, classifier, TARGET, [3, 1, 40]),
+        ablation_effects(Question(SaeClip(clip, dictionary), trace, classifier, TARGET), [3, 1, 40]),
     )
 
 
@@ -164,7 +166,7 @@ def test_many_comparisons_are_the_same_as_one_by_one(
     edits = EDITS * 3
     one_by_one = [workbench.compare(trace, edit, CLASSES, ONE) for edit in edits]
     for batch in (1, 5, 32):
-        monkeypatch.setattr("core.workbench._BATCH", batch)
+        monkeypatch.setattr("core.workbench.BATCH", batch)
         found = workbench.compare_many(trace, edits, CLASSES, ONE)
         assert len(found) == len(edits)
         for a, b in zip(found, one_by_one, strict=True):
@@ -172,9 +174,22 @@ def test_many_comparisons_are_the_same_as_one_by_one(
     assert workbench.compare_many(trace, [], CLASSES, ONE) == ()
 
 
+def test_an_edit_without_levers_is_answered_without_running_the_model(
+    workbench: Workbench, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = compare(
+        trace.embedding, trace.embedding, workbench._classifier(CLASSES, ONE), CLASSES, workbench.setup.clip.logit_scale
+    )
+    for part in ("residual", "embed_from_residual"):
+        monkeypatch.setattr(workbench.setup.clip, part, None)
+    found = workbench.compare(trace, Edit(tokens=(1,)), CLASSES, ONE)
+    assert found.before == found.after == expected.before == expected.after and not found.flipped
+    assert found.cosine == 1.0 and not found.logit_change.any()
+
+
 def test_texts_are_encoded_once(clip: SplitClip, dictionary: Dictionary, trace: Trace, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     card = SetupSpec("tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "")
-    workbench = Workbench(Setup(card, clip, dictionary))
+    workbench = Workbench(Setup(card, SaeClip(clip, dictionary)))
     encoded = []
     texts = clip.texts
     monkeypatch.setattr(clip, "texts", lambda prompts: (encoded.append(list(prompts)), texts(prompts))[1])

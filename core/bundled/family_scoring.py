@@ -49,7 +49,7 @@ def predict_without(scorer: Scorer, kind: HeldOut, edits: Sequence[Edit]) -> np.
     """
     predicted = np.repeat(kind.predicted[None], len(edits), 0)
     for picture, trace in enumerate(scorer.traces(kind.crops)):
-        x = scorer.clip.place(trace.residual)
+        x = scorer.model.residual(trace)
         changes = torch.stack([shift(trace.activations, edit, scorer.dictionary) for edit in edits])
         touched = changes.flatten(1).any(1).cpu().numpy()
         if touched.any():
@@ -75,7 +75,7 @@ def score(setup: Setup, chosen_on: int = CHOSEN_ON, judged_on: int = JUDGED_ON) 
     """What `assets/bundled/families.json` holds; shares of pictures. Raises UserError without a concept index."""
     if setup.index is None:
         raise UserError(f"The setup {setup.card.name!r} has no concept index, and so no families. Build one first.")
-    scorer, found = Scorer.of(setup.clip, setup.dictionary), families(setup.index)
+    scorer, found = Scorer.of(setup.model), families(setup.index)
     clean = look_at(scorer, "clean", judged_on, "test")
     report: Plain = {
         "families": len(found),

@@ -25,12 +25,14 @@ import torch
 from ..files import ASSETS
 from ..methods.attribution import Attribution, ablation_effects, attribute
 from ..methods.controls import matched_controls
-from ..methods.steering import Edit, steer
+from ..methods.question import Question
+from ..methods.steering import Edit, steered
 from ..methods.target import Target
 from ..model.clip import SplitClip, text_classifier
 from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
-from ..model.trace import Trace, trace_crops
+from ..model.sae_clip import BATCH, SaeClip
+from ..model.trace import Trace
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
 from ..scenes.shortcuts import SHORTCUTS
@@ -63,17 +65,25 @@ class ScoringSizes:
 class Scorer:
     """A model, a dictionary and the class vectors they are scored with."""
 
-    clip: SplitClip
-    """The model."""
-    dictionary: Dictionary
-    """Its dictionary."""
+    model: SaeClip
+    """The model and its dictionary."""
     classifier: torch.Tensor
     """[C, p], unit rows, in the order of ``CLASSES``."""
 
     @classmethod
-    def of(cls, clip: SplitClip, dictionary: Dictionary) -> Scorer:
+    def of(cls, model: SaeClip) -> Scorer:
         """With the single prompt template."""
-        return cls(clip, dictionary, text_classifier(clip, CLASSES, TEMPLATES["single"]))
+        return cls(model, text_classifier(model.clip, CLASSES, TEMPLATES["single"]))
+
+    @property
+    def clip(self) -> SplitClip:
+        """The model."""
+        return self.model.clip
+
+    @property
+    def dictionary(self) -> Dictionary:
+        """Its dictionary."""
+        return self.model.dictionary
 
     def crops(self, scenes: Iterable) -> np.ndarray:
         """Rendered at the model's own size: uint8 [N, S, S, 3]."""
@@ -97,13 +107,12 @@ class Scorer:
 
     def traces(self, crops: np.ndarray) -> list[Trace]:
         """Each picture read once."""
-        batches = (crops[i : i + 32] for i in range(0, len(crops), 32))
-        return [trace for batch in batches for trace in trace_crops(self.clip, self.dictionary, batch)]
+        batches = (crops[i : i + BATCH] for i in range(0, len(crops), BATCH))
+        return [trace for batch in batches for trace in self.model.traces(batch)]
 
     def steered(self, trace: Trace, edits: Sequence[Edit]) -> np.ndarray:
         """The predicted class under each edit, int [len(edits)]."""
-        x = self.clip.place(trace.residual)
-        return self.predict(steer(x, trace.activations, edits, self.dictionary))
+        return self.predict(steered(self.model, trace, edits))
 
 
 def index(names: Iterable[str | None]) -> np.ndarray:
@@ -217,7 +226,8 @@ def score_levers(
     corrected: list[float] = []
     for trace, at in zip(traces, fooled, strict=True):
         target = Target(int(kind.foil[at]), int(kind.truth[at]))
-        attribution = attribute(scorer.clip, scorer.dictionary, trace, scorer.classifier, target)
+        question = Question(scorer.model, trace, scorer.classifier, target)
+        attribution = attribute(question)
         order = attribution.strongest_for(max(LEVERS))
         by_energy = attribution.component[np.argsort(-attribution.energy, kind="stable")]
         predicted.append(scorer.steered(trace, [Edit.of_suppressed(order[:k]) for k in range(1, max(LEVERS) + 1)]))
@@ -227,7 +237,7 @@ def score_levers(
         random.append(scorer.steered(trace, controls))
         kept_edits.append(five)
         if len(corrected) < sizes.correlated:
-            corrected.append(_agreement(scorer, trace, attribution, target))
+            corrected.append(_agreement(question, attribution))
     predicted_by_k = np.array(predicted).reshape(len(fooled), max(LEVERS))
     foil, truth = kind.foil[fooled], kind.truth[fooled]
     repairable = kind.predicted_counterfactual[fooled] == truth
@@ -256,9 +266,8 @@ def score_levers(
     return result
 
 
-def _agreement(scorer: Scorer, trace: Trace, attribution: Attribution, target: Target) -> float:
-    effects = ablation_effects(scorer.clip, scorer.dictionary, trace, scorer.classifier, target, attribution.component)
-    return rank_correlation(attribution.total, effects)
+def _agreement(question: Question, attribution: Attribution) -> float:
+    return rank_correlation(attribution.total, ablation_effects(question, attribution.component))
 
 
 def score(scorer: Scorer, sizes: ScoringSizes, split: str = "test") -> dict[str, object]:
@@ -391,7 +400,7 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=("validation", "test"))
     arguments = parser.parse_args()
     setup = load_setup("bundled")
-    report = score(Scorer.of(setup.clip, setup.dictionary), ScoringSizes(), arguments.split)
+    report = score(Scorer.of(setup.model), ScoringSizes(), arguments.split)
     arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     print(f"{goals_table(report)}\n\n{levers_table(report)}")
 

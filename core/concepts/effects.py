@@ -12,17 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
-from ..methods.steering import Edit, steer
-from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary
-from ..model.trace import trace_crops
+from ..methods.steering import Edit, steered
+from ..model.prediction import logit_change
+from ..model.sae_clip import SaeClip
 from ..pictures.read import read_picture
 from ..records import Record
 from .component import activating_examples, check_component
 from .index import ConceptIndex
-from .search import _units
-
-_GREY = 128
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,8 +116,7 @@ def crops_of(index: ConceptIndex, component: int, most: int, side: int) -> np.nd
 
 @torch.no_grad()
 def steering_effects(
-    clip: SplitClip,
-    dictionary: Dictionary,
+    model: SaeClip,
     component: int,
     strength: float,
     crops: np.ndarray,
@@ -134,25 +129,22 @@ def steering_effects(
     it pushes. The crops, uint8 [n, S, S, 3], are its reference pictures. The edits take one pass through the layers
     after L. Raises UserError when there is no such component.
     """
+    clip, dictionary = model.clip, model.dictionary
     check_component(dictionary, component)
-    side = clip.model.config.vision_config.image_size
-    grey = np.full((1, side, side, 3), _GREY, dtype=np.uint8)
-    traces = trace_crops(clip, dictionary, np.concatenate([grey, crops]))
+    traces = model.traces(np.concatenate([model.grey[None], crops]))
     before = np.stack([trace.embedding for trace in traces])
 
-    steered = torch.stack([clip.place(trace.residual) for trace in traces])
+    x = torch.stack([model.residual(trace) for trace in traces])
     # A lever cannot be set beyond 100, which is nothing for a dictionary with large activations.
     scope = list(dictionary.tokens(len(traces[0].residual)))
     lacking = strength - clip.place(traces[0].activations.of(component))[scope]
-    steered[0, scope] += lacking[:, None] * dictionary.directions(np.array([component]))
+    x[0, scope] += lacking[:, None] * dictionary.directions(np.array([component]))
     off = Edit.of_suppressed([component])
     for row, trace in enumerate(traces[1:], start=1):
-        steered[row] = steer(steered[row], trace.activations, [off], dictionary)[0]
+        x[row] = steered(model, trace, [off])[0]
     fires = [0] + [row for row, trace in enumerate(traces) if row and trace.activations.of(component).any()]
     after = before.copy()
-    after[fires] = clip.embed_from_residual(steered[fires]).cpu().numpy()
+    after[fires] = clip.embed_from_residual(x[fires]).cpu().numpy()
 
-    # In float64, as two cosines that are nearly equal are subtracted.
-    turned = _units(after.astype(np.float64)) - _units(before.astype(np.float64))
-    change = clip.logit_scale * turned @ classifier.cpu().double().numpy().T
-    return SteeringEffects(tuple(classes), float(strength), change[0].astype(np.float32), change[1:].astype(np.float32))
+    change = logit_change(before, after, classifier, clip.logit_scale)
+    return SteeringEffects(tuple(classes), float(strength), change[0], change[1:])

@@ -26,11 +26,11 @@ import numpy as np
 from ..bundled.scoring import Scorer, look_at
 from ..errors import UserError
 from ..files import ASSETS
+from ..methods.question import Question
 from ..methods.target import Target, default_target
 from ..model.clip import text_classifier
 from ..model.prediction import predict
 from ..model.prompts import TEMPLATES, parse_classes
-from ..model.trace import trace_crops
 from ..pictures.read import read_picture
 from ..scenes.sampling import PLACES
 from ..scenes.scene import CLASSES
@@ -38,7 +38,6 @@ from ..scenes.shortcuts import SHORTCUTS
 from ..setups.loading import Setup, load_setup
 from ..stats import SEED
 from .curves import faithfulness
-from .orderings import Question
 from .recovery import recovery
 from .report import figure, tables
 from .steerability import steerability
@@ -64,7 +63,7 @@ class FaithfulnessSizes:
 
 def report_bundled(setup: Setup, sizes: FaithfulnessSizes) -> dict[str, Any]:
     """Everything, on held-out pictures of the bundled setup."""
-    scorer = Scorer.of(setup.clip, setup.dictionary)
+    scorer = Scorer.of(setup.model)
     fooled: dict[str, list[Question]] = {}
     crops = [look_at(scorer, "clean", sizes.seen, "test").crops]
     for name in SHORTCUTS:
@@ -72,7 +71,7 @@ def report_bundled(setup: Setup, sizes: FaithfulnessSizes) -> dict[str, Any]:
         crops.append(kind.crops[: sizes.seen])
         at = np.flatnonzero(kind.fooled)[: max(sizes.recovered, sizes.curves)]
         fooled[name] = [
-            Question(setup.clip, setup.dictionary, scorer.classifier, trace, Target(int(foil), int(truth)))
+            Question(setup.model, trace, scorer.classifier, Target(int(foil), int(truth)))
             for trace, foil, truth in zip(scorer.traces(kind.crops[at]), kind.foil[at], kind.truth[at], strict=True)
         ]
     explained = [one for questions in fooled.values() for one in questions[: math.ceil(sizes.curves / len(SHORTCUTS))]]
@@ -83,7 +82,7 @@ def report_bundled(setup: Setup, sizes: FaithfulnessSizes) -> dict[str, Any]:
         "sizes": asdict(sizes),
         **faithfulness(explained),
         "recovery": {name: recovery(questions[: sizes.recovered]) for name, questions in fooled.items()},
-        "steerability": steerability(setup.clip, setup.dictionary, scorer.traces(np.concatenate(crops)), VOCABULARY),
+        "steerability": steerability(setup.model, scorer.traces(np.concatenate(crops)), VOCABULARY),
     }
 
 
@@ -107,10 +106,10 @@ def report_pictures(setup: Setup, folder: Path, classes: Sequence[str], count: i
             crop = setup.clip.crop(read_picture(path))
         except UserError as trouble:
             raise UserError(f"“{path.name}”: {trouble}") from trouble
-        (trace,) = trace_crops(setup.clip, setup.dictionary, [crop])
+        trace = setup.model.trace(crop)
         prediction = predict(trace.embedding, classifier, tuple(classes), setup.clip.logit_scale)
         target = default_target(prediction, prediction.top)
-        questions.append(Question(setup.clip, setup.dictionary, classifier, trace, target))
+        questions.append(Question(setup.model, trace, classifier, target))
     return {
         "setup": setup.card.name,
         "commits": dict(setup.commits),

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from ..methods.attribution import ablation_effects
+from ..methods.question import Question
+from ..model.sae_clip import BATCH
 from ..stats import SEED, estimate, rank_correlation
-from .orderings import METHODS, Question, orders, predictions
+from .orderings import METHODS, orders, predictions
 
 COUNTS = (0, 1, 2, 3, 5, 8, 12, 20, 30, 50)
 """How many components a curve suppresses or puts back; after these, all of them."""
@@ -30,7 +32,7 @@ def curves(question: Question, order: np.ndarray) -> np.ndarray:
 
     `order` holds every active component once. Counts beyond its length mean all of them.
     """
-    f, dictionary = question.trace.activations, question.dictionary
+    f, dictionary = question.trace.activations, question.model.dictionary
     cuts = np.minimum((*COUNTS, len(order)), len(order))
     place = np.zeros(f.n_components, dtype=np.int64)
     place[order] = np.arange(len(order))
@@ -41,8 +43,9 @@ def curves(question: Question, order: np.ndarray) -> np.ndarray:
             for at in (level == step for step in range(len(cuts)))
         ]
     ).cumsum(0)
-    x = question.clip.place(question.trace.residual)
-    return question.values(torch.cat([x - first, x - (first[-1] - first)])).reshape(2, -1)
+    x = question.model.residual(question.trace)
+    y = [question.values(some) for some in torch.cat([x - first, x - (first[-1] - first)]).split(BATCH)]
+    return torch.cat(y).cpu().double().numpy().reshape(2, -1)
 
 
 def area(curve: np.ndarray) -> np.ndarray:
@@ -72,9 +75,7 @@ def agreement(question: Question, predicted: Mapping[str, np.ndarray]) -> dict[s
     """
     components = question.trace.activations.components()
     chosen = np.sort(np.argsort(-predicted["energy"], kind="stable")[:MEASURED])
-    lost = ablation_effects(
-        question.clip, question.dictionary, question.trace, question.classifier, question.target, components[chosen]
-    )
+    lost = ablation_effects(question, components[chosen])
     return {
         name: (rank_correlation(scores[chosen], lost), rank_correlation(np.abs(scores[chosen]), np.abs(lost)))
         for name, scores in predicted.items()

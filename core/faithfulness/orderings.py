@@ -6,64 +6,31 @@ What a method predicts is a number for every active component, these ascending, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from ..methods.attribution import Attribution, Method, attribute
-from ..methods.target import Target, target_values
-from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary
-from ..model.trace import Trace
-
-_BATCH = 32
+from ..methods.attribution import attribute
+from ..methods.question import Question
 
 DRAWS = 5
 """Random orders of a picture's components; what they do is averaged."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """A picture and a target: all that a method may look at."""
-
-    clip: SplitClip
-    """The model."""
-    dictionary: Dictionary
-    """Its dictionary."""
-    classifier: Tensor
-    """Unit class vectors, [C, p]."""
-    trace: Trace
-    """The picture, read once."""
-    target: Target
-    """What is explained."""
-
-    def attribution(self, method: Method = "gradient") -> Attribution:
-        """The contribution of every active component."""
-        return attribute(self.clip, self.dictionary, self.trace, self.classifier, self.target, method)
-
-    @torch.no_grad()
-    def values(self, residuals: Tensor) -> np.ndarray:
-        """y of each residual, [B, T, d] -> float64 [B], in logits."""
-        batches = (target_values(self.clip, x, self.classifier, self.target) for x in residuals.split(_BATCH))
-        return torch.cat(list(batches)).cpu().double().numpy()
-
-
 def by_gradient(question: Question) -> np.ndarray:
     """Activation x gradient: A_j, in logits."""
-    return question.attribution().total
+    return attribute(question).total
 
 
 def by_integrated(question: Question) -> np.ndarray:
     """Integrated gradients: A_j, in logits."""
-    return question.attribution("integrated").total
+    return attribute(question, "integrated").total
 
 
 def by_energy(question: Question) -> np.ndarray:
     """||f_j|| ||v_j||, in the units of x, whatever the target: the strongest simple rival."""
-    return question.attribution().energy
+    return attribute(question).energy
 
 
 @torch.no_grad()
@@ -74,13 +41,13 @@ def by_lens(question: Question) -> np.ndarray:
     CLS to the output. f_j is the activation at CLS, which is what is read out, or, where the dictionary leaves CLS
     out, its sum over the patches. A weak baseline, known to be unfaithful in CLIP's middle layers.
     """
-    clip, f = question.clip, question.trace.activations
+    clip, dictionary, f = question.model.clip, question.model.dictionary, question.trace.activations
     components, which = np.unique(f.component, return_inverse=True)
-    v = question.dictionary.directions(components)
+    v = dictionary.directions(components)
     norm = clip.model.vision_model.post_layernorm
     seen = clip.model.visual_projection((v - v.mean(-1, keepdim=True)) * norm.weight)  # [k, p]
     toward = question.target.of(question.classifier.T)  # [p]
-    read = (f.token == 0) | (question.dictionary.scope == "patches")
+    read = (f.token == 0) | (dictionary.scope == "patches")
     written = np.bincount(which, weights=f.value * read, minlength=len(components))
     return written * (seen @ toward).cpu().double().numpy()
 

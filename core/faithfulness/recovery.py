@@ -8,28 +8,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..methods.steering import Edit, steer
-from ..model.clip import logits
+from ..methods.question import Question
+from ..methods.steering import Edit
+from ..model.sae_clip import BATCH
 from ..stats import SEED, estimate
-from .orderings import METHODS, Question, orders, predictions
+from .orderings import METHODS, orders, predictions
 
 WITHIN = (1, 3, 5)
 """Ranks within which a planted cause may be found."""
-_BATCH = 32
 
 
 @torch.no_grad()
 def causes(question: Question) -> np.ndarray:
     """The components whose suppression alone takes the prediction off the target's wanted class, int32."""
-    clip, trace = question.clip, question.trace
-    components = trace.activations.components()
-    x = clip.place(trace.residual)
+    components = question.trace.activations.components()
     moved = [np.zeros(0, dtype=bool)]
-    for start in range(0, len(components), _BATCH):
-        edits = [Edit.of_suppressed([int(j)]) for j in components[start : start + _BATCH]]
-        after = logits(
-            clip.embed_from_residual(steer(x, trace.activations, edits, question.dictionary)), question.classifier, 1.0
-        )
+    for start in range(0, len(components), BATCH):
+        edits = [Edit.of_suppressed([int(j)]) for j in components[start : start + BATCH]]
+        after = question.logits_of(question.embeddings_under(edits))
         moved.append((after.argmax(-1) != question.target.wanted).cpu().numpy())
     return components[np.concatenate(moved)]
 

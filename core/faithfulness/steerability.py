@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..model.clip import SplitClip, logits, text_classifier
-from ..model.dictionary import Dictionary
+from ..model.clip import logits, text_classifier
 from ..model.prompts import TEMPLATES
-from ..model.trace import Trace, trace_crops
+from ..model.sae_clip import BATCH, SaeClip
+from ..model.trace import Trace
 from ..stats import SEED, estimate
 
 NOTHING = 1e-4
@@ -27,7 +27,6 @@ BINS = 20
 """Of the histogram of concentration."""
 SHOWN = 10
 """Components listed as the most steerable."""
-_BATCH = 32
 
 
 def concentration(change: np.ndarray) -> np.ndarray:
@@ -65,24 +64,22 @@ def typical_patterns(traces: Sequence[Trace]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.no_grad()
-def impulse(clip: SplitClip, trace: Trace, added: np.ndarray, directions: Tensor, vocabulary: Tensor) -> np.ndarray:
+def impulse(model: SaeClip, trace: Trace, added: np.ndarray, directions: Tensor, vocabulary: Tensor) -> np.ndarray:
     """The change of the vocabulary's logits, float64 [k, V], when x_t becomes x_t + added_kt v_k, for each k.
 
     `added` is [k, T], `directions` [k, d], `vocabulary` unit text vectors [V, p].
     """
-    x = clip.place(trace.residual)
+    clip, x = model.clip, model.residual(trace)
     before = logits(clip.embed_from_residual(x[None]), vocabulary, clip.logit_scale)
     parts = [torch.zeros(0, len(vocabulary)).to(before)]
-    for f, v in zip(clip.place(added).split(_BATCH), directions.split(_BATCH), strict=True):
+    for f, v in zip(clip.place(added).split(BATCH), directions.split(BATCH), strict=True):
         parts.append(
             logits(clip.embed_from_residual(x + f[:, :, None] * v[:, None]), vocabulary, clip.logit_scale) - before
         )
     return torch.cat(parts).cpu().double().numpy()
 
 
-def steerability(
-    clip: SplitClip, dictionary: Dictionary, traces: Sequence[Trace], words: Sequence[str]
-) -> dict[str, Any]:
+def steerability(model: SaeClip, traces: Sequence[Trace], words: Sequence[str]) -> dict[str, Any]:
     """How concentrated the effect of each component is over a vocabulary, on a blank grey picture.
 
     Every component active in `traces` is set to its typical pattern; the control is a random direction of the same
@@ -91,17 +88,16 @@ def steerability(
     """
     if len(words) < 2:
         raise UserError("The vocabulary needs at least two words. Add some that the pictures may show.")
-    side = clip.model.config.vision_config.image_size
-    (grey,) = trace_crops(clip, dictionary, [np.full((side, side, 3), 128, dtype=np.uint8)])
+    grey = model.trace(model.grey)
     components, patterns = typical_patterns(traces)
     added = patterns - np.stack([grey.activations.of(int(j)) for j in components])
-    v = dictionary.directions(components)
+    v = model.dictionary.directions(components)
     noise = torch.randn(v.shape, generator=torch.Generator().manual_seed(SEED)).to(v)
     control = noise * (v.norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True))
-    vocabulary = text_classifier(clip, words, TEMPLATES["single"])
-    changes = impulse(clip, grey, added, v, vocabulary)
+    vocabulary = text_classifier(model.clip, words, TEMPLATES["single"])
+    changes = impulse(model, grey, added, v, vocabulary)
     found = concentration(changes)
-    random = concentration(impulse(clip, grey, added, control, vocabulary))
+    random = concentration(impulse(model, grey, added, control, vocabulary))
     apart = changes - changes.mean(-1, keepdims=True)
     concepts = np.abs(apart).argmax(-1)
     effects = np.take_along_axis(apart, concepts[:, None], 1)[:, 0]

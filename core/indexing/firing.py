@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..model.dictionary import Dictionary, nonzero
 
-_CHUNK = 1 << 25
+CHUNK = 1 << 25
 """Numbers in one dense block of activations (128 MB in float32)."""
 
 
@@ -45,7 +45,7 @@ def batch_activations(dictionary: Dictionary, residual: Tensor) -> BatchActivati
     n_pictures, n_tokens, _ = residual.shape
     m, scope = dictionary.n_components, dictionary.tokens(n_tokens)
     seen = residual[:, scope.start : scope.stop].flatten(0, 1)
-    step = max(1, _CHUNK // m)
+    step = max(1, CHUNK // m)
     rows, components, values = [], [], []
     for start in range(0, len(seen), step):
         place, value = nonzero(dictionary.encode_seen(seen[start : start + step]))

@@ -20,7 +20,7 @@ from .accumulator import EDGES, Accumulator, Occurrences, SampledPicture, TopK, 
 from .recipe import IndexRecipe
 from .thumbnails import Stored
 
-_CHUNK = 1 << 25
+CHUNK = 1 << 25
 """Numbers in one dense block (128 MB in float32)."""
 
 
@@ -183,7 +183,7 @@ def _label_guesses(
     t = text_classifier(clip, vocabulary, TEMPLATES["single"]).float().cpu().numpy()
     empty = clip.texts([""])[0].float().cpu().numpy()
     known = np.flatnonzero(n)
-    step = max(1, _CHUNK // len(vocabulary))
+    step = max(1, CHUNK // len(vocabulary))
     for start in range(0, len(known), step):
         part = known[start : start + step]
         found = alignment(z[part], t, empty)
@@ -208,7 +208,7 @@ def _nearest(rows: Tensor, k: int, above: float, progress: str, quiet: bool) -> 
     """
     m, unit = len(rows), F.normalize(rows, dim=-1)
     index, cosine = np.full((m, k), -1, np.int32), np.zeros((m, k), np.float32)
-    step = max(1, _CHUNK // m)
+    step = max(1, CHUNK // m)
     for start in tqdm(range(0, m, step), desc=progress, leave=False, disable=quiet):
         part = unit[start : start + step] @ unit.T
         part[torch.arange(len(part)), start + torch.arange(len(part))] = -torch.inf

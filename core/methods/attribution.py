@@ -17,19 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.clip import SplitClip, logits
-from ..model.dictionary import Activations, Dictionary
-from ..model.trace import Trace
+from ..model.dictionary import CHUNK, Activations, Dictionary
+from ..model.sae_clip import BATCH
 from ..records import Record
-from .steering import Edit, steer
-from .target import Target, target_gradients, target_values
+from .question import Question
+from .steering import Edit
+from .target import Target
 
 Method = Literal["gradient", "integrated"]
 """How contributions are computed."""
 
 N_STEPS = 32
-_BATCH = 32
-_CHUNK = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class Attribution(Record):
 def _pairs(activations: Activations, gradient: Tensor, dictionary: Dictionary) -> np.ndarray:
     """f_tj <v_j, g_t> for the active pairs, float64 [n], from g [T, d]."""
     parts = [np.zeros(0)]
-    step = max(1, _CHUNK // dictionary.width)
+    step = max(1, CHUNK // dictionary.width)
     for start in range(0, len(activations.token), step):
         part = slice(start, start + step)
         g = gradient[torch.as_tensor(activations.token[part], dtype=torch.long, device=gradient.device)]
@@ -119,23 +117,15 @@ def _pairs(activations: Activations, gradient: Tensor, dictionary: Dictionary) -
     return np.concatenate(parts)
 
 
-def attribute(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    trace: Trace,
-    classifier: Tensor,
-    target: Target,
-    method: Method = "gradient",
-    n_steps: int = N_STEPS,
-) -> Attribution:
-    """Contributions of all components to `target`, against unit class vectors [C, p].
+def attribute(question: Question, method: Method = "gradient", n_steps: int = N_STEPS) -> Attribution:
+    """Contributions of all components to the question's target.
 
     `n_steps` is the number of points of the integral (midpoint rule), used by "integrated" alone. Raises
     UserError for a target that is not among the classes.
     """
-    x = clip.place(trace.residual)
-    f = trace.activations
-    (value,), (gradient,) = target_gradients(clip, x[None], classifier, [target])
+    dictionary, f = question.model.dictionary, question.trace.activations
+    x = question.model.residual(question.trace)
+    (value,), (gradient,) = question.gradients(x[None])
     if method == "gradient":
         pair = _pairs(f, gradient, dictionary)
         flow = (x * gradient).cpu().double().sum(-1)  # [T]
@@ -150,12 +140,12 @@ def attribute(
             rest=flow.sum().item() - inside,
         )
     else:
-        mean, without = _path(clip, x, dictionary.decode(f), classifier, target, n_steps)
+        mean, without = _path(question, x, dictionary.decode(f), n_steps)
         pair = _pairs(f, mean, dictionary)
         completeness = Completeness(components=float(pair.sum()), whole=value.item() - without)
     component, first = np.unique(f.component, return_index=True)
     return Attribution(
-        target=target,
+        target=question.target,
         value=value.item(),
         method=method,
         component=component,
@@ -167,17 +157,15 @@ def attribute(
     )
 
 
-def _path(
-    clip: SplitClip, x: Tensor, decoded: Tensor, classifier: Tensor, target: Target, n_steps: int
-) -> tuple[Tensor, float]:
+def _path(question: Question, x: Tensor, decoded: Tensor, n_steps: int) -> tuple[Tensor, float]:
     """The mean of dy/dx [T, d] along x - (1 - a) decoded, a from 0 to 1, and y at a = 0."""
     off = x - decoded
     total = torch.zeros_like(x)
-    for batch in torch.split((torch.arange(n_steps) + 0.5) / n_steps, _BATCH):
+    for batch in torch.split((torch.arange(n_steps) + 0.5) / n_steps, BATCH):
         points = off + batch.to(x)[:, None, None] * decoded
-        total += target_gradients(clip, points, classifier, [target] * len(points))[1].sum(0)
+        total += question.gradients(points)[1].sum(0)
     with torch.no_grad():
-        without = target_values(clip, off[None], classifier, target).item()
+        without = question.values(off[None]).item()
     return total / n_steps, without
 
 
@@ -199,28 +187,18 @@ def _energy(f: Activations, component: np.ndarray, first: np.ndarray, dictionary
 
 
 @torch.no_grad()
-def ablation_effects(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    trace: Trace,
-    classifier: Tensor,
-    target: Target,
-    components: Sequence[int] | np.ndarray,
-    batch: int = _BATCH,
-) -> np.ndarray:
+def ablation_effects(question: Question, components: Sequence[int] | np.ndarray, batch: int = BATCH) -> np.ndarray:
     """y(x) - y(x without component j on any token), float32 [k], in logits: positive if j held y up.
 
     Exact ablation, one component at a time, `batch` of them in one forward. A component that is not active
     has exactly no effect, and costs no forward.
     """
-    x = clip.place(trace.residual)
     effects = np.zeros(len(components), dtype=np.float32)
-    value = target.of(logits(clip.place(trace.embedding), classifier, clip.logit_scale)).item()
-    active = np.flatnonzero(np.isin(components, trace.activations.component))
+    value = question.value
+    active = np.flatnonzero(np.isin(components, question.trace.activations.component))
     for start in range(0, len(active), batch):
         part = active[start : start + batch]
         edits = [Edit.of_suppressed([int(components[i])]) for i in part]
-        steered = steer(x, trace.activations, edits, dictionary)
-        y = target_values(clip, steered, classifier, target)
+        y = question.target.of(question.logits_of(question.embeddings_under(edits)))
         effects[part] = value - y.cpu().double().numpy()
     return effects

@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..model.clip import SplitClip, logits
 from ..model.dictionary import Activations, Dictionary
-from ..model.trace import Trace, finish
+from ..model.sae_clip import BATCH
 from ..records import Record
-from .steering import MAX_STRENGTH, Edit, Lever, edited, steer
-from .target import Target
+from .question import Question
+from .steering import MAX_STRENGTH, Edit, Lever, edited
 
 NEIGHBOURS = 10
 """Each component of an edit is replaced by one of this many components closest to it in energy. A lone one has no more
@@ -35,7 +34,6 @@ CHANCE = 0.05
 """The p-value, against random components and against random directions, up to which an effect is beyond chance."""
 
 
-_BATCH = 32
 _TRIES = 16
 """Controls drawn for each one wanted, since some come twice."""
 
@@ -244,19 +242,10 @@ def _rank_p(effect: float, others: np.ndarray) -> float:
     return float((1 + as_far.sum()) / (len(values) + 1))
 
 
-def _ask_for_a_lever(edit: Edit) -> None:
+def ask_for_a_lever(edit: Edit) -> None:
+    """Raise UserError for an empty edit."""
     if not edit.levers:
         raise UserError("Pull a lever first: an edit of nothing has no effect to test.")
-
-
-@torch.no_grad()
-def _answers(clip: SplitClip, trace: Trace, residuals: Tensor, classifier: Tensor) -> Tensor:
-    """Logits [B, C] of residuals [B, T, d] of one picture, against unit class vectors [C, p].
-
-    Every embedding meets the classes alone: batches round differently, by a few 1e-7, and an edit that does nothing
-    should be seen to do nothing.
-    """
-    return torch.stack([logits(z, classifier, clip.logit_scale) for z in finish(clip, trace, residuals)])
 
 
 def _distinct(edits: Sequence[Edit]) -> list[Edit]:
@@ -264,31 +253,16 @@ def _distinct(edits: Sequence[Edit]) -> list[Edit]:
     return list({frozenset(edit.levers): edit for edit in edits}.values())
 
 
-def controls(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    trace: Trace,
-    classifier: Tensor,
-    target: Target,
-    edit: Edit,
-    draws: int = 64,
-    seed: int = 0,
-) -> Iterator[Controls]:
-    """The edit's effect among those of its controls, against unit class vectors [C, p], after every batch of 32.
+def controls(question: Question, edit: Edit, draws: int = 64, seed: int = 0) -> Iterator[Controls]:
+    """The edit's effect among those of its controls, after every batch of 32.
 
     The last one holds `DIRECTIONS` random directions and at most `draws` matched controls, no two of them the same:
     fewer where the picture has no more. Raises UserError for an empty edit, for a target that is not among the classes,
     and as `steering.shift`; as with any generator, when the first is asked for.
     """
-    _ask_for_a_lever(edit)
+    ask_for_a_lever(edit)
     rng = np.random.default_rng(seed)
-    x, f = clip.place(trace.residual), trace.activations
-    before = target.of(logits(clip.place(trace.embedding), classifier, clip.logit_scale)).cpu().double()
-
-    def effects(residuals: Tensor) -> np.ndarray:
-        after = target.of(_answers(clip, trace, residuals, classifier)).cpu().double()
-        return (after - before).cpu().numpy().astype(np.float32)
-
+    dictionary, f = question.model.dictionary, question.trace.activations
     several = len(edit.levers) > 1
     reach = NEIGHBOURS if several else max(1, draws)
     drawn = matched_controls(f, edit, dictionary, _TRIES * draws, rng, reach, own=several)
@@ -301,11 +275,12 @@ def controls(
     rival_edit = by_activation(f, edit, dictionary)
     edits = [edit, rival_edit, *matched]
     measured, directions = np.zeros((2, 0), dtype=np.float32)
-    for start in range(0, len(edits), _BATCH):
-        part = effects(steer(x, f, edits[start : start + _BATCH], dictionary))
+    for start in range(0, len(edits), BATCH):
+        part = question.effects(question.steered(edits[start : start + BATCH]))
         measured = np.concatenate([measured, part])
         yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy)
-    directions = effects(random_directions(x, f, edit, dictionary, DIRECTIONS, rng))
+    x = question.model.residual(question.trace)
+    directions = question.effects(random_directions(x, f, edit, dictionary, DIRECTIONS, rng))
     yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy)
 
 

@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
-from ..model.clip import SplitClip, logits
-from ..model.dictionary import Dictionary
-from ..model.trace import Trace
 from ..records import Record
-from .controls import _answers, _ask_for_a_lever
-from .steering import MAX_STRENGTH, Edit, Lever, steer
-from .target import Target
+from .controls import ask_for_a_lever
+from .question import Question
+from .steering import MAX_STRENGTH, Edit, Lever
 
 DOSES: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 """Factors on the activations of an edit's components."""
@@ -94,22 +90,17 @@ class Response(Record):
         )
 
 
-def responses(
-    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, target: Target, edit: Edit
-) -> Iterator[Response]:
+def responses(question: Question, edit: Edit) -> Iterator[Response]:
     """The whole edit at all `DOSES`, then each of its levers alone if there are several, in their order.
 
-    A family, whose levers are moved as one, counts as one lever. The answers are against unit class
-    vectors [C, p]. Raises UserError for an empty edit, for a target that is not among the classes, and as
-    `steering.shift`.
+    A family, whose levers are moved as one, counts as one lever. Raises UserError for an empty edit, for a
+    target that is not among the classes, and as `steering.shift`.
     """
-    _ask_for_a_lever(edit)
-    x = clip.place(trace.residual)
-    plain = logits(clip.place(trace.embedding), classifier, clip.logit_scale)
+    ask_for_a_lever(edit)
+    target, plain = question.target, question.logits
     parts = [Edit(group, edit.tokens) for group in edit.groups()]
     for part in [edit, *parts] if len(parts) > 1 else [edit]:
-        steered = steer(x, trace.activations, [dosed(part, dose) for dose in DOSES], dictionary)
-        answers = _answers(clip, trace, steered, classifier)
+        answers = question.answers(question.steered([dosed(part, dose) for dose in DOSES]))
         yield Response(
             component=None if part is edit else part.levers[0].component,
             before=target.of(plain).item(),

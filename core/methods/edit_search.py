@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..model.clip import SplitClip, logits
-from ..model.dictionary import Dictionary
+from ..model.prediction import logit_change
+from ..model.sae_clip import BATCH, SaeClip
 from ..model.trace import Trace
 from ..words import count, listed
 from .attribution import attribute
-from .side_effects import concept_change
-from .steering import Edit, steer
+from .question import Question
+from .steering import Edit
 from .target import Target
 
 MOST = 10
@@ -41,7 +41,6 @@ CLEAR = 1e-3
 """How far `truth` has to lead, in logits: less could be rounding, which depends on what else is in a batch."""
 
 _EXHAUSTED = {1: CANDIDATES, 2: CANDIDATES, 3: TRIPLED}
-_BATCH = 32
 
 Components = tuple[int, ...]
 """A set to suppress, from the strongest attribution to the weakest."""
@@ -129,12 +128,7 @@ class Search:
 
 
 def find_edit(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    trace: Trace,
-    classifier: Tensor,
-    truth: int,
-    probes: Tensor | None = None,
+    model: SaeClip, trace: Trace, classifier: Tensor, truth: int, probes: Tensor | None = None
 ) -> Iterator[Search]:
     """Search the smallest edit with which the model predicts class `truth`, against unit class vectors [C, p].
 
@@ -145,19 +139,12 @@ def find_edit(
     """
     if not 0 <= truth < len(classifier):
         raise UserError(f"There is no class number {truth}: there are {len(classifier)}. Choose the truth again.")
-    return _search(clip, dictionary, trace, classifier, truth, probes)
+    return _search(Question(model, trace, classifier, Target(truth)), probes)
 
 
-def _search(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    trace: Trace,
-    classifier: Tensor,
-    truth: int,
-    probes: Tensor | None,
-) -> Iterator[Search]:
-    with torch.no_grad():
-        values = logits(clip.place(trace.embedding), classifier, clip.logit_scale).cpu().numpy()
+def _search(question: Question, probes: Tensor | None) -> Iterator[Search]:
+    truth = question.target.wanted
+    values = question.logits.cpu().numpy()
     predicted = int(values.argmax())
     if probes is not None and len(probes) < 2:
         probes = None  # no spread to speak of
@@ -177,18 +164,17 @@ def _search(
         )
         return
 
-    target = Target(predicted, truth)
-    found = attribute(clip, dictionary, trace, classifier, target)
-    candidates: Components = tuple(found.strongest_for(CANDIDATES).tolist())
+    question = replace(question, target=Target(predicted, truth))
+    candidates: Components = tuple(attribute(question).strongest_for(CANDIDATES).tolist())
     begun = Search(truth, predicted, candidates, tried=0, size=0)
     tried: dict[Components, Candidate] = {}
 
     def measure(sets: Sequence[Components]) -> Iterator[Search]:
         new = [one for one in sets if one not in tried]
-        for start in range(0, len(new), _BATCH):
-            part = new[start : start + _BATCH]
+        for start in range(0, len(new), BATCH):
+            part = new[start : start + BATCH]
             edits = [Edit.of_suppressed(one) for one in part]
-            measured = _measured(clip, dictionary, trace, classifier, truth, target, edits, probes)
+            measured = _measured(question, truth, edits, probes)
             tried.update(zip(part, measured, strict=True))
             yield replace(begun, tried=len(tried), size=max(map(len, part)))
 
@@ -233,24 +219,15 @@ def _search(
 
 
 @torch.no_grad()
-def _measured(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    trace: Trace,
-    classifier: Tensor,
-    truth: int,
-    target: Target,
-    edits: Sequence[Edit],
-    probes: Tensor | None,
-) -> list[Candidate]:
-    """What the model does under each edit, in one forward; `target` is the predicted class minus `truth`."""
-    before = clip.place(trace.embedding)
-    after = clip.embed_from_residual(steer(clip.place(trace.residual), trace.activations, edits, dictionary))  # [B, p]
-    values = logits(after, classifier, clip.logit_scale)
-    effects = (target.of(values) - target.of(logits(before, classifier, clip.logit_scale))).tolist()
+def _measured(question: Question, truth: int, edits: Sequence[Edit], probes: Tensor | None) -> list[Candidate]:
+    """What the model does under each edit, in one forward; the target is the predicted class minus `truth`."""
+    after = question.embeddings_under(edits)
+    values = question.logits_of(after)
+    effects = (question.target.of(values) - question.value).tolist()
     sides: list[float] | list[None] = [None] * len(edits)
     if probes is not None:
-        sides = concept_change(before, after, probes, clip.logit_scale).std(axis=1, dtype=np.float64).tolist()
+        changes = logit_change(question.trace.embedding, after, probes, question.model.clip.logit_scale)
+        sides = changes.std(axis=1, dtype=np.float64).tolist()
     rows = values.cpu().numpy()
     margins = _margins(rows, truth).tolist()
     return [

@@ -17,14 +17,14 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from ..model.clip import SplitClip, logits, text_classifier
-from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
-from ..model.trace import Trace, trace_crops
+from ..model.sae_clip import BATCH, SaeClip
+from ..model.trace import Trace
 from ..records import Record
 from ..scenes.sampling import HELD_OUT
 from ..scenes.scene import CLASSES, Painter, Scene
 from ..words import percent
-from .steering import Edit, steer
+from .steering import Edit, steered
 
 KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stamped": 45, "flooded": 45})
 """How many of each kind of scene: without a cue, and with a conflicting word, the stamp, water."""
@@ -32,7 +32,6 @@ KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stam
 SEED = 3_000_000
 SHOWN = 8
 """Pictures kept of those an edit fixes, and of those it breaks."""
-_BATCH = 32
 
 Progress = tuple[int, int]
 """Pictures done, and how many there are."""
@@ -195,18 +194,18 @@ def crops(cases: Sequence[Reference], side: int) -> Iterator[np.ndarray]:
     return (painter.paint(case.scene) for case in cases)
 
 
-def read_references(clip: SplitClip, dictionary: Dictionary, batch: int = _BATCH) -> Iterator[Progress | References]:
+def read_references(model: SaeClip, batch: int = BATCH) -> Iterator[Progress | References]:
     """Read the reference pictures, `batch` of them at a time.
 
     Yields (done, total) at the start and after every batch, and at last the References. On a large CLIP this takes a
     minute; the result depends on the setup alone.
     """
-    cases = reference_cases()
+    cases, clip = reference_cases(), model.clip
     yield 0, len(cases)
     drawn = crops(cases, clip.model.config.vision_config.image_size)
     traces: list[Trace] = []
     while part := list(islice(drawn, batch)):
-        traces += trace_crops(clip, dictionary, part)
+        traces += model.traces(part)
         yield len(traces), len(cases)
     classifier = text_classifier(clip, CLASSES, TEMPLATES["single"])
     yield References(
@@ -220,12 +219,7 @@ def read_references(clip: SplitClip, dictionary: Dictionary, batch: int = _BATCH
 
 @torch.no_grad()
 def generalize(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    references: References,
-    classifier: Tensor,
-    edit: Edit,
-    batch: int = _BATCH,
+    model: SaeClip, references: References, classifier: Tensor, edit: Edit, batch: int = BATCH
 ) -> Iterator[Progress | Generalization]:
     """Run an edit on the reference pictures, against unit vectors [C, p] of their classes.
 
@@ -237,23 +231,21 @@ def generalize(
     """
     if len(classifier) != len(references.classes):
         raise ValueError(f"{len(classifier)} class vectors for {len(references.classes)} classes")
-    everywhere = edit.among(None)
+    everywhere, clip = edit.among(None), model.clip
     before = _says(clip, _embeddings(clip, references.traces), classifier)
     after, touched = before.copy(), np.zeros(len(before), dtype=bool)
     total = len(references.traces)
     yield 0, total
-    steered: list[Tensor] = []
+    waiting: list[Tensor] = []
     for i, trace in enumerate(references.traces):
-        x = clip.place(trace.residual)
-        (moved,) = steer(x, trace.activations, [everywhere], dictionary)
-        if not torch.equal(moved, x):
+        (moved,) = steered(model, trace, [everywhere])
+        if not torch.equal(moved, model.residual(trace)):
             touched[i] = True
-            steered.append(moved)
-        if len(steered) == batch or (steered and i + 1 == total):
-            after[np.flatnonzero(touched)[-len(steered) :]] = _says(
-                clip, clip.embed_from_residual(torch.stack(steered)), classifier
-            )
-            steered = []
+            waiting.append(moved)
+        if len(waiting) == batch or (waiting and i + 1 == total):
+            z = clip.embed_from_residual(torch.stack(waiting))
+            after[np.flatnonzero(touched)[-len(waiting) :]] = _says(clip, z, classifier)
+            waiting = []
             yield i + 1, total
     right_before, right_after = before == references.truth, after == references.truth
     turned = (~right_before & right_after, right_before & ~right_after)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary
 from ..model.prediction import Prediction, predict
+from ..model.sae_clip import SaeClip
 from ..model.trace import Trace
 from ..records import Record
 
@@ -31,10 +30,11 @@ class ReconstructionError(Record):
 
 @torch.no_grad()
 def reconstruction_error(
-    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, classes: tuple[str, ...]
+    model: SaeClip, trace: Trace, classifier: Tensor, classes: tuple[str, ...]
 ) -> ReconstructionError:
     """What the dictionary misses of the picture, and what that costs among classes with unit vectors [C, p]."""
-    x = clip.place(trace.residual)
+    clip, dictionary = model.clip, model.dictionary
+    x = model.residual(trace)
     scope = dictionary.tokens(len(x))
     inside = slice(scope.start, scope.stop)
     x_hat = x.clone()

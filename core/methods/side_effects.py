@@ -2,8 +2,8 @@
 
 1. The probe vocabulary, `assets/vocabulary.txt`, names everyday concepts. Those a setup knows, and the visitor does not
    ask about, are its probe words (`probe_words`).
-2. `concept_change`: how far an edit moved the logit of each of them. A shift common to all is invisible to any softmax,
-   so what counts is their spread around it: the side effect.
+2. How far an edit moved the logit of each of them. A shift common to all is invisible to any softmax, so what counts is
+   their spread around it: the side effect.
 3. selectivity = |effect on the target| / side effect: how many times more the edit did to what it was meant for than
    to concepts it was not meant for.
 4. `attribution_changes`: which components outside the edit now mean something else to the target.
@@ -18,21 +18,18 @@ import torch
 from torch import Tensor
 
 from ..files import ASSETS
-from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary
+from ..model.prediction import logit_change, turn
 from ..model.prompts import unknown_words
-from ..model.trace import Trace, finish
+from ..model.sae_clip import BATCH
 from ..records import Record
 from .attribution import Attribution
-from .steering import Edit, steer
-from .target import Target
+from .question import Question
+from .steering import Edit
 
 VOCABULARY = ASSETS / "vocabulary.txt"
 
 ROUNDING = 1e-4
 """Logits. Side effects below it are the float32 noise of another batch, and no measure for anything."""
-
-_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -125,32 +122,12 @@ def probe_words(
     return tuple(name for name in names if name not in unknown)
 
 
-def concept_change(
-    before_embedding: Tensor | np.ndarray,
-    after_embeddings: Tensor | np.ndarray,
-    vocabulary_classifier: Tensor,
-    scale: float,
-) -> np.ndarray:
-    """scale * (cos(z', t) - cos(z, t)), float32 [B, V], in logits.
-
-    z [p] is the image embedding without, each z' [B, p] with an edit, of any length; t are the unit concept vectors
-    [V, p]. In float64, as two cosines that are nearly equal are subtracted; exactly 0 where z' = z.
-    """
-    turns = _turns(before_embedding, after_embeddings)
-    return (scale * turns @ _float64(vocabulary_classifier).T).astype(np.float32)
-
-
-@torch.no_grad()
 def side_effects(
-    clip: SplitClip,
-    dictionary: Dictionary,
-    trace: Trace,
-    classifier: Tensor,
-    target: Target,
+    question: Question,
     edits: Sequence[Edit],
     concepts: Sequence[str],
     vocabulary_classifier: Tensor,
-    batch: int = _BATCH,
+    batch: int = BATCH,
 ) -> tuple[SideEffects, ...]:
     """The side effects of each of several edits of one picture, `batch` of them in one forward.
 
@@ -160,17 +137,16 @@ def side_effects(
     """
     if len(concepts) != len(vocabulary_classifier):
         raise ValueError(f"{len(concepts)} concepts with {len(vocabulary_classifier)} vectors")
-    x = clip.place(trace.residual)
+    before, scale = question.trace.embedding, question.model.clip.logit_scale
     found = []
     for start in range(0, len(edits), batch):
-        steered = steer(x, trace.activations, edits[start : start + batch], dictionary)
-        embeddings = finish(clip, trace, steered)
-        changes = concept_change(trace.embedding, embeddings, vocabulary_classifier, clip.logit_scale)
+        embeddings = question.embeddings_under(edits[start : start + batch])
+        changes = logit_change(before, embeddings, vocabulary_classifier, scale)
         # The target is linear in the logits: its effect is the target of their changes.
-        of_classes = concept_change(trace.embedding, embeddings, classifier, clip.logit_scale)
-        effects = target.of(torch.as_tensor(of_classes)).tolist()
+        of_classes = logit_change(before, embeddings, question.classifier, scale)
+        effects = question.target.of(torch.as_tensor(of_classes)).tolist()
         # |u' - u|^2 = 2 - 2 cos, which has no rounding to lose where the two are nearly the same.
-        cosines = 1 - (_turns(trace.embedding, embeddings) ** 2).sum(-1) / 2
+        cosines = 1 - (turn(before, embeddings) ** 2).sum(-1) / 2
         found += [
             SideEffects(tuple(concepts), change, max(-1.0, float(cosine)), effect)
             for change, cosine, effect in zip(changes, cosines, effects, strict=True)
@@ -201,14 +177,3 @@ def _totals(attribution: Attribution, components: np.ndarray) -> np.ndarray:
     _, here, there = np.intersect1d(components, attribution.component, assume_unique=True, return_indices=True)
     found[here] = attribution.total[there]
     return found
-
-
-def _turns(before: Tensor | np.ndarray, after: Tensor | np.ndarray) -> np.ndarray:
-    """z'/|z'| - z/|z|, float64 [B, p], exactly 0 where z' = z."""
-    z = np.concatenate([_float64(before)[None], _float64(after)])
-    unit = z / np.linalg.norm(z, axis=-1, keepdims=True)
-    return unit[1:] - unit[0]
-
-
-def _float64(values: Tensor | np.ndarray) -> np.ndarray:
-    return torch.as_tensor(values).detach().cpu().double().numpy()

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.dictionary import Activations, Dictionary
+from ..model.sae_clip import SaeClip
+from ..model.trace import Trace
 
 Operation = Literal["suppress", "scale", "set"]
 """What a lever does to an activation f: 0, strength * f, or strength."""
@@ -218,3 +220,8 @@ def steer(residual: Tensor, activations: Activations, edits: Sequence[Edit], dic
             v = dictionary.directions(plan.components)
             x[torch.as_tensor(touched, device=x.device)] += torch.as_tensor(change[touched]).to(v) @ v
     return steered
+
+
+def steered(model: SaeClip, trace: Trace, edits: Sequence[Edit]) -> Tensor:
+    """x of a picture under each edit, [len(edits), T, d]. Raises UserError as `shift`."""
+    return steer(model.residual(trace), trace.activations, edits, model.dictionary)

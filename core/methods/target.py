@@ -1,13 +1,10 @@
 """The target: the number y(x) that an attribution explains and an ablation measures."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..model.clip import SplitClip, logits
 from ..model.prediction import Prediction
 
 
@@ -30,23 +27,6 @@ class Target:
             raise UserError("The target compares a class with itself. Choose two different classes.")
         y = logits[..., self.wanted]
         return y if self.against is None else y - logits[..., self.against]
-
-
-def target_values(clip: SplitClip, residual: Tensor, classifier: Tensor, target: Target) -> Tensor:
-    """x [B, T, d] -> y [B], in logits, through the layers after L. Differentiable."""
-    return target.of(logits(clip.embed_from_residual(residual), classifier, clip.logit_scale))
-
-
-def target_gradients(
-    clip: SplitClip, residual: Tensor, classifier: Tensor, targets: Sequence[Target]
-) -> tuple[Tensor, Tensor]:
-    """x [B, T, d], a target each -> y [B] in logits and dy/dx [B, T, d]: one forward, one backward."""
-    with torch.enable_grad():
-        x = residual.detach().clone().requires_grad_()
-        values = logits(clip.embed_from_residual(x), classifier, clip.logit_scale)
-        y = torch.stack([target.of(row) for target, row in zip(targets, values, strict=True)])
-        (gradient,) = torch.autograd.grad(y.sum(), x)
-    return y.detach(), gradient
 
 
 def default_target(prediction: Prediction, should_be: int | None) -> Target:

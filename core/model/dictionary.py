@@ -43,7 +43,7 @@ NORMALISATIONS = frozenset({"none", "layer_norm"})
 
 _EPSILON = 1e-5
 
-_CHUNK = 1 << 25
+CHUNK = 1 << 25
 """Numbers in one dense block of activations or gathered directions (128 MB in float32)."""
 
 
@@ -217,7 +217,7 @@ class Dictionary:
     def activations(self, residual: Tensor) -> Activations:
         """x [T, d] -> the active pairs. Encodes a few tokens at a time when tokens x components is large."""
         scope = self.tokens(len(residual))
-        step = max(1, _CHUNK // self.n_components)
+        step = max(1, CHUNK // self.n_components)
         found = []
         for start in range(scope.start, scope.stop, step):
             place, value = nonzero(self.encode_seen(residual[start : min(start + step, scope.stop)]))
@@ -244,7 +244,7 @@ class Dictionary:
     def decode(self, activations: Activations) -> Tensor:
         """sum_j f_tj v_j for every token, [T, d], without the bias; 0 where nothing is active."""
         x = torch.zeros(activations.n_tokens, self.width, dtype=self.sae.W_dec.dtype, device=self.device)
-        step = max(1, _CHUNK // self.width)
+        step = max(1, CHUNK // self.width)
         for start in range(0, len(activations.token), step):
             part = slice(start, start + step)
             value = torch.as_tensor(activations.value[part]).to(x)

@@ -53,6 +53,11 @@ class Comparison(Record):
     cosine: float
     """Between the two image embeddings, -1 to 1: 1 when the edit did not turn the embedding at all."""
 
+    @classmethod
+    def unchanged(cls, prediction: Prediction) -> "Comparison":
+        """Of an edit that changes nothing."""
+        return cls(prediction, prediction, 1.0)
+
     @property
     def flipped(self) -> bool:
         """Whether the predicted class changed."""
@@ -91,3 +96,24 @@ def compare(
         after=predict(after, classifier, classes, logit_scale),
         cosine=float(torch.cosine_similarity(a, b, dim=0).clamp(-1, 1)),
     )
+
+
+def logit_change(
+    before: Tensor | np.ndarray, after: Tensor | np.ndarray, classifier: Tensor, logit_scale: float
+) -> np.ndarray:
+    """scale * (cos(z', t) - cos(z, t)), float32 [B, C], in logits.
+
+    z are image embeddings [B, p] or one [p] without, z' [B, p] with an edit, of any length; t the unit vectors [C, p]
+    of classes or concepts. In float64, as two cosines that are nearly equal are subtracted; exactly 0 where z' = z.
+    """
+    return (logit_scale * turn(before, after) @ _float64(classifier).T).astype(np.float32)
+
+
+def turn(before: Tensor | np.ndarray, after: Tensor | np.ndarray) -> np.ndarray:
+    """z'/|z'| - z/|z|, float64 [B, p], of embeddings [B, p] and [B, p] or [p]; exactly 0 where z' = z."""
+    old, new = (z / np.linalg.norm(z, axis=-1, keepdims=True) for z in map(_float64, (before, after)))
+    return new - old
+
+
+def _float64(values: Tensor | np.ndarray) -> np.ndarray:
+    return torch.as_tensor(values).detach().cpu().double().numpy()

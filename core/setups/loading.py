@@ -25,6 +25,7 @@ from ..concepts.index import ConceptIndex, Identity
 from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
+from ..model.sae_clip import SaeClip
 from .agreement import agree
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .checkpoints import files_of, hint_for_names, read_checkpoint
@@ -68,10 +69,8 @@ class Setup:
 
     card: SetupSpec
     """What it is."""
-    clip: SplitClip
-    """The model, split at the card's layer."""
-    dictionary: Dictionary
-    """The components of that layer."""
+    model: SaeClip
+    """The CLIP, split at the card's layer, and the components of that layer."""
     commits: Mapping[str, str] = field(default_factory=dict)
     """The commit of each repository it came from, by "clip" and "dictionary"; nothing for folders."""
     formula: str = ""
@@ -90,13 +89,23 @@ class Setup:
     """What that standardisation is from; None without one."""
 
     @property
+    def clip(self) -> SplitClip:
+        """The CLIP."""
+        return self.model.clip
+
+    @property
+    def dictionary(self) -> Dictionary:
+        """The components."""
+        return self.model.dictionary
+
+    @property
     def n_bytes(self) -> int:
         """What the weights and the concept index take in memory."""
-        return self.clip.n_bytes + self.dictionary.n_bytes + (0 if self.index is None else self.index.n_bytes)
+        return self.model.n_bytes + (0 if self.index is None else self.index.n_bytes)
 
     def to(self, device: str) -> "Setup":
         """The same on another device; what is there already is not copied."""
-        return replace(self, clip=self.clip.to(device), dictionary=self.dictionary.to(device))
+        return replace(self, model=self.model.to(device))
 
 
 def _nobody(step: Loading) -> None:
@@ -179,8 +188,7 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     index, trouble = _index(card, setup_identity, clip, tell)
     return Setup(
         card=card,
-        clip=clip,
-        dictionary=chosen.dictionary,
+        model=SaeClip(clip, chosen.dictionary),
         commits=commits,
         formula=chosen.formula,
         alternatives=chosen.figures,

@@ -19,13 +19,15 @@ import numpy as np
 import torch
 
 from core.methods.attribution import attribute
+from core.methods.question import Question
 from core.methods.target import default_target
 from core.model.clip import SplitClip, text_classifier
 from core.model.devices import PREFIXES, best_device
 from core.model.dictionary import Dictionary
 from core.model.prediction import predict
 from core.model.prompts import TEMPLATES
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 from core.setups.health_check import Sample, example_samples
 from core.setups.loading import load_setup
 from core.stats import rank_correlation
@@ -68,14 +70,14 @@ def _differences(
     clip: SplitClip, lower: SplitClip, dictionary: Dictionary, sample: Sample
 ) -> tuple[float, int, int, float, float, bool]:
     crop = clip.crop(sample.picture)
-    (a,), (b,) = (trace_crops(one, dictionary, [crop]) for one in (clip, lower))
+    (a,), (b,) = (SaeClip(one, dictionary).traces([crop]) for one in (clip, lower))
     classifier = text_classifier(clip, sample.classes, TEMPLATES["single"])
     said, says = (predict(t.embedding, classifier, sample.classes, clip.logit_scale) for t in (a, b))
     target = default_target(said, said.top)
     pairs, others = _pairs(a), _pairs(b)
     totals = np.zeros((2, dictionary.n_components))
     for row, trace in zip(totals, (a, b), strict=True):
-        found = attribute(clip, dictionary, trace, classifier, target)
+        found = attribute(Question(SaeClip(clip, dictionary), trace, classifier, target))
         np.add.at(row, trace.activations.component, found.pair)
     active = np.flatnonzero(totals.any(0))
     return (

@@ -36,11 +36,12 @@ from core.indexing.thumbnails import Store
 from core.methods.attribution import ablation_effects, attribute
 from core.methods.controls import controls
 from core.methods.dose_response import responses
+from core.methods.question import Question
 from core.methods.steering import Edit, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.model.trace import trace_crops
+from core.model.sae_clip import SaeClip
 from core.pictures.batches import Batch
 
 CLASSES = 20
@@ -98,9 +99,9 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
     crop = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
     classifier = torch.nn.functional.normalize(torch.randn(CLASSES, clip.model.config.projection_dim), dim=-1)
     pixels, target = clip.pixels(crop[None]), Target(0, 1)
-    (trace,) = trace_crops(clip, dictionary, [crop])
+    (trace,) = SaeClip(clip, dictionary).traces([crop])
     x = clip.place(trace.residual)
-    order = attribute(clip, dictionary, trace, classifier, target).ranked()
+    order = attribute(Question(SaeClip(clip, dictionary), trace, classifier, target)).ranked()
     edits = [Edit.of_suppressed(order[i : i + 5].tolist()) for i in range(32)]
 
     @torch.no_grad()
@@ -108,8 +109,8 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
         return clip.model.get_image_features(pixel_values=pixels)
 
     def opening() -> object:
-        (opened,) = trace_crops(clip, dictionary, [crop])
-        found = attribute(clip, dictionary, opened, classifier, target)
+        (opened,) = SaeClip(clip, dictionary).traces([crop])
+        found = attribute(Question(SaeClip(clip, dictionary), opened, classifier, target))
         return [opened.activations.spread(found.pair, int(c)) for c in found.ranked()[:SHOWN]]
 
     @torch.no_grad()
@@ -126,9 +127,9 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
         return clip.embed_from_residual(before + dictionary.sae.decode(kept) - dictionary.sae.decode(f))
 
     def evidence() -> object:
-        ablation_effects(clip, dictionary, trace, classifier, target, order[:SHOWN])
-        *_, last = controls(clip, dictionary, trace, classifier, target, edits[0])
-        return last, next(responses(clip, dictionary, trace, classifier, target, edits[0]))
+        ablation_effects(Question(SaeClip(clip, dictionary), trace, classifier, target), order[:SHOWN])
+        *_, last = controls(Question(SaeClip(clip, dictionary), trace, classifier, target), edits[0])
+        return last, next(responses(Question(SaeClip(clip, dictionary), trace, classifier, target), edits[0]))
 
     return {
         "plain image pass": plain,

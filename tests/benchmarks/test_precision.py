@@ -8,7 +8,7 @@ from precision import effect
 
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.model.trace import trace_crops
+from core.model.sae_clip import SaeClip
 from core.setups.health_check import Sample
 
 
@@ -33,7 +33,7 @@ def test_a_lower_one_changes_a_little(clip: SplitClip, dictionary: Dictionary, s
 def test_only_the_layers_up_to_l_are_lowered(clip: SplitClip, dictionary: Dictionary, picture: Image.Image) -> None:
     lower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.layer, torch.bfloat16)
     crop = clip.crop(picture)
-    (trace,) = trace_crops(lower, dictionary, [crop])
+    (trace,) = SaeClip(lower, dictionary).traces([crop])
     assert trace.residual.dtype == trace.embedding.dtype == np.float32
     with torch.no_grad():
         expected = clip.embed_from_residual(torch.from_numpy(trace.residual)[None])[0].numpy()

@@ -33,7 +33,7 @@ def committed():
 @pytest.fixture(scope="module")
 def scorer():
     setup = load_setup("bundled")
-    return Scorer.of(setup.clip, setup.dictionary)
+    return Scorer.of(setup.model)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,6 @@ from core.bundled.concept_quality import (
 )
 from core.concepts.index import ActivatingExamples, ConceptIndex, Identity, Manifest, Thumbnails
 from core.errors import UserError
-from core.model.trace import trace_crops
 from core.scenes.factors import EVERYWHERE, FACTORS, KINDS, WRITING_WORDS, factors, hue, names, table, where
 from core.scenes.sampling import PAPERS, SIDE, caption_words, foreground, index_scenes, letters
 from core.scenes.scene import BACKGROUNDS, Bar, Label, Painter, Scene, Stamp, Thing
@@ -443,7 +442,7 @@ def test_looking_sees_what_a_trace_holds(setup, painter):
     for part in ("has", "largest", "token", "random"):
         assert np.array_equal(getattr(fewer, part), getattr(seen, part)[:2])
     for row, scene in enumerate(scenes):
-        (trace,) = trace_crops(setup.clip, setup.dictionary, [painter.paint(scene)])
+        (trace,) = setup.model.traces([painter.paint(scene)])
         for j in range(0, setup.dictionary.n_components, 37):
             tokens = trace.activations.of(j)
             assert seen.largest[row, j] == pytest.approx(tokens.max(), rel=1e-3, abs=1e-3)

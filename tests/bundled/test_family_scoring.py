@@ -27,7 +27,7 @@ def setup():
 
 @pytest.fixture(scope="module")
 def scorer(setup):
-    return Scorer.of(setup.clip, setup.dictionary)
+    return Scorer.of(setup.model)
 
 
 @pytest.fixture(scope="module")

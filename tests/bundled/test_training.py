@@ -10,11 +10,12 @@ from core.bundled import training
 from core.bundled.training import contrast, pace, reading_loss
 from core.dictionary_training.recipe import DictionaryRecipe
 from core.methods.attribution import attribute
+from core.methods.question import Question
 from core.methods.target import Target
 from core.model.clip import text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
-from core.model.trace import trace_crops
+from core.model.sae_clip import SaeClip
 from core.scenes.scene import CLASSES
 from core.setups.clips import read_clip
 
@@ -34,9 +35,9 @@ def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
     # The parts, and not a setup: after so short a training it would be refused.
     clip = read_clip(out / "clip", training.LAYER)
     dictionary = Dictionary.from_folder(out / "dictionary", "all")
-    trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
+    trace = SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
     classifier = text_classifier(clip, CLASSES, TEMPLATES["single"])
-    assert len(attribute(clip, dictionary, trace, classifier, Target(0, 1)).component) > 0
+    assert len(attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1))).component) > 0
     assert json.loads((out / "dictionary" / "cfg.json").read_text())["architecture"] == "jumprelu"
 
     monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "384"])

@@ -19,6 +19,7 @@ from core.concepts.index import ConceptIndex
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.sae_clip import SaeClip
 
 
 def test_a_concept_is_what_the_index_holds(index: ConceptIndex) -> None:
@@ -112,7 +113,7 @@ def test_there_is_no_such_component(
         lambda: strength_of(index, component),
         lambda: crops_of(index, component, 3, 32),
         lambda: steering_effects(
-            clip, dictionary, component, 1.0, np.zeros((0, 32, 32, 3), np.uint8), classifier, CLASSES
+            SaeClip(clip, dictionary), component, 1.0, np.zeros((0, 32, 32, 3), np.uint8), classifier, CLASSES
         ),
     ):
         with pytest.raises(UserError, match="no component"):

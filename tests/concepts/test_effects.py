@@ -15,7 +15,7 @@ from core.concepts.index import ConceptIndex
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.model.trace import trace_crops
+from core.model.sae_clip import SaeClip
 
 
 @pytest.fixture(scope="module", params=["all", "cls", "patches"])
@@ -38,7 +38,7 @@ def test_pushes_are_what_the_model_does(
 ) -> None:
     component, strength = 7, 130.0
     crops = crops_of(index, component, 4, 32)
-    found = steering_effects(clip, dictionary_in, component, strength, crops, classifier, CLASSES)
+    found = steering_effects(SaeClip(clip, dictionary_in), component, strength, crops, classifier, CLASSES)
     v = dictionary_in.sae.W_dec[component]
     grey = np.full((32, 32, 3), 128, np.uint8)
     wanted = []
@@ -60,10 +60,10 @@ def test_a_picture_where_it_does_not_fire_is_not_changed_at_all(
 ) -> None:
     dictionary = Dictionary(tiny_sae("standard"), "all")
     crops = np.concatenate([crops_of(index, j, 3, 32) for j in (0, 1, 2, 3)])
-    traces = trace_crops(clip, dictionary, crops)
+    traces = SaeClip(clip, dictionary).traces(crops)
     fires = np.array([[trace.activations.of(j).any() for trace in traces] for j in range(COMPONENTS)])
     component = int(np.flatnonzero(fires.any(1) & ~fires.all(1))[0])
-    found = steering_effects(clip, dictionary, component, 1.0, crops, classifier, CLASSES)
+    found = steering_effects(SaeClip(clip, dictionary), component, 1.0, crops, classifier, CLASSES)
     np.testing.assert_array_equal(found.each.any(1), fires[component])
 
 

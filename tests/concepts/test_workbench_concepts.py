@@ -15,6 +15,7 @@ from core.concepts.search import WORDINGS, matches_picture, matches_words
 from core.errors import UserError
 from core.methods.side_effects import read_vocabulary
 from core.model.clip import SplitClip, text_classifier
+from core.model.sae_clip import SaeClip
 from core.workbench import SUPPRESSED_ON, Workbench
 
 SINGLE = ("a photo of a {}",)
@@ -42,7 +43,7 @@ def test_the_workbench_pushes_on_the_references(indexed: Workbench, index: Conce
     clip, dictionary = indexed.setup.clip, indexed.setup.dictionary
     found = indexed.steering_effects(2, CLASSES, SINGLE)
     crops, classifier = crops_of(index, 2, SUPPRESSED_ON, 32), text_classifier(clip, CLASSES, SINGLE)
-    assert found == steering_effects(clip, dictionary, 2, strength_of(index, 2), crops, classifier, CLASSES)
+    assert found == steering_effects(SaeClip(clip, dictionary), 2, strength_of(index, 2), crops, classifier, CLASSES)
     assert found.n_references == len(activating_examples(index, 2, "top", SUPPRESSED_ON)) > 0
     with pytest.raises(UserError, match="Component 4 never fired in the 200 pictures"):
         indexed.steering_effects(SILENT, CLASSES, SINGLE)

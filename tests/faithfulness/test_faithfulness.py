@@ -21,16 +21,18 @@ from core.errors import UserError
 from core.faithfulness import __main__ as faithfulness
 from core.faithfulness.__main__ import FaithfulnessSizes, report_pictures
 from core.faithfulness.curves import COUNTS, agreement, area, curves, effects_along
-from core.faithfulness.orderings import METHODS, Question, by_lens, orders, predictions
+from core.faithfulness.orderings import METHODS, by_lens, orders, predictions
 from core.faithfulness.recovery import causes, first_rank, recovery
 from core.faithfulness.report import NAMES, STYLES, figure, tables
 from core.faithfulness.steerability import SHOWN, concentration, impulse, steerability, typical_patterns
-from core.methods.attribution import ablation_effects
+from core.methods.attribution import ablation_effects, attribute
+from core.methods.question import Question
 from core.methods.steering import Edit, Lever, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 from core.setups.catalog import Location, SetupSpec
 from core.setups.clips import read_clip
 from core.setups.loading import Setup
@@ -45,19 +47,19 @@ def question(request, picture):
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), layer)
     dictionary = Dictionary(tiny_sae(architecture).to(dtype=torch.float64), scope)
-    (trace,) = trace_crops(clip, dictionary, [clip.crop(picture)])
-    return Question(clip, dictionary, text_classifier(clip, CLASSES, ("a {}",)), trace, Target(0, 1))
+    (trace,) = SaeClip(clip, dictionary).traces([clip.crop(picture)])
+    return Question(SaeClip(clip, dictionary), trace, text_classifier(clip, CLASSES, ("a {}",)), Target(0, 1))
 
 
 def dense(question):
     """f [T, m] and v [m, d], in float64."""
     f = np.stack([question.trace.activations.of(j) for j in range(COMPONENTS)], axis=1).astype(np.float64)
-    return f, question.dictionary.directions(np.arange(COMPONENTS)).double().numpy()
+    return f, question.model.dictionary.directions(np.arange(COMPONENTS)).double().numpy()
 
 
 def class_logits(question, x):
     """Logits [C] through the unsplit model: a hook puts x in place of the residual after layer L."""
-    clip = question.clip
+    clip = question.model.clip
     layer = clip.model.vision_model.encoder.layers[clip.layer]
     hook = layer.register_forward_hook(lambda module, inputs, output: torch.as_tensor(x)[None])
     with torch.no_grad():
@@ -140,14 +142,14 @@ def solvable(request):
     toward = torch.as_tensor(rng.normal(size=WIDTH) / WIDTH)
     f = dictionary.activations(torch.as_tensor(x, dtype=torch.float64))
     trace = Trace(np.zeros((1, 1, 3), np.uint8), x, f, np.array([x[0] @ toward.numpy(), 1.0]), (4, 4))
-    return Question(Scales(toward), dictionary, torch.eye(2, dtype=torch.float64), trace, Target(0))
+    return Question(SaeClip(Scales(toward), dictionary), trace, torch.eye(2, dtype=torch.float64), Target(0))
 
 
 def test_the_gradient_order_is_the_best_where_everything_adds_up(solvable):
     f, v = dense(solvable)
     active = solvable.trace.activations.components()
-    part = {j: f[0, j] * v[j] @ solvable.clip.toward.numpy() for j in active}
-    s = solvable.trace.residual[0].astype(float) @ solvable.clip.toward.numpy()
+    part = {j: f[0, j] * v[j] @ solvable.model.clip.toward.numpy() for j in active}
+    s = solvable.trace.residual[0].astype(float) @ solvable.model.clip.toward.numpy()
     best = sorted(active, key=lambda j: -part[j])
     (order,) = orders(solvable, {"gradient": METHODS["gradient"](solvable)}, np.random.default_rng(0))["gradient"]
     assert order.tolist() == best
@@ -202,11 +204,11 @@ def test_energy_is_that_of_what_the_component_writes(question):
 def test_lens_is_the_readout_as_a_matrix(question):
     """Projection x norm's weight x centring, written out; the norm's own Jacobian is this less its radial part."""
     f, v = dense(question)
-    vision = question.clip.model.vision_model
+    vision = question.model.clip.model.vision_model
     centre = np.eye(WIDTH) - np.ones((WIDTH, WIDTH)) / WIDTH
-    weights = question.clip.model.visual_projection.weight.numpy() @ np.diag(vision.post_layernorm.weight.numpy())
+    weights = question.model.clip.model.visual_projection.weight.numpy() @ np.diag(vision.post_layernorm.weight.numpy())
     toward = (question.classifier[0] - question.classifier[1]).numpy()
-    read = f.sum(0) if question.dictionary.scope == "patches" else f[0]
+    read = f.sum(0) if question.model.dictionary.scope == "patches" else f[0]
     expected = [read[j] * toward @ weights @ centre @ v[j] for j in question.trace.activations.components()]
     np.testing.assert_allclose(by_lens(question), expected, rtol=1e-6, atol=1e-9)
 
@@ -223,8 +225,7 @@ def test_agreement_is_spearmans_with_the_measured_effects(question, monkeypatch)
     most = np.sort(np.argsort(-predicted["energy"], kind="stable")[:5])
     few = agreement(question, predicted)["gradient"][0]
     # ablations without any effect are ranked by their rounding, so by the library's own here
-    whose = (question.clip, question.dictionary, question.trace, question.classifier, question.target)
-    lost = ablation_effects(*whose, active[most])
+    lost = ablation_effects(question, active[most])
     assert few == pytest.approx(spearmanr(predicted["gradient"][most], lost).statistic, abs=1e-6)
 
 
@@ -258,7 +259,7 @@ def test_causes_are_single_suppressions_that_change_the_prediction(question):
 def test_causes_do_not_depend_on_batches(question, monkeypatch):
     asked = led(question)
     expected = causes(asked).tolist()
-    monkeypatch.setattr("core.faithfulness.recovery._BATCH", 3)
+    monkeypatch.setattr("core.faithfulness.recovery.BATCH", 3)
     assert causes(asked).tolist() == expected
 
 
@@ -274,8 +275,8 @@ def asked(clip, dictionary):
     rng = np.random.default_rng(5)
     crops = rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8)
     classifier = text_classifier(clip, CLASSES[1:3], ("a {}",))  # two: of more, some suppression always finds one
-    traces = trace_crops(clip, dictionary, crops)
-    return [led(Question(clip, dictionary, classifier, trace, Target(0))) for trace in traces]
+    traces = SaeClip(clip, dictionary).traces(crops)
+    return [led(Question(SaeClip(clip, dictionary), trace, classifier, Target(0))) for trace in traces]
 
 
 def test_recovery_by_brute_force(asked):
@@ -288,7 +289,7 @@ def test_recovery_by_brute_force(asked):
             if class_logits(question, without(question, [j]).astype(np.float32)).argmax() != question.target.wanted
         }
         if wanted:
-            ranked = question.attribution().ranked()
+            ranked = attribute(question).ranked()
             ranks.append(next(place for place, j in enumerate(ranked, 1) if int(j) in wanted))
     assert 2 <= len(ranks) < len(asked)  # else this test would show less than it says
     assert found["pictures"] == len(asked)
@@ -369,7 +370,7 @@ def test_concentration_is_a_squared_correlation_with_one_concept(change, shift, 
 @pytest.fixture(scope="module")
 def traces(clip, dictionary):
     crops = np.random.default_rng(6).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
-    return trace_crops(clip, dictionary, crops)
+    return SaeClip(clip, dictionary).traces(crops)
 
 
 def test_typical_patterns_by_brute_force(traces):
@@ -388,7 +389,7 @@ def test_an_impulse_is_a_set_lever(clip, dictionary, trace, classifier):
     components = [3, int(trace.activations.components()[0])]
     strength = 1.7
     added = np.stack([strength - trace.activations.of(j) for j in components])
-    found = impulse(clip, trace, added, dictionary.directions(np.array(components)), classifier)
+    found = impulse(SaeClip(clip, dictionary), trace, added, dictionary.directions(np.array(components)), classifier)
     x = clip.place(trace.residual)
     edits = [Edit(), *(Edit((Lever(j, "set", strength),)) for j in components)]
     z = clip.embed_from_residual(steer(x, trace.activations, edits, dictionary))
@@ -398,7 +399,7 @@ def test_an_impulse_is_a_set_lever(clip, dictionary, trace, classifier):
 
 def test_steerability_lists_what_one_lever_at_a_time_shows(clip, dictionary, traces, monkeypatch):
     components, patterns = typical_patterns(traces)
-    (grey,) = trace_crops(clip, dictionary, [np.full((32, 32, 3), 128, np.uint8)])
+    (grey,) = SaeClip(clip, dictionary).traces([np.full((32, 32, 3), 128, np.uint8)])
     vocabulary = text_classifier(clip, CLASSES, ("a photo of a {}",))
     v = dictionary.directions(components)
     shown = {}
@@ -414,7 +415,7 @@ def test_steerability_lists_what_one_lever_at_a_time_shows(clip, dictionary, tra
     )  # half-way between two of them, so that 15 move a word
     moving = {j: one for j, one in shown.items() if abs(one[2]) >= moves}
     assert SHOWN < len(moving) == 15 < len(shown)
-    found = steerability(clip, dictionary, traces, CLASSES)
+    found = steerability(SaeClip(clip, dictionary), traces, CLASSES)
     for key, some in (("all", shown), ("moving", moving)):
         shares = np.array([concentrated for concentrated, _, _ in some.values()])
         assert found[key]["components"] == len(shares)
@@ -433,7 +434,7 @@ def test_steerability_lists_what_one_lever_at_a_time_shows(clip, dictionary, tra
 
 def test_steerability_needs_words(clip, dictionary, traces):
     with pytest.raises(UserError, match="two words"):
-        steerability(clip, dictionary, traces, ["dog"])
+        steerability(SaeClip(clip, dictionary), traces, ["dog"])
 
 
 # The command
@@ -442,7 +443,7 @@ def test_steerability_needs_words(clip, dictionary, traces):
 @pytest.fixture
 def setup(clip_folder, dictionary_folder):
     card = SetupSpec("tiny <1>", "Tiny", Location(clip_folder), Location(dictionary_folder), 1, "all", "MIT", "")
-    return Setup(card, read_clip(clip_folder, 1), Dictionary.from_folder(dictionary_folder, "all"))
+    return Setup(card, SaeClip(read_clip(clip_folder, 1), Dictionary.from_folder(dictionary_folder, "all")))
 
 
 @pytest.fixture
@@ -500,13 +501,13 @@ def test_a_picture_is_asked_about_what_the_model_says_of_it(setup, folder):
     whole, changes = [], []
     for name in ("a.png", "b.webp"):
         crop = setup.clip.crop(faithfulness.read_picture(folder / name))
-        (trace,) = trace_crops(setup.clip, setup.dictionary, [crop])
-        question = led(Question(setup.clip, setup.dictionary, classifier, trace, Target(0)))
+        (trace,) = setup.model.traces([crop])
+        question = led(Question(setup.model, trace, classifier, Target(0)))
         active = trace.activations.components()
         whole.append(y(question, trace.residual))
         changes.append(y(question, without(question, active).astype(np.float32)) - whole[-1])
         lost = ablation_effects(
-            setup.clip, setup.dictionary, trace, classifier, question.target, question.attribution().ranked()[:1]
+            Question(setup.model, trace, classifier, question.target), attribute(question).ranked()[:1]
         )
         changes[-1] = (changes[-1], -float(lost[0]))
     everything, first = np.mean(changes, axis=0)

@@ -36,6 +36,7 @@ from core.indexing.summarise import alignment, clarity
 from core.indexing.thumbnails import Store
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.sae_clip import SaeClip
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.pictures.collection import Collection
 from core.setups.catalog import Location, SetupSpec
@@ -76,7 +77,7 @@ def some_sae(architecture: str) -> SAE:
 def setup_of(clip: SplitClip, architecture: str = "topk", scope: str = "all") -> Setup:
     torch.manual_seed(1)
     card = SetupSpec("tiny", "Tiny", Location(Path("clip")), Location(Path("sae")), 1, scope, "MIT", "")
-    return Setup(card, clip, Dictionary(some_sae(architecture), scope))
+    return Setup(card, SaeClip(clip, Dictionary(some_sae(architecture), scope)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -295,7 +296,9 @@ def test_nothing_fires(clip: SplitClip, tmp_path: Path) -> None:
     """An index of a dictionary that is silent has empty places, and can be saved and read."""
     sae = tiny_sae("jumprelu")
     sae.threshold.data.fill_(1e6)
-    index = build(replace(setup_of(clip), dictionary=Dictionary(sae, "all")), Drawn(), tmp_path, RECIPE, quiet=True)
+    index = build(
+        replace(setup_of(clip), model=SaeClip(clip, Dictionary(sae, "all"))), Drawn(), tmp_path, RECIPE, quiet=True
+    )
     assert not index.peak.any() and (index.top.picture == -1).all() and len(index.pictures) == 0
     assert (index.coactivated == -1).all() and (index.near >= 0).all() and not index.top.region(0, 0, (4, 4)).any()
 
@@ -317,7 +320,7 @@ def test_large_dictionaries_are_encoded_in_portions(
 ) -> None:
     x = setup.clip.residual(setup.clip.pixels(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)))
     at_once = batch_activations(setup.dictionary, x)
-    monkeypatch.setattr("core.indexing.firing._CHUNK", 7 * COMPONENTS)
+    monkeypatch.setattr("core.indexing.firing.CHUNK", 7 * COMPONENTS)
     portions = batch_activations(setup.dictionary, x)
     for name in ("component", "picture", "token", "first", "tokens"):
         assert np.array_equal(getattr(at_once, name), getattr(portions, name))

@@ -13,10 +13,12 @@ from transformers import CLIPImageProcessorPil
 
 from core.errors import UserError
 from core.methods.attribution import ablation_effects, attribute
-from core.methods.target import Target, target_gradients, target_values
+from core.methods.question import Question
+from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary, Scope
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 
 SETUPS: list[tuple[int, str, Scope, str]] = [
     (0, "jumprelu", "all", "none"),
@@ -41,7 +43,7 @@ class Case:
         sae.cfg.normalize_activations = normalisation
         self.dictionary = Dictionary(sae, scope)
         self.classifier = text_classifier(self.clip, CLASSES, ("a photo of a {}",))
-        self.trace: Trace = trace_crops(self.clip, self.dictionary, [self.clip.crop(picture)])[0]
+        self.trace: Trace = SaeClip(self.clip, self.dictionary).traces([self.clip.crop(picture)])[0]
         self.x = torch.as_tensor(self.trace.residual)
         # Activations are stored in float32: the twin starts from the same numbers.
         self.f = np.zeros((17, COMPONENTS))
@@ -54,6 +56,10 @@ class Case:
         if normalisation == "layer_norm":
             x = self.x.numpy()
             self.bias = x.mean(1, keepdims=True) + x.std(1, ddof=1, keepdims=True) * self.bias
+
+    def question(self, target: Target) -> Question:
+        """What the methods are asked."""
+        return Question(SaeClip(self.clip, self.dictionary), self.trace, self.classifier, target)
 
     def y(self, x: np.ndarray, target: Target) -> float:
         """The target through the unsplit model: a hook puts x in place of the residual after layer L."""
@@ -86,7 +92,7 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 
 def test_value_is_the_target(case: Case, target: Target) -> None:
-    attribution = attribute(case.clip, case.dictionary, case.trace, case.classifier, target)
+    attribution = attribute(case.question(target))
     assert attribution.value == pytest.approx(case.y(case.x.numpy(), target), abs=1e-9)
     assert attribution.target == target and attribution.method == "gradient"
 
@@ -94,7 +100,7 @@ def test_value_is_the_target(case: Case, target: Target) -> None:
 def test_gradient_pairs_equal_finite_differences(case: Case) -> None:
     target = Target(0, 1)
     found = case.trace.activations
-    attribution = attribute(case.clip, case.dictionary, case.trace, case.classifier, target)
+    attribution = attribute(case.question(target))
     assert len(attribution.pair) == len(found.value) >= 5
     chosen = np.random.default_rng(0).choice(len(found.value), 12)
     for n in chosen:
@@ -107,7 +113,7 @@ def test_gradient_pairs_equal_finite_differences(case: Case) -> None:
 
 def test_gradient_totals_equal_finite_differences_for_every_component(case: Case) -> None:
     target = Target(3)
-    attribution = attribute(case.clip, case.dictionary, case.trace, case.classifier, target)
+    attribution = attribute(case.question(target))
     assert attribution.component.tolist() == np.flatnonzero(case.f.any(axis=0)).tolist()
     for j in range(COMPONENTS):
         expected = case.slope(case.x.numpy(), case.part(j), target)
@@ -115,7 +121,7 @@ def test_gradient_totals_equal_finite_differences_for_every_component(case: Case
 
 
 def test_gradient_is_complete_to_first_order(case: Case, target: Target) -> None:
-    found = attribute(case.clip, case.dictionary, case.trace, case.classifier, target).completeness
+    found = attribute(case.question(target)).completeness
     x, inside = case.x.numpy(), case.inside
     decoded = case.f @ case.v
     directions = {name: np.zeros_like(x) for name in ("error", "bias", "rest")}
@@ -133,7 +139,7 @@ def test_gradient_is_complete_to_first_order(case: Case, target: Target) -> None
 
 
 def test_peak_and_energy(case: Case) -> None:
-    attribution = attribute(case.clip, case.dictionary, case.trace, case.classifier, Target(0))
+    attribution = attribute(case.question(Target(0)))
     for n, j in enumerate(attribution.component):
         expected = max(case.f[:, j], key=abs)
         assert attribution.peak[n] == pytest.approx(expected)
@@ -143,7 +149,7 @@ def test_peak_and_energy(case: Case) -> None:
 
 def test_integrated_equals_an_integral_of_finite_differences(case: Case) -> None:
     target = Target(0, 1)
-    attribution = attribute(case.clip, case.dictionary, case.trace, case.classifier, target, "integrated", n_steps=200)
+    attribution = attribute(case.question(target), "integrated", n_steps=200)
     assert attribution.method == "integrated"
     decoded = case.f @ case.v
     points, weights = np.polynomial.legendre.leggauss(16)
@@ -153,29 +159,28 @@ def test_integrated_equals_an_integral_of_finite_differences(case: Case) -> None
 
 
 def test_integrated_adds_up_to_what_all_components_do(case: Case, target: Target) -> None:
-    arguments = (case.clip, case.dictionary, case.trace, case.classifier, target, "integrated")
-    found = attribute(*arguments, n_steps=300).completeness
+    found = attribute(case.question(target), "integrated", n_steps=300).completeness
     expected = case.y(case.x.numpy(), target) - case.y(case.x.numpy() - case.f @ case.v, target)
     assert found.whole == pytest.approx(expected, abs=1e-9)
     assert found.components == pytest.approx(expected, abs=5e-3)
     assert found.gap == pytest.approx(found.whole - found.components)
     assert (found.error, found.bias, found.rest, found.error_share) == (None, None, None, None)
-    coarse = attribute(*arguments, n_steps=2).completeness
+    coarse = attribute(case.question(target), "integrated", n_steps=2).completeness
     assert abs(coarse.gap) > abs(found.gap)
 
 
 def test_integral_does_not_depend_on_its_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = (case.clip, case.dictionary, case.trace, case.classifier, Target(1), "integrated", 10)
+    arguments = (case.question(Target(1)), "integrated", 10)
     at_once = attribute(*arguments)
-    monkeypatch.setattr("core.methods.attribution._BATCH", 3)
+    monkeypatch.setattr("core.methods.attribution.BATCH", 3)
     np.testing.assert_allclose(attribute(*arguments).pair, at_once.pair, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
-def test_measured_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case: Case, batch: int) -> None:
+def test_ablation_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case: Case, batch: int) -> None:
     target = Target(0, 1)
     components = list(range(COMPONENTS))[::-1] + [3]
-    found = ablation_effects(case.clip, case.dictionary, case.trace, case.classifier, target, components, batch=batch)
+    found = ablation_effects(case.question(target), components, batch=batch)
     whole = case.y(case.x.numpy(), target)
     expected = [whole - case.y(case.x.numpy() - case.part(j), target) for j in components]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -186,7 +191,7 @@ def test_measured_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case
 
 def test_attribution_predicts_what_small_changes_do(case: Case, target: Target) -> None:
     """Taking away a little of a component moves y by as much of A_j: what links attribution and ablation."""
-    attribution = attribute(case.clip, case.dictionary, case.trace, case.classifier, target)
+    attribution = attribute(case.question(target))
     for j in attribution.strongest_for(2):
         moved = case.y(case.x.numpy(), target) - case.y(case.x.numpy() - 1e-4 * case.part(j), target)
         assert moved == pytest.approx(1e-4 * attribution.total_of(j), rel=0.02)
@@ -196,7 +201,7 @@ def test_attribution_predicts_what_small_changes_do(case: Case, target: Target) 
 
 
 def test_order_of_the_strongest(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
-    attribution = attribute(clip, dictionary, trace, classifier, Target(0, 1))
+    attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)))
     totals = {int(j): attribution.total_of(int(j)) for j in attribution.component}
     positive = sorted((j for j in totals if totals[j] > 0), key=lambda j: -totals[j])
     negative = sorted((j for j in totals if totals[j] < 0), key=lambda j: totals[j])
@@ -212,7 +217,7 @@ def test_order_of_the_strongest(clip, dictionary, trace, classifier) -> None:  #
 
 def test_totals_are_sums_of_pairs(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
     for method in ("gradient", "integrated"):
-        attribution = attribute(clip, dictionary, trace, classifier, Target(2), method)
+        attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(2)), method)
         for j in attribution.component:
             heat = trace.activations.spread(attribution.pair, j)
             assert attribution.total_of(j) == pytest.approx(heat.sum(), abs=1e-5)
@@ -221,7 +226,7 @@ def test_totals_are_sums_of_pairs(clip, dictionary, trace, classifier) -> None: 
 
 def test_a_difference_is_the_difference_of_attributions(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
     a, b, difference, reverse = (
-        attribute(clip, dictionary, trace, classifier, target)
+        attribute(Question(SaeClip(clip, dictionary), trace, classifier, target))
         for target in (Target(0), Target(1), Target(0, 1), Target(1, 0))
     )
     np.testing.assert_allclose(a.pair - b.pair, difference.pair, atol=1e-5)
@@ -235,28 +240,32 @@ def test_one_forward_and_one_backward_for_all_components(  # type: ignore[no-unt
     finish, grad = clip.embed_from_residual, torch.autograd.grad
     monkeypatch.setattr(clip, "embed_from_residual", lambda x: (forwards.append(len(x)), finish(x))[1])
     monkeypatch.setattr(torch.autograd, "grad", lambda *a: (backwards.append(1), grad(*a))[1])
-    attribute(clip, dictionary, trace, classifier, Target(0))
+    attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)))
     assert forwards == [1] and backwards == [1]
 
 
-def test_gradients_of_several_pictures_are_their_own(clip, trace, classifier) -> None:  # type: ignore[no-untyped-def]
+def test_gradients_of_several_pictures_are_their_own(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
     x = clip.place(trace.residual)
     residuals = torch.stack([x, x.flip(0), 2 * x])
-    values, gradients = target_gradients(clip, residuals, classifier, [Target(0), Target(1), Target(2, 0)])
-    for n, target in enumerate((Target(0), Target(1), Target(2, 0))):
-        value, gradient = target_gradients(clip, residuals[n : n + 1], classifier, [target])
-        torch.testing.assert_close(values[n], value[0], atol=1e-4, rtol=1e-5)
-        torch.testing.assert_close(gradients[n], gradient[0], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(values[n], target_values(clip, residuals, classifier, target)[n])
-    assert not residuals.requires_grad and not gradients.requires_grad and not values.requires_grad
+    for target in (Target(0), Target(1), Target(2, 0)):
+        question = Question(SaeClip(clip, dictionary), trace, classifier, target)
+        values, gradients = question.gradients(residuals)
+        for n in range(3):
+            value, gradient = question.gradients(residuals[n : n + 1])
+            torch.testing.assert_close(values[n], value[0], atol=1e-4, rtol=1e-5)
+            torch.testing.assert_close(gradients[n], gradient[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(values, question.values(residuals))
+        assert not residuals.requires_grad and not gradients.requires_grad and not values.requires_grad
 
 
 def test_pairs_do_not_depend_on_their_chunks(  # type: ignore[no-untyped-def]
     clip, dictionary, trace, classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_once = attribute(clip, dictionary, trace, classifier, Target(0))
-    monkeypatch.setattr("core.methods.attribution._CHUNK", 1)
-    np.testing.assert_allclose(attribute(clip, dictionary, trace, classifier, Target(0)).pair, at_once.pair, atol=1e-6)
+    at_once = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)))
+    monkeypatch.setattr("core.methods.attribution.CHUNK", 1)
+    np.testing.assert_allclose(
+        attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0))).pair, at_once.pair, atol=1e-6
+    )
 
 
 def test_a_picture_on_which_nothing_is_active(clip, trace, classifier) -> None:  # type: ignore[no-untyped-def]
@@ -265,25 +274,30 @@ def test_a_picture_on_which_nothing_is_active(clip, trace, classifier) -> None: 
     dictionary = Dictionary(sae, "all")
     empty = replace(trace, activations=dictionary.activations(clip.place(trace.residual)))
     for method in ("gradient", "integrated"):
-        attribution = attribute(clip, dictionary, empty, classifier, Target(0), method)
+        attribution = attribute(Question(SaeClip(clip, dictionary), empty, classifier, Target(0)), method)
         assert len(attribution.component) == len(attribution.pair) == len(attribution.peak) == 0
         assert attribution.completeness.components == 0
         assert attribution.strongest_for(3).tolist() == []
-    assert ablation_effects(clip, dictionary, empty, classifier, Target(0), [1, 2]).tolist() == [0, 0]
-    assert ablation_effects(clip, dictionary, empty, classifier, Target(0), []).shape == (0,)
+    assert ablation_effects(Question(SaeClip(clip, dictionary), empty, classifier, Target(0)), [1, 2]).tolist() == [
+        0,
+        0,
+    ]
+    assert ablation_effects(Question(SaeClip(clip, dictionary), empty, classifier, Target(0)), []).shape == (0,)
 
 
 @pytest.mark.parametrize("target", [Target(5), Target(-1), Target(0, 5), Target(2, -1), Target(2, 2)], ids=str)
 def test_targets_that_make_no_sense_are_trouble(target, clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
     for method in ("gradient", "integrated"):
         with pytest.raises(UserError):
-            attribute(clip, dictionary, trace, classifier, target, method)
+            attribute(Question(SaeClip(clip, dictionary), trace, classifier, target), method)
     with pytest.raises(UserError):
-        ablation_effects(clip, dictionary, trace, classifier, target, [0])
+        ablation_effects(Question(SaeClip(clip, dictionary), trace, classifier, target), [0])
 
 
 def test_attributions_pickle_and_compare(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
-    a, b = (attribute(clip, dictionary, trace, classifier, target) for target in (Target(0), Target(1)))
+    a, b = (
+        attribute(Question(SaeClip(clip, dictionary), trace, classifier, target)) for target in (Target(0), Target(1))
+    )
     assert pickle.loads(pickle.dumps(a)) == a and a != b
     assert pickle.loads(pickle.dumps(trace)) == trace
     for one, other in itertools.combinations([a, b, trace], 2):

@@ -41,10 +41,12 @@ from core.methods.controls import (
     matched_controls,
     random_directions,
 )
+from core.methods.question import Question
 from core.methods.steering import MAX_STRENGTH, Edit, Lever, steer
 from core.methods.target import Target
 from core.model.dictionary import Activations, Dictionary
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def dictionary() -> Dictionary:
 
 @pytest.fixture(scope="module")
 def trace(clip, dictionary, picture) -> Trace:
-    return trace_crops(clip, dictionary, [clip.crop(picture)])[0]
+    return SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
 
 
 def energies(found: Activations, edit: Edit, dictionary: Dictionary) -> dict[int, float]:
@@ -297,7 +299,7 @@ def last(found):
 @pytest.fixture(scope="module")
 def strongest(clip, dictionary, trace, classifier) -> list[int]:
     """The components that speak most for dog against cat."""
-    return attribute(clip, dictionary, trace, classifier, Target(0, 1)).strongest_for(4).tolist()
+    return attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1))).strongest_for(4).tolist()
 
 
 def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dictionary, trace, classifier):
@@ -307,11 +309,17 @@ def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dic
     active = sorted(energy)
     assert len(active) > 21
     effect = dict(
-        zip(active, -ablation_effects(clip, dictionary, trace, classifier, target, active).astype(float), strict=True)
+        zip(
+            active,
+            -ablation_effects(Question(SaeClip(clip, dictionary), trace, classifier, target), active).astype(float),
+            strict=True,
+        )
     )
     beyond = 0
     for j in active[::6] + [min(effect, key=effect.get), max(effect, key=effect.get)]:
-        found = last(controls(clip, dictionary, trace, classifier, target, Edit.of_suppressed([j]), draws=20))
+        found = last(
+            controls(Question(SaeClip(clip, dictionary), trace, classifier, target), Edit.of_suppressed([j]), draws=20)
+        )
         others = sorted(set(active) - {j}, key=lambda other: abs(energy[other] - energy[j]))[:20]
         assert found.energy == pytest.approx(np.median([energy[other] for other in others]) / energy[j], rel=1e-4)
         assert found.effect == pytest.approx(effect[j], abs=1e-4)
@@ -341,7 +349,7 @@ def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, c
 
     monkeypatch.setattr(module, "matched_controls", noted(drawn, matched_controls))
     monkeypatch.setattr(module, "random_directions", noted(thrown, random_directions))
-    found = last(controls(clip, dictionary, trace, classifier, target, edit, draws=40, seed=1))
+    found = last(controls(Question(SaeClip(clip, dictionary), trace, classifier, target), edit, draws=40, seed=1))
 
     before = unsplit(clip, trace, classifier, np.zeros((TOKENS, WIDTH)))
 
@@ -367,13 +375,13 @@ def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, c
 
 def test_what_is_yielded_grows_to_the_whole(clip, dictionary, trace, classifier, strongest):
     edit = Edit.of_suppressed(strongest[:3])
-    steps = list(controls(clip, dictionary, trace, classifier, Target(0, 1), edit))
+    steps = list(controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)), edit))
     assert [(len(s.random), len(s.directions)) for s in steps] == [(30, 0), (62, 0), (64, 0), (64, DIRECTIONS)]
     for step in steps:
         assert (step.effect, step.rival, step.rival_edit) == (steps[-1].effect, steps[-1].rival, steps[-1].rival_edit)
         np.testing.assert_array_equal(step.random, steps[-1].random[: len(step.random)])
-    assert last(controls(clip, dictionary, trace, classifier, Target(0, 1), edit)) == steps[-1]
-    other = last(controls(clip, dictionary, trace, classifier, Target(0, 1), edit, seed=1))
+    assert last(controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)), edit)) == steps[-1]
+    other = last(controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)), edit, seed=1))
     assert other != steps[-1] and other.effect == steps[-1].effect
 
 
@@ -388,7 +396,9 @@ def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
     clip, dictionary, trace, classifier, components, tokens, wanted, seed
 ):
     edit = Edit(tuple(Lever(j, "scale", 1.0) for j in components), tokens)
-    found = last(controls(clip, dictionary, trace, classifier, Target(wanted, 4), edit, draws=20, seed=seed))
+    found = last(
+        controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(wanted, 4)), edit, draws=20, seed=seed)
+    )
     assert found.effect == found.rival == 0
     assert not found.random.any() and found.directions.shape == (DIRECTIONS,) and not found.directions.any()
     assert found.p_value == 1 and not found.beyond_chance
@@ -398,7 +408,9 @@ def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
 @settings(max_examples=30)
 @given(edits.filter(lambda edit: len(edit.levers) > 0), st.integers(0, 40), seeds)
 def test_controls_of_any_edit(clip, dictionary, trace, classifier, edit, draws, seed):
-    found = last(controls(clip, dictionary, trace, classifier, Target(1), edit, draws=draws, seed=seed))
+    found = last(
+        controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(1)), edit, draws=draws, seed=seed)
+    )
     own = {lever.component for lever in edit.levers}
     active = set(energies(trace.activations, edit, dictionary))
     assert len(found.random) <= draws and len(found.directions) == DIRECTIONS
@@ -420,7 +432,7 @@ def test_the_edits_of_chance_are_seldom_beyond_chance(clip, dictionary, trace, c
         seeded = Edit(tuple(Lever(int(j), *kinds[rng.integers(3)]) for j in chosen), tokens)
         (edit,) = matched_controls(trace.activations, seeded, dictionary, 1, rng)
         target = Target(*rng.choice(len(CLASSES), 2, replace=False).tolist())
-        steps = controls(clip, dictionary, trace, classifier, target, edit, draws=60, seed=seed)
+        steps = controls(Question(SaeClip(clip, dictionary), trace, classifier, target), edit, draws=60, seed=seed)
         found = last(itertools.islice(steps, 2))  # the random components; the directions would follow
         beyond += found.p_value <= CHANCE  # alone, without the help of the directions
         percentiles.append(found.percentile)
@@ -430,11 +442,12 @@ def test_the_edits_of_chance_are_seldom_beyond_chance(clip, dictionary, trace, c
 
 def test_too_few_other_components_make_no_controls(clip, picture, classifier):
     on_cls = Dictionary(tiny_sae("topk"), "cls")
-    trace = trace_crops(clip, on_cls, [clip.crop(picture)])[0]
+    trace = SaeClip(clip, on_cls).traces([clip.crop(picture)])[0]
     active = trace.activations.components()
     assert len(active) == 5
     five, two = (
-        last(controls(clip, on_cls, trace, classifier, Target(0), Edit.of_suppressed(active[:k]))) for k in (5, 2)
+        last(controls(Question(SaeClip(clip, on_cls), trace, classifier, Target(0)), Edit.of_suppressed(active[:k])))
+        for k in (5, 2)
     )
     assert len(five.random) == 0 and len(five.directions) == DIRECTIONS and five.effect != 0 and five.p_value == 1
     assert len(two.random) == 9, "two of five, but not these two"

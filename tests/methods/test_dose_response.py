@@ -30,11 +30,13 @@ from core.methods.controls import (
     controls,
 )
 from core.methods.dose_response import DOSES, Response, dosed, responses
+from core.methods.question import Question
 from core.methods.steering import MAX_STRENGTH, Edit, Lever, steer
 from core.methods.target import Target
 from core.model.dictionary import Dictionary
 from core.model.prediction import predict
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +47,13 @@ def dictionary() -> Dictionary:
 
 @pytest.fixture(scope="module")
 def trace(clip, dictionary, picture) -> Trace:
-    return trace_crops(clip, dictionary, [clip.crop(picture)])[0]
+    return SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
 
 
 @pytest.fixture(scope="module")
 def strongest(clip, dictionary, trace, classifier) -> list[int]:
     """The components that speak most for dog against cat."""
-    return attribute(clip, dictionary, trace, classifier, Target(0, 1)).strongest_for(4).tolist()
+    return attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1))).strongest_for(4).tolist()
 
 
 @given(edits, st.floats(-1e4, 1e4))
@@ -99,7 +101,7 @@ def test_a_dose_that_is_no_number_is_trouble():
 def test_doses_again_through_the_unsplit_model(clip, dictionary, trace, classifier, strongest, target):
     a, b, c = strongest[:3]
     edit = Edit((Lever(a), Lever(b, "set", 0.8), Lever(c, "scale", 2.0)), tokens=tuple(range(0, 17, 2)))
-    found = list(responses(clip, dictionary, trace, classifier, target, edit))
+    found = list(responses(Question(SaeClip(clip, dictionary), trace, classifier, target), edit))
     assert [response.component for response in found] == [None, a, b, c]
     for response in found:
         levers = [lever for lever in edit.levers if response.component in (None, lever.component)]
@@ -124,7 +126,7 @@ def test_doses_again_through_the_unsplit_model(clip, dictionary, trace, classifi
 def test_dose_1_is_the_picture_unedited_bit_for_bit(clip, dictionary, trace, classifier, strongest, kind):
     before = predict(trace.embedding, classifier, CLASSES, clip.logit_scale).logits
     edit = Edit(tuple(Lever(j, kind, 0.0) for j in strongest[:3]))
-    for response in responses(clip, dictionary, trace, classifier, Target(2), edit):
+    for response in responses(Question(SaeClip(clip, dictionary), trace, classifier, Target(2)), edit):
         at = DOSES.index(1)
         assert response.logits[at].tobytes() == before.tobytes()
         assert response.target[at] == before[2]
@@ -133,7 +135,7 @@ def test_dose_1_is_the_picture_unedited_bit_for_bit(clip, dictionary, trace, cla
 
 def test_one_lever_has_one_response(clip, dictionary, trace, classifier, strongest):
     edit = Edit.of_suppressed(strongest[:1])
-    (found,) = responses(clip, dictionary, trace, classifier, Target(0), edit)
+    (found,) = responses(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)), edit)
     assert found.component is None
 
 
@@ -180,6 +182,6 @@ def test_three_are_shown_unless_asked():
 def test_an_empty_edit_is_trouble(clip, dictionary, trace, classifier):
     for ask in (controls, responses):
         with pytest.raises(UserError, match="Pull a lever first"):
-            next(ask(clip, dictionary, trace, classifier, Target(0), Edit(tokens=(1,))))
+            next(ask(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)), Edit(tokens=(1,))))
         with pytest.raises(UserError, match="no class number 9"):
-            next(ask(clip, dictionary, trace, classifier, Target(9), Edit.of_suppressed([1])))
+            next(ask(Question(SaeClip(clip, dictionary), trace, classifier, Target(9)), Edit.of_suppressed([1])))

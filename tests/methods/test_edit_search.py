@@ -28,11 +28,13 @@ from core.methods.edit_search import (
     Search,
     find_edit,
 )
+from core.methods.question import Question
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
 from core.workbench import Workbench
@@ -87,11 +89,11 @@ class Case:
     def __init__(self, twin: Twin, clip: SplitClip, dictionary: Dictionary, trace: Trace, seed: int, truth: int):
         self.counterfactual, self.truth = twin, truth
         self.classifier = vectors(N_CLASSES, seed)
-        *self.steps, self.found = find_edit(clip, dictionary, trace, self.classifier, truth)
-        *_, self.probed = find_edit(clip, dictionary, trace, self.classifier, truth, PROBES)
+        *self.steps, self.found = find_edit(SaeClip(clip, dictionary), trace, self.classifier, truth)
+        *_, self.probed = find_edit(SaeClip(clip, dictionary), trace, self.classifier, truth, PROBES)
         self.predicted = int(twin.logits(twin.before, self.classifier).argmax())
         target = Target(self.predicted, truth)
-        totals = attribute(clip, dictionary, trace, self.classifier, target)
+        totals = attribute(Question(SaeClip(clip, dictionary), trace, self.classifier, target))
         self.ranked = tuple(int(j) for j in totals.ranked() if totals.total_of(int(j)) > 0)[:CANDIDATES]
         self.seen: dict[Components, Candidate] = {}
 
@@ -293,7 +295,7 @@ def test_the_same_question_has_the_same_answer(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, cases: list[Case]
 ) -> None:
     for case in [*hits(cases, 1, 2, 3)[:6], misses(cases)[0]]:
-        again = list(find_edit(clip, dictionary, trace, case.classifier, case.truth))
+        again = list(find_edit(SaeClip(clip, dictionary), trace, case.classifier, case.truth))
         assert again == [*case.steps, case.found]
         assert pickle.loads(pickle.dumps(again)) == again
 
@@ -304,14 +306,14 @@ def test_the_model_is_right_already(
     z = torch.as_tensor(trace.embedding)
     values = (clip.logit_scale * classifier @ z / z.norm()).tolist()
     top = values.index(max(values))
-    (found,) = find_edit(clip, dictionary, trace, classifier, top)
+    (found,) = find_edit(SaeClip(clip, dictionary), trace, classifier, top)
     assert (found.edit, found.hit, found.done, found.tried, found.size) == (Edit(), True, True, 0, 0)
     second = max(value for index, value in enumerate(values) if index != top)
     assert found.margin == pytest.approx(values[top] - second, abs=ROUNDING)
     assert (found.effect, found.side_effect, found.alternatives) == (0.0, None, ())
     assert found.said(["x"] * top + ["owl"]) == "The model already says “owl”: no edit is needed."
-    assert next(find_edit(clip, dictionary, trace, classifier, top, PROBES)).side_effect == 0.0
-    (alone,) = find_edit(clip, dictionary, trace, classifier[:1], 0)
+    assert next(find_edit(SaeClip(clip, dictionary), trace, classifier, top, PROBES)).side_effect == 0.0
+    (alone,) = find_edit(SaeClip(clip, dictionary), trace, classifier[:1], 0)
     assert alone.hit and alone.margin is None
 
 
@@ -321,7 +323,7 @@ def test_nothing_speaks_for_the_wrong_class(
     f = trace.activations
     none = replace(f, token=f.token[:0], component=f.component[:0], value=f.value[:0])
     case = cases[0]
-    (found,) = find_edit(clip, dictionary, replace(trace, activations=none), case.classifier, case.truth)
+    (found,) = find_edit(SaeClip(clip, dictionary), replace(trace, activations=none), case.classifier, case.truth)
     assert (found.done, found.hit, found.edit, found.tried, found.alternatives) == (True, False, None, 0, ())
     names = ["a", "b", "c", "d"]
     expected = f"“{names[case.predicted]}” against “{names[case.truth]}”"
@@ -331,7 +333,7 @@ def test_nothing_speaks_for_the_wrong_class(
 def test_one_probe_has_no_spread(clip: SplitClip, dictionary: Dictionary, trace: Trace, cases: list[Case]) -> None:
     case = hits(cases, 1)[0]
     for probes in (PROBES[:0], PROBES[:1]):
-        *_, found = find_edit(clip, dictionary, trace, case.classifier, case.truth, probes)
+        *_, found = find_edit(SaeClip(clip, dictionary), trace, case.classifier, case.truth, probes)
         assert found == case.found
 
 
@@ -340,7 +342,7 @@ def test_a_class_that_is_not_there_is_refused_at_once(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor, truth: int
 ) -> None:
     with pytest.raises(UserError, match=f"no class number {truth}: there are 5"):
-        find_edit(clip, dictionary, trace, classifier, truth)
+        find_edit(SaeClip(clip, dictionary), trace, classifier, truth)
 
 
 def sentence(n_candidates: int, *suppressed: int) -> str:
@@ -385,8 +387,8 @@ names = st.lists(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=6), 
 def test_every_hit_flips_on_the_workbench(clip: SplitClip, picture: Image.Image, architecture, scope) -> None:
     dictionary = Dictionary(tiny_sae(architecture), scope)
     card = SetupSpec("tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, scope, "MIT", "")
-    bench = Workbench(Setup(card, clip, dictionary))
-    trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
+    bench = Workbench(Setup(card, SaeClip(clip, dictionary)))
+    trace = SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
     flips = []
 
     @settings(max_examples=25)
@@ -394,7 +396,7 @@ def test_every_hit_flips_on_the_workbench(clip: SplitClip, picture: Image.Image,
     def check(classes: tuple[str, ...], data: st.DataObject) -> None:
         truth = data.draw(st.integers(0, len(classes) - 1))
         probes = data.draw(st.sampled_from([None, PROBES]))
-        *_, found = find_edit(clip, dictionary, trace, text_classifier(clip, classes, ONE), truth, probes)
+        *_, found = find_edit(SaeClip(clip, dictionary), trace, text_classifier(clip, classes, ONE), truth, probes)
         if found.edit is not None:
             after = bench.compare(trace, found.edit, classes, ONE)
             assert after.after.top == truth and len(found.edit.levers) == found.size <= MOST

@@ -28,6 +28,7 @@ from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
+from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
 from core.scenes.sampling import HELD_OUT, held_out
 from core.scenes.scene import CLASSES, STAMPED_CLASS, WATER_CLASS, Painter
@@ -44,7 +45,7 @@ def vectors(clip: SplitClip) -> Tensor:
 @pytest.fixture(scope="module")
 def reading(clip: SplitClip, dictionary: Dictionary) -> list:
     """All that `read_references` yields."""
-    return list(read_references(clip, dictionary, batch=70))
+    return list(read_references(SaeClip(clip, dictionary), batch=70))
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +191,7 @@ def test_an_edit_does_what_it_does_to_each_picture_alone(
         "set": Edit((Lever(common[0], "set", 15.0), Lever(common[3], "scale", 1.5))),
         "many": Edit.of_suppressed(common),
     }[way]
-    found = result(generalize(clip, dictionary, some, vectors, edit, batch=7))
+    found = result(generalize(SaeClip(clip, dictionary), some, vectors, edit, batch=7))
     assert np.array_equal(found.before, some.said) and np.array_equal(found.truth, some.truth)
     assert found.classes == some.classes and found.shown.tolist() == [*found.fixed[:SHOWN], *found.broken[:SHOWN]]
     for i, crop in zip(found.shown, found.crops, strict=True):
@@ -212,7 +213,7 @@ def test_the_model_runs_for_touched_pictures_only(
     active = [component in trace.activations.components() for trace in some.traces]
     sizes, finish = [], clip.embed_from_residual
     monkeypatch.setattr(clip, "embed_from_residual", lambda x: sizes.append(len(x)) or finish(x))
-    found = result(generalize(clip, dictionary, some, vectors, Edit.of_suppressed([component]), batch=4))
+    found = result(generalize(SaeClip(clip, dictionary), some, vectors, Edit.of_suppressed([component]), batch=4))
     assert found.touched.tolist() == active
     assert np.array_equal(found.after[~found.touched], found.before[~found.touched])
     assert sum(sizes) == sum(active) and set(sizes[:-1]) == {4} and sizes[-1] <= 4
@@ -223,7 +224,7 @@ def test_an_edit_of_nothing_runs_nothing(
 ) -> None:
     monkeypatch.setattr(clip, "embed_from_residual", None)
     for edit in (Edit(), Edit(tuple(Lever(j, "scale", 1.0) for j in range(COMPONENTS)))):
-        steps = list(generalize(clip, dictionary, some, vectors, edit))
+        steps = list(generalize(SaeClip(clip, dictionary), some, vectors, edit))
         assert steps[:-1] == [(0, len(some.traces))]
         assert np.array_equal(steps[-1].after, some.said) and not steps[-1].touched.any()
         assert steps[-1].unchanged.size == len(some.traces)
@@ -233,13 +234,13 @@ def test_a_choice_of_tokens_does_not_carry_over(
     clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor
 ) -> None:
     edit = Edit((Lever(rare(some), "scale", -8.0),))
-    whole, part = (result(generalize(clip, dictionary, some, vectors, e)) for e in (edit, edit.among((2,))))
+    whole, part = (result(generalize(SaeClip(clip, dictionary), some, vectors, e)) for e in (edit, edit.among((2,))))
     assert whole == part and whole.touched.any()
 
 
 def test_a_run_tells_its_progress(clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor) -> None:
     edit, total = Edit((Lever(0, "set", 1.0),)), len(some.traces)
-    steps = list(generalize(clip, dictionary, some, vectors, edit, batch=10))
+    steps = list(generalize(SaeClip(clip, dictionary), some, vectors, edit, batch=10))
     assert steps[:-1] == [*((done, total) for done in range(0, total, 10)), (total, total)]
 
 
@@ -247,9 +248,9 @@ def test_what_does_not_fit_is_refused(
     clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor
 ) -> None:
     with pytest.raises(UserError, match="no component 48"):
-        result(generalize(clip, dictionary, some, vectors, Edit.of_suppressed([COMPONENTS])))
+        result(generalize(SaeClip(clip, dictionary), some, vectors, Edit.of_suppressed([COMPONENTS])))
     with pytest.raises(ValueError, match="3 class vectors for 40 classes"):
-        result(generalize(clip, dictionary, some, vectors[:3], Edit()))
+        result(generalize(SaeClip(clip, dictionary), some, vectors[:3], Edit()))
 
 
 # The counts

@@ -11,15 +11,15 @@ from tiny_edits import TOKENS, unsplit
 from core.methods.reconstruction_error import reconstruction_error
 from core.model.dictionary import Dictionary, Scope
 from core.model.prediction import predict
-from core.model.trace import trace_crops
+from core.model.sae_clip import SaeClip
 
 
 @pytest.mark.parametrize("scope", ["all", "patches", "cls"])
 @pytest.mark.parametrize("kind", ["topk", "gated"])
 def test_what_is_missed_against_the_dense_reconstruction(clip, picture, classifier, kind: str, scope: Scope):
     dictionary = Dictionary(tiny_sae(kind), scope)
-    trace = trace_crops(clip, dictionary, [clip.crop(picture)])[0]
-    found = reconstruction_error(clip, dictionary, trace, classifier, CLASSES)
+    trace = SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
+    found = reconstruction_error(SaeClip(clip, dictionary), trace, classifier, CLASSES)
     x = trace.residual.astype(np.float64)
     with torch.no_grad():
         x_hat = dictionary.sae(torch.as_tensor(trace.residual)).double().numpy()

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.methods.attribution import Attribution, attribute
+from core.methods.question import Question
 from core.methods.side_effects import (
     ROUNDING,
     ProbeConcept,
     SideEffects,
     attribution_changes,
-    concept_change,
     probe_words,
     read_vocabulary,
     side_effects,
@@ -29,6 +29,8 @@ from core.methods.steering import Edit, Lever, edited, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
+from core.model.prediction import logit_change
+from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
 from core.scenes.scene import BACKGROUNDS
 from core.scenes.scene import CLASSES as SCENE_CLASSES
@@ -112,11 +114,11 @@ def test_a_concept_is_known_when_all_of_its_words_are(known: set[str]) -> None:
 
 
 @given(vectors, st.lists(vectors, min_size=1, max_size=4), st.floats(1, 100))
-def test_concept_change_equals_the_formula(before: list[float], several: list[list[float]], scale: float) -> None:
+def test_the_change_of_logits_equals_the_formula(before: list[float], several: list[list[float]], scale: float) -> None:
     def cosine(a: list[float], b: list[float]) -> float:
         return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
 
-    found = concept_change(np.float32(before), torch.tensor(several), ROWS, scale)
+    found = logit_change(np.float32(before), torch.tensor(several), ROWS, scale)
     expected = [[scale * (cosine(z, t) - cosine(before, t)) for t in ROWS.tolist()] for z in several]
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert found.shape == (len(several), 5) and found.dtype == np.float32
@@ -124,7 +126,7 @@ def test_concept_change_equals_the_formula(before: list[float], several: list[li
 
 @given(vectors, st.lists(vectors, max_size=3))
 def test_an_embedding_that_did_not_turn_changes_nothing(z: list[float], others: list[list[float]]) -> None:
-    found = concept_change(np.float32(z), np.float32([*others, z, [4 * v for v in z]]), ROWS, 100.0)
+    found = logit_change(np.float32(z), np.float32([*others, z, [4 * v for v in z]]), ROWS, 100.0)
     assert not found[len(others)].any()
     np.testing.assert_allclose(found[-1], 0, atol=1e-10)
 
@@ -208,7 +210,9 @@ def test_ripples_equal_the_unsplit_model(
     edits = some_edits(trace)
     before = embedding_of(clip, dictionary, trace, Edit())
     for found, edit in zip(
-        side_effects(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words), edits, strict=True
+        side_effects(Question(SaeClip(clip, dictionary), trace, classifier, TARGET), edits, WORDS, words),
+        edits,
+        strict=True,
     ):
         after = embedding_of(clip, dictionary, trace, edit)
         a, b = (z / z.norm() for z in (before, after))
@@ -225,13 +229,15 @@ def test_edits_side_by_side_are_the_same_as_one_by_one(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, words: Tensor
 ) -> None:
     edits = some_edits(trace)
-    together = side_effects(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words, batch=2)
+    together = side_effects(
+        Question(SaeClip(clip, dictionary), trace, classifier, TARGET), edits, WORDS, words, batch=2
+    )
     for found, edit in zip(together, edits, strict=True):
-        alone = side_effects(clip, dictionary, trace, classifier, TARGET, [edit], WORDS, words)[0]
+        alone = side_effects(Question(SaeClip(clip, dictionary), trace, classifier, TARGET), [edit], WORDS, words)[0]
         np.testing.assert_allclose(found.change, alone.change, atol=1e-4)
         assert found.effect == pytest.approx(alone.effect, abs=1e-4)
         assert found.cosine == pytest.approx(alone.cosine, abs=1e-5)
-    assert side_effects(clip, dictionary, trace, classifier, TARGET, [], WORDS, words) == ()
+    assert side_effects(Question(SaeClip(clip, dictionary), trace, classifier, TARGET), [], WORDS, words) == ()
 
 
 @settings(max_examples=30)
@@ -245,7 +251,9 @@ def test_an_edit_of_nothing_has_no_ripple(clip, dictionary, trace, classifier, w
         Edit.of_suppressed(set(range(COMPONENTS)) - set(trace.activations.components().tolist())),
     ]
     edits = [*some_edits(trace)[:others], *nothing]
-    for found in side_effects(clip, dictionary, trace, classifier, TARGET, edits, WORDS, words)[others:]:
+    for found in side_effects(Question(SaeClip(clip, dictionary), trace, classifier, TARGET), edits, WORDS, words)[
+        others:
+    ]:
         assert not found.change.any() and found.effect == 0 and found.cosine == 1
         assert found.side_effect == 0 and found.selectivity is None
         assert found.most_up(3).size == found.most_down(3).size == 0
@@ -255,11 +263,16 @@ def test_what_cannot_be_measured_is_refused(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, words: Tensor
 ) -> None:
     with pytest.raises(UserError, match="no class number 9"):
-        side_effects(clip, dictionary, trace, classifier, Target(9), [Edit()], WORDS, words)
+        side_effects(Question(SaeClip(clip, dictionary), trace, classifier, Target(9)), [Edit()], WORDS, words)
     with pytest.raises(UserError, match="no component 48"):
-        side_effects(clip, dictionary, trace, classifier, TARGET, [Edit.of_suppressed([COMPONENTS])], WORDS, words)
+        side_effects(
+            Question(SaeClip(clip, dictionary), trace, classifier, TARGET),
+            [Edit.of_suppressed([COMPONENTS])],
+            WORDS,
+            words,
+        )
     with pytest.raises(ValueError, match="2 concepts with 6 vectors"):
-        side_effects(clip, dictionary, trace, classifier, TARGET, [Edit()], WORDS[:2], words)
+        side_effects(Question(SaeClip(clip, dictionary), trace, classifier, TARGET), [Edit()], WORDS[:2], words)
 
 
 # Attributions of the other components
@@ -270,12 +283,12 @@ def attributions(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor
 ) -> tuple[Attribution, Attribution, Edit]:
     """Before and after an edit that suppresses two components and sets one that was not active."""
-    before = attribute(clip, dictionary, trace, classifier, TARGET)
+    before = attribute(Question(SaeClip(clip, dictionary), trace, classifier, TARGET))
     silent = next(j for j in range(COMPONENTS) if j not in before.component)
     edit = Edit.of_suppressed(before.strongest_for(2)).pull(Lever(silent, "set", 2.0))
     x = steer(torch.as_tensor(trace.residual), trace.activations, [edit], dictionary)[0]
     steered = replace(trace, residual=x.numpy(), activations=edited(trace.activations, edit, dictionary))
-    return before, attribute(clip, dictionary, steered, classifier, TARGET), edit
+    return before, attribute(Question(SaeClip(clip, dictionary), steered, classifier, TARGET)), edit
 
 
 @pytest.mark.parametrize("k", [0, 1, 5, COMPONENTS])

@@ -9,11 +9,13 @@ import torch
 from conftest import COMPONENTS, tiny_sae
 
 from core.methods.attribution import Attribution, attribute
+from core.methods.question import Question
 from core.methods.target import Target
 from core.methods.token_maps import AT_A_TOKEN, token_maps
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 
 
 @pytest.fixture(scope="module", params=["standard", "abstopk"])
@@ -22,8 +24,8 @@ def seen(
 ) -> tuple[Trace, Attribution]:
     """With many components at a token, or with negative activations."""
     dictionary = Dictionary(tiny_sae(request.param), "all")
-    read = trace_crops(clip, dictionary, [trace.crop])[0]
-    return read, attribute(clip, dictionary, read, classifier, Target(0, 1))
+    read = SaeClip(clip, dictionary).traces([trace.crop])[0]
+    return read, attribute(Question(SaeClip(clip, dictionary), read, classifier, Target(0, 1)))
 
 
 def dense(trace: Trace, attribution: Attribution) -> tuple[np.ndarray, np.ndarray]:
@@ -88,8 +90,8 @@ def test_a_picture_in_which_nothing_fires_has_nothing_to_show(
     sae = tiny_sae("standard")
     sae.b_enc.data -= 1e6
     dictionary = Dictionary(sae, "all")
-    read = trace_crops(clip, dictionary, [trace.crop])[0]
-    found = token_maps(read, attribute(clip, dictionary, read, classifier, Target(0)), [3])
+    read = SaeClip(clip, dictionary).traces([trace.crop])[0]
+    found = token_maps(read, attribute(Question(SaeClip(clip, dictionary), read, classifier, Target(0))), [3])
     assert found.tokens == ((),) * 17 and found.maps == ()
     assert found.plain() == {"rows": 4, "columns": 4, "tokens": [[]] * 17, "maps": {}}
 

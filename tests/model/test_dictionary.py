@@ -128,7 +128,7 @@ def test_a_large_picture_is_encoded_in_parts(sae: SAE, x: torch.Tensor, monkeypa
     dictionary = Dictionary(sae, "patches")
     at_once = dictionary.activations(x)
     decoded = dictionary.decode(at_once)
-    monkeypatch.setattr("core.model.dictionary._CHUNK", 3 * COMPONENTS)
+    monkeypatch.setattr("core.model.dictionary.CHUNK", 3 * COMPONENTS)
     in_parts = dictionary.activations(x)
     assert np.array_equal(in_parts.token, at_once.token)
     assert np.array_equal(in_parts.component, at_once.component)

@@ -8,7 +8,8 @@ from PIL import Image
 
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.model.trace import Trace, trace_crops
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 
 
 def test_trace_is_what_the_model_computes(
@@ -25,8 +26,8 @@ def test_trace_is_what_the_model_computes(
 
 def test_many_pictures_at_once_are_the_same_as_one_by_one(clip: SplitClip, dictionary: Dictionary) -> None:
     crops = np.random.default_rng(3).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    for together, crop in zip(trace_crops(clip, dictionary, crops), crops, strict=True):
-        (alone,) = trace_crops(clip, dictionary, [crop])
+    for together, crop in zip(SaeClip(clip, dictionary).traces(crops), crops, strict=True):
+        (alone,) = SaeClip(clip, dictionary).traces([crop])
         np.testing.assert_allclose(together.residual, alone.residual, atol=1e-5)
         np.testing.assert_allclose(together.embedding, alone.embedding, atol=1e-5)
         assert np.array_equal(together.crop, crop)
@@ -34,7 +35,7 @@ def test_many_pictures_at_once_are_the_same_as_one_by_one(clip: SplitClip, dicti
 
 
 def test_no_pictures_give_no_traces(clip: SplitClip, dictionary: Dictionary) -> None:
-    assert trace_crops(clip, dictionary, []) == ()
+    assert SaeClip(clip, dictionary).traces([]) == ()
 
 
 def test_a_trace_owns_its_numbers(trace: Trace) -> None:

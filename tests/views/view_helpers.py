@@ -19,6 +19,7 @@ from core.concepts.families import Family
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.sae_clip import SaeClip
 from core.session import visit as session
 from core.session.visit import Visit
 from core.setups.catalog import Location, Published, SetupSpec
@@ -145,5 +146,5 @@ def evil_setup() -> Setup:
         0.5, 0, 0.5, 0.5, 1.0, 0.0, (fit,),
     )  # fmt: skip
     health = replace(health, doubts=doubts(health, card))
-    dictionary = Dictionary(tiny_sae("topk"), "all")
-    return Setup(card, clip, dictionary, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health=health)
+    model = SaeClip(clip, Dictionary(tiny_sae("topk"), "all"))
+    return Setup(card, model, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health=health)
