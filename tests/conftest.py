@@ -37,9 +37,9 @@ from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
-from core.serving.settings import Settings
+from core.serving.settings import Settings, make_shelf
 from core.session import visit as session
-from core.session.visit import Subject, Visit
+from core.session.visit import Subject, Visit, start, subject_of
 from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.clips import read_clip
 from core.setups.loading import Setup
@@ -48,6 +48,8 @@ from core.workbench import Workbench
 if TYPE_CHECKING:  # most tests do without a browser
     from chromium import Open
     from playwright.sync_api import Browser
+
+    from core.page.context import Context
 
 # Times vary on a shared machine, and failures should be the same on every machine.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -249,6 +251,32 @@ def cards(clip_folder: Path, dictionary_folder: Path, exact_folder: Path) -> Map
 
     others = (("tiny", exact_folder), ("random", dictionary_folder), ("lost", exact_folder / "nowhere"))
     return {"bundled": read_catalog()["bundled"], **{name: card(name, folder) for name, folder in others}}
+
+
+@pytest.fixture(scope="session")
+def context(cards: Mapping[str, SetupSpec]) -> "Context":
+    """A page that offers these setups, without a server."""
+    from core.page.context import Context
+
+    return Context.of(make_shelf(Settings.from_environment({}), cards))
+
+
+@pytest.fixture(scope="session")
+def first(context: "Context") -> Visit:
+    """What that page opens with: a dog with a note that says "cat", taken for a cat."""
+    return opening_visit(context, "bundled")
+
+
+@pytest.fixture(scope="session")
+def tiny(context: "Context") -> Visit:
+    """The same picture, asked of the tiny setup, which has no concept index."""
+    return opening_visit(context, "tiny")
+
+
+def opening_visit(context: "Context", setup: str) -> Visit:
+    """A visit of that setup that begins with the first example."""
+    e = context.examples[0]
+    return start(context.pool.get(setup), e.file(), subject_of(e), e.classes, TEMPLATES["single"], e.truth)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,12 @@ const rows = () => [...element.querySelectorAll('.lever')];
 const send = () => {
   const was = JSON.parse(props.value);
   // A family's row has several components: a lever for each, all doing the same.
-  const levers = rows().flatMap((row) => row.dataset.components.split(',').map((component) => [
-    Number(component),
-    row.dataset.operation,
-    row.dataset.operation === 'suppress' ? 0 : row.querySelector('.exact').value,
-    row.dataset.family ? Number(row.dataset.family) : null,
-  ]));
+  const levers = rows().flatMap((row) => row.dataset.components.split(',').map((component) => ({
+    component: Number(component),
+    operation: row.dataset.operation,
+    strength: row.dataset.operation === 'suppress' ? 0 : row.querySelector('.exact').value,
+    family: row.dataset.family ? Number(row.dataset.family) : null,
+  })));
   props.value = JSON.stringify({ ...was, levers, gesture, moment: performance.now() });
   trigger('pull');
 };

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class LatestOnly:
+class LatestOnly(Generic[T]):
     """One kind of long answer. A new one that begins cancels the one before it, at its next step.
 
     It lives in the visitor's session and is the one thing there that changes: an answer that is still being worked out
@@ -15,11 +18,13 @@ class LatestOnly:
         """Nothing is being worked out."""
         self._latest = 0
         self._moment = -1.0
-        self.reply: object = None
+        self.about: str | None = None
+        """What the latest one is about, where whoever began it said so and for as long as it lasts."""
+        self.reply: T | None = None
         """What the latest one last replied. An older one that ends after it has to reply the same: the page keeps what
         comes last."""
 
-    def begin(self, moment: float = math.inf) -> Callable[[], bool]:
+    def begin(self, moment: float = math.inf, about: str | None = None) -> Callable[[], bool]:
         """Begin an answer. What this returns tells whether it is still wanted.
 
         `moment` is when the page asked for it, in ms by its own clock: what was asked for earlier than the latest, and
@@ -27,7 +32,7 @@ class LatestOnly:
         """
         if moment < self._moment:
             return lambda: False
-        self._moment = moment
+        self._moment, self.about = moment, about
         self._latest += 1
         mine = self._latest
         return lambda: mine == self._latest

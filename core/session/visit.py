@@ -21,6 +21,7 @@ from ..pictures.read import Source
 from ..records import Record
 from ..stats import rank_correlation
 from ..workbench import Names, Workbench
+from .component_search import ComponentSearch
 from .history import History
 
 SHOWN = 6
@@ -105,6 +106,8 @@ class Visit(Record):
     """Which visit this is, at random; empty while nothing was changed. See `core.session.view_state`."""
     step: int = 0
     """How many changes this visit has seen."""
+    search: ComponentSearch = ComponentSearch()
+    """What was asked of the setup's components."""
 
     @property
     def prediction(self) -> Prediction:
@@ -172,7 +175,9 @@ def begin(
 
 def after(old: Visit, new: Visit) -> Visit:
     """A new beginning by the same visitor, on the same page: older messages of its widgets are void."""
-    return replace(new, revision=old.revision + 1, latest_message=old.latest_message, key=old.key, step=old.step)
+    return replace(
+        new, revision=old.revision + 1, latest_message=old.latest_message, search=old.search, key=old.key, step=old.step
+    )
 
 
 def changed(old: Visit, new: Visit) -> Visit:
@@ -185,7 +190,8 @@ def changed(old: Visit, new: Visit) -> Visit:
 def change_setup(bench: Workbench, visit: Visit, source: Source | None) -> Visit:
     """The same picture and question put to another setup. The levers stay behind: its components are others."""
     truth = None if visit.truth is None else visit.classes[visit.truth]
-    return after(visit, start(bench, source, visit.subject, visit.classes, visit.templates, truth))
+    new = after(visit, start(bench, source, visit.subject, visit.classes, visit.templates, truth))
+    return replace(new, search=visit.search.elsewhere())
 
 
 def look_at(bench: Workbench, visit: Visit, source: Source | None, subject: Subject) -> Visit:

@@ -1,6 +1,5 @@
 """The edit -> HTML of the Steering tab: undo, levers, the patches it acts on, and the search for one."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -116,18 +115,6 @@ def _members(parts: Sequence[Part]) -> Markup:
 
 def _share_of(part: Part) -> str:
     return f"{sign(part.total)[1]} {signed(part.total)}" if part.peak else "not active"
-
-
-def intent(visit: Visit) -> str:
-    """The edit as the page's widgets carry it, whole, so that what is skipped or late cannot mix."""
-    return json.dumps(
-        {
-            "revision": visit.revision,
-            "levers": [[own.component, own.operation, own.strength, own.family] for own in visit.edit.levers],
-            "tokens": None if visit.edit.tokens is None else list(visit.edit.tokens),
-            "gesture": 0,
-        }
-    )
 
 
 def patches(visit: Visit, cls_in_scope: bool = True) -> Markup:

@@ -56,7 +56,7 @@ def complaint(ask: Ask, *question: Any) -> str:
 
 
 def test_predict(ask: Ask, bench: Workbench) -> None:
-    said = ask("predict", DOG, "dog, cat\nfox")
+    said = ask("predict", DOG, "dog, cat, fox")
     expected = bench.classify(bench.open(DOG), CLASSES, SINGLE)
     assert said["classes"] == list(CLASSES) and said["best"] == expected.best
     np.testing.assert_allclose(said["logits"], expected.logits, atol=1e-4)

@@ -1,16 +1,13 @@
 """The Steering tab: levers, what they carry, and where they act."""
 
-import json
 from dataclasses import replace
 
 from view_helpers import with_family
 
-from core.methods.steering import Edit
 from core.session import visit as session
-from core.session.typed import lever
 from core.session.visit import Visit
 from core.views.panel import panel
-from core.views.steering import Range, group_name, history, intent, levers, tokens_words
+from core.views.steering import Range, group_name, history, levers, tokens_words
 from core.words import signed
 
 
@@ -29,14 +26,6 @@ def test_a_family_is_one_lever(visit: Visit) -> None:
     assert "(2 levers)" in panel(pulled)
     assert group_name(pulled.edit.release(members[0]).groups()[1]) == f"the others of #{members[0]}’s family"
     assert group_name(pulled.edit.groups()[0]) == f"#{pulled.edit.levers[0].component}"
-
-
-def test_the_page_carries_the_whole_edit(visit: Visit) -> None:
-    """What the levers send back makes the same edit again."""
-    pulled = with_family(visit)
-    told = json.loads(intent(pulled))
-    assert Edit(tuple(lever(*each) for each in told["levers"]), told["tokens"]) == pulled.edit
-    assert [each[3] for each in told["levers"]].count(None) == 1
 
 
 def test_strengths_reach_beyond_the_peak() -> None:

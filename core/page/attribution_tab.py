@@ -1,0 +1,122 @@
+"""Attribution tab: the target, the components that speak for and against it, and where the model looks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ..methods.target import Target
+from ..methods.token_maps import token_maps
+from ..session import visit as session
+from ..session.visit import Visit
+from ..views import attribution as attribution_view
+from ..views import components as components_view
+from ..views.reference_strip import sheet
+from . import widgets
+from .context import Context
+from .faces import on_cards
+from .lanes import Lane
+from .replies import Besides, Change, Changes, Listener, Redraw, Replies
+
+NOTHING = -1
+"""The choice of no class in a list of classes."""
+
+
+@dataclass(frozen=True)
+class AttributionTab:
+    """Its parts."""
+
+    tab: gr.Tab
+    wanted: gr.Dropdown
+    against: gr.Dropdown
+    said: gr.HTML
+    target: gr.HTML
+    sheet: gr.HTML
+    """The reference pictures on the cards: a style sheet, so that a move of a lever carries none of them again."""
+    cards: gr.HTML
+    look: gr.HTML
+
+
+def build(context: Context, first: Visit) -> AttributionTab:
+    """Its layout."""
+    with gr.Tab("Attribution", id="attribution", render_children=True) as tab:
+        with gr.Row(elem_id="question"):
+            wanted = gr.Dropdown(**_wanted_list(first), label="What speaks for", elem_id="wanted", min_width=120)
+            against = gr.Dropdown(**_against_list(first), label="against", elem_id="against", min_width=120)
+        said = widgets.notice_place("said-target")
+        target = widgets.html(show_target(context, first), elem_id="target")
+        pictures = widgets.html(show_sheet(context, first), elem_id="cards-sheet")
+        cards = widgets.widget("cards", show_cards(context, first))
+        look = widgets.widget("look", show_look(context, first))
+    return AttributionTab(tab, wanted, against, said, target, pictures, cards, look)
+
+
+def redraws(tab: AttributionTab) -> list[Redraw]:
+    """What it draws anew, and since when."""
+    return [
+        Redraw(tab.wanted, Change.TARGET, lambda _, v: gr.Dropdown(**_wanted_list(v))),
+        Redraw(tab.against, Change.TARGET, lambda _, v: gr.Dropdown(**_against_list(v))),
+        Redraw(tab.target, Change.TARGET, show_target),
+        Redraw(tab.sheet, Change.TARGET, show_sheet),
+        Redraw(tab.cards, Change.LEVER, show_cards),
+        Redraw(tab.look, Change.TARGET, show_look),
+    ]
+
+
+def listen(tab: AttributionTab, replies: Replies, slow: Lane) -> Changes:
+    """Its listeners, but for the presses on components (see press.py)."""
+    targeted = replies.step(set_target, Change.TARGET, tab.wanted, tab.against, notices=[tab.said])
+    return [(Change.TARGET, gr.on([tab.wanted.input, tab.against.input], *targeted, **slow))]
+
+
+def measuring(tab: AttributionTab, replies: Replies) -> Listener:
+    """What follows another target, other classes, another picture."""
+    return replies.step(measure, None, besides=[Besides(tab.cards, lambda context, _, v: show_cards(context, v))])
+
+
+def show_target(context: Context, v: Visit) -> str:
+    """The target's value, and what of it the components can explain."""
+    return attribution_view.target_line(v, context.bench(v).setup.clip.logit_scale)
+
+
+def show_cards(context: Context, v: Visit) -> str:
+    """The strongest components for and against."""
+    return attribution_view.cards(v, on_cards(context.bench(v), v))
+
+
+def show_sheet(context: Context, v: Visit) -> str:
+    """The pictures on the cards: once, and not with every move of a lever."""
+    return sheet(shot for face in on_cards(context.bench(v), v).values() for shot in face.shots)
+
+
+def show_look(context: Context, v: Visit) -> str:
+    """Where the model looks in the present picture."""
+    bench = context.bench(v)
+    seen = token_maps(v.trace, v.attribution, [part.component for part in v.parts])
+    labels: dict[int, str] = {}
+    if bench.index is not None:  # of those in sight alone: of a dense dictionary ten thousand fire
+        shown = {one.component for one in seen.maps} | {j for firing in seen.tokens for j, _, _ in firing}
+        labels = {one.component: one.label for one in map(bench.concept, sorted(shown)) if one.label is not None}
+    return components_view.look(v, seen, labels, bench.index is not None)
+
+
+def set_target(context: Context, v: Visit, wanted: int, against: int | None) -> Visit:
+    """Another target."""
+    return session.set_target(context.bench(v), v, Target(wanted, None if against in (None, NOTHING) else against))
+
+
+def measure(context: Context, v: Visit) -> Visit:
+    """The second half of an answer about a picture or a target: what the model does without each component."""
+    return session.measure(context.bench(v), v) if v.agreement is None else v
+
+
+def _choices(v: Visit, none: str) -> list[tuple[str, int]]:
+    return [(none, NOTHING), *((name, k) for k, name in enumerate(v.classes))]
+
+
+def _wanted_list(v: Visit) -> dict[str, Any]:
+    return {"choices": _choices(v, "")[1:], "value": v.target.wanted}
+
+
+def _against_list(v: Visit) -> dict[str, Any]:
+    return {"choices": _choices(v, "(nothing)"), "value": NOTHING if v.target.against is None else v.target.against}

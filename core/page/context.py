@@ -1,0 +1,70 @@
+"""Context of a page's listeners: what all its visitors share, and what follows from that for one visit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+from ..pictures.examples import Example, read_examples
+from ..pictures.read import Source, read_picture
+from ..session.visit import Visit
+from ..setups.catalog import SetupSpec
+from ..setups.pool import SetupPool
+from ..views.images import picture_uri
+from ..views.report_words import read_report
+from ..workbench import Workbench
+
+THUMBNAIL = 224
+"""Pixels of the longer side of an example in the gallery."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every listener is given first. Nothing in it belongs to one visitor."""
+
+    pool: SetupPool[Workbench]
+    """The setups to choose from."""
+    examples: tuple[Example, ...]
+    """The gallery."""
+    thumbnails: tuple[str, ...]
+    """Their pictures as data URIs, in the same order."""
+    reports: Mapping[str, dict[str, Any]]
+    """How a setup's levers did on scenes with planted shortcuts, by setup; empty where that is not known."""
+
+    @classmethod
+    def of(cls, pool: SetupPool[Workbench]) -> "Context":
+        """The context of a page that offers these setups."""
+        examples = read_examples()
+        thumbnails = tuple(picture_uri(example.file(), THUMBNAIL) for example in examples)
+        reports = {name: read_report(card.report) for name, card in pool.cards.items()}
+        return cls(pool, examples, thumbnails, reports)
+
+    def bench(self, visit: Visit) -> Workbench:
+        """The setup a visit is about; loaded anew where it had to leave for others."""
+        return self.pool.get(visit.setup)
+
+    def card(self, visit: Visit) -> SetupSpec:
+        """What that setup is."""
+        return self.pool.cards[visit.setup]
+
+    def example(self, visit: Visit) -> Example | None:
+        """The example a visit is about, or whose twin; None for a visitor's own picture."""
+        return next((example for example in self.examples if example.name == visit.subject.example), None)
+
+    def cue(self, visit: Visit) -> str | None:
+        """What that example's twin lacks; None where there is no twin."""
+        example = self.example(visit)
+        return None if example is None else example.cue
+
+    def picture(self, visit: Visit, file: str | None) -> Source:
+        """The picture of a visit: the example, the visitor's file, or, where that is gone, what the model saw of it."""
+        example = self.example(visit)
+        if example is not None:
+            return example.file(visit.subject.counterfactual)
+        if file is not None:
+            try:
+                read_picture(file)
+                return file
+            except UserError:  # it was refused when it came: the visit is still about the picture before
+                pass
+        return visit.trace.crop

@@ -1,0 +1,19 @@
+"""Faces of components (their reference pictures, label guess and family), gathered for the views."""
+
+from collections.abc import Iterable, Mapping
+
+from ..session.visit import Visit
+from ..views.reference_strip import STRIP, Face
+from ..workbench import Workbench
+
+
+def faces(bench: Workbench, components: Iterable[int], most: int = STRIP) -> Mapping[int, Face]:
+    """How components are recognised, with at most that many pictures each; nothing without an index."""
+    if bench.index is None:
+        return {}
+    return {c: Face(bench.concept(c), bench.activating_examples(c, "top", most), bench.family(c)) for c in components}
+
+
+def on_cards(bench: Workbench, visit: Visit) -> Mapping[int, Face]:
+    """Of the components whose cards are shown."""
+    return faces(bench, (part.component for part in visit.parts))

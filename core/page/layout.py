@@ -1,0 +1,141 @@
+"""Layout of the whole page, and what follows a change: measured effects, and the tabs that answer while in sight."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gradio as gr
+from gradio.events import Dependency
+
+from ..model.prompts import TEMPLATES
+from ..session import visit as session
+from ..session.visit import Visit
+from ..setups.pool import SetupPool
+from ..views import frame
+from ..workbench import Workbench
+from . import (
+    attribution_tab,
+    compare_tab,
+    components_tab,
+    endpoints,
+    evidence_tab,
+    image_tab,
+    lanes,
+    press,
+    setup_bar,
+    side_panel,
+    steering_tab,
+    widgets,
+)
+from .context import Context
+from .replies import Change, Changes, Redraw, Replies
+from .visit_state import VisitState
+
+
+class Parts(NamedTuple):
+    """Everything on the page, by what it belongs to."""
+
+    bar: setup_bar.SetupBar
+    side: side_panel.SidePanel
+    tabs: gr.Tabs
+    image: image_tab.ImageTab
+    attribution: attribution_tab.AttributionTab
+    components: components_tab.ComponentsTab
+    steering: steering_tab.SteeringTab
+    compare: compare_tab.CompareTab
+    evidence: evidence_tab.EvidenceTab
+
+    def redraws(self) -> tuple[Redraw, ...]:
+        """What is drawn anew, and since when."""
+        return (
+            *setup_bar.redraws(self.bar), *side_panel.redraws(self.side), *image_tab.redraws(self.image),
+            *attribution_tab.redraws(self.attribution), *components_tab.redraws(self.components),
+            *steering_tab.redraws(self.steering), *compare_tab.redraws(self.compare),
+            *evidence_tab.redraws(self.evidence),
+        )  # fmt: skip
+
+    def notices(self) -> tuple[gr.HTML, ...]:
+        """Where sentences appear that a change outdates."""
+        places = self.image.said_picture, self.image.said_classes, self.attribution.said
+        return (*places, self.steering.said, self.components.said)
+
+
+def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
+    """The whole page. The first example is worked out here, so that it arrives with the page.
+
+    Every visitor chooses among the pool's setups; `apology` says why the page does not open with another one.
+    """
+    context = Context.of(pool)
+    opening = pool.get(opens_with)
+    first = session.measure(opening, image_tab.start_with(opening, context.examples[0], TEMPLATES["single"]))
+    demo: gr.Blocks
+    with gr.Blocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
+        state = VisitState(gr.State(first))
+        parts = _lay_out(context, first, apology)
+        open_tab = gr.Textbox(visible=False)
+        replies = Replies(context, state, parts.redraws(), parts.notices())
+        _follow_up(_listen(parts, replies), parts, replies, open_tab)
+        endpoints.build(pool, opens_with)
+    return demo
+
+
+def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
+    bar = setup_bar.build(context, first, apology)
+    with gr.Row(elem_id="desk"):
+        with gr.Column(scale=0, min_width=340, elem_id="side"):
+            panel = side_panel.build(context, first)
+        with gr.Column(scale=1, min_width=320, elem_id="main"):
+            about = side_panel.build_about(context, first)
+            with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+                parts = Parts(
+                    bar,
+                    side_panel.SidePanel(panel, about),
+                    tabs,
+                    image_tab.build(context, first),
+                    attribution_tab.build(context, first),
+                    components_tab.build(context, first),
+                    steering_tab.build(context, first),
+                    compare_tab.build(context, first),
+                    evidence_tab.build(context, first),
+                )
+    widgets.html(frame.foot(), elem_id="foot")
+    return parts
+
+
+def _listen(parts: Parts, replies: Replies) -> Changes:
+    """All listeners but those that follow a change; returned are those that change the visit."""
+    slow = lanes.slow(parts.side.panel)
+    another = lanes.another(parts.side.panel, steering_tab.searching(parts.steering, replies))
+    places = parts.attribution.cards, parts.attribution.look, parts.components.found, parts.components.page
+    said = parts.attribution.said, parts.components.said
+    components_tab.listen(parts.components, replies, slow)
+    compare_tab.listen(parts.compare, replies)
+    evidence_tab.listen(parts.evidence, replies, parts.image.upload)
+    return [
+        *setup_bar.listen(parts.bar, replies, parts.image.upload, another),
+        *side_panel.listen(parts.side, replies, parts.image.said_picture, another),
+        *image_tab.listen(parts.image, replies, another),
+        *attribution_tab.listen(parts.attribution, replies, slow),
+        *press.listen(places, parts.components, parts.tabs, replies, said),
+        *steering_tab.listen(parts.steering, replies),
+    ]
+
+
+def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Textbox) -> None:
+    """What follows a change, and the opening of a tab: another one ends what nobody looks at any more."""
+    measuring = attribution_tab.measuring(parts.attribution, replies)
+    in_sight = (
+        evidence_tab.following(parts.evidence, replies, open_tab),
+        components_tab.following(parts.components, replies, open_tab),
+    )
+    for change, event in changes:
+        if change >= Change.TARGET:
+            event.then(*measuring, **lanes.EVERY)
+    tabs = (parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.evidence)
+    befores: list[Callable[..., Dependency]] = [
+        *(one.tab.select for one in tabs),
+        *(event.then for _, event in changes),
+    ]
+    options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"} | lanes.LONG
+    for before in befores:
+        for listener in in_sight:
+            before(*listener, **options)

@@ -1,0 +1,160 @@
+"""Setup bar, at the top of the page: which setup answers, what is known of it, and the loading of another."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
+
+import gradio as gr
+
+from ..errors import UserError
+from ..session import visit as session
+from ..session.cancellation import LatestOnly
+from ..session.visit import Visit
+from ..setups.loading import Loading
+from ..views import frame
+from ..views import setup as setup_view
+from . import widgets
+from .context import Context
+from .lanes import EVERY, LOADING, Lane
+from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Shown, Shows
+
+LEFT_BEHIND = "Your levers stayed behind: the components of another dictionary are others."
+
+
+class Failure(NamedTuple):
+    """Why a setup could not be loaded."""
+
+    setup: str
+    """Its name."""
+    sentence: str
+    """For the visitor."""
+
+
+class Progress(TypedDict):
+    """What is told of a loading. All of it every time: what a stream leaves out is emptied."""
+
+    said: str
+    """HTML: how far it is, or why it failed."""
+    busy: bool
+    """Whether it can be stopped."""
+    failed: Failure | None
+    """Why it failed."""
+
+
+class Stopped(Progress):
+    """What is told when a loading was stopped."""
+
+    chosen: str
+    """The setup that stays."""
+
+
+@dataclass(frozen=True)
+class SetupBar:
+    """Its parts."""
+
+    chosen: gr.Dropdown
+    line: gr.HTML
+    page: gr.HTML
+    said: gr.HTML
+    stop: gr.Button
+    loading: gr.State
+    """LatestOnly, of loadings."""
+    failed: gr.State
+    """Failure | None, of the latest loading."""
+
+
+def build(context: Context, first: Visit, apology: str) -> SetupBar:
+    """Its layout. `apology` says why the page does not open with another setup."""
+    with gr.Row(elem_id="top"):
+        claim = "Find the concept that drives a prediction, pull it, see everything that changes."
+        widgets.html(frame.header("CLIP Levers", claim), elem_id="brand")
+        with gr.Column(scale=0, min_width=340, elem_id="setup"):
+            chosen = gr.Dropdown(
+                [(setup_view.setup_choice(card), name) for name, card in context.pool.cards.items()],
+                value=first.setup, label="Setup", elem_id="chosen", container=False, filterable=False,
+            )  # fmt: skip
+            line = widgets.html(show_line(context, first), elem_id="setup-line")
+    with gr.Accordion("About this setup", open=False, elem_id="about-setup"):
+        page = widgets.html(show_page(context, first), elem_id="setup-page")
+    said = widgets.html(frame.notice(apology, tone="warn"), elem_id="said-setup", elem_classes="said")
+    stop = gr.Button("Stop loading it", visible=False, size="sm", elem_id="stop")
+    return SetupBar(chosen, line, page, said, stop, gr.State(LatestOnly()), gr.State(None))
+
+
+def redraws(bar: SetupBar) -> list[Redraw]:
+    """What it draws anew, and since when."""
+    return [Redraw(bar.line, Change.SETUP, show_line), Redraw(bar.page, Change.SETUP, show_page)]
+
+
+def listen(bar: SetupBar, replies: Replies, upload: gr.File, another: Lane) -> Changes:
+    """Its listeners."""
+    shows: Shows = {"said": bar.said, "busy": Shown(bar.stop, _stop_button), "failed": bar.failed}
+    # The list itself is no part of the stream: between its steps it would be emptied.
+    brought = bar.chosen.input(*replies.stream(load, shows, bar.chosen, bar.loading), **LOADING)
+    back = Besides(bar.chosen, lambda _, __, v, *read: v.setup)
+    moved = replies.step(use, Change.SETUP, bar.chosen, bar.failed, upload, notices=[bar.said], on_trouble=[back])
+    bar.stop.click(*replies.answer(stop_loading, {**shows, "chosen": bar.chosen}, bar.loading), **EVERY)
+    return [(Change.SETUP, brought.then(*moved, **another))]
+
+
+def show_line(context: Context, v: Visit) -> str:
+    """What a visitor should know before trusting the setup."""
+    return setup_view.setup_line(context.card(v))
+
+
+def show_page(context: Context, v: Visit) -> str:
+    """What is known of the setup."""
+    return setup_view.setup_page(context.bench(v).setup)
+
+
+def load(context: Context, v: Visit, name: str, loading: LatestOnly[Progress]) -> Iterator[Progress]:
+    """Load a setup, telling how far that is. The visit goes on meanwhile, with the setup it has."""
+    if loading.about == name:  # Gradio tells of a choice by mouse twice
+        return
+    before, end = loading.reply, _progress()
+    told = before is not None and before["busy"]
+    wanted_still = loading.begin(about=name)
+    loading.reply = end  # an older loading may end before this one has told anything
+    try:
+        for step in context.pool.bring(name):
+            if not wanted_still():
+                break
+            if isinstance(step, Loading):
+                loading.reply = _progress(setup_view.loading(context.pool.cards[name].title, step), busy=True)
+                told = True
+                yield loading.reply
+    except UserError as trouble:
+        sentence = f"{trouble} {context.card(v).title} stays."
+        end = _progress(frame.notice(sentence, tone="bad"), failed=Failure(name, sentence))
+        told = True
+    finally:
+        if wanted_still():
+            loading.about, loading.reply = None, end
+    if told:
+        yield loading.reply
+
+
+def use(context: Context, v: Visit, name: str, failed: Failure | None, file: str | None) -> Visit | Outcome:
+    """Ask the setup that was loaded, unless another was chosen meanwhile, which is on its way."""
+    if failed is not None and name == failed.setup:
+        raise UserError(failed.sentence)
+    if name == v.setup or name not in context.pool.loaded():
+        return v
+    moved = session.change_setup(context.pool.get(name), v, context.picture(v, file))
+    return Outcome(moved, Change.SETUP, (LEFT_BEHIND,) if v.edit.levers else ())
+
+
+def stop_loading(context: Context, v: Visit, loading: LatestOnly[Progress]) -> Stopped:
+    """Whoever presses stop no longer waits; when nobody does, the loading ends."""
+    loading.begin()
+    sentence = f"Stopped. {context.card(v).title} stays; what was downloaded is kept for the next time."
+    loading.reply = _progress(frame.notice(sentence))
+    return {**loading.reply, "chosen": v.setup}
+
+
+def _progress(said: str = "", busy: bool = False, failed: Failure | None = None) -> Progress:
+    return {"said": said or frame.notice(), "busy": busy, "failed": failed}
+
+
+def _stop_button(busy: bool) -> gr.Button:
+    return gr.Button("Stop loading it", visible=busy)

@@ -1,0 +1,71 @@
+"""Side panel, beside every tab: the picture as the model sees it, its prediction, and what to know about it."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from ..session import visit as session
+from ..session.visit import Visit
+from ..views import frame
+from ..views import panel as panel_view
+from ..views.report_words import repair_words
+from . import widgets
+from .context import Context
+from .lanes import Lane
+from .replies import Change, Changes, Redraw, Replies
+from .wire import ShowTwin
+
+
+@dataclass(frozen=True)
+class SidePanel:
+    """Its parts."""
+
+    panel: gr.HTML
+    about: gr.HTML
+    """Over the tabs."""
+
+
+def build(context: Context, first: Visit) -> gr.HTML:
+    """The panel's layout."""
+    return widgets.widget("panel", show_panel(context, first))
+
+
+def build_about(context: Context, first: Visit) -> gr.HTML:
+    """The layout of what is said over the tabs."""
+    return widgets.html(show_about(context, first), elem_id="about", elem_classes="said")
+
+
+def redraws(side: SidePanel) -> list[Redraw]:
+    """What it draws anew, and since when."""
+    return [Redraw(side.panel, Change.LEVER, show_panel), Redraw(side.about, Change.PICTURE, show_about)]
+
+
+def listen(side: SidePanel, replies: Replies, said: gr.HTML, another: Lane) -> Changes:
+    """Its listeners."""
+    listener = replies.step(show_twin, Change.PICTURE, hears=ShowTwin, notices=[said])
+    return [(Change.PICTURE, side.panel.twin(*listener, **another))]
+
+
+def show_panel(context: Context, v: Visit) -> str:
+    """The picture and the prediction."""
+    return panel_view.panel(v, context.cue(v))
+
+
+def show_about(context: Context, v: Visit) -> str:
+    """What to know before believing what is said about this picture."""
+    if v.subject.photograph and context.card(v).vocabulary is not None:
+        return frame.notice(
+            "This demo model has never seen photographs: choose a published setup at the top of the page. "
+            "What it says here shows how the levers work, not what CLIP sees.",
+            tone="warn",
+        )
+    first_example = v.subject.example == context.examples[0].name and not v.subject.counterfactual
+    return frame.notice(repair_words(context.reports[v.setup]) if first_example else "")
+
+
+def show_twin(context: Context, v: Visit, asked: ShowTwin) -> Visit:
+    """The same scene without its cue, or with it again."""
+    example = context.example(v)
+    if example is None or example.counterfactual is None:
+        return v
+    return session.look_at(context.bench(v), v, example.file(asked.on), session.subject_of(example, asked.on))

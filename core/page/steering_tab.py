@@ -1,0 +1,157 @@
+"""Steering tab: undo, the levers of the edit, the patches it acts on, and the search for a small edit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypedDict
+
+import gradio as gr
+from gradio.events import Dependency
+
+from ..errors import UserError
+from ..methods.steering import Edit
+from ..session import visit as session
+from ..session.visit import Visit
+from ..views import steering as steering_view
+from . import widgets
+from .context import Context
+from .lanes import EVERY, LATEST, LONG
+from .replies import Besides, Change, Changes, Outcome, Redraw, Replies
+from .wire import EditMessage, HistoryStep, UseEdit
+
+
+class Found(TypedDict):
+    """How far the search for an edit is."""
+
+    finder: str
+    """HTML."""
+
+
+@dataclass(frozen=True)
+class SteeringTab:
+    """Its parts."""
+
+    tab: gr.Tab
+    history: gr.HTML
+    said: gr.HTML
+    levers: gr.HTML
+    patches: gr.HTML
+    finder: gr.HTML
+
+
+def build(context: Context, first: Visit) -> SteeringTab:
+    """Its layout."""
+    message = EditMessage.of(first).to_json()
+    with gr.Tab(title(first), id="steering", render_children=True) as tab:
+        history = widgets.widget("history", steering_view.history(first))
+        said = widgets.notice_place("said-levers")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=3, min_width=320):
+                levers = widgets.message_widget("levers", steering_view.levers(first), message)
+            with gr.Column(scale=2, min_width=280):
+                patches = widgets.message_widget("patches", show_patches(context, first), message)
+        finder = widgets.widget("finder", steering_view.finder(first))
+    return SteeringTab(tab, history, said, levers, patches, finder)
+
+
+def redraws(tab: SteeringTab) -> list[Redraw]:
+    """What it draws anew, and since when. The page's own levers show a move already."""
+    return [
+        Redraw(tab.history, Change.LEVER, lambda _, v: steering_view.history(v)),
+        Redraw(tab.levers, Change.EDIT, lambda _, v: _redrawn(steering_view.levers(v), v), always=True),
+        Redraw(tab.patches, Change.EDIT, lambda context, v: _redrawn(show_patches(context, v), v), always=True),
+        Redraw(tab.finder, Change.CLASSES, lambda _, v: steering_view.finder(v)),
+        Redraw(tab.tab, Change.LEVER, lambda _, v: gr.Tab(title(v))),
+    ]
+
+
+def listen(tab: SteeringTab, replies: Replies) -> Changes:
+    """Its listeners, but for the search."""
+    rows = Besides(tab.levers, _other_rows)
+    pulled = replies.step(
+        pull, Change.LEVER, hears=EditMessage, written_in=tab.levers, notices=[tab.said], besides=[rows]
+    )  # fmt: skip
+    picked = replies.step(
+        pick, Change.LEVER, hears=EditMessage, written_in=tab.patches, notices=[tab.said],
+        keeps=[tab.said],  # what is wrong with a strength still is
+    )  # fmt: skip
+    stepped = replies.step(step, Change.EDIT, hears=HistoryStep, notices=[tab.said])
+    used = replies.step(use, Change.EDIT, hears=UseEdit, notices=[tab.said])
+    return [
+        (Change.LEVER, tab.levers.pull(*pulled, **LATEST)),
+        (Change.LEVER, tab.patches.pick(*picked, **LATEST)),
+        (Change.EDIT, tab.history.step(*stepped, **EVERY)),
+        (Change.EDIT, tab.finder.use(*used, **EVERY)),
+    ]
+
+
+def searching(tab: SteeringTab, replies: Replies) -> Dependency:
+    """The search for an edit, which other listeners cancel."""
+    search: Dependency = tab.finder.find(*replies.stream(find, {"finder": tab.finder}), **LONG)
+    return search
+
+
+def title(v: Visit) -> str:
+    """The tab's name, with the number of levers."""
+    return f"Steering · {v.edit.n_groups}" if v.edit.levers else "Steering"
+
+
+def show_patches(context: Context, v: Visit) -> str:
+    """The picture as patches to choose from."""
+    return steering_view.patches(v, context.card(v).scope != "patches")
+
+
+def pull(context: Context, v: Visit, message: EditMessage) -> Visit | Outcome:
+    """The levers as they stand on the page now; late and outdated messages change nothing."""
+    told = session.accept_message(v, "levers", message.revision, message.moment)
+    if told is None:
+        return v
+    try:
+        edit = Edit(tuple(one.lever() for one in message.levers), told.edit.tokens)
+        return session.pull(context.bench(told), told, edit, message.gesture)
+    except UserError as trouble:
+        return Outcome(told, None, (str(trouble),), tone="bad")
+
+
+def pick(context: Context, v: Visit, message: EditMessage) -> Visit | Outcome:
+    """The patches as they are chosen on the page now; late and outdated messages change nothing."""
+    told = session.accept_message(v, "patches", message.revision, message.moment)
+    if told is None:
+        return v
+    try:
+        return session.pull(context.bench(told), told, told.edit.among(message.tokens), message.gesture)
+    except UserError as trouble:
+        return Outcome(told, None, (str(trouble),), tone="bad")
+
+
+def step(context: Context, v: Visit, pressed: HistoryStep) -> Visit:
+    """Undo, redo, or no lever at all."""
+    bench = context.bench(v)
+    if pressed.step == "reset":
+        return session.change(bench, v, Edit())
+    return session.undo(bench, v) if pressed.step == "undo" else session.redo(bench, v)
+
+
+def find(context: Context, v: Visit) -> Iterator[Found]:
+    """The smallest edit that makes the picture what it should be, as far as the search is."""
+    if v.truth is None:
+        return
+    try:
+        for search in context.bench(v).find_edit(v.trace, v.classes, v.templates, v.truth):
+            yield {"finder": steering_view.finder(v, search)}
+    except UserError as trouble:
+        yield {"finder": steering_view.finder(v, trouble=str(trouble))}
+
+
+def use(context: Context, v: Visit, asked: UseEdit) -> Visit:
+    """An edit that was found, in place of the present one. What else was found stays on the page."""
+    return session.change(context.bench(v), v, Edit.of_suppressed(asked.components))
+
+
+def _redrawn(drawn: str, v: Visit) -> gr.HTML:
+    return widgets.redrawn(drawn, EditMessage.of(v).to_json())
+
+
+def _other_rows(context: Context, was: Visit, v: Visit) -> object:
+    """Rows that came or went are drawn. A slider that moved is not: that would move it under the visitor's hand."""
+    before, now = ([(lever.component, lever.operation) for lever in one.edit.levers] for one in (was, v))
+    return gr.skip() if before == now else widgets.redrawn(steering_view.levers(v))

@@ -1,0 +1,66 @@
+"""Gradio's quirks, written once: HTML with and without a script, values beside what is drawn, errors as sentences."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gradio as gr
+
+from ..errors import UserError
+from ..files import ASSETS
+from ..views import frame
+
+TELL_THE_TAB = """(...told) => {
+  const tab = document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim();
+  return [...told.slice(0, -1), JSON.stringify({ tab, moment: performance.now() })];
+}"""
+"""A listener's `js`: its last input becomes an `OpenTab`."""
+
+_BARE: dict[str, Any] = {"padding": False, "apply_default_css": False}
+
+
+def html(value: str | None = None, *, elem_id: str, elem_classes: str | None = None) -> gr.HTML:
+    """HTML that does not listen."""
+    return gr.HTML(value, elem_id=elem_id, elem_classes=elem_classes, js_on_load=None, **_BARE)
+
+
+def notice_place(elem_id: str) -> gr.HTML:
+    """Where a sentence for the visitor appears, next to what it is about."""
+    return html(frame.notice(), elem_id=elem_id, elem_classes="said")
+
+
+def widget(name: str, value: str, script: str | None = None) -> gr.HTML:
+    """HTML that listens, by the script of its name in assets/widgets, or another's."""
+    return gr.HTML(value, elem_id=name, js_on_load=_script(script or name), **_BARE)
+
+
+def message_widget(name: str, drawn: str, message: str) -> gr.HTML:
+    """HTML that listens, and whose value is a message for the page to write; Python draws by a prop.
+
+    While its tab was never opened, a reply that could have drawn it and leaves it out would make it forget its props
+    (though not its value): its `Redraw` is `always` done.
+    """
+    return gr.HTML(message, html=drawn, html_template="${html}", elem_id=name, js_on_load=_script(name), **_BARE)
+
+
+def redrawn(drawn: str, message: str | None = None) -> gr.HTML:
+    """An update of a `message_widget`: what it shows, and its value where the page's own is outdated."""
+    return gr.HTML(html=drawn) if message is None else gr.HTML(html=drawn, value=message)
+
+
+def event_data(event: gr.EventData) -> object:
+    """What a script gave to `trigger`. Gradio hands it out by attribute alone, which fails for what is not there."""
+    return event._data
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """UserError reaches a program, or a visitor where there is no better place, as the error's message."""
+    try:
+        yield
+    except UserError as trouble:
+        raise gr.Error(str(trouble), print_exception=False) from trouble
+
+
+def _script(name: str) -> str:
+    return (ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8")

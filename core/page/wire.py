@@ -1,0 +1,136 @@
+"""Messages between the page's widgets and Python: typed, bounded and validated, in one place.
+
+The scripts in assets/widgets write them, as the data of an event or as a widget's value. Python writes one too: the
+edit, as the value that the widgets of the Steering tab start from.
+"""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..errors import UserError
+from ..methods.steering import Lever
+from ..session.typed import lever
+from ..session.visit import Visit
+
+MAX_CHARACTERS = 1_000_000
+"""Of a message that comes as JSON."""
+MAX_LISTED = 4096
+"""Levers of an edit, and tokens it acts on."""
+
+Index = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class Message(BaseModel):
+    """What a widget says. Whatever comes in is read by `read`, and by nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    refusal: ClassVar[str] = "The page sent something that it never sends. Reload it, and try again."
+
+    @classmethod
+    def read(cls, told: object) -> Self:
+        """An event's data, or a widget's value, which is JSON. Raises UserError for what our own page does not send."""
+        if isinstance(told, str) and len(told) > MAX_CHARACTERS:
+            raise UserError(cls.refusal)
+        try:
+            return cls.model_validate_json(told) if isinstance(told, str) else cls.model_validate(told)
+        except ValueError as error:
+            raise UserError(cls.refusal) from error
+
+
+class ChooseExample(Message):
+    """An example of the gallery was pressed (gallery.js)."""
+
+    example: Index
+    """Where it stands."""
+
+
+class ShowTwin(Message):
+    """The button beside the picture was pressed (panel.js)."""
+
+    on: Annotated[bool, Field(strict=True)]
+    """Whether the twin is to be shown."""
+
+
+class PressComponent(Message):
+    """A component's button was pressed (cards.js, look.js)."""
+
+    refusal: ClassVar[str] = "That press names no component. Reload the page, and press again."
+
+    component: Index
+    """Index into the dictionary."""
+    action: Literal["open", "suppress", "amplify", "family"]
+    """Which of its buttons."""
+    on: Annotated[bool, Field(strict=True)]
+    """What the button is to be."""
+
+
+class UseEdit(Message):
+    """An edit that was found is to be used (finder.js)."""
+
+    refusal: ClassVar[str] = "That press names no components. Reload the page, and press again."
+
+    components: Annotated[tuple[Index, ...], Field(max_length=MAX_LISTED)]
+    """Those to suppress."""
+
+
+class HistoryStep(Message):
+    """Undo, redo or reset was pressed (history.js)."""
+
+    step: Literal["undo", "redo", "reset"]
+    """Which."""
+
+
+class LeverMessage(Message):
+    """One lever as its row stands on the page."""
+
+    component: Index
+    """Index into the dictionary."""
+    operation: Literal["suppress", "scale", "set"]
+    """What is done to it."""
+    strength: str | float
+    """As typed; 0 where the operation takes none."""
+    family: Index | None
+    """The component whose family it was pulled with."""
+
+    def lever(self) -> Lever:
+        """The same as a value. Raises UserError for a strength that is no number."""
+        return lever(self.component, self.operation, self.strength, self.family)
+
+
+class EditMessage(Message):
+    """The whole edit, as levers.js and patches.js write it, so that what is skipped or late cannot mix."""
+
+    revision: Index
+    """That of the visit which the widget shows."""
+    moment: Number = 0.0
+    """When it was written, in ms by the page's clock (`performance.now()`); 0 for one that Python wrote."""
+    gesture: Number = 0.0
+    """Which drag or stroke it belongs to: moves of one are one step of undo."""
+    levers: Annotated[tuple[LeverMessage, ...], Field(max_length=MAX_LISTED)]
+    """All levers, in their order on the page."""
+    tokens: Annotated[tuple[Index, ...], Field(max_length=MAX_LISTED)] | None
+    """The tokens the edit acts on, 0 for CLS; None for all."""
+
+    @classmethod
+    def of(cls, visit: Visit) -> "EditMessage":
+        """The edit in force."""
+        levers = tuple(
+            LeverMessage(component=own.component, operation=own.operation, strength=own.strength, family=own.family)
+            for own in visit.edit.levers
+        )
+        return cls(revision=visit.revision, levers=levers, tokens=visit.edit.tokens)
+
+    def to_json(self) -> str:
+        """The value of a widget."""
+        return self.model_dump_json()
+
+
+class OpenTab(Message):
+    """Which tab is open (`TELL_THE_TAB` in widgets.py)."""
+
+    tab: Annotated[str, Field(max_length=100)]
+    """Its name on the page."""
+    moment: Number
+    """When that was so, in ms by the page's clock: questions may overtake each other."""

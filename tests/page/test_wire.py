@@ -1,0 +1,87 @@
+"""Messages of the widgets: what their scripts write is read, and anything else is refused with a sentence."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import UserError
+from core.methods.steering import Edit, Lever
+from core.page.context import Context
+from core.page.wire import (
+    MAX_CHARACTERS,
+    ChooseExample,
+    EditMessage,
+    HistoryStep,
+    Message,
+    OpenTab,
+    PressComponent,
+    ShowTwin,
+    UseEdit,
+)
+from core.session import visit as session
+from core.session.visit import Visit
+
+WRITTEN = json.loads((Path(__file__).parent / "widget_messages.json").read_text(encoding="utf-8"))
+"""By event, as the scripts in assets/widgets write them (tests/browser/test_widget_messages.py has them write)."""
+
+
+def test_what_the_scripts_write_is_read() -> None:
+    assert ChooseExample.read(WRITTEN["choose"]).example == 3
+    assert ShowTwin.read(WRITTEN["twin"]).on
+    assert PressComponent.read(WRITTEN["act"]) == PressComponent(component=99, action="suppress", on=True)
+    assert UseEdit.read(WRITTEN["use"]).components == (99, 7)
+    assert HistoryStep.read(WRITTEN["step"]).step == "undo"
+    pulled, picked = EditMessage.read(WRITTEN["pull"]), EditMessage.read(WRITTEN["pick"])
+    assert [one.lever() for one in pulled.levers] == [Lever(99, "scale", 1.5), Lever(7, "suppress", 0.0, family=7)]
+    assert (pulled.revision, pulled.tokens, picked.tokens) == (4, None, (0, 1, 17))
+    assert picked.moment > pulled.moment > 0 and picked.gesture > pulled.gesture
+    assert OpenTab.read('{"tab":"Before / after","moment":12.5}') == OpenTab(tab="Before / after", moment=12.5)
+
+
+def test_the_widgets_start_from_the_whole_edit(context: Context, first: Visit) -> None:
+    """What they send back without a change makes the same edit again."""
+    bench = context.bench(first)
+    levers = (Lever(99), Lever(7, "scale", 0.5), Lever(12, "set", -1.25, family=7))
+    for tokens in (None, (0, 3)):
+        pulled = session.change(bench, first, Edit(levers, tokens))
+        message = EditMessage.read(EditMessage.of(pulled).to_json())
+        assert Edit(tuple(one.lever() for one in message.levers), message.tokens) == pulled.edit
+        assert message.revision == pulled.revision
+    assert EditMessage.of(replace(first, revision=7)).revision == 7
+
+
+EDIT = {"revision": 0, "moment": 1.0, "gesture": 0, "levers": [], "tokens": None}
+LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        *((PressComponent, {"action": "suppress", "on": True} | wrong) for wrong in (
+            {}, {"component": None}, {"component": "a lot"}, {"component": "99"}, {"component": 1.5},
+            {"component": -1}, {"component": 2**40}, {"component": True}, {"component": [1]},
+            {"component": float("inf")}, {"component": 1, "action": "explode"}, {"component": 1, "on": "yes"},
+            {"component": 1, "more": 1},
+        )),
+        *((ChooseExample, told) for told in (None, [], 3, {"example": -1}, {"example": "0"}, {"example": None})),
+        *((UseEdit, {"components": told}) for told in (None, "1,2", [1, None], [float("nan")], list(range(5000)))),
+        (HistoryStep, {"step": "__class__"}),
+        (ShowTwin, {"on": None}),
+        *((EditMessage, told) for told in ("", "null", "[]", "{", "[" * 100_000, "\ud800", "NaN", None, 3, b"{}")),
+        *((EditMessage, json.dumps(EDIT | wrong)) for wrong in (
+            {"revision": None}, {"revision": -1}, {"moment": "soon"}, {"moment": float("inf")}, {"gesture": None},
+            {"levers": None}, {"levers": [[1, "scale", 2, None]]}, {"levers": [LEVER | {"component": "x"}]},
+            {"levers": [LEVER | {"operation": "explode"}]}, {"levers": [LEVER | {"strength": None}]},
+            {"levers": [LEVER] * 5000}, {"tokens": [-1]}, {"tokens": "all"}, {"tokens": [0.5]}, {"more": 1},
+        )),
+        (EditMessage, json.dumps(EDIT) + " " * MAX_CHARACTERS),
+        (OpenTab, '["Evidence", 12.5]'), (OpenTab, '{"tab": "x", "moment": null}'), (OpenTab, ""), (OpenTab, None),
+        (OpenTab, json.dumps({"tab": "x" * 200, "moment": 1})),
+    ],
+)  # fmt: skip
+def test_what_they_never_write_gets_a_sentence(kind: type[Message], told: Any) -> None:
+    with pytest.raises(UserError, match="Reload"):
+        kind.read(told)
