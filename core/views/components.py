@@ -73,8 +73,8 @@ def no_index(title: str, trouble: str = "") -> Markup:
 
 def no_page() -> Markup:
     """What stands there before a component was opened."""
-    return Markup("""<p class="empty">Press <b>More</b> on a component in <b>Attribution</b>, or the number of one found
- here, to see what it fires for, how often, what is like it and what it pushes.</p>""")
+    return Markup("""<p class="empty">Press <b>More</b> on a component in <b>Attribution</b>,
+ or the number of one found here, to see what it fires for, how often, what is like it and what it pushes.</p>""")
 
 
 def page_sheet(page: Page) -> Markup:

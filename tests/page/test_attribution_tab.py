@@ -1,0 +1,37 @@
+"""The Attribution tab: the target, and the second half of an answer."""
+
+import pytest
+
+from core.errors import UserError
+from core.page.attribution_tab import NOTHING, measure, set_target, show_cards, show_look, show_sheet, show_target
+from core.page.context import Context
+from core.session.visit import Visit
+
+
+def test_a_target_of_ones_own(context: Context, first: Visit) -> None:
+    dog, cat = first.classes.index("dog"), first.classes.index("cat")
+    v = set_target(context, first, dog, cat)
+    assert (v.wanted, v.against) == ("dog", "cat") and v.attribution.value == pytest.approx(-first.attribution.value)
+    assert "“dog” against “cat” stands at" in show_target(context, v)
+    for none in (NOTHING, None):
+        assert set_target(context, first, dog, none).against is None
+    with pytest.raises(UserError, match="itself"):
+        set_target(context, first, dog, dog)
+
+
+def test_effects_are_measured_once(context: Context, first: Visit) -> None:
+    assert first.agreement is None and "measuring …" in show_cards(context, first)
+    v = measure(context, first)
+    assert v.agreement is not None and "measuring …" not in show_cards(context, v)
+    assert measure(context, v) is v
+
+
+def test_pictures_on_the_cards_stand_in_a_sheet(context: Context, first: Visit, tiny: Visit) -> None:
+    assert show_sheet(context, first).count("data:image/webp") > 10
+    assert show_cards(context, first).count("data:image/webp") <= 1, "the visit's own picture"
+    assert "data:" not in show_sheet(context, tiny), "without an index there are none"
+
+
+def test_where_it_looks(context: Context, first: Visit, tiny: Visit) -> None:
+    for v in (first, tiny):
+        assert "Where it looks" in show_look(context, v)

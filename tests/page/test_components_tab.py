@@ -1,0 +1,126 @@
+"""The Components tab: the search, the page of a component, and what follows a change while it is in sight."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.errors import UserError
+from core.methods.steering import Edit
+from core.page.attribution_tab import show_cards
+from core.page.components_tab import (
+    NAME,
+    follow,
+    search,
+    search_words,
+    show_found,
+    show_found_sheet,
+    show_page,
+    show_page_sheet,
+)
+from core.page.context import Context
+from core.page.press import press
+from core.page.replies import Outcome
+from core.page.wire import OpenTab, PressComponent
+from core.session import steering_effects
+from core.session import visit as session
+from core.session.cancellation import LatestOnly
+from core.session.visit import Visit
+
+
+def opened(context: Context, v: Visit, component: int = 99) -> Visit:
+    outcome = press(context, v, PressComponent(component=component, action="open", on=True))
+    assert isinstance(outcome, Outcome) and outcome.change is None
+    return outcome.visit
+
+
+def here(moment: float = 1.0) -> OpenTab:
+    return OpenTab(tab=NAME, moment=moment)
+
+
+def test_what_the_empty_page_tells_to_press_is_there(context: Context, first: Visit) -> None:
+    """It sent visitors to a More “here”, where there is none."""
+    told = show_page(context, first, None)
+    assert "Press <b>More</b> on a component in <b>Attribution</b>" in told and "the number of one found here" in told
+    assert ">More</button>" in show_cards(context, first)
+    found = show_found(context, search_words(context, first, "the word cat"))
+    assert ">More</button>" not in found and 'data-action="open"' in found
+
+
+def test_a_search(context: Context, first: Visit) -> None:
+    v = search_words(context, first, "the word cat")
+    assert "match “the word cat” best" in show_found(context, v)
+    assert show_found_sheet(context, v).count("data:image/webp") > 10
+    assert show_found(context, v).count("data:image/webp") <= 1, "the visit's own picture"
+    by_picture = search(context, v, "the word cat", str(context.examples[1].file()))
+    assert by_picture.search.asked == "your picture"
+    with pytest.raises(UserError, match="characters"):
+        search(context, v, "x" * 300, None)
+
+
+def test_the_page_waits_for_what_is_pushed_and_tells_it_for_these_classes_only(context: Context, first: Visit) -> None:
+    v = opened(context, first)
+    known = steering_effects.measure(context.bench(v), v)
+    assert "Set to" in show_page(context, v, known) and "Set to" not in show_page(context, v, None)
+    fewer = session.ask(context.bench(v), v, v.classes[:3], v.templates, None)
+    assert "Set to" not in show_page(context, fewer, known)
+    assert show_page_sheet(context, v).count("data:image/webp") > 10
+    assert show_page(context, v, known).count("data:image/webp") <= 1, "the visit's own picture"
+
+
+def test_the_page_follows_the_edit(context: Context, first: Visit) -> None:
+    v = opened(context, first)
+    pulled = session.change(context.bench(v), v, Edit.of_suppressed([99]))
+    assert "Suppressed ✓" in show_page(context, pulled, None) and "Suppressed ✓" not in show_page(context, v, None)
+
+
+def test_a_component_that_never_fired_says_so(context: Context, first: Visit) -> None:
+    index = context.bench(first).index
+    assert index is not None
+    silent = int((index.active_pictures == 0).argmax())
+    assert "ever fired" in show_page(context, opened(context, first, silent), None)
+
+
+def test_without_an_index_all_says_so(context: Context, tiny: Visit) -> None:
+    v = opened(context, tiny, 3)
+    assert "python -m core.indexing" in show_page(context, v, None)
+    assert show_page_sheet(context, v) == "" == show_found(context, v)
+
+
+def test_what_follows_a_change_is_told_in_two_steps(context: Context, first: Visit) -> None:
+    v = opened(context, first)
+    at_once, later = follow(context, v, here(), None, LatestOnly())
+    assert at_once == {"found": show_found(context, v), "page": show_page(context, v, None), "effects": None}
+    known = later["effects"]
+    assert known == steering_effects.measure(context.bench(v), v) and "Set to" in later["page"]
+    (again,) = follow(context, v, here(), known, LatestOnly())
+    assert again["page"] == later["page"], "what is known is not measured again"
+
+
+def test_nothing_follows_out_of_sight_or_out_of_date(context: Context, first: Visit) -> None:
+    latest = LatestOnly[None]()
+    assert list(follow(context, first, OpenTab(tab="Image", moment=5.0), None, latest)) == []
+    assert list(follow(context, first, here(4.0), None, latest)) == []
+    asked = follow(context, opened(context, first), here(6.0), None, latest)
+    next(asked)
+    list(follow(context, first, OpenTab(tab="Image", moment=7.0), None, latest))
+    assert list(asked) == [], "whoever leaves the tab ends what is measured for it"
+
+
+@pytest.mark.parametrize("action", ["suppress", "amplify", "family"])
+def test_a_press_and_its_reverse(context: Context, first: Visit, action: str) -> None:
+    pressed = press(context, first, PressComponent(component=99, action=action, on=True))  # type: ignore[arg-type]
+    assert isinstance(pressed, Visit) and pressed.edit.levers and pressed.revision == first.revision + 1
+    again = press(context, pressed, PressComponent(component=99, action=action, on=False))  # type: ignore[arg-type]
+    assert isinstance(again, Visit) and again.edit == Edit()
+
+
+@pytest.mark.parametrize("action", ["open", "suppress", "amplify", "family"])
+def test_a_component_that_is_not_there_gets_a_sentence(context: Context, first: Visit, action: str) -> None:
+    with pytest.raises(UserError, match="no component"):
+        press(context, first, PressComponent(component=10**6, action=action, on=True))  # type: ignore[arg-type]
+
+
+def test_every_opening_counts(context: Context, first: Visit) -> None:
+    twice = opened(context, opened(context, first))
+    assert (twice.search.opened, twice.search.openings) == (99, 2)
+    assert replace(twice, search=first.search) == first, "opening a page changes nothing else"

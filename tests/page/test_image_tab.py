@@ -1,0 +1,98 @@
+"""The Image tab and the side panel: pictures and classes, and what a visitor's mistake leaves as it was."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import UserError
+from core.methods.steering import Edit
+from core.model.prompts import TEMPLATES
+from core.page.context import Context
+from core.page.image_tab import ask, bring, choose, keep_picture, own_wording, show_gallery, show_unknown_words
+from core.page.side_panel import show_about, show_panel, show_twin
+from core.page.wire import ChooseExample, ShowTwin
+from core.session import visit as session
+from core.session.visit import Visit
+
+CAT = Path(__file__).parents[2] / "assets" / "examples" / "photo-cat.webp"
+
+
+def brought(context: Context, v: Visit, text: str = "dog\ncat") -> Visit:
+    return bring(context, v, str(CAT), text, "single", "").visit
+
+
+def test_an_example_comes_with_its_classes_and_without_levers(context: Context, first: Visit) -> None:
+    pulled = session.change(context.bench(first), first, Edit.of_suppressed([99]))
+    v = choose(context, pulled, ChooseExample(example=4))
+    e = context.examples[4]
+    assert (v.subject.example, v.classes, v.edit) == (e.name, e.classes, Edit())
+    assert v.revision > pulled.revision
+    gallery = show_gallery(context, v)
+    assert gallery.count('aria-pressed="true"') == 1 and 'data-example="4" aria-pressed="true"' in gallery
+
+
+def test_an_example_that_is_not_there_gets_a_sentence(context: Context, first: Visit) -> None:
+    with pytest.raises(UserError, match="Reload"):
+        choose(context, first, ChooseExample(example=len(context.examples)))
+
+
+def test_a_picture_of_ones_own(context: Context, first: Visit) -> None:
+    outcome = bring(context, first, str(CAT), "dog, cat", "own", "a drawing of a {}")
+    v = outcome.visit
+    assert (v.subject.example, v.classes, v.templates) == (None, ("dog", "cat"), ("a drawing of a {}",))
+    assert not any(outcome.notes) and v.subject.photograph
+    assert "never seen photographs" in show_about(context, v)
+    assert "The picture looked at stays: Your picture" in keep_picture(context, v)
+    np.testing.assert_array_equal(v.trace.crop, context.bench(v).open(CAT).crop)
+
+
+def test_a_picture_is_welcome_with_classes_that_cannot_be_used(context: Context, first: Visit) -> None:
+    outcome = bring(context, first, str(CAT), " ", "single", "")
+    assert outcome.visit.classes == first.classes and "no classes" in outcome.notes[0] and outcome.tone == "bad"
+
+
+def test_a_file_that_is_no_picture_is_not_taken(context: Context, first: Visit, tmp_path: Path) -> None:
+    broken = tmp_path / "picture.png"
+    broken.write_bytes(b"%PDF-1.7\n" + b"x" * 100)
+    with pytest.raises(UserError, match="PDF"):
+        bring(context, first, str(broken), "dog", "single", "")
+
+
+def test_other_classes(context: Context, first: Visit) -> None:
+    outcome = ask(context, first, "dog\nzebra\nDog", "ensemble", "", "dog")
+    v = outcome.visit
+    assert (v.classes, v.templates, v.truth) == (("dog", "zebra"), TEMPLATES["ensemble"], 0)
+    assert any("counted once" in note for note in outcome.notes)
+    assert "never seen “zebra”" in show_unknown_words(context, v)
+    with pytest.raises(UserError, match="where the class goes"):
+        ask(context, first, "dog", "own", "a drawing", None)
+    assert own_wording(context, first, "own") and not own_wording(context, first, "single")
+
+
+def test_the_same_scene_without_its_cue_and_with_it_again(context: Context, first: Visit) -> None:
+    pulled = session.change(context.bench(first), first, Edit.of_suppressed([99]))
+    without = show_twin(context, pulled, ShowTwin(on=True))
+    assert without.subject.counterfactual and without.edit == pulled.edit and without.prediction.best == "dog"
+    assert "Show with the note" in show_panel(context, without)
+    again = show_twin(context, without, ShowTwin(on=False))
+    assert again.comparison == pulled.comparison and not again.subject.counterfactual
+    assert show_about(context, again) == show_about(context, first) != show_about(context, without)
+
+
+def test_a_picture_without_a_twin_stays(context: Context, first: Visit) -> None:
+    own = brought(context, first)
+    assert show_twin(context, own, ShowTwin(on=True)) is own
+
+
+def test_the_picture_of_a_visit(context: Context, first: Visit, tmp_path: Path) -> None:
+    """A visitor's file, for as long as it is there; else what the model saw of it, and never another picture."""
+    own = brought(context, first)
+    assert context.picture(own, str(CAT)) == str(CAT)
+    assert context.picture(own, None) is own.trace.crop
+    refused = tmp_path / "refused.png"
+    refused.write_bytes(b"no picture")
+    assert context.picture(own, str(refused)) is own.trace.crop
+    assert context.picture(first, str(CAT)) == context.examples[0].file()
+    twin = show_twin(context, first, ShowTwin(on=True))
+    assert context.picture(twin, None) == context.examples[0].file(counterfactual=True)

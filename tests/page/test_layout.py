@@ -1,0 +1,57 @@
+"""The page as a whole, built without a server: what stands where, and what it offers to programs."""
+
+import ast
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from core.page import layout
+from core.page.context import Context
+from core.page.wire import EditMessage
+
+PAGE = Path(layout.__file__).parent
+LONGEST = 80
+"""Lines of a function in core/page."""
+
+
+@pytest.fixture(scope="module")
+def page(context: Context) -> gr.Blocks:
+    return layout.build(context.pool, "bundled", "An <apology>.")
+
+
+def by_id(page: gr.Blocks) -> dict[str, gr.blocks.Block]:
+    return {str(block.elem_id): block for block in page.blocks.values() if block.elem_id}
+
+
+def test_there_are_tabs_among_the_tabs_and_nothing_else(page: gr.Blocks) -> None:
+    """Gradio counts all children as tabs; with others among them it would draw a renamed one twice."""
+    tabs = by_id(page)["tabs"]
+    assert isinstance(tabs, gr.Tabs)
+    assert [type(child) for child in tabs.children] == [gr.Tab] * 6
+    assert [child.id for child in tabs.children] == [
+        "image", "attribution", "components", "steering", "compare", "evidence",
+    ]  # fmt: skip
+
+
+def test_it_opens_with_the_first_example_measured(page: gr.Blocks) -> None:
+    parts = by_id(page)
+    assert "CLIP says “cat”" in parts["panel"].value and "measured" in parts["cards"].value
+    assert "rank correlation" in parts["cards"].value, "the second half of the answer is there already"
+    assert EditMessage.read(parts["levers"].value).levers == ()
+    assert "An &lt;apology&gt;." in parts["said-setup"].value
+
+
+def test_listeners_are_private_but_for_the_named_endpoints(page: gr.Blocks) -> None:
+    offered = {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"}
+    assert offered == {"setups", "predict", "attribute", "steer", "component", "search"}
+
+
+def test_no_function_of_the_page_is_long() -> None:
+    long = {
+        f"{path.name}:{node.name}": node.end_lineno - node.lineno + 1
+        for path in PAGE.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno and node.end_lineno - node.lineno >= LONGEST
+    }
+    assert long == {}

@@ -1,0 +1,83 @@
+"""The Steering tab: messages of its widgets become edits, in order; mistakes change nothing."""
+
+from typing import Any
+
+import pytest
+
+from core.errors import UserError
+from core.methods.steering import Edit, Lever
+from core.page.context import Context
+from core.page.replies import Outcome
+from core.page.steering_tab import find, pick, pull, show_patches, step, title, use
+from core.page.wire import EditMessage, HistoryStep, LeverMessage, UseEdit
+from core.session import visit as session
+from core.session.visit import Visit
+
+NOTE = 99
+"""A component that reads the note."""
+
+
+def message(v: Visit, moment: float, strength: Any = "0,5", tokens: Any = None, gesture: float = 1.0) -> EditMessage:
+    lever = LeverMessage(component=NOTE, operation="scale", strength=strength, family=None)
+    return EditMessage(revision=v.revision, moment=moment, gesture=gesture, levers=(lever,), tokens=tokens)
+
+
+@pytest.fixture
+def pulled(context: Context, first: Visit) -> Visit:
+    return session.change(context.bench(first), first, Edit.of_suppressed([NOTE]))
+
+
+def test_the_levers_as_they_stand_on_the_page(context: Context, pulled: Visit) -> None:
+    v = pull(context, pulled, message(pulled, 5.0))
+    assert isinstance(v, Visit) and v.edit == Edit((Lever(NOTE, "scale", 0.5),)) and v.revision == pulled.revision
+    dragged = pull(context, v, message(v, 6.0, "0.75"))
+    assert isinstance(dragged, Visit) and dragged.edit.levers[0].strength == 0.75
+    assert step(context, dragged, HistoryStep(step="undo")).edit == pulled.edit, "a drag is one step"
+
+
+def test_late_and_outdated_messages_change_nothing(context: Context, pulled: Visit) -> None:
+    v = pull(context, pulled, message(pulled, 5.0))
+    assert isinstance(v, Visit)
+    assert pull(context, v, message(v, 5.0, "2")) is v and pull(context, v, message(v, 4.0, "2")) is v
+    other = session.change(context.bench(v), v, Edit())
+    assert pull(context, other, message(v, 9.0)) is other and pick(context, other, message(v, 9.0)) is other
+
+
+@pytest.mark.parametrize("typed", ["nan", "a lot", "1e9", ""])
+def test_a_strength_that_is_no_number_is_said_and_its_message_has_come(
+    context: Context, pulled: Visit, typed: str
+) -> None:
+    outcome = pull(context, pulled, message(pulled, 5.0, typed))
+    assert isinstance(outcome, Outcome) and outcome.change is None and outcome.tone == "bad" and outcome.notes
+    assert outcome.visit.edit == pulled.edit
+    assert pull(context, outcome.visit, message(pulled, 4.0)) is outcome.visit, "an older one comes too late"
+
+
+def test_patches_keep_the_levers(context: Context, pulled: Visit) -> None:
+    v = pick(context, pulled, message(pulled, 5.0, tokens=(1, 2)))
+    assert isinstance(v, Visit) and v.edit == Edit((Lever(NOTE),), (1, 2))
+    assert "2 of 64 patches" in show_patches(context, v)
+    outcome = pick(context, v, message(v, 6.0, tokens=(10_000,)))
+    assert isinstance(outcome, Outcome) and outcome.notes and outcome.visit.edit == v.edit
+
+
+def test_undo_redo_reset(context: Context, pulled: Visit, first: Visit) -> None:
+    undone = step(context, pulled, HistoryStep(step="undo"))
+    assert undone.edit == Edit() and step(context, undone, HistoryStep(step="redo")).edit == pulled.edit
+    reset = step(context, pulled, HistoryStep(step="reset"))
+    assert reset.edit == Edit() and step(context, reset, HistoryStep(step="undo")).edit == pulled.edit
+    assert (title(pulled), title(first)) == ("Steering · 1", "Steering")
+
+
+def test_an_edit_is_found_and_used(context: Context, first: Visit) -> None:
+    *_, last = find(context, first)
+    assert "One suppression does it" in last["finder"]
+    v = use(context, first, UseEdit(components=(NOTE,)))
+    assert v.edit == Edit.of_suppressed([NOTE]) and v.comparison.flipped
+    with pytest.raises(UserError, match="component"):
+        use(context, first, UseEdit(components=(10**6,)))
+
+
+def test_nothing_is_searched_while_nothing_is_said_to_be_right(context: Context, first: Visit) -> None:
+    unsaid = session.ask(context.bench(first), first, first.classes, first.templates, None)
+    assert list(find(context, unsaid)) == []
