@@ -1,45 +1,8 @@
-"""The command that serves the page: environment, settings, launch. The page itself is core/page."""
+"""The app: `python app.py`, and what a Space runs. Settings and launch are in core/page/launch.py."""
 
-import os
-import sys
-from collections.abc import Mapping
+from core.page.launch import launch_options, main, make_page
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-
-from core.model.devices import on_zero_gpu
-
-if on_zero_gpu():
-    import spaces  # before anything that could touch CUDA
-
-import gradio as gr
-
-from core.errors import UserError
-from core.page.appearance import launch_options
-from core.page.layout import build
-from core.serving.settings import Settings, chosen_setups, make_shelf
-from core.setups.catalog import SetupSpec, find
-
-
-def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
-    """The page, ready to be launched. Where its setup cannot be loaded it opens with the bundled one, and says why."""
-    pool = make_shelf(settings, cards, spaces.GPU if on_zero_gpu() else None)
-    opens_with, apology = settings.setup, ""
-    try:
-        find(cards, opens_with)
-        pool.get(opens_with)
-    except UserError as trouble:
-        opens_with, apology = "bundled", f"{trouble} This page opens with the bundled demo instead."
-    return build(pool, opens_with, apology).queue(max_size=64)
-
-
-def main() -> None:
-    """The command."""
-    try:
-        page = make_page(*chosen_setups(Settings.from_environment(), sys.argv[1:]))
-    except UserError as trouble:
-        raise SystemExit(str(trouble)) from trouble
-    page.launch(**launch_options())
-
+__all__ = ["launch_options", "main", "make_page"]
 
 if __name__ == "__main__":
     main()

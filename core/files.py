@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-ASSETS = Path(__file__).parents[1] / "assets"
-"""The catalog, the bundled weights, examples, templates and styles."""
+_INSTALLED = Path(__file__).parent / "assets"
+
+ASSETS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "assets"
+"""The catalog, weights, examples, templates and styles: inside an installed package, beside `core` in a checkout."""
 
 
 def as_text(name: str) -> str:

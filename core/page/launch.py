@@ -1,0 +1,42 @@
+"""Launch of the app: environment, settings, page."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from ..model.devices import on_zero_gpu
+
+if on_zero_gpu():
+    import spaces  # before anything that could touch CUDA
+
+import gradio as gr
+
+from ..errors import UserError
+from .appearance import launch_options
+from .layout import build
+from ..serving.settings import Settings, chosen_setups, make_shelf
+from ..setups.catalog import SetupSpec, find
+
+
+def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
+    """The page, ready to be launched. Where its setup cannot be loaded it opens with the bundled one, and says why."""
+    pool = make_shelf(settings, cards, spaces.GPU if on_zero_gpu() else None)
+    opens_with, apology = settings.setup, ""
+    try:
+        find(cards, opens_with)
+        pool.get(opens_with)
+    except UserError as trouble:
+        opens_with, apology = "bundled", f"{trouble} This page opens with the bundled demo instead."
+    return build(pool, opens_with, apology).queue(max_size=64)
+
+
+def main() -> None:
+    """The command."""
+    try:
+        page = make_page(*chosen_setups(Settings.from_environment(), sys.argv[1:]))
+    except UserError as trouble:
+        raise SystemExit(str(trouble)) from trouble
+    page.launch(**launch_options())
+
