@@ -30,7 +30,7 @@ LEVELS: Mapping[str, int] = {
 }
 """Every package, and how high it stands: an import points down, or within the package."""
 SIDEWAYS = frozenset({("bundled", "dictionary_training"), ("bundled", "faithfulness"), ("faithfulness", "bundled")})
-"""Imports between commands: what scores the bundled setup asks for its scenes, and what trains it trains a dictionary."""
+"""Imports between commands: scores ask for scenes of the bundled setup, and its training trains a dictionary."""
 ONLY_THE_PAGE = frozenset({"gradio", "gradio_client"})
 HEAVY = frozenset({"torch", "transformers", "sae_lens"})
 LIGHT = frozenset({"page", "views", "session"})

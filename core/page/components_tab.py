@@ -30,7 +30,7 @@ TINY = 1
 """Reference pictures of a component that is shown in passing."""
 
 
-class Answers(TypedDict, total=False):
+class ComponentAnswers(TypedDict, total=False):
     """What components do in the present picture, part by part."""
 
     found: str
@@ -154,7 +154,7 @@ def search(context: Context, v: Visit, words: str, picture: str | None) -> Visit
 
 def follow(
     context: Context, v: Visit, opened: OpenTab, known: KnownEffects | None, latest: LatestOnly[None]
-) -> Iterator[Answers]:
+) -> Iterator[ComponentAnswers]:
     """What components do in the present picture, where that is in sight; what one pushes is measured last."""
     wanted_still = latest.begin(opened.moment)
     if opened.tab != NAME or not wanted_still():

@@ -30,7 +30,7 @@ EDITOR_SIDE = 640
 """Pixels of the longer side of a picture that is painted on."""
 
 
-class Parts(TypedDict, total=False):
+class EvidenceParts(TypedDict, total=False):
     """What the parts of the tab show from now on. A part that is not named stays as it is. Without a type: HTML."""
 
     summary: str
@@ -136,7 +136,7 @@ def following(tab: EvidenceTab, replies: Replies, open_tab: gr.Textbox) -> Liste
 
 def follow(
     context: Context, v: Visit, opened: OpenTab, told_about: Hashable, latest: LatestOnly[None]
-) -> Iterator[Parts]:
+) -> Iterator[EvidenceParts]:
     """The evidence, where it is in sight: part by part, until something else is asked for.
 
     This follows every change, so that a change ends what is still being worked out about the state before.
@@ -153,7 +153,7 @@ def follow(
     yield {"told_about": about}
 
 
-def evidence(context: Context, v: Visit) -> Iterator[Parts]:
+def evidence(context: Context, v: Visit) -> Iterator[EvidenceParts]:
     """All that is known about the visit's edit."""
     bench, pulled = context.bench(v), bool(v.edit.levers)
     missed = bench.reconstruction_error(v.trace, v.classes, v.templates)
@@ -179,7 +179,7 @@ def evidence(context: Context, v: Visit) -> Iterator[Parts]:
         yield from _about_edit(context, v)
 
 
-def _about_edit(context: Context, v: Visit) -> Iterator[Parts]:
+def _about_edit(context: Context, v: Visit) -> Iterator[EvidenceParts]:
     bench, asked = context.bench(v), (v.trace, v.classes, v.templates)
     for controls in bench.controls(*asked, v.target, v.edit):
         yield {"chance": charts.chance(controls)}
@@ -207,7 +207,7 @@ def _about_edit(context: Context, v: Visit) -> Iterator[Parts]:
         yield {"generalization": frame.section("On other pictures", told)}
 
 
-def show_dose(v: Visit, response: Response) -> Parts:
+def show_dose(v: Visit, response: Response) -> EvidenceParts:
     """What an edit does at many strengths."""
     return {
         "said_dose": frame.heading("Strength") + evidence_view.dose_words(response, v.classes),
@@ -215,7 +215,7 @@ def show_dose(v: Visit, response: Response) -> Parts:
     }
 
 
-def show_chosen_dose(context: Context, v: Visit, responses: list[tuple[Visit, Response]], chosen: int) -> Parts:
+def show_chosen_dose(context: Context, v: Visit, responses: list[tuple[Visit, Response]], chosen: int) -> EvidenceParts:
     """The same for the one that was chosen, and for the visit it was worked out for."""
     return show_dose(*responses[chosen])
 
@@ -250,11 +250,11 @@ def ask_about_own_twin(context: Context, v: Visit, drawing: dict[str, Any] | Non
 
 
 def _shows(tab: EvidenceTab) -> Shows:
-    """The parts by their names in `Parts`, and how Gradio wants to hear of those that are no HTML."""
+    """The parts by their names in `EvidenceParts`, and how Gradio wants to hear of those that are no HTML."""
     as_row = Shown(tab.tried, lambda pulled: gr.Row(visible=pulled))
     as_list = Shown(tab.which, _as_list)
     unlike: dict[str, Shown] = {"pulled": as_row, "which": as_list}
-    return {name: unlike.get(name) or getattr(tab, name) for name in Parts.__annotations__}
+    return {name: unlike.get(name) or getattr(tab, name) for name in EvidenceParts.__annotations__}
 
 
 def _as_list(names: Sequence[str]) -> gr.Dropdown:

@@ -14,10 +14,10 @@ if on_zero_gpu():
 import gradio as gr
 
 from ..errors import UserError
-from .appearance import launch_options
-from .layout import build
 from ..serving.settings import Settings, chosen_setups, make_shelf
 from ..setups.catalog import SetupSpec, find
+from .appearance import launch_options
+from .layout import build
 
 
 def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
@@ -39,4 +39,3 @@ def main() -> None:
     except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
     page.launch(**launch_options())
-
