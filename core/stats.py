@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap, spearmanr
+from scipy.stats import binomtest, bootstrap, spearmanr
 
 RESAMPLES = 2_000
 SEED = 0
@@ -32,6 +32,19 @@ def estimate(values: np.ndarray, statistic: Statistic = np.mean) -> dict[str, An
     numbers = (float(statistic(values)) if len(values) else float("nan"), *interval(values, statistic))
     value, low, high = (round(number, 4) if np.isfinite(number) else None for number in numbers)
     return {"value": value, "low": low, "high": high, "of": len(values)}
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share of k of n, 0 to 1; all of that range of nothing."""
+    if not n:
+        return 0.0, 1.0
+    found = binomtest(k, n).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def beyond_common(change: np.ndarray) -> np.ndarray:
+    """Changes of logits [..., C] less their mean over the C classes or concepts, float64: what a softmax can see."""
+    return change - change.mean(axis=-1, keepdims=True, dtype=np.float64) if change.shape[-1] else change.astype(float)
 
 
 def rank_correlation(predicted: np.ndarray, measured: np.ndarray) -> float:

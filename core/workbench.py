@@ -22,8 +22,8 @@ from .concepts.component import (
     Neighbour,
     activating_examples,
     concept,
+    histogram,
     neighbours,
-    spread,
 )
 from .concepts.effects import SteeringEffects, crops_of, steering_effects, strength_of
 from .concepts.families import Family, families
@@ -254,9 +254,9 @@ class Workbench:
         """At most that many of its reference pictures."""
         return activating_examples(self._indexed(), component, kind, most)
 
-    def spread(self, component: int) -> Histogram | None:
+    def histogram(self, component: int) -> Histogram | None:
         """How strongly it fires; None for one that never does."""
-        return spread(self._indexed(), component)
+        return histogram(self._indexed(), component)
 
     def neighbours(self, component: int, by: By, most: int = 8) -> tuple[Neighbour, ...]:
         """The components nearest to it, by direction or by firing."""

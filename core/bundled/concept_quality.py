@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from tqdm import tqdm
 
 from ..concepts.index import ConceptIndex
@@ -40,7 +39,7 @@ from ..scenes.factors import EVERYWHERE, FACTORS, KINDS, names, table, where
 from ..scenes.sampling import SIDE, index_scenes
 from ..scenes.scene import Painter, Scene
 from ..setups.loading import Setup, load_setup
-from ..stats import rank_correlation
+from ..stats import rank_correlation, wilson
 from ..words import decimal, in_percent, markdown_table
 
 REPORT = ASSETS / "bundled" / "concepts.json"
@@ -119,14 +118,6 @@ def equally_rare(values: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 # ---- matching
-
-
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a share; 0 to 1 of nothing."""
-    if not of:
-        return 0.0, 1.0
-    interval = binomtest(right, of).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def phi(strong: np.ndarray, has: np.ndarray) -> np.ndarray:

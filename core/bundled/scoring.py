@@ -37,7 +37,7 @@ from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter
 from ..scenes.shortcuts import SHORTCUTS
 from ..setups.loading import load_setup
-from ..stats import rank_correlation
+from ..stats import explained_variance, rank_correlation
 from ..words import in_percent
 
 REPORT = ASSETS / "bundled" / "report.json"
@@ -196,9 +196,7 @@ def score_dictionary(scorer: Scorer, kinds: dict[str, HeldOut]) -> dict[str, flo
     error = torch.cat(missed)
 
     def explained(values: torch.Tensor, errors: torch.Tensor) -> float:
-        flat = values.flatten(0, -2)
-        spread = (flat - flat.mean(0)).square().sum()
-        return round(1 - (errors.square().sum() / spread).item(), 4)
+        return round(explained_variance(*(part.flatten(0, -2).cpu().numpy() for part in (values, errors))), 4)
 
     clean = kinds["clean"]
     right = share(clean.predicted == clean.truth)

@@ -157,7 +157,7 @@ class Histogram(Record):
         return float(np.exp(np.interp(share, below, np.log(self.edges))))
 
 
-def spread(index: ConceptIndex, component: int) -> Histogram | None:
+def histogram(index: ConceptIndex, component: int) -> Histogram | None:
     """The histogram of a component, without the empty bins at both ends; None for one that never fired.
 
     Raises UserError when there is no such component.

@@ -17,6 +17,7 @@ from ..model.prediction import logit_change
 from ..model.sae_clip import SaeClip
 from ..pictures.read import read_picture
 from ..records import Record
+from ..stats import beyond_common
 from .component import activating_examples, check_component
 from .index import ConceptIndex
 
@@ -56,24 +57,21 @@ class SteeringEffects(Record):
     @property
     def relative_on_blank(self) -> np.ndarray:
         """`on_blank` without what is common to all classes, float32 [C]."""
-        return relative(self.on_blank)
+        return _relative(self.on_blank)
 
     @property
     def relative_on_references(self) -> np.ndarray:
         """`on_references` without what is common to all classes, float32 [C]."""
-        return _mean_rows(relative(self.each))
+        return _mean_rows(_relative(self.each))
 
     @property
     def relative_error(self) -> np.ndarray:
         """The standard error of `relative_on_references`, float32 [C]; nan for fewer than two pictures."""
-        return _error(relative(self.each))
+        return _error(_relative(self.each))
 
 
-def relative(change: np.ndarray) -> np.ndarray:
-    """Changes of logits [..., C] less their mean over the classes, float32: what a softmax can see of them."""
-    if not change.shape[-1]:
-        return change
-    return (change - change.mean(axis=-1, keepdims=True, dtype=np.float64)).astype(np.float32)
+def _relative(change: np.ndarray) -> np.ndarray:
+    return beyond_common(change).astype(np.float32)
 
 
 def _mean_rows(each: np.ndarray) -> np.ndarray:

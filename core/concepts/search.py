@@ -15,7 +15,7 @@ better alone. On the bundled setup, of the five best matches for each of its 40 
 (correlation above 0.15) by both, 83 % by the sentence, 79 % by the bare name; for "the word dog" and its like, it is
 48, 43 and 48 %."""
 
-_CHUNK = 1 << 13
+_AT_A_TIME = 1 << 13
 """Components whose embeddings are widened to float32 at a time."""
 
 
@@ -56,7 +56,7 @@ def matches_picture(index: ConceptIndex, picture: np.ndarray, most: int) -> tupl
 
 def _best(index: ConceptIndex, score: Callable[[np.ndarray], np.ndarray], most: int) -> tuple[Match, ...]:
     m = index.n_components
-    parts = [score(index.embedding[start : start + _CHUNK].astype(np.float32)) for start in range(0, m, _CHUNK)]
+    parts = [score(index.embedding[start : start + _AT_A_TIME].astype(np.float32)) for start in range(0, m, _AT_A_TIME)]
     scores = np.where(index.active_pictures > 0, np.concatenate(parts), -np.inf)
     order = np.argsort(-scores, kind="stable")[: min(most, int((index.active_pictures > 0).sum()))]
     return tuple(Match(int(component), float(scores[component])) for component in order)

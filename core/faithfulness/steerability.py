@@ -17,7 +17,7 @@ from ..model.clip import logits, text_classifier
 from ..model.prompts import TEMPLATES
 from ..model.sae_clip import BATCH, SaeClip
 from ..model.trace import Trace
-from ..stats import SEED, estimate
+from ..stats import SEED, beyond_common, estimate
 
 NOTHING = 1e-4
 """A change of fewer logits than this is rounding."""
@@ -38,7 +38,7 @@ def concentration(change: np.ndarray) -> np.ndarray:
     """
     change = np.asarray(change, dtype=np.float64)
     n = change.shape[-1]
-    squares = (change - change.mean(-1, keepdims=True)) ** 2
+    squares = beyond_common(change) ** 2
     top, total = squares.max(-1), squares.sum(-1)
     share = np.where(top < NOTHING**2, 0.0, top / np.where(total, total, 1.0))
     return np.minimum(share * n / (n - 1), 1.0)  # rounding goes a little beyond
@@ -98,7 +98,7 @@ def steerability(model: SaeClip, traces: Sequence[Trace], words: Sequence[str]) 
     changes = impulse(model, grey, added, v, vocabulary)
     found = concentration(changes)
     random = concentration(impulse(model, grey, added, control, vocabulary))
-    apart = changes - changes.mean(-1, keepdims=True)
+    apart = beyond_common(changes)
     concepts = np.abs(apart).argmax(-1)
     effects = np.take_along_axis(apart, concepts[:, None], 1)[:, 0]
     moving = np.abs(effects) >= MOVES

@@ -11,10 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.dictionary import Dictionary, nonzero
-
-CHUNK = 1 << 25
-"""Numbers in one dense block of activations (128 MB in float32)."""
+from ..model.dictionary import CHUNK, Dictionary, nonzero
 
 
 @dataclass(frozen=True, eq=False)

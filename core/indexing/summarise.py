@@ -13,15 +13,13 @@ from tqdm import tqdm
 from ..concepts.index import FORMAT, LABELS, ActivatingExamples, ConceptIndex, Identity, Manifest
 from ..errors import UserError
 from ..model.clip import SplitClip, text_classifier
+from ..model.dictionary import CHUNK
 from ..model.prompts import TEMPLATES
 from ..pictures.collection import Collection
 from ..setups.loading import Setup
 from .accumulator import EDGES, Accumulator, Occurrences, SampledPicture, TopK, values_of
 from .recipe import IndexRecipe
 from .thumbnails import Stored
-
-CHUNK = 1 << 25
-"""Numbers in one dense block (128 MB in float32)."""
 
 
 def clarity(mean: np.ndarray, n: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from ..model.trace import Trace
 from ..records import Record
 from ..scenes.sampling import HELD_OUT
 from ..scenes.scene import CLASSES, Painter, Scene
+from ..stats import wilson
 from ..words import percent
 from .steering import Edit, steered
 
@@ -95,12 +96,12 @@ class Counts:
     @property
     def fixed_interval(self) -> tuple[float, float] | None:
         """Wilson 95 % interval for the share of wrong pictures that are fixed, 0 to 1; None when none is wrong."""
-        return _wilson(self.fixed, self.wrong)
+        return wilson(self.fixed, self.wrong) if self.wrong else None
 
     @property
     def broken_interval(self) -> tuple[float, float] | None:
         """Wilson 95 % interval for the share of right pictures that are broken, 0 to 1; None when none is right."""
-        return _wilson(self.broken, self.right)
+        return wilson(self.broken, self.right) if self.right else None
 
     @property
     def p_value(self) -> float:
@@ -270,14 +271,6 @@ def _embeddings(clip: SplitClip, traces: Sequence[Trace]) -> Tensor:
 def _says(clip: SplitClip, embeddings: Tensor, classifier: Tensor) -> np.ndarray:
     """The class of the highest logit for each of [N, p], int [N]; of equals the first."""
     return logits(embeddings, classifier, clip.logit_scale).cpu().numpy().argmax(-1)
-
-
-def _wilson(k: int, n: int) -> tuple[float, float] | None:
-    """Wilson's 95 % interval for a share of k of n; None of nothing."""
-    if not n:
-        return None
-    interval = binomtest(k, n).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def _sentence(c: Counts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from ..model.prediction import Prediction, predict
 from ..model.sae_clip import SaeClip
 from ..model.trace import Trace
 from ..records import Record
+from ..stats import explained_variance
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,9 +42,9 @@ def reconstruction_error(
     x_hat = x.clone()
     x_hat[inside] = (dictionary.decode(trace.activations) + dictionary.bias_at(x))[inside]
     seen, error = (part[inside].cpu().double() for part in (x, x - x_hat))
-    spread = (seen - seen.mean(0)).square().sum().item()
+    explained = explained_variance(seen.numpy(), error.numpy())
     return ReconstructionError(
-        explained_variance=1 - error.square().sum().item() / spread if len(scope) > 1 and spread else None,
+        explained_variance=None if math.isnan(explained) else explained,
         cls_share=(error[0].square().sum() / seen[0].square().sum()).item() if 0 in scope else None,
         before=predict(trace.embedding, classifier, classes, clip.logit_scale),
         through=predict(clip.embed_from_residual(x_hat[None])[0], classifier, classes, clip.logit_scale),

@@ -22,6 +22,7 @@ from ..model.prediction import logit_change, turn
 from ..model.prompts import unknown_words
 from ..model.sae_clip import BATCH
 from ..records import Record
+from ..stats import beyond_common
 from .attribution import Attribution
 from .question import Question
 from .steering import Edit
@@ -58,9 +59,7 @@ class SideEffects(Record):
     @property
     def relative(self) -> np.ndarray:
         """The change of each concept beyond that of all, float32 [V], in logits: what a softmax can see of it."""
-        if not len(self.change):
-            return self.change
-        return (self.change - self.change.mean(dtype=np.float64)).astype(np.float32)
+        return beyond_common(self.change).astype(np.float32)
 
     @property
     def side_effect(self) -> float | None:

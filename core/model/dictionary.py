@@ -67,7 +67,7 @@ class Activations(Record):
         first, last = np.searchsorted(self.component, (component, component + 1))
         return slice(int(first), int(last))
 
-    def spread(self, pairs: np.ndarray, component: int) -> np.ndarray:
+    def at_tokens(self, pairs: np.ndarray, component: int) -> np.ndarray:
         """Numbers for every pair, float [n] -> one component's at every token, [T], 0 where inactive."""
         where = self.span(component)
         tokens = np.zeros(self.n_tokens, dtype=pairs.dtype)
@@ -76,7 +76,7 @@ class Activations(Record):
 
     def of(self, component: int) -> np.ndarray:
         """The activation of one component at every token, float32 [T]."""
-        return self.spread(self.value, component)
+        return self.at_tokens(self.value, component)
 
     def components(self) -> np.ndarray:
         """The components active anywhere, int32, ascending."""

@@ -182,7 +182,7 @@ def _page(bench: Workbench, index: ConceptIndex, component: int) -> components_v
         face=Face(bench.concept(component), top, family),
         usual=usual,
         mean=mean,
-        histogram=bench.spread(component),
+        histogram=bench.histogram(component),
         near=near,
         coactivated=coactivated,
         faces=faces(bench, sorted(relatives), TINY),

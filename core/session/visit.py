@@ -329,7 +329,7 @@ def _explained(bench: Workbench, trace: Trace, classes: Names, templates: Names,
 
 
 def _part(trace: Trace, attribution: Attribution, component: int) -> Part:
-    tokens = trace.activations.spread(attribution.pair, component)
+    tokens = trace.activations.at_tokens(attribution.pair, component)
     f = trace.activations.of(component)
     return Part(
         component=component,

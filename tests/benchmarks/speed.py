@@ -111,7 +111,7 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
     def opening() -> object:
         (opened,) = SaeClip(clip, dictionary).traces([crop])
         found = attribute(Question(SaeClip(clip, dictionary), opened, classifier, target))
-        return [opened.activations.spread(found.pair, int(c)) for c in found.ranked()[:SHOWN]]
+        return [opened.activations.at_tokens(found.pair, int(c)) for c in found.ranked()[:SHOWN]]
 
     @torch.no_grad()
     def variants(some: list[Edit]) -> object:

@@ -38,7 +38,6 @@ from core.bundled.concept_quality import (
     strong,
     tables,
     thirds,
-    wilson,
 )
 from core.concepts.index import ActivatingExamples, ConceptIndex, Identity, Manifest, Thumbnails
 from core.errors import UserError
@@ -47,6 +46,7 @@ from core.scenes.sampling import PAPERS, SIDE, caption_words, foreground, index_
 from core.scenes.scene import BACKGROUNDS, Bar, Label, Painter, Scene, Stamp, Thing
 from core.scenes.sprites import DISTRACTORS
 from core.setups.loading import load_setup
+from core.stats import wilson
 
 ROOT = Path(__file__).parents[2]
 ONE = {factor: place for place, factor in enumerate(FACTORS)}
@@ -181,18 +181,6 @@ def test_distractors_have_a_name_each():
 
 
 # ---- statistics
-
-
-@given(st.integers(0, 60), st.integers(0, 60))
-def test_wilson_is_the_published_formula(a, b):
-    right, of = min(a, b), max(a, b)
-    if not of:
-        assert wilson(right, of) == (0.0, 1.0)
-        return
-    z, p = 1.959963984540054, right / of
-    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * np.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    assert wilson(right, of) == pytest.approx((middle - half, middle + half), abs=1e-9)
 
 
 def test_phi_is_pearsons_correlation_of_yes_and_no():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_index import EDGES, PICTURES, VOCABULARY
 
-from core.concepts.component import Histogram, activating_examples, concept, neighbours, spread
+from core.concepts.component import Histogram, activating_examples, concept, histogram, neighbours
 from core.concepts.effects import crops_of, steering_effects, strength_of
 from core.concepts.index import ConceptIndex
 from core.errors import UserError
@@ -63,9 +63,9 @@ def test_shots_are_the_reference_pictures(index: ConceptIndex, kind: str) -> Non
             assert shot.webp == index.pictures.webp(shot.row)
 
 
-def test_the_spread_is_the_filled_part_of_the_histogram(index: ConceptIndex) -> None:
+def test_the_histogram_is_the_filled_part_of_the_histogram(index: ConceptIndex) -> None:
     for j in range(COMPONENTS):
-        found = spread(index, j)
+        found = histogram(index, j)
         if j % 5 == 4:
             assert found is None
             continue
@@ -108,7 +108,7 @@ def test_there_is_no_such_component(
         concept(index, component)
     for ask in (
         lambda: activating_examples(index, component),
-        lambda: spread(index, component),
+        lambda: histogram(index, component),
         lambda: neighbours(index, component, "firing"),
         lambda: strength_of(index, component),
         lambda: crops_of(index, component, 3, 32),

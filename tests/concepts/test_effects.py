@@ -10,7 +10,7 @@ from conftest import CLASSES, COMPONENTS, tiny_sae
 from PIL import Image
 
 from core.concepts.component import activating_examples
-from core.concepts.effects import SteeringEffects, crops_of, relative, steering_effects, strength_of
+from core.concepts.effects import SteeringEffects, crops_of, steering_effects, strength_of
 from core.concepts.index import ConceptIndex
 from core.errors import UserError
 from core.model.clip import SplitClip
@@ -74,7 +74,6 @@ def test_means_errors_and_what_is_common() -> None:
     np.testing.assert_allclose(found.on_references, each.mean(0), rtol=1e-6)
     np.testing.assert_allclose(found.error, each.std(0, ddof=1) / 6**0.5, rtol=1e-5)
     apart = np.array([row - row.mean() for row in each.astype(np.float64)])
-    np.testing.assert_allclose(relative(each), apart, atol=1e-6)
     np.testing.assert_allclose(found.relative_on_blank, apart[0], atol=1e-6)
     np.testing.assert_allclose(found.relative_on_references, apart.mean(0), atol=1e-6)
     np.testing.assert_allclose(found.relative_error, apart.std(0, ddof=1) / 6**0.5, rtol=1e-4)

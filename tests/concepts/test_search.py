@@ -47,7 +47,7 @@ def test_a_picture_matches_by_what_sets_it_apart(index: ConceptIndex) -> None:
 def test_many_components_are_searched_a_few_at_a_time(index: ConceptIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = np.random.default_rng(2).normal(size=16)
     whole = matches_picture(index, picture, 100)
-    monkeypatch.setattr(module, "_CHUNK", 7)
+    monkeypatch.setattr(module, "_AT_A_TIME", 7)
     found = matches_picture(index, picture, 100)
     assert [match.component for match in found] == [match.component for match in whole]
     np.testing.assert_allclose([match.score for match in found], [match.score for match in whole], atol=1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import CLASSES, COMPONENTS
 
-from core.concepts.component import activating_examples, concept, neighbours, spread
+from core.concepts.component import activating_examples, concept, histogram, neighbours
 from core.concepts.effects import crops_of, steering_effects, strength_of
 from core.concepts.families import Family, families
 from core.concepts.index import ConceptIndex
@@ -28,7 +28,7 @@ def test_the_workbench_answers_as_the_core_does(indexed: Workbench, index: Conce
     for j in (0, SILENT):
         assert indexed.concept(j) == concept(index, j)
         assert indexed.activating_examples(j, "mid", 2) == activating_examples(index, j, "mid", 2)
-        assert indexed.spread(j) == spread(index, j)
+        assert indexed.histogram(j) == histogram(index, j)
         assert indexed.neighbours(j, "firing", 3) == neighbours(index, j, "firing", 3)
         assert indexed.family(j) == next((f for f in families(index) if j in f.members), None)
     assert indexed.families == families(index)
@@ -89,7 +89,7 @@ def test_without_an_index_it_says_what_is_missing_and_how_to_build_one(bench: Wo
     for ask in (
         lambda b: b.concept(0),
         lambda b: b.activating_examples(0),
-        lambda b: b.spread(0),
+        lambda b: b.histogram(0),
         lambda b: b.neighbours(0, "firing"),
         lambda b: b.families,
         lambda b: b.family(0),

@@ -219,7 +219,7 @@ def test_totals_are_sums_of_pairs(clip, dictionary, trace, classifier) -> None: 
     for method in ("gradient", "integrated"):
         attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(2)), method)
         for j in attribution.component:
-            heat = trace.activations.spread(attribution.pair, j)
+            heat = trace.activations.at_tokens(attribution.pair, j)
             assert attribution.total_of(j) == pytest.approx(heat.sum(), abs=1e-5)
             assert set(np.flatnonzero(heat)) <= set(np.flatnonzero(trace.activations.of(j)))
 

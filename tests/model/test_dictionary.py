@@ -315,7 +315,7 @@ SPARSE = st.lists(
 
 
 @given(SPARSE)
-def test_of_and_spread_equal_a_dense_table(pairs: list[tuple[int, int, float]]) -> None:
+def test_of_and_at_tokens_equal_a_dense_table(pairs: list[tuple[int, int, float]]) -> None:
     table = np.zeros((6, 10), dtype=np.float32)
     for token, component, value in pairs:
         table[token, component] = value
@@ -327,7 +327,7 @@ def test_of_and_spread_equal_a_dense_table(pairs: list[tuple[int, int, float]]) 
     assert activations.components().tolist() == np.flatnonzero(table.any(axis=0)).tolist()
     for j in range(10):
         assert np.array_equal(activations.of(j), table[:, j])
-        assert np.array_equal(activations.spread(2 * activations.value, j), 2 * table[:, j])
+        assert np.array_equal(activations.at_tokens(2 * activations.value, j), 2 * table[:, j])
 
 
 def test_activations_pickle_compare_and_print(x: torch.Tensor) -> None:

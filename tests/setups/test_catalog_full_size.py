@@ -539,7 +539,7 @@ Path("/proc/self/clear_refs").write_text("5")
 trace = bench.open(samples[0].picture)
 bench.classify(trace, classes, templates)
 found = bench.attribute(trace, classes, templates, Target(0, 1))
-maps = [trace.activations.spread(found.pair, int(component)) for component in found.ranked()[:20]]
+maps = [trace.activations.at_tokens(found.pair, int(component)) for component in found.ranked()[:20]]
 opening, weights = of_status("VmHWM"), bench.setup.n_bytes
 print(json.dumps(dict(libraries=libraries, weights=weights, loading=loading, loaded=loaded, opening=opening)))
 """
