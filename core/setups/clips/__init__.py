@@ -20,7 +20,7 @@ from ..catalog import Location
 from ..foreign_errors import readable
 from ..hub import Download, Listing, download, list_files
 from .open_clip import OpenClipFolder
-from .parts import ClipFolder, Settings
+from .parts import ClipFolder, ClipSettings
 from .transformers_folder import TransformersFolder
 
 __all__ = [
@@ -46,7 +46,7 @@ class ClipSource:
     """Its files."""
     layout: type[ClipFolder]
     """How they are laid out."""
-    settings: Settings
+    settings: ClipSettings
     """All that is known of it without the weights."""
 
     def download(self, tell: Callable[[Download], None]) -> tuple[ClipFolder, str | None]:

@@ -53,7 +53,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Settings:
+class ClipSettings:
     """All of a CLIP but its weights."""
 
     config: Config
@@ -101,10 +101,10 @@ class ClipFolder(ABC):
     def model(self, config: Config) -> CLIPModel:
         """The model with its weights, in float32."""
 
-    def settings(self) -> Settings:
+    def settings(self) -> ClipSettings:
         """All but the weights."""
         config = self.config()
-        return Settings(config, self.image_processor(config), self.tokenizer(config))
+        return ClipSettings(config, self.image_processor(config), self.tokenizer(config))
 
     def weights(self) -> list[Path]:
         """The files of the weights."""
