@@ -60,6 +60,8 @@ _CONSTANT = 1e-6
 _HARDLY_APART = 0.05
 """Where no two of the unit vectors are further apart, it is odd. Texts of CLIPs are some 0.3 to 0.9 apart, pictures
 more; the bundled CLIP with its pixels divided by 255 twice has its pictures 0.008 apart."""
+_SILENT = 0.5
+"""A model that leaves this share of the pictures without an answer does not answer."""
 _FEWER_POINTS = 0.02
 """A neighbour's explained variance is not called better for less: near 1, both leave next to nothing."""
 _FAR_BELOW = 0.15
@@ -180,7 +182,7 @@ class Health:
     accuracy_through: float
     """The same with x_hat in place of x."""
     answers_kept: float
-    """Share of pictures with an answer which is the same with x_hat in place of x, right or wrong."""
+    """Of the pictures with an answer, the share with the same one with x_hat in place of x, right or wrong."""
     margin_change: float
     """How the lead of the best class over the next changes through x_hat: median over pictures, in logits."""
     fits: tuple[Fit, ...]
@@ -191,12 +193,12 @@ class Health:
     @property
     def said(self) -> str:
         """The sentence for the visitor."""
-        kept = round(self.answers_kept * self.pictures)
+        answered = self.pictures - self.unanswered
         return (
             f"On {self.pictures} {self.kind} the components hold {100 * self.explained_variance:.0f} % of the "
             f"variance of the {self.tokens:,} tokens they read; {_number(self.active_per_token)} of "
             f"{self.components:,} are active at a token. Seeing nothing but what they hold, the model gives the same "
-            f"answer on {kept} of {self.pictures} pictures."
+            f"answer on {round(self.answers_kept * answered)} of {answered} pictures."
         )
 
     def rows(self, published: Published) -> tuple[Row, ...]:
@@ -312,11 +314,12 @@ def _meaningless(health: Health) -> tuple[Doubt, ...]:
             f"All {health.pictures} {health.kind} are the same to its vision tower. Its image processor is of another "
             "model, or some of its weights are empty; choose a CLIP whose parts belong together.",
         )
-    if not found and health.unanswered == health.pictures:
+    if not found and health.unanswered >= _SILENT * health.pictures:
         meaningless(
             "ties",
-            f"On all {health.pictures} {health.kind} two classes tie for the best, so that its CLIP never answers. "
-            "Some of its weights are empty; choose another.",
+            f"On {health.unanswered} of {health.pictures} {health.kind} two classes tie for the best, so that its CLIP "
+            "does not answer. Some of its weights are empty, or its tokenizer or its end-of-text id is of another "
+            "model; choose another.",
         )
     if health.components_vary < _CONSTANT:
         nothing = (
@@ -363,6 +366,13 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
     def odd(about: About, sentence: str) -> None:
         found.append(Doubt(about, "odd", sentence))
 
+    if health.accuracy < LEAST_KEPT:
+        odd(
+            "right answers",
+            f"The model itself is right on {100 * health.accuracy:.0f} % of {health.pictures} {health.kind}, where "
+            f"guessing is on {100 * health.chance:.0f} %: its weights, image processor and tokenizer may not belong "
+            "together, or it has never seen pictures like these.",
+        )
     published, explained, active = spec.published, health.explained_variance, health.active_per_token
     stated, ours = published.explained_variance, comparable(health, published)
     of = " of standardised activations" * published.standardised
@@ -401,13 +411,6 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
             f"Seeing nothing but what the components hold, the model keeps {100 * health.answers_kept:.0f} % of its "
             "answers: much of what decides lies outside them.",
         )
-    if health.accuracy < LEAST_KEPT:
-        odd(
-            "right answers",
-            f"The model itself is right on {100 * health.accuracy:.0f} % of {health.pictures} {health.kind}, where "
-            f"guessing is on {100 * health.chance:.0f} %: its weights, image processor and tokenizer may not belong "
-            "together.",
-        )
     if health.unanswered:
         odd(
             "ties",
@@ -420,8 +423,11 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
             f"Its text tower reads texts at “{health.read_as_end}” and not at their end: its tokenizer or its "
             "end-of-text id may be of another model.",
         )
-    for one, other in health.same_texts:
-        odd("texts", f"“{one}” and “{other}” are the same to its text tower: its tokenizer may not know them.")
+    if health.same_texts:
+        one, other = health.same_texts[0]
+        more = len(health.same_texts) - 1
+        also = f", and so are the texts of {more} more {'pair' if more == 1 else 'pairs'} of classes" if more else ""
+        odd("texts", f"“{one}” and “{other}” are the same to its text tower{also}: its tokenizer may not know them.")
     if not health.same_texts and health.texts_apart < _HARDLY_APART:
         odd("texts", f"Class names hardly differ to its text tower: at most by {health.texts_apart:.3f}, of 2.")
     if health.pictures_apart < _HARDLY_APART:

@@ -224,6 +224,7 @@ class _Tally:
     def health(self, model: _Model, probe: ProbeSet) -> Health:
         """What it comes to, without doubts."""
         seen, missed = np.concatenate(self._seen), np.concatenate(self._missed)
+        unanswered = sum(answer.best is None for answer in model.answers)
         right, right_through, kept = (np.array(values) for values in zip(*self._answers, strict=True))
         cls = None
         if self._has_cls:
@@ -251,10 +252,10 @@ class _Tally:
             silent_share=float(1 - self._fired.mean()),
             components_vary=self._components_vary(len(seen)),
             chance=float(np.mean(self._chances)),
-            unanswered=sum(answer.best is None for answer in model.answers),
+            unanswered=unanswered,
             accuracy=float(right.mean()),
             accuracy_through=float(right_through.mean()),
-            answers_kept=float(kept.mean()),
+            answers_kept=float(kept.sum()) / max(1, len(kept) - unanswered),
             margin_change=float(np.median(self._changes)),
             fits=tuple(_fit(layer, *zip(*pairs, strict=True)) for layer, pairs in sorted(self._beside.items())),
         )
