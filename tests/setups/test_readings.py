@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from published_saes import PRISMA, PRISMA_TOP_K
 from torch import Tensor
 
 from core.model.clip import SplitClip
@@ -22,6 +23,7 @@ from core.setups.catalog import Location, Published, SetupSpec, read_catalog
 from core.setups.checkpoints import Reading, read_checkpoint
 from core.setups.clips import read_clip
 from core.setups.health import LEAST_EXPLAINED
+from core.setups.health_check import example_samples
 from core.setups.loading import Loading, Setup, load
 from core.setups.readings import choose
 from core.setups.residual_statistics import CROPS, measured
@@ -43,6 +45,8 @@ class Seen:
     """Of the crops that statistics are taken of."""
     photographs: Tensor
     """Of the whole photographs."""
+    examples: Tensor
+    """Of the example pictures, on which a dictionary for the bundled CLIP is checked."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,8 @@ def seen(clip: SplitClip) -> Seen:
     scenes = scenes_named("training", CROPS)
     painted = [scenes.picture(scene) for scene in scenes.scenes]
     whole = [read_picture(photograph.path) for photograph in photographs()]
-    return Seen(of([*crops(CROPS, seed=1), *painted]), of(list(crops(CROPS))), of(whole))
+    examples = [sample.picture for sample in example_samples()]
+    return Seen(of([*crops(CROPS, seed=1), *painted]), of(list(crops(CROPS))), of(whole), of(examples))
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +273,179 @@ def test_sae_v_is_read_by_the_formula_it_was_trained_with(
     f = torch.relu(((x - act_mean) / scalar - w["b_dec"] * minus) @ w["W_enc"] + w["b_enc"])
     truth = explained(x, (f @ w["W_dec"] + w["b_dec"]) * scalar + act_mean)
     assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=2e-3) and truth > 0.6
+
+
+# ---- Prisma
+
+
+def train_prisma(x: Tensor, k: int | None, normalised: bool = False) -> dict[str, Tensor]:
+    """A restatement of `train_step` and `SparseAutoencoder` of ViT-Prisma, src/vit_prisma/sae at 6f359fc, shortened.
+
+    b_dec begins at the geometric median, W_enc as the transpose of W_dec, whose rows are of unit length at every step;
+    the error of a token is divided by its distance from the batch's mean, and without a top-k comes a penalty on f.
+    """
+    generator = torch.Generator().manual_seed(0)
+    median = x.mean(0)
+    for _ in range(30):
+        weight = 1 / (x - median).norm(dim=1, keepdim=True)
+        median = (weight * x).sum(0) / weight.sum()
+    w_dec = torch.nn.functional.normalize(torch.randn(2 * D, D, generator=generator), dim=1)
+    w = {
+        "W_enc": w_dec.T.clone().contiguous(),
+        "b_enc": torch.zeros(2 * D),
+        "W_dec": w_dec,
+        "b_dec": torch.zeros(D) if normalised else median,
+    }
+    optimizer = torch.optim.Adam([weight.requires_grad_() for weight in w.values()], lr=3e-3)
+    for _ in range(120):
+        with torch.no_grad():
+            w["W_dec"] /= w["W_dec"].norm(dim=1, keepdim=True)
+        batch = x[torch.randint(len(x), (512,), generator=generator)]
+        f, x_hat = prisma_again(w, batch, k, normalised)
+        distance = (batch - batch.mean(0)).norm(dim=-1, keepdim=True)
+        loss = ((x_hat - batch).pow(2) / distance).mean()
+        if k is None:
+            loss = loss + 1e-5 * f.norm(p=1, dim=1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(w.values(), 1.0)
+        with torch.no_grad():
+            gradient = w["W_dec"].grad
+            assert gradient is not None
+            gradient -= (gradient * w["W_dec"]).sum(1, keepdim=True) * w["W_dec"]
+        optimizer.step()
+    return {name: weight.detach() for name, weight in w.items()}
+
+
+def prisma_again(w: Mapping[str, Tensor], x: Tensor, k: int | None, normalised: bool = False) -> tuple[Tensor, Tensor]:
+    """x [n, d] -> f [n, m], x_hat [n, d]."""
+    mu, std = x.mean(-1, keepdim=True), x.std(-1, keepdim=True)
+    seen = (x - mu) / (std + 1e-5) if normalised else x
+    f = (seen - w["b_dec"]) @ w["W_enc"] + w["b_enc"]
+    if k is None:
+        f = torch.relu(f)
+    else:
+        top = torch.topk(f, k=k, dim=-1)
+        f = torch.zeros_like(f).scatter(-1, top.indices, torch.relu(top.values))
+    x_hat = f @ w["W_dec"] + w["b_dec"]
+    return f, x_hat * std + mu if normalised else x_hat
+
+
+def publish_prisma(w: Mapping[str, Tensor], folder: Path, config: Mapping[str, object], file: str) -> SetupSpec:
+    """The files under their published names, with their published keys (see `published_saes.PRISMA`)."""
+    sizes = {"d_in": D, "expansion_factor": 2, "d_sae": 2 * D, "hook_point_layer": LAYER}
+    (folder / "config.json").write_text(json.dumps({**config, **sizes}, indent=4))
+    torch.save(OrderedDict(w), folder / file)
+    return spec_of(folder, "prisma", ".", "cls" if config["cls_token_only"] else "all")
+
+
+@pytest.mark.parametrize("scope", ["cls", "all"])
+def test_prisma_as_published_is_accepted_with_its_true_explained_variance(
+    scope: str, seen: Seen, tmp_path: Path
+) -> None:
+    tokens = slice(0, 1) if scope == "cls" else slice(None)
+    k = K if scope == "cls" else None
+    w = train_prisma(seen.training[:, tokens].flatten(0, 1), k)
+    config = {**PRISMA_TOP_K, "activation_fn_kwargs": {"k": K}} if scope == "cls" else PRISMA
+    assert config["normalize_activations"] is None
+    setup = load(publish_prisma(w, tmp_path, config, "weights.pt" if scope == "cls" else "n_images_2600058.pt"))
+    assert not setup.alternatives and setup.health is not None and not setup.health.doubts
+    assert setup.health.kind == "example pictures"
+    x = seen.examples[:, tokens].flatten(0, 1)
+    f, x_hat = prisma_again(w, x, k)
+    truth = explained(x, x_hat)
+    assert setup.health.explained_variance == pytest.approx(truth, abs=1e-3) and truth > 0.6
+    assert setup.health.active_per_token == pytest.approx(float((f != 0).sum(1).double().mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_prisma_from_before_it_could_say_so_is_read_by_the_formula_it_was_trained_with(
+    normalised: bool, seen: Seen, tmp_path: Path
+) -> None:
+    w = train_prisma(seen.training.flatten(0, 1), None, normalised)
+    config = {name: value for name, value in PRISMA.items() if name != "normalize_activations"}
+    setup = load(publish_prisma(w, tmp_path, config, "n_images_2600058.pt"))
+    assert len(setup.alternatives) == 2 and ("standard at every token" in setup.formula) == normalised
+    x = seen.photographs.flatten(0, 1)
+    truth = explained(x, prisma_again(w, x, None, normalised)[1])
+    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3)
+
+
+# ---- dictionary_learning: two classes with the same tensors
+
+
+def train_top_k(x: Tensor, of_batch: bool) -> dict[str, Tensor]:
+    """A restatement of `TopKTrainer`, or `BatchTopKTrainer`, of saprmarks/dictionary_learning at 60ec6bf, shortened.
+
+    Both keep the threshold, a moving average of the least activation that is kept.
+    """
+    generator = torch.Generator().manual_seed(0)
+    scale = x.pow(2).sum(1).mean().sqrt()  # `normalize_activations`; the biases are scaled back before they are saved
+    x = x / scale
+    w_dec = torch.nn.functional.normalize(torch.randn(M, D, generator=generator), dim=1)
+    w = {"W_enc": w_dec.T.clone(), "b_enc": torch.zeros(M), "W_dec": w_dec, "b_dec": x.mean(0)}
+    optimizer = torch.optim.Adam([weight.requires_grad_() for weight in w.values()], lr=2e-3)
+    threshold = -1.0
+    for _ in range(200):
+        batch = x[torch.randint(len(x), (512,), generator=generator)]
+        p = torch.relu((batch - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
+        if of_batch:
+            top = p.flatten().topk(K * len(p))
+            f = torch.zeros_like(p).flatten().scatter(-1, top.indices, top.values).reshape(p.shape)
+            least = float(f.detach()[f > 0].min())
+        else:
+            top = p.topk(K, dim=-1)
+            f = torch.zeros_like(p).scatter(-1, top.indices, top.values)
+            least = float(top.values.detach().where(top.values > 0, torch.inf).min(1).values.mean())
+        threshold = least if threshold < 0 else 0.9 * threshold + 0.1 * least
+        loss = (f @ w["W_dec"] + w["b_dec"] - batch).pow(2).sum(-1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(w.values(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            w["W_dec"] /= w["W_dec"].norm(dim=1, keepdim=True)
+    w = {name: weight.detach() for name, weight in w.items()}
+    return {
+        "b_dec": w["b_dec"] * scale,
+        "k": torch.tensor(K, dtype=torch.int),
+        "threshold": threshold * scale,
+        "decoder.weight": w["W_dec"].T.contiguous(),
+        "encoder.weight": w["W_enc"].T.contiguous(),
+        "encoder.bias": w["b_enc"] * scale,
+    }
+
+
+@pytest.fixture(scope="module")
+def top_ks(seen: Seen) -> dict[bool, dict[str, Tensor]]:
+    """One of each class."""
+    return {of_batch: train_top_k(seen.training.flatten(0, 1), of_batch) for of_batch in (False, True)}
+
+
+@pytest.mark.parametrize("of_batch", [False, True])
+def test_a_top_k_that_nothing_names_is_read_by_the_formula_it_was_trained_with(
+    of_batch: bool, seen: Seen, top_ks: dict[bool, dict[str, Tensor]], tmp_path: Path
+) -> None:
+    w = top_ks[of_batch]
+    torch.save(w, tmp_path / "ae.pt")
+    setup = load(spec_of(tmp_path, "dictionary_learning", "ae.pt"))
+    assert ("is above" in setup.formula) == of_batch and len(setup.alternatives) == 2
+    x = seen.photographs.flatten(0, 1)
+    f = torch.relu((x - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"])
+    f = f * (f > (w["threshold"] if of_batch else f.topk(K + 1, dim=-1).values[:, -1:]))
+    truth = explained(x, f @ w["decoder.weight"].T + w["b_dec"])
+    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3) and truth > 0.8
+
+
+def test_a_threshold_that_keeps_many_more_than_k_is_not_taken_whatever_it_explains(
+    top_ks: dict[bool, dict[str, Tensor]], tmp_path: Path
+) -> None:
+    """A TopK whose threshold was never set, or fell behind: with more components more can be explained."""
+    for threshold in (-1.0, 0.3):
+        torch.save({**top_ks[False], "threshold": torch.tensor(threshold)}, tmp_path / "ae.pt")
+        setup = load(spec_of(tmp_path, "dictionary_learning", "ae.pt"))
+        assert setup.formula.startswith(f"the {K} largest")
+        assert setup.health is not None and setup.health.active_per_token == pytest.approx(K, abs=0.1)
 
 
 # ---- the choice itself

@@ -21,6 +21,7 @@ the threshold are those for x as it is: what x was divided by in training is mul
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -111,7 +112,8 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         else:
             formula = f"{RELU} where it is above {max(threshold, 0):.4g}"
             cut = {"threshold": torch.full((m,), threshold)}
-            readings.append(built(formula, JumpReLUSAEConfig(**sizes), weights | cut, claims))
+            reading = built(formula, JumpReLUSAEConfig(**sizes), weights | cut, claims)
+            readings.append(replace(reading, active=k))
     return tuple(readings)
 
 

@@ -30,6 +30,8 @@ class Reading:
     """What the file says of itself, or the name it is published under: "layer" (from 0; negative: from the end),
     "point" ("residual" for what a layer puts out, else the publisher's word), "hook" (its name, where the layer in that
     is another), "scope" (all, cls or patches) and "model" (the CLIP). What it does not say is not there."""
+    active: float | None = None
+    """How many components it was trained to keep at a token on average, where the formula itself does not see to it."""
     standardise: Callable[[ResidualStatistics], Standardisation] | None = None
     """Where it was trained on a standardised x, by numbers that its file lacks: what they were, as far as the residual
     over photographs tells. `sae` is then one of the standardised x."""
