@@ -30,7 +30,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import ConfigDict, Field, Strict, StrictBool, TypeAdapter, ValidationError
 
 from ..errors import UserError
 from ..files import ASSETS
@@ -41,6 +43,7 @@ CATALOG = ASSETS / "catalog.toml"
 Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "dictionary_learning"]
 """How a dictionary's file is laid out; `core.setups.checkpoints` has a reader for each."""
 
+_FORBID: ConfigDict = {"extra": "forbid"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -48,6 +51,8 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 @dataclass(frozen=True)
 class Location:
     """Where files are: a folder on this machine, or a repository on the Hugging Face Hub."""
+
+    __pydantic_config__: ClassVar = _FORBID
 
     folder: Path | None = None
     """The folder; None for a repository."""
@@ -77,22 +82,26 @@ class Location:
 class Published:
     """Figures a release states of itself, to compare ours with."""
 
-    explained_variance: float | None = None
+    __pydantic_config__: ClassVar = _FORBID
+
+    explained_variance: Annotated[float, Strict(), Field(le=1)] | None = None
     """Over the tokens in scope, 0 to 1."""
-    active_per_token: float | None = None
+    active_per_token: Annotated[float, Strict(), Field(ge=0)] | None = None
     """L0: components active at a token in scope."""
-    dead_share: float | None = None
+    dead_share: Annotated[float, Strict(), Field(ge=0, le=1)] | None = None
     """Share of components that hardly ever fire, 0 to 1."""
     source: str = ""
     """Where the figures stand."""
-    standardised: bool = False
+    standardised: StrictBool = False
     """Whether they are of activations that were standardised number by number: then the explained variance is another
     quantity (`core.setups.standardisation.Standardisation.explained_variance`), to be compared with none but itself."""
 
 
 @dataclass(frozen=True)
 class SetupSpec:
-    """What is known of a setup without loading it."""
+    """What is known of a setup without loading it, as pydantic checks it in a catalog."""
+
+    __pydantic_config__: ClassVar = _FORBID
 
     name: str
     """How it is asked for."""
@@ -102,7 +111,7 @@ class SetupSpec:
     """The CLIP."""
     dictionary: Location
     """The SAE."""
-    layer: int
+    layer: Annotated[int, Strict(), Field(ge=0)]
     """The residual is the output of this vision layer, from 0."""
     scope: Scope
     """The tokens the dictionary was trained on."""
@@ -118,9 +127,9 @@ class SetupSpec:
     """Address of the paper."""
     published: Published = Published()
     """What the release states of the dictionary."""
-    verified: bool = False
+    verified: StrictBool = False
     """Whether it has been loaded from where it is published, and worked."""
-    vocabulary: frozenset[str] | None = None
+    vocabulary: Annotated[frozenset[str], Strict()] | None = None
     """Every word its texts had in training, in lower case; None when that is practically any word."""
     report: Path | None = None
     """How it scored on scenes with planted shortcuts; None where that is not known."""
@@ -149,9 +158,11 @@ def read_catalog(path: Path = CATALOG) -> Mapping[str, SetupSpec]:
         tables = tomllib.loads(path.read_text(encoding="utf-8")).get("setup", [])
     except (OSError, ValueError) as error:
         raise UserError(f"The catalog {path.name} cannot be read: {error}. Correct it.") from error
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UserError(f"The catalog {path.name} cannot be read: each setup is a table of its own. Write [[setup]].")
     cards: dict[str, SetupSpec] = {}
     for table in tables:
-        card = _card(dict(table), path.parent)
+        card = _card(table, path.parent)
         if card.name in cards:
             raise UserError(f"The catalog names the setup {card.name!r} twice. Rename one of them.")
         cards[card.name] = card
@@ -165,39 +176,48 @@ def find(cards: Mapping[str, SetupSpec], name: str) -> SetupSpec:
     return cards[name]
 
 
+_CHECKED = TypeAdapter(SetupSpec)
+_CHOICES = {"layout": get_args(Layout), "scope": get_args(Scope)}
+
+
 def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
     name = table.get("name", "without a name")
     try:
-        words, report, statistics, index = (
-            table.pop(part, None) for part in ("words", "report", "statistics", "index")
-        )
-        clip, dictionary = (_place(table.pop(part), folder) for part in ("clip", "dictionary"))
-        published = Published(**table.pop("published", {}))
-        known = None if words is None else (folder / words).read_text(encoding="utf-8").lower().split()
-        card = SetupSpec(
-            **table,
-            clip=clip,
-            dictionary=dictionary,
-            published=published,
-            vocabulary=None if known is None else frozenset(known),
-            report=None if report is None else folder / report,
-            statistics=None if statistics is None else folder / statistics,
-            index=None if index is None else _place(index, folder),
-        )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"The setup {name!r} in the catalog lacks or misnames an entry: {error}.") from error
-    except OSError as error:
+        return _CHECKED.validate_python(_anchored(table, folder))
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # of `expanduser`, where nobody has such a home
         raise UserError(f"The setup {name!r} in the catalog names a file that cannot be read: {error}.") from error
-    except UserError as trouble:
-        raise UserError(f"The setup {name!r} in the catalog: {trouble}") from trouble
-    if not isinstance(card.layer, int):
-        raise UserError(f"The setup {name!r} has the layer {card.layer!r}. Give it a whole number, from 0.")
-    for what, value, choices in (("layout", card.layout, get_args(Layout)), ("scope", card.scope, get_args(Scope))):
-        if value not in choices:
-            raise UserError(f"The setup {name!r} has the {what} {value!r}. Choose one of: {', '.join(choices)}.")
-    return card
+    except ValidationError as error:
+        raise UserError(_sentence(name, error)) from error
 
 
-def _place(entry: dict[str, Any], folder: Path) -> Location:
-    inside = {"folder": folder / Path(entry["folder"]).expanduser()} if "folder" in entry else {}
-    return Location(**entry | inside)
+def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A table with its files and folders as paths from the catalog's own folder, and with the words that it names."""
+    entries = dict(table)
+    for part in ("clip", "dictionary", "index"):
+        place = entries.get(part)
+        if isinstance(place, dict) and isinstance(place.get("folder"), str):
+            entries[part] = place | {"folder": folder / Path(place["folder"]).expanduser()}
+    for part in ("report", "statistics"):
+        if isinstance(entries.get(part), str):
+            entries[part] = folder / entries[part]
+    if isinstance(entries.get("words"), str):
+        words = (folder / entries.pop("words")).read_text(encoding="utf-8")
+        entries["vocabulary"] = frozenset(words.lower().split())
+    return entries
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    """What is wrong with the table of the setup of that name: its entries' names first, then the first wrong value."""
+    found = [("/".join(map(str, one["loc"])), one) for one in error.errors()]
+    misnamed = [where for where, one in found if one["type"] in ("missing", "unexpected_keyword_argument")]
+    if misnamed:
+        return f"The setup {name!r} in the catalog lacks or misnames an entry: {', '.join(misnamed)}."
+    where, first = found[0]
+    value = first["input"]
+    if isinstance(own := first.get("ctx", {}).get("error"), UserError):
+        return f"The setup {name!r} in the catalog: {own}"
+    if where in _CHOICES:
+        return f"The setup {name!r} has the {where} {value!r}. Choose one of: {', '.join(_CHOICES[where])}."
+    if where == "layer":
+        return f"The setup {name!r} has the layer {value!r}. Give it a whole number, from 0."
+    return f"The setup {name!r} in the catalog has a {where} that cannot be used: {first['msg']}. Correct it."

@@ -45,6 +45,7 @@ report = "report.json"
 def catalog(tmp_path: Path) -> Path:
     """A catalog with a setup of few words and one of many."""
     (tmp_path / "words.txt").write_text("Dog\ncat\nred fish\n", encoding="utf-8")
+    (tmp_path / "latin.txt").write_text("Kätzchen", encoding="latin-1")
     path = tmp_path / "catalog.toml"
     path.write_text(TABLES, encoding="utf-8")
     return path
@@ -109,7 +110,19 @@ def test_cards_are_read_only_and_found_by_name(catalog: Path) -> None:
         ('file = "20_resid/*.pt"', 'file = "/etc/passwd"', "'long'.*outside"),
         ("dead_share = 0.01", "dead = 0.01", "'long'.*dead"),
         ("layer = ", 'layer = "last" # ', "layer 'last'.*whole number"),
+        ("layer = 2\n", "layer = -1\n", "layer -1.*whole number"),
+        ("layer = 2\n", "layer = true\n", "layer True.*whole number"),
+        ("dead_share = 0.01", 'dead_share = "few"', "'long'.*published/dead_share"),
+        ("verified = true", 'verified = "no"', "'long'.*verified"),
+        ('report = "report.json"', "report = 5", "'long'.*report"),
+        ('words = "words.txt"', "words = 5", "'long'.*words"),
+        ('words = "words.txt"', 'words = "none.txt"', "'long'.*cannot be read"),
+        ('words = "words.txt"', 'words = "latin.txt"', "'long'.*cannot be read"),
+        ('note = "For tests."', 'note = "For tests."\nvocabulary = ["dog"]', "'short'.*vocabulary"),
         ("[[setup]]", "[[setup", "catalog.*cannot be read"),
+        (TABLES, "[setup]\nname = 'short'", r"cannot be read.*\[\[setup\]\]"),
+        (TABLES, "setup = [1]", r"cannot be read.*\[\[setup\]\]"),
+        ('clip = { folder = "clip" }', 'clip = { folder = "~nobody-here/clip" }', "'short'.*cannot be read"),
     ],
 )
 def test_tables_that_are_not_right_are_trouble(catalog: Path, old: str, new: str, said: str) -> None:
