@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clip_scope_training import decoded, encoded, trained
 from published_saes import PRISMA, PRISMA_TOP_K
 from torch import Tensor
 
@@ -87,39 +88,9 @@ def explained(x: Tensor, x_hat: Tensor) -> float:
 # ---- CLIP-Scope
 
 
-def train_clip_scope(x: Tensor, batch_norm: bool) -> OrderedDict[str, Tensor]:
-    """A restatement of `training_step` and `TopKSAE` of Lewington-pitsos/sache, sache/train.py and model.py at 0c97cd3.
-
-    Every batch, of 8 pictures x 65 tokens in place of 128 x 257, is standardised by its own mean and deviation.
-    """
-    generator = torch.Generator().manual_seed(0)
-    pre_b = 0.01 * torch.randn(D, generator=generator)
-    enc = torch.randn(D, M, generator=generator) / (2 * D) ** 0.5
-    weights = OrderedDict(pre_b=pre_b, enc=enc, dec=enc.T.clone())
-    optimizer = torch.optim.Adam([weight.requires_grad_() for weight in weights.values()], lr=5e-3)
-    for _ in range(200):
-        batch = x[torch.randperm(len(x), generator=generator)[:8]].flatten(0, 1)
-        if batch_norm:
-            batch = (batch - batch.mean(dim=0, keepdim=True)) / (batch.std(dim=0, keepdim=True) + 1e-6)
-        f = clip_scope_encode(weights, batch)
-        delta_pow = (batch - (f @ weights["dec"] + weights["pre_b"])).pow(2)
-        loss = (delta_pow / batch.pow(2).sum(-1, keepdim=True).sqrt() + 1e-9).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return OrderedDict((name, weight.detach()) for name, weight in weights.items())
-
-
-def clip_scope_encode(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """x [n, d] -> f [n, m]."""
-    topk = torch.topk((x - weights["pre_b"]) @ weights["enc"], k=K, dim=-1)
-    return torch.zeros(len(x), M).scatter(-1, topk.indices, topk.values)
-
-
 def clip_scope_again(weights: Mapping[str, Tensor], x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """x [n, d] -> x_hat, of z = (x - mean) / scale."""
-    f = clip_scope_encode(weights, (x - mean) / scale)
-    return (f @ weights["dec"] + weights["pre_b"]) * scale + mean
+    return decoded(weights, encoded(weights, (x - mean) / scale, K)) * scale + mean
 
 
 def publish_clip_scope(weights: OrderedDict[str, Tensor], folder: Path) -> SetupSpec:
@@ -138,7 +109,7 @@ def publish_clip_scope(weights: OrderedDict[str, Tensor], folder: Path) -> Setup
 
 @pytest.fixture(scope="module")
 def standardised(seen: Seen) -> OrderedDict[str, Tensor]:
-    return train_clip_scope(seen.training, batch_norm=True)
+    return trained(seen.training, M, K)
 
 
 def test_clip_scope_trained_on_standardised_activations_is_accepted_with_its_true_figures(
@@ -192,7 +163,7 @@ def test_clip_scope_trained_on_standardised_activations_is_accepted_with_its_tru
 
 
 def test_clip_scope_trained_on_x_itself_is_read_so(seen: Seen, clip: SplitClip, tmp_path: Path) -> None:
-    weights = train_clip_scope(seen.training, batch_norm=False)
+    weights = trained(seen.training, M, K, batch_norm=False)
     setup = load(publish_clip_scope(weights, tmp_path))
     assert setup.formula == f"the {K} largest of (x − pre_b) enc, signs kept"
     assert setup.standardisation is None and setup.statistics is None
