@@ -50,7 +50,7 @@ _HARMLESS: Mapping[str, frozenset[str]] = {
     "text_cfg": frozenset("ls_init_value pad_id bos_id eos_id hf_tokenizer_name output_tokens".split()),
     "preprocess_cfg": frozenset("size mean std fill_color".split()),
 }
-"""Settings that are read below, or that change nothing of what is computed."""
+"""ClipSettings that are read below, or that change nothing of what is computed."""
 
 _USUAL: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "model_cfg": {},
@@ -67,7 +67,7 @@ _USUAL: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "resize_mode": ("shortest", "squash"),
     },
 }
-"""Settings that may have these values. Every other setting has to be off."""
+"""ClipSettings that may have these values. Every other setting has to be off."""
 
 _CALLED = {
     "timm_model_name": "a vision tower of timm's",
@@ -190,7 +190,7 @@ class OpenClipFolder(ClipFolder):
         """Its weights under transformers' names."""
         return assembled(self.where, config, self._translated(self._stored()))
 
-    # Settings
+    # ClipSettings
 
     def _section(self, name: str) -> dict[str, Any]:
         """A table of the file. Raises UserError where something in it makes a tower another than transformers'."""
