@@ -103,3 +103,14 @@ def longest(path: Path) -> Iterator[tuple[int, str]]:
 def test_no_function_is_longer_than_one_can_hold_in_mind(path: Path) -> None:
     bound = 80 if CORE in path.parents and package_of(path) == "page" else 120
     assert {name: lines for lines, name in longest(path) if lines > bound} == {}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """One meaning a word."""
+    seen: dict[str, Path] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                assert node.name not in seen, f"{node.name}: {seen[node.name]} and {path}"
+                seen[node.name] = path
+    assert len(seen) > 50, "the classes are found"

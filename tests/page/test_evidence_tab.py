@@ -8,8 +8,8 @@ from core.page.compare_tab import show_heatmaps
 from core.page.context import Context
 from core.page.evidence_tab import (
     NAME,
+    EvidenceParts,
     EvidenceTab,
-    Parts,
     ask_about_own_twin,
     evidence,
     follow,
@@ -35,7 +35,7 @@ def pulled(context: Context, first: Visit) -> Visit:
 
 
 def test_every_part_has_a_place() -> None:
-    assert Parts.__annotations__.keys() - {"pulled"} <= EvidenceTab.__annotations__.keys()
+    assert EvidenceParts.__annotations__.keys() - {"pulled"} <= EvidenceTab.__annotations__.keys()
 
 
 def test_without_an_edit_it_says_so_and_what_the_sae_misses(context: Context, first: Visit) -> None:
@@ -47,7 +47,7 @@ def test_without_an_edit_it_says_so_and_what_the_sae_misses(context: Context, fi
 
 def test_what_answers_quickly_comes_first(context: Context, pulled: Visit) -> None:
     steps = list(evidence(context, pulled))
-    last: Parts = {}
+    last: EvidenceParts = {}
     for step in steps:
         last |= step
     assert "Trying random edits" in steps[0]["said_chance"] and steps[0]["pulled"]
