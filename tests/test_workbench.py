@@ -19,7 +19,7 @@ from core.methods.steering import Edit, Lever, edited
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.model.prediction import compare, predict
+from core.model.prediction import Comparison, Prediction, compare, predict
 from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
 from core.setups.catalog import Location, SetupSpec
@@ -264,3 +264,47 @@ def test_a_template_that_tells_them_apart_is_enough(bench: Workbench, trace: Tra
     with pytest.raises(UserError, match="cannot tell"):
         bench.classify(trace, ("dog", "cat"), (f"{filler} {{}}",))
     assert bench.classify(trace, ("dog", "cat"), (f"{filler} {{}}", "{}")).classes == ("dog", "cat")
+
+
+EVIL = ("<b>dog</b>", "cat", "owl")
+
+
+def previews(bench: Workbench, trace: Trace) -> dict[str, object]:
+    """Every kind of answer, by name."""
+    before = bench.attribute(trace, EVIL, ONE, Target(0, 1))
+    strongest, edit = before.strongest_for(3), Edit.of_suppressed(before.strongest_for(2))
+    asked = (trace, EVIL, ONE)
+    return {
+        "trace": trace,
+        "prediction": bench.classify(*asked),
+        "comparison": bench.compare(trace, edit, EVIL, ONE),
+        "attribution": before,
+        "controls": list(bench.controls(*asked, Target(0, 1), edit))[-1],
+        "response": next(bench.responses(*asked, Target(0, 1), edit)),
+        "side effects": bench.side_effects(*asked, Target(0, 1), edit),
+        "attribution changes": bench.attribution_changes(*asked, before, edit),
+        "reconstruction error": bench.reconstruction_error(*asked),
+        "generalization": list(bench.generalize(edit))[-1],
+        "search": list(bench.find_edit(*asked, bench.classify(*asked).order[-1].item()))[-1],
+        "steering effects": bench.steering_effects(int(strongest[0]), EVIL, ONE),
+        "histogram": bench.histogram(int(strongest[0])),
+    }
+
+
+def test_every_answer_prints_as_a_short_table_and_escapes_it(indexed: Workbench, trace: Trace) -> None:
+    for name, answer in previews(indexed, trace).items():
+        text, html = str(answer), answer._repr_html_()  # type: ignore[attr-defined]
+        assert 1 <= len(text.splitlines()) <= 16 and "float32[" not in text and text != repr(answer), name
+        assert "<b>dog" not in html.replace("<p><b>", "<p>") and html.startswith("<p><b>"), name
+        assert ("<b>dog" in text) == ("&lt;b&gt;dog" in html), name
+
+
+def test_a_comparison_prints_what_became_of_the_prediction() -> None:
+    def said(*logits: float) -> Prediction:
+        row = np.array(logits, dtype=np.float32)
+        return Prediction(("dog", "cat"), row, (np.exp(row) / np.exp(row).sum()).astype(np.float32))
+
+    text = str(Comparison(said(1, 2.046), said(1.5, 1.0945), 0.9))
+    assert text == (
+        "cat 74 % → dog 60 %\nclass  before  after  logit\ncat      74 %   40 %  −0.95\ndog      26 %   60 %  +0.50"
+    )

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..model.dictionary import Dictionary
-from ..records import Record
+from ..records import Preview, Record
+from ..words import percent
 from .index import ConceptIndex
 
 Kind = Literal["top", "mean", "mid"]
@@ -155,6 +156,11 @@ class Histogram(Record):
         """
         below = np.concatenate([[0], np.cumsum(self.counts)]) / self.counts.sum()
         return float(np.exp(np.interp(share, below, np.log(self.edges))))
+
+    def preview(self) -> Preview:
+        """How strongly it fires at a tenth, a half and nine tenths of the tokens."""
+        rows = [(f"{percent(share)} %", f"{self.quantile(share):.3g}") for share in (0.1, 0.5, 0.9)]
+        return Preview(f"It fires at {int(self.counts.sum()):,} tokens", ("of them below", "activation"), rows)
 
 
 def histogram(index: ConceptIndex, component: int) -> Histogram | None:

@@ -16,8 +16,9 @@ from ..methods.steering import Edit, steered
 from ..model.prediction import logit_change
 from ..model.sae_clip import SaeClip
 from ..pictures.read import read_picture
-from ..records import Record
+from ..records import Preview, Record
 from ..stats import beyond_common
+from ..words import NONE, count, decimal, signed
 from .component import activating_examples, check_component
 from .index import ConceptIndex
 
@@ -68,6 +69,24 @@ class SteeringEffects(Record):
     def relative_error(self) -> np.ndarray:
         """The standard error of `relative_on_references`, float32 [C]; nan for fewer than two pictures."""
         return _error(_relative(self.each))
+
+    def preview(self) -> Preview:
+        """What it does to every class, in the visitor's order."""
+        numbers = zip(
+            self.classes, self.on_blank.tolist(), self.on_references.tolist(), self.error.tolist(), strict=True
+        )
+        rows = [
+            (
+                name,
+                signed(set_),
+                *(NONE if math.isnan(x) else write(x) for x, write in ((off, signed), (error, decimal))),
+            )
+            for name, set_, off, error in numbers
+        ]
+        title = (
+            f"Set to {decimal(self.strength)} on grey; suppressed on {count(self.n_references, 'reference picture')}"
+        )
+        return Preview(title, ("class", "set, logits", "suppressed, logits", "standard error"), rows)
 
 
 def _relative(change: np.ndarray) -> np.ndarray:

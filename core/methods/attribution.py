@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..model.dictionary import CHUNK, Activations, Dictionary
 from ..model.sae_clip import BATCH
-from ..records import Record
+from ..records import Preview, Record
+from ..words import count, decimal, in_percent, signed
 from .question import Question
 from .steering import Edit
 from .target import Target
@@ -28,6 +29,8 @@ Method = Literal["gradient", "integrated"]
 """How contributions are computed."""
 
 N_STEPS = 32
+SHOWN = 5
+"""Components of either sign in a printed table."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,19 @@ class Attribution(Record):
     def strongest_against(self, k: int) -> np.ndarray:
         """At most k components that speak against the target (A_j < 0), the strongest first, int32."""
         return self.ranked()[::-1][: min(k, int((self.total < 0).sum()))]
+
+    def preview(self) -> Preview:
+        """The components that speak most for the target, and most against it."""
+        shown = [*self.strongest_for(SHOWN).tolist(), *self.strongest_against(SHOWN).tolist()[::-1]]
+        at = np.searchsorted(self.component, shown)
+        rows = [
+            (f"#{j}", signed(total), decimal(peak))
+            for j, total, peak in zip(shown, self.total[at].tolist(), self.peak[at].tolist(), strict=True)
+        ]
+        share = self.completeness.error_share
+        missed = "" if share is None else f", {in_percent(share)} through what the dictionary misses"
+        title = f"{self.target.words}: {decimal(self.value)} logits; {count(len(self.component), 'active component')}"
+        return Preview(f"{title}{missed}", ("component", "attribution", "peak"), rows)
 
 
 def _pairs(activations: Activations, gradient: Tensor, dictionary: Dictionary) -> np.ndarray:

@@ -19,7 +19,8 @@ from torch import Tensor
 from ..errors import UserError
 from ..model.dictionary import Activations, Dictionary
 from ..model.sae_clip import BATCH
-from ..records import Record
+from ..records import Preview, Record
+from ..words import NONE, signed
 from .question import Question
 from .steering import MAX_STRENGTH, Edit, Lever, edited
 
@@ -231,6 +232,22 @@ class Controls(Record):
     def beyond_chance(self) -> bool:
         """Whether both p-values are at most 0.05; never so with fewer than 19 of either kind."""
         return max(self.p_value, self.p_directions) <= CHANCE
+
+    def preview(self) -> Preview:
+        """The effect beside those of its controls."""
+
+        def row(name: str, effects: np.ndarray, p_value: str) -> tuple[str, ...]:
+            ends = [signed(float(end)) for end in np.quantile(effects, (0, 0.5, 1))] if len(effects) else [NONE] * 3
+            return (name, str(len(effects)), *ends, p_value)
+
+        rows = [
+            row("matched components", self.random, f"{self.p_value:.3f}"),
+            row("random directions", self.directions, f"{self.p_directions:.3f}"),
+            row("most energetic components", np.array([self.rival]), NONE),
+        ]
+        said = "beyond chance" if self.beyond_chance else "not beyond chance"
+        heads = ("control", "number", "lowest", "median", "highest", "p")
+        return Preview(f"An effect of {signed(self.effect)} logits, {said}", heads, rows)
 
 
 def _rank_p(effect: float, others: np.ndarray) -> float:

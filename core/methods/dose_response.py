@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..records import Record
+from ..records import Preview, Record
+from ..words import count, decimal
 from .controls import ask_for_a_lever
 from .question import Question
 from .steering import MAX_STRENGTH, Edit, Lever
@@ -88,6 +89,14 @@ class Response(Record):
         return tuple(
             Flip(doses[s], doses[s + 1], top[s], top[s + 1]) for s in range(len(top) - 1) if top[s] != top[s + 1]
         )
+
+    def preview(self) -> Preview:
+        """The target and the predicted class at every dose."""
+        whose = "The whole edit" if self.component is None else f"The lever on #{self.component} alone"
+        numbers = zip(self.doses.tolist(), self.target.tolist(), self.top.tolist(), strict=True)
+        rows = [(f"{decimal(dose)} x", decimal(y), f"class {top}") for dose, y, top in numbers]
+        title = f"{whose}: the target is {decimal(self.before)} logits without it; {count(len(self.flips), 'flip')}"
+        return Preview(title, ("dose", "target", "predicted"), rows)
 
 
 def responses(question: Question, edit: Edit) -> Iterator[Response]:

@@ -23,7 +23,8 @@ from ..errors import UserError
 from ..model.prediction import logit_change
 from ..model.sae_clip import BATCH, SaeClip
 from ..model.trace import Trace
-from ..words import count, listed
+from ..records import Preview, Printed
+from ..words import count, decimal, listed, signed
 from .attribution import attribute
 from .question import Question
 from .steering import Edit
@@ -65,7 +66,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(Printed):
     """How far a search is; the last one, `done`, is the answer."""
 
     truth: int
@@ -107,6 +108,21 @@ class Search:
             predicted = f"“{classes[self.predicted]}”"
             return f"No component speaks for {predicted} against {wanted} here: there is nothing to suppress."
         return self._said_missed(wanted)
+
+    def preview(self) -> Preview:
+        """The answer, and the other edits beside it."""
+        classes = [f"class {c}" for c in range(max(self.truth, self.predicted) + 1)]
+        rows = [
+            (
+                _listed(one.edit),
+                f"class {one.predicted}",
+                signed(one.margin),
+                signed(one.effect),
+                decimal(one.side_effect),
+            )
+            for one in self.alternatives
+        ]
+        return Preview(self.said(classes), ("another edit", "predicted", "margin", "effect", "side effect"), rows)
 
     def _said_found(self, edit: Edit) -> str:
         if self.size == 1:

@@ -20,7 +20,7 @@ from ..model.clip import SplitClip, logits, text_classifier
 from ..model.prompts import TEMPLATES
 from ..model.sae_clip import BATCH, SaeClip
 from ..model.trace import Trace
-from ..records import Record
+from ..records import Preview, Record
 from ..scenes.sampling import HELD_OUT
 from ..scenes.scene import CLASSES, Painter, Scene
 from ..stats import wilson
@@ -168,6 +168,12 @@ class Generalization(Record):
     def said(self) -> str:
         """All of it in one sentence."""
         return self.counts.said
+
+    def preview(self) -> Preview:
+        """What became of each kind of picture."""
+        each = self.by_kind.items()
+        rows = [(kind, *map(str, (c.wrong, c.fixed, c.right, c.broken))) for kind, c in each]
+        return Preview(self.said, ("kind", "wrong", "fixed", "right", "broken"), rows)
 
     def _count(self, some: np.ndarray) -> Counts:
         right = int((self.before == self.truth)[some].sum())

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..model.prediction import Prediction, predict
 from ..model.sae_clip import SaeClip
 from ..model.trace import Trace
-from ..records import Record
+from ..records import Preview, Record
 from ..stats import explained_variance
+from ..words import in_percent, percent
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,6 +29,19 @@ class ReconstructionError(Record):
     through: Prediction
     """What it says when it sees only what the dictionary sees: x_hat in place of x at the tokens in scope. Steering
     never does this; it keeps e."""
+
+    def preview(self) -> Preview:
+        """What the dictionary explains, and the prediction through it."""
+        sides = self.before.probabilities, self.through.probabilities
+        rows = [
+            (self.before.classes[c], *(f"{percent(float(side[c]))} %" for side in sides))
+            for c in self.before.order.tolist()
+        ]
+        explained, cls = in_percent(self.explained_variance), in_percent(self.cls_share)
+        title = (
+            f"{explained} of the variance explained, {cls} of CLS missed; {self.before.words} → {self.through.words}"
+        )
+        return Preview(title, ("class", "picture", "through the dictionary"), rows)
 
 
 @torch.no_grad()

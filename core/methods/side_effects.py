@@ -21,13 +21,17 @@ from ..files import ASSETS
 from ..model.prediction import logit_change, turn
 from ..model.prompts import unknown_words
 from ..model.sae_clip import BATCH
-from ..records import Record
+from ..records import Preview, Record
 from ..stats import beyond_common
+from ..words import count, decimal, signed
 from .attribution import Attribution
 from .question import Question
 from .steering import Edit
 
 VOCABULARY = ASSETS / "vocabulary.txt"
+
+SHOWN = 5
+"""Concepts of either direction in a printed table."""
 
 ROUNDING = 1e-4
 """Logits. Side effects below it are the float32 noise of another batch, and no measure for anything."""
@@ -80,6 +84,17 @@ class SideEffects(Record):
         """Indices of at most k concepts that fell against the others (`relative` < 0), the furthest first, int."""
         return np.argsort(self.change, kind="stable")[: min(k, int((self.relative < 0).sum()))]
 
+    def preview(self) -> Preview:
+        """The concepts that moved most against the others."""
+        shown = [*self.most_up(SHOWN).tolist(), *self.most_down(SHOWN).tolist()[::-1]]
+        rows = [(self.concepts[k], signed(float(self.relative[k]))) for k in shown]
+        side, times = decimal(self.side_effect), decimal(self.selectivity)
+        title = (
+            f"The target moved by {signed(self.effect)} logits, {count(len(self.concepts), 'concept')} by {side} "
+            f"(selectivity {times}); cosine {self.cosine:.3f}"
+        )
+        return Preview(title, ("concept", "logit, against the others"), rows)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttributionChanges(Record):
@@ -91,6 +106,13 @@ class AttributionChanges(Record):
     """float32 [k]: A_j without the edit, in logits; 0 where the component is not active."""
     after: np.ndarray
     """float32 [k]: A_j with it, in logits."""
+
+    def preview(self) -> Preview:
+        """Each of them without the edit and with it."""
+        numbers = zip(self.component.tolist(), self.before.tolist(), self.after.tolist(), strict=True)
+        rows = [(f"#{j}", signed(a), signed(b)) for j, a, b in numbers]
+        title = f"The attribution of {count(len(rows), 'other component')} changed most"
+        return Preview(title, ("component", "before", "after"), rows)
 
 
 def read_vocabulary(path: Path = VOCABULARY) -> tuple[ProbeConcept, ...]:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.prediction import Prediction
+from ..words import MINUS
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,11 @@ class Target:
     """Index of the class whose logit counts as positive."""
     against: int | None = None
     """Index of the class it is compared with, or None for the logit alone."""
+
+    @property
+    def words(self) -> str:
+        """The target by the numbers of its classes, from 0: "class 1 - class 0"."""
+        return f"class {self.wanted}" + ("" if self.against is None else f" {MINUS} class {self.against}")
 
     def of(self, logits: Tensor) -> Tensor:
         """logits [..., C] -> y [...], in logits. Raises UserError for classes that are missing or the same."""

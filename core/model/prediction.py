@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..records import Record
+from ..records import Preview, Record
+from ..words import NONE, decimal, percent, signed
 from .clip import logits as class_logits
 
 
@@ -41,6 +42,19 @@ class Prediction(Record):
         """The predicted class."""
         return self.classes[self.top]
 
+    @property
+    def words(self) -> str:
+        """The predicted class and its probability: "cat 74 %"; of no classes a dash."""
+        return f"{self.best} {percent(float(self.probabilities[self.top]))} %" if self.classes else NONE
+
+    def preview(self) -> Preview:
+        """Every class, the likeliest first."""
+        rows = [
+            (self.classes[c], f"{percent(float(self.probabilities[c]))} %", decimal(float(self.logits[c])))
+            for c in self.order.tolist()
+        ]
+        return Preview(self.words, ("class", "probability", "logit"), rows)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Record):
@@ -67,6 +81,19 @@ class Comparison(Record):
     def logit_change(self) -> np.ndarray:
         """After minus before for every class, float32 [C], in logits."""
         return self.after.logits - self.before.logits
+
+    def preview(self) -> Preview:
+        """The classes before and after, in the order of their logits before."""
+        sides = self.before.probabilities, self.after.probabilities
+        rows = [
+            (
+                self.before.classes[c],
+                *(f"{percent(float(side[c]))} %" for side in sides),
+                signed(float(self.logit_change[c])),
+            )
+            for c in self.before.order.tolist()
+        ]
+        return Preview(f"{self.before.words} → {self.after.words}", ("class", "before", "after", "logit"), rows)
 
 
 def predict(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..records import Record
+from ..records import Preview, Record
 from .dictionary import Activations
 
 
@@ -22,3 +22,11 @@ class Trace(Record):
     """float32 [p]: z, the image embedding, not normalised."""
     grid: tuple[int, int]
     """Rows and columns of patches; T = 1 + rows * columns."""
+
+    def preview(self) -> Preview:
+        """The picture's size and what is active in it."""
+        f, (rows, columns) = self.activations, self.grid
+        return Preview(
+            f"A picture of {self.crop.shape[0]} x {self.crop.shape[1]} pixels, {rows} x {columns} patches and CLS: "
+            f"{len(f.components()):,} of {f.n_components:,} components active, {len(f.token):,} times"
+        )
