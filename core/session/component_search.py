@@ -1,7 +1,7 @@
 """What a visitor asked of a setup's components: the search for some, and the one whose page is open.
 
 It outlives a change of picture, classes or levers: which components match, and which page is open, depend on the setup
-alone. What they do in the present picture is shown anew at every change.
+alone, and are there again when that setup is. What they do in the present picture is shown anew at every change.
 """
 
 from dataclasses import dataclass, replace
@@ -30,10 +30,6 @@ class ComponentSearch:
     def open_page(self, component: int) -> "ComponentSearch":
         """With the page of that component open."""
         return replace(self, opened=component, openings=self.openings + 1)
-
-    def elsewhere(self) -> "ComponentSearch":
-        """What is left of it in another setup, whose components are others."""
-        return ComponentSearch(openings=self.openings)
 
 
 def search(bench: Workbench, present: ComponentSearch, words: str, picture: Source | None) -> ComponentSearch:

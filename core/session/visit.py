@@ -108,6 +108,8 @@ class Visit(Record):
     """How many changes this visit has seen."""
     search: ComponentSearch = ComponentSearch()
     """What was asked of the setup's components."""
+    searches: dict[str, ComponentSearch] = field(default_factory=dict)
+    """The same of the setups that answered before, by their names: it is there again when one of them is."""
 
     @property
     def prediction(self) -> Prediction:
@@ -176,7 +178,13 @@ def begin(
 def after(old: Visit, new: Visit) -> Visit:
     """A new beginning by the same visitor, on the same page: older messages of its widgets are void."""
     return replace(
-        new, revision=old.revision + 1, latest_message=old.latest_message, search=old.search, key=old.key, step=old.step
+        new,
+        revision=old.revision + 1,
+        latest_message=old.latest_message,
+        search=old.search,
+        searches=old.searches,
+        key=old.key,
+        step=old.step,
     )
 
 
@@ -191,7 +199,9 @@ def change_setup(bench: Workbench, visit: Visit, source: Source | None) -> Visit
     """The same picture and question put to another setup. The levers stay behind: its components are others."""
     truth = None if visit.truth is None else visit.classes[visit.truth]
     new = after(visit, start(bench, source, visit.subject, visit.classes, visit.templates, truth))
-    return replace(new, search=visit.search.elsewhere())
+    searches = visit.searches | {visit.setup: visit.search}
+    search = replace(searches.get(new.setup, ComponentSearch()), openings=visit.search.openings)
+    return replace(new, search=search, searches=searches)
 
 
 def look_at(bench: Workbench, visit: Visit, source: Source | None, subject: Subject) -> Visit:

@@ -55,8 +55,11 @@ def test_it_outlives_another_picture_and_no_other_setup(bench: Workbench, v: Vis
     assert other.search == asked.search
     assert session.ask(bench, asked, v.classes[:2], v.templates, None).search == asked.search
     assert session.change(bench, asked, Edit.of_suppressed([99])).search == asked.search
-    moved = session.change_setup(bench, asked, EXAMPLES[0].file())
+    another = Workbench(replace(bench.setup, card=replace(bench.card, name="another")))
+    moved = session.change_setup(another, asked, EXAMPLES[0].file())
     assert moved.search == ComponentSearch(openings=1), "openings are counted on: the page tells them apart by it"
+    back = session.change_setup(bench, moved, EXAMPLES[0].file())
+    assert back.search == asked.search, "what was asked of a setup is there again when that is"
 
 
 def test_effects_are_those_of_one_component_among_one_set_of_classes(bench: Workbench, v: Visit) -> None:
