@@ -27,7 +27,10 @@ def heading(page: Page) -> Locator:
 
 
 def ask(page: Page, words: str) -> None:
-    page.locator("#words-for textarea").fill(words)
+    page.locator("#words-for textarea").fill("")
+    page.locator("#words-for textarea").press_sequentially(
+        words, delay=20
+    )  # typed: filled at once, it may come too late
     page.locator("#words-for").get_by_role("button", name="Search").click()
 
 
