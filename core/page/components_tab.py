@@ -70,9 +70,7 @@ def build(context: Context, first: Visit) -> ComponentsTab:
                 label="Find components by words", placeholder="written text", elem_id="words-for", submit_btn="Search",
                 scale=3, min_width=260,
             )  # fmt: skip
-            picture_for = gr.File(
-                label="or by a picture", file_types=["image"], height=132, elem_id="picture-for", scale=2, min_width=220
-            )
+            picture_for = gr.File(label="or by a picture", height=132, elem_id="picture-for", scale=2, min_width=220)
         said = widgets.notice_place("said-search")
         found_sheet, page_sheet = widgets.html(elem_id="found-sheet"), widgets.html(elem_id="component-sheet")
         found = widgets.widget("found", show_found(context, first), script="cards")

@@ -43,7 +43,7 @@ def build(context: Context, first: Visit) -> ImageTab:
         gallery = widgets.widget("gallery", show_gallery(context, first))
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280):
-                upload = gr.File(label="Your own picture", file_types=["image"], height=132, elem_id="upload")
+                upload = gr.File(label="Your own picture", height=132, elem_id="upload")
                 said_picture = widgets.notice_place("said-picture")
                 truth = gr.Dropdown(
                     **_truth_list(first), label="What should it be?", elem_id="truth",

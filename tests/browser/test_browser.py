@@ -225,6 +225,21 @@ def test_own_picture_and_own_wording(open_page: Open) -> None:
     expect(page.locator("#said-classes .notice")).to_have_count(0)
 
 
+def test_a_picture_is_known_by_its_content_whatever_it_is_called(open_page: Open, tmp_path: Path) -> None:
+    """Gradio went by the ending, and said "Invalid file type: photo. Only image allowed."."""
+    page = open_page()
+    for name in ("photo", "IMG_0001.jpg_large"):
+        file = tmp_path / name
+        file.write_bytes((EXAMPLES / "photo-cat.webp").read_bytes())
+        page.locator("#gallery .example").first.click()
+        expect(page.locator("#panel")).to_contain_text("A dog with a note")
+        page.locator("#upload input[type=file]").set_input_files(file)
+        expect(page.locator("#panel")).to_contain_text("Your picture")
+    tab(page, "Components")
+    page.locator("#picture-for input[type=file]").set_input_files(tmp_path / "photo")
+    expect(page.locator("#found")).to_contain_text("your picture")
+
+
 def test_the_same_scene_without_its_cue(open_page: Open) -> None:
     page = open_page()
     press_strongest(page)
