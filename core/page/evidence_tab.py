@@ -258,4 +258,5 @@ def _shows(tab: EvidenceTab) -> Shows:
 
 
 def _as_list(names: Sequence[str]) -> gr.Dropdown:
-    return gr.Dropdown([(name, k) for k, name in enumerate(names)], value=0, visible=len(names) > 1)
+    choices = [(name, k) for k, name in enumerate(names)]
+    return gr.Dropdown(choices, value=0 if choices else None, visible=len(names) > 1)

@@ -10,6 +10,7 @@ from core.page.evidence_tab import (
     NAME,
     EvidenceParts,
     EvidenceTab,
+    _as_list,
     ask_about_own_twin,
     evidence,
     follow,
@@ -98,3 +99,8 @@ def test_heatmaps_before_and_after(context: Context, first: Visit, pulled: Visit
     assert "Before" in show_heatmaps(context, pulled) and show_heatmaps(context, pulled) != show_heatmaps(
         context, first
     )
+
+
+def test_a_list_of_no_doses_has_no_choice() -> None:
+    """Before there is evidence the list is empty; a choice in it would be warned of in the log at every opening."""
+    assert _as_list([]).value is None and _as_list(["all", "one"]).value == 0
