@@ -5,10 +5,15 @@ import re
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 """What colours a word in a terminal."""
 _UNSEEN = dict.fromkeys(
-    (*range(0x20), *range(0x7F, 0xA0), 0x061C, *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A)),
+    (
+        *range(0x20), *range(0x7F, 0xA0), 0x061C, *range(0x200E, 0x2010), *range(0x2028, 0x202F),
+        *range(0x2066, 0x206A), *range(0xD800, 0xE000),
+    ),
     "\N{REPLACEMENT CHARACTER}",
-) | {ord("\n"): " ", ord("\t"): " ", ord("\r"): " "}
-"""Characters that move a cursor, colour a terminal, break a line or turn the order of what follows."""
+) | {ord("\n"): " ", ord("\t"): " ", ord("\r"): " "}  # fmt: skip
+"""Characters that move a cursor, colour a terminal, break a line, turn the order of what follows, or are half a one."""
+MAX_ECHO = 100
+"""Characters of what somebody typed that a sentence repeats."""
 
 
 class UserError(ValueError):
@@ -20,6 +25,12 @@ class UserError(ValueError):
     def __init__(self, message: str = "") -> None:
         """Keep what can be seen of the message."""
         super().__init__(message.translate(_UNSEEN))
+
+
+def echo(typed: object) -> str:
+    """What somebody typed, for a sentence about it: at most 100 characters of it."""
+    text = str(typed)
+    return text if len(text) <= MAX_ECHO else f"{text[: MAX_ECHO - 1]}…"
 
 
 def first_line(error: BaseException) -> str:

@@ -29,7 +29,7 @@ from .concepts.effects import SteeringEffects, crops_of, steering_effects, stren
 from .concepts.families import Family, families
 from .concepts.index import ConceptIndex
 from .concepts.search import WORDINGS, Match, matches_picture, matches_words
-from .errors import UserError
+from .errors import UserError, echo
 from .methods.attribution import Attribution, Method, ablation_effects, attribute
 from .methods.controls import Controls, controls
 from .methods.dose_response import Response, responses
@@ -97,7 +97,7 @@ class Workbench:
         @lru_cache(maxsize=CACHED_CLASSIFIERS)
         def told_apart(classes: Names, templates: Names) -> Tensor:
             if pair := indistinct_classes(setup.clip, classes, templates):
-                first, second = (f"“{name[:40]}{'…' * (len(name) > 40)}”" for name in pair)
+                first, second = (f"“{echo(name)}”" for name in pair)
                 raise UserError(
                     f"This CLIP cannot tell {first} from {second}: it reads the same tokens of both, at "
                     f"most {setup.clip.context}. Write them so that they differ earlier, or keep one of them."

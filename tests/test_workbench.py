@@ -244,7 +244,7 @@ def test_names_cut_at_the_context_are_refused_with_both(bench: Workbench, trace:
     start = " ".join(["dog"] * bench.setup.clip.context)
     with pytest.raises(
         UserError,
-        match=r"cannot tell “dog dog .*…” from “dog dog .*…”: it reads the same tokens of both, at most \d+\.",
+        match=r"cannot tell “dog dog .*” from “dog dog .*”: it reads the same tokens of both, at most \d+\.",
     ):
         bench.classify(trace, (f"{start} red", f"{start} blue", "cat"), ("a photo of a {}",))
     short = " ".join(["dog"] * 2)

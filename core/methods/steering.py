@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, echo
 from ..model.dictionary import Activations, Dictionary
 from ..model.sae_clip import SaeClip
 from ..model.trace import Trace
@@ -24,6 +24,8 @@ Operation = Literal["suppress", "scale", "set"]
 """What a lever does to an activation f: 0, strength * f, or strength."""
 
 MAX_STRENGTH = 100.0
+MAX_LEVERS = 256
+"""Of an edit that a visitor or a program gives: each costs a row of the dictionary at every move."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Lever:
     def __post_init__(self) -> None:
         """Check and normalise, so that equal levers compare equal."""
         if self.operation not in get_args(Operation):
-            raise UserError(f"There is no operation {self.operation!r}. Use suppress, scale or set.")
+            raise UserError(f"There is no operation “{echo(self.operation)}”. Use suppress, scale or set.")
         for component in (self.component, *(() if self.family is None else (self.family,))):
             if component < 0:
                 raise UserError(f"There is no component {component}. Components count from 0.")
@@ -144,6 +146,15 @@ class Edit:
     def among(self, tokens: Iterable[int] | None) -> "Edit":
         """The same levers, on these tokens only (None: all tokens in the dictionary's scope)."""
         return replace(self, tokens=None if tokens is None else tuple(tokens))
+
+
+def check_size(edit: Edit) -> Edit:
+    """The edit itself. Raises UserError for more than 256 levers: that many are taken here, but not from outside."""
+    if len(edit.levers) > MAX_LEVERS:
+        raise UserError(
+            f"These are {len(edit.levers):,} levers. Keep at most {MAX_LEVERS}: release some, or pull a smaller family."
+        )
+    return edit
 
 
 @dataclass(frozen=True)

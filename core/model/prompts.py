@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ..errors import UserError
+from ..errors import UserError, echo
 
 MAX_CLASSES = 200
 MAX_TEMPLATES = 32
@@ -60,7 +60,7 @@ def parse_classes(text: str) -> ClassList:
     elif any(_COMMA.search(name) for name in names) and len(lines) > 1:
         notes.append("Read as one class a line: commas belong to the names.")
     if repeated:
-        listed = ", ".join(f"“{name}”" for name in repeated)
+        listed = echo(", ".join(f"“{name}”" for name in repeated))
         notes.append(f"Written more than once, counted once: {listed}.")
     if len(names) == 1:
         notes.append("With a single class its probability is always 100 %. Add what it could be mistaken for.")
@@ -111,7 +111,7 @@ def _is_needless(character: str) -> bool:
 
 def _check_length(kind: str, text: str) -> None:
     if len(text) > MAX_LENGTH:
-        raise UserError(f"The {kind} “{text[:40]}…” has {len(text):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
+        raise UserError(f"The {kind} “{echo(text)}” has {len(text):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
 
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(

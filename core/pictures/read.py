@@ -14,7 +14,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageOps
 
-from ..errors import UserError
+from ..errors import UserError, echo
 
 MAX_PIXELS = 24_000_000
 """Of a decoded picture."""
@@ -89,7 +89,7 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except (OSError, ValueError) as error:
-        raise UserError(f"The file “{path.name}” cannot be opened. Upload the picture again.") from error
+        raise UserError(f"The file “{echo(path.name)}” cannot be opened. Upload the picture again.") from error
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:

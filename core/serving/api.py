@@ -1,7 +1,5 @@
 """The same questions for programs: words and files in, plain JSON out."""
 
-from typing import Any
-
 from ..errors import UserError
 from ..model.prompts import TEMPLATES, parse_classes
 from ..session.typed import named_target
@@ -49,7 +47,9 @@ class Programs:
         found = bench.attribute(trace, names, SINGLE, target)
         return self._told(bench, plain.attribution(found, names, max(1, shown or 10)))
 
-    def steer(self, picture: str | None, classes: str | None, levers: Any, tokens: Any, setup: str | None) -> Plain:
+    def steer(
+        self, picture: str | None, classes: str | None, levers: object, tokens: object, setup: str | None
+    ) -> Plain:
         """The prediction before and after an edit."""
         bench, names = self._bench(setup), parse_classes(classes or "").names
         edit = plain.edit(levers, tokens)

@@ -7,15 +7,16 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..concepts.component import ActivatingExample, Concept, Neighbour
 from ..concepts.effects import SteeringEffects
 from ..concepts.families import Family
 from ..errors import UserError
 from ..methods.attribution import Attribution
-from ..methods.steering import Edit
+from ..methods.steering import Edit, check_size
 from ..model.prediction import Comparison, Prediction
-from ..session.typed import lever
+from ..session.typed import Index, Text, lever
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Setup
 
@@ -149,22 +150,31 @@ def pushes(p: SteeringEffects) -> Plain:
     }
 
 
-def edit(levers: Any, tokens: Any = None) -> Edit:
+class _Lever(BaseModel):
+    """A lever as programs write it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    component: Index
+    operation: Text = "suppress"
+    strength: float | Text = 0.0
+
+
+_LEVERS, _TOKENS = TypeAdapter(list[_Lever]), TypeAdapter(list[Index] | None)
+
+
+def edit(levers: object, tokens: object = None) -> Edit:
     """An edit from [{"component": 3, "operation": "scale", "strength": 2.0}, ...] and token indices or None.
 
-    `operation` is suppress (the default), scale or set. Raises UserError for anything else.
+    `operation` is suppress (the default), scale or set. Raises UserError for anything else, and for more than 256
+    levers.
     """
-    if not isinstance(levers, list) or not all(isinstance(one, dict) and "component" in one for one in levers):
-        raise UserError('Give the levers as a list: [{"component": 3, "operation": "suppress"}].')
     try:
-        return Edit(
-            tuple(
-                lever(int(one["component"]), one.get("operation", "suppress"), one.get("strength", 0.0))
-                for one in levers
-            ),
-            None if tokens is None else tuple(int(token) for token in tokens),
-        )
-    except UserError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise UserError("Components and tokens are whole numbers, from 0. Write them so.") from error
+        written, chosen = _LEVERS.validate_python(levers), _TOKENS.validate_python(tokens)
+    except ValidationError as error:
+        raise UserError(
+            "Give the levers, and the tokens if not all, as lists of JSON, with whole numbers from 0: "
+            '[{"component": 3, "operation": "scale", "strength": 2}] and [0, 17].'
+        ) from error
+    pulled = (lever(one.component, one.operation, one.strength) for one in written)
+    return check_size(Edit(tuple(pulled), None if chosen is None else tuple(chosen)))

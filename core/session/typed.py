@@ -1,12 +1,28 @@
-"""Levers and targets as people and programs type them, made into values."""
+"""What people and programs type: the types that it is read by, and levers and targets made into values."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from ..errors import UserError
+from pydantic import BeforeValidator, Field
+
+from ..errors import UserError, echo
 from ..methods.steering import Lever
 from ..methods.target import Target
 from ..model.prediction import Prediction
 from .visit import class_index, target_for
+
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def _without_halves(typed: object) -> object:
+    """Half characters (lone surrogates) are what a cut emoji leaves: no encoding, and so no tokenizer, takes them."""
+    return _HALVES.sub("", typed) if isinstance(typed, str) else typed
+
+
+Index = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+"""A whole number that counts something from 0."""
+Text = Annotated[str, BeforeValidator(_without_halves), Field(strict=True)]
+"""A text of whole characters."""
 
 
 def lever(component: int, operation: Any, strength: str | float, family: int | None = None) -> Lever:
@@ -17,7 +33,7 @@ def lever(component: int, operation: Any, strength: str | float, family: int | N
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"“{str(strength)[:40]}” is not a number. Type one such as 0.5, 2 or −1; nothing was changed."
+            f"“{echo(strength)}” is not a number. Type one such as 0.5, 2 or −1; nothing was changed."
         ) from error
 
 
@@ -25,7 +41,7 @@ def named_target(prediction: Prediction, wanted: str | None, against: str | None
     """A target by class names; what is not named is chosen. Raises UserError for names that are not asked about."""
     for name in filter(None, (wanted, against)):
         if class_index(prediction.classes, name) is None:
-            raise UserError(f"“{name}” is not among the classes. Add it to them, or name one of them.")
+            raise UserError(f"“{echo(name)}” is not among the classes. Add it to them, or name one of them.")
     first, second = (class_index(prediction.classes, name or None) for name in (wanted, against))
     if first is None:
         return target_for(prediction, second)

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ..errors import UserError
-from ..methods.steering import MAX_STRENGTH, Edit, Lever, Operation
+from ..methods.steering import MAX_LEVERS, MAX_STRENGTH, Edit, Lever, Operation, check_size
 from ..methods.target import Target
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
 from ..model.trace import Trace
@@ -25,8 +25,6 @@ from ..pictures.read import Source, read_picture
 from ..workbench import Workbench
 from .visit import Subject, Visit, begin
 
-MAX_LEVERS = 256
-"""Of one edit: each costs a row of the dictionary at every move."""
 MAX_STATE = 200_000
 """Characters of a serialised state."""
 
@@ -60,11 +58,9 @@ class EditState(_Value):
     @classmethod
     def of(cls, edit: Edit) -> "EditState":
         """An edit as it is written down. Raises UserError for more than 256 levers."""
-        if len(edit.levers) > MAX_LEVERS:
-            raise too_many_levers(len(edit.levers))
         levers = tuple(
             LeverState(component=one.component, operation=one.operation, strength=one.strength, family=one.family)
-            for one in edit.levers
+            for one in check_size(edit).levers
         )
         return cls(levers=levers, tokens=edit.tokens)
 
@@ -138,11 +134,6 @@ class ViewState(_Value):
             if index is not None and index >= len(state.classes):
                 raise _unreadable()
         return state
-
-
-def too_many_levers(number: int) -> UserError:
-    """The sentence for an edit that is too large."""
-    return UserError(f"These are {number:,} levers. Keep at most {MAX_LEVERS}: release some, or pull a smaller family.")
 
 
 def content_hash(crop: np.ndarray) -> str:

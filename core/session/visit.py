@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..methods.attribution import Attribution
-from ..methods.steering import Edit, Lever
+from ..methods.steering import Edit, Lever, check_size
 from ..methods.target import Target, default_target
 from ..model.prediction import Comparison, Prediction
 from ..model.trace import Trace
@@ -169,7 +169,7 @@ def begin(
     edit: Edit | None = None,
 ) -> Visit:
     """A visit about a picture that has been read; without a target, one is chosen."""
-    edit = edit or Edit()
+    edit = check_size(edit or Edit())
     answers = _answers(bench, trace, classes, templates, truth, edit, target)
     answers |= {"history": History(edit)}
     return Visit(setup=bench.card.name, subject=subject, trace=trace, classes=classes, templates=templates, **answers)
@@ -353,7 +353,7 @@ def _part(trace: Trace, attribution: Attribution, component: int) -> Part:
 
 
 def _with_history(bench: Workbench, visit: Visit, history: History, revision: int) -> Visit:
-    comparison = bench.compare(visit.trace, history.present, visit.classes, visit.templates)
+    comparison = bench.compare(visit.trace, check_size(history.present), visit.classes, visit.templates)
     return replace(visit, history=history, comparison=comparison, revision=revision)
 
 

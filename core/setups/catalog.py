@@ -34,7 +34,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, Field, Strict, StrictBool, TypeAdapter, ValidationError
 
-from ..errors import UserError
+from ..errors import UserError, echo
 from ..files import ASSETS
 from ..model.dictionary import Scope
 
@@ -172,7 +172,7 @@ def read_catalog(path: Path = CATALOG) -> Mapping[str, SetupSpec]:
 def find(cards: Mapping[str, SetupSpec], name: str) -> SetupSpec:
     """The card of that name. Raises UserError when there is none."""
     if name not in cards:
-        raise UserError(f"There is no setup {name!r}. Choose one of: {', '.join(cards)}.")
+        raise UserError(f"There is no setup “{echo(name)}”. Choose one of: {', '.join(cards)}.")
     return cards[name]
 
 

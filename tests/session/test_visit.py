@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from core.errors import UserError
-from core.methods.steering import Edit, Lever
+from core.methods.steering import MAX_LEVERS, Edit, Lever
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
@@ -154,3 +154,16 @@ def test_the_twin_beside_the_edit(bench: Workbench, picture: Image.Image, visit:
     assert gone.cosine == pytest.approx(edited.comparison.cosine, abs=1e-5)
     with pytest.raises(UserError):
         session.without_cue(bench, visit, b"no picture")
+
+
+def test_more_levers_than_256_are_refused_with_their_number(bench: Workbench, visit: Visit) -> None:
+    """By every way that leads to an edit; that there are not so many components is not what is said."""
+    many = Edit.of_suppressed(range(MAX_LEVERS + 1))
+    steps = (
+        lambda: session.change(bench, visit, many),
+        lambda: session.pull(bench, visit, many, 1.0),
+        lambda: session.begin(bench, visit.trace, visit.subject, CLASSES, SINGLE, None, edit=many),
+    )
+    for step in steps:
+        with pytest.raises(UserError, match="These are 257 levers. Keep at most 256"):
+            step()

@@ -85,7 +85,7 @@ def test_what_is_left_out_has_a_meaning(catalog: Path) -> None:
 def test_cards_are_read_only_and_found_by_name(catalog: Path) -> None:
     cards = read_catalog(catalog)
     assert find(cards, "long") is cards["long"]
-    with pytest.raises(UserError, match="'other'.*short, long"):
+    with pytest.raises(UserError, match="“other”.*short, long"):
         find(cards, "other")
     with pytest.raises(TypeError):
         cards["more"] = cards["long"]  # type: ignore[index]
