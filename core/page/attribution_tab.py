@@ -8,6 +8,7 @@ import gradio as gr
 from ..methods.target import Target
 from ..methods.token_maps import token_maps
 from ..session import visit as session
+from ..session.typed import Index
 from ..session.visit import Visit
 from ..views import attribution as attribution_view
 from ..views import components as components_view
@@ -100,7 +101,7 @@ def show_look(context: Context, v: Visit) -> str:
     return components_view.look(v, seen, labels, bench.index is not None)
 
 
-def set_target(context: Context, v: Visit, wanted: int, against: int | None) -> Visit:
+def set_target(context: Context, v: Visit, wanted: Index, against: int | None) -> Visit:
     """Another target."""
     return session.set_target(context.bench(v), v, Target(wanted, None if against in (None, NOTHING) else against))
 

@@ -10,6 +10,7 @@ from ..concepts.index import ConceptIndex
 from ..session import component_search, steering_effects
 from ..session.cancellation import LatestOnly
 from ..session.steering_effects import KnownEffects
+from ..session.typed import Text
 from ..session.visit import Visit
 from ..views import components as components_view
 from ..views import frame
@@ -140,12 +141,12 @@ def show_page_sheet(context: Context, v: Visit) -> str:
     return components_view.page_sheet(_page(bench, bench.index, component))
 
 
-def search_words(context: Context, v: Visit, words: str) -> Visit:
+def search_words(context: Context, v: Visit, words: Text) -> Visit:
     """The components that match words; a picture that was dropped before is asked about no more."""
     return search(context, v, words, None)
 
 
-def search(context: Context, v: Visit, words: str, picture: str | None) -> Visit:
+def search(context: Context, v: Visit, words: Text, picture: str | None) -> Visit:
     """The components that match words, or a picture where one was dropped."""
     return replace(v, search=component_search.search(context.bench(v), v.search, words, picture))
 

@@ -1,13 +1,16 @@
 """Named endpoints: the same questions for programs; see /?view=api. Classes are separated by commas or lines."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from ..serving.api import Programs
+from ..session.typed import Index, Text
 from ..setups.pool import SetupPool
 from ..workbench import Workbench
-from .widgets import sentences
+from .door import endpoint
 
 Json = dict[str, Any]
 """An answer."""
@@ -36,34 +39,40 @@ def build(pool: SetupPool[Workbench], opens_with: str) -> None:
         """The setups this page offers, by the names that the other endpoints take."""
         return ask.setups()
 
-    def predict(picture: str | None, classes: str, setup: str) -> Json:
+    def predict(picture: str | None, classes: Text | None, setup: Text | None) -> Json:
         """Zero-shot prediction among the classes."""
-        with sentences():
-            return ask.predict(picture, classes, setup)
+        return ask.predict(picture, classes, setup)
 
-    def attribute(picture: str | None, classes: str, wanted: str, against: str, shown: int | None, setup: str) -> Json:
+    def attribute(
+        picture: str | None,
+        classes: Text | None,
+        wanted: Text | None,
+        against: Text | None,
+        shown: Index | None,
+        setup: Text | None,
+    ) -> Json:
         """The strongest components for `wanted` against `against`, by default the predicted class and the next."""
-        with sentences():
-            return ask.attribute(picture, classes, wanted, against, shown, setup)
+        return ask.attribute(picture, classes, wanted, against, shown, setup)
 
-    def steer(picture: str | None, classes: str, levers: Any, tokens: Any, setup: str) -> Json:
+    def steer(picture: str | None, classes: Text | None, levers: object, tokens: object, setup: Text | None) -> Json:
         """The prediction before and after an edit."""
-        with sentences():
-            return ask.steer(picture, classes, levers, tokens, setup)
+        return ask.steer(picture, classes, levers, tokens, setup)
 
-    def component(component: int | None, classes: str, setup: str) -> Json:
+    def component(component: Index | None, classes: Text | None, setup: Text | None) -> Json:
         """What a component fires for: reference pictures, label guesses, neighbours, family, what it pushes."""
-        with sentences():
-            return ask.component(component, classes, setup)
+        return ask.component(component, classes, setup)
 
-    def search(words: str, picture: str | None, shown: int | None, setup: str) -> Json:
+    def search(words: Text | None, picture: str | None, shown: Index | None, setup: Text | None) -> Json:
         """The components whose reference pictures fit words, or a picture where there are no words."""
-        with sentences():
-            return ask.search(words, picture, shown, setup)
+        return ask.search(words, picture, shown, setup)
 
-    gr.on([], setups, None, found, api_name="setups", **LANE)
-    gr.on([], predict, [file, text, name], found, api_name="predict", **LANE)
-    gr.on([], attribute, [file, text, wanted, against, number, name], found, api_name="attribute", **LANE)
-    gr.on([], component, [which, text, name], found, api_name="component", **LANE)
-    gr.on([], search, [words, file, number, name], found, api_name="search", **LANE)
-    gr.on([], steer, [file, text, levers, tokens, name], found, api_name="steer", **LANE)
+    answers: dict[Callable[..., object], list[Component]] = {
+        setups: [],
+        predict: [file, text, name],
+        attribute: [file, text, wanted, against, number, name],
+        component: [which, text, name],
+        search: [words, file, number, name],
+        steer: [file, text, levers, tokens, name],
+    }
+    for fn, reads in answers.items():
+        gr.on([], endpoint(fn, reads), reads, found, api_name=fn.__name__, **LANE)

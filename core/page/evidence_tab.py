@@ -14,6 +14,7 @@ from ..methods.generalization import Generalization
 from ..pictures.read import read_picture
 from ..session import visit as session
 from ..session.cancellation import LatestOnly
+from ..session.typed import Index
 from ..session.visit import Visit
 from ..views import charts, frame
 from ..views import evidence as evidence_view
@@ -215,8 +216,12 @@ def show_dose(v: Visit, response: Response) -> EvidenceParts:
     }
 
 
-def show_chosen_dose(context: Context, v: Visit, responses: list[tuple[Visit, Response]], chosen: int) -> EvidenceParts:
+def show_chosen_dose(
+    context: Context, v: Visit, responses: list[tuple[Visit, Response]], chosen: Index
+) -> EvidenceParts:
     """The same for the one that was chosen, and for the visit it was worked out for."""
+    if chosen >= len(responses):  # they are being worked out anew
+        raise UserError("That strength is not there any more. Choose again when the chart is.")
     return show_dose(*responses[chosen])
 
 

@@ -1,7 +1,7 @@
 """Image tab: the examples, a visitor's own picture, and the classes with their wording."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -9,6 +9,7 @@ from ..errors import UserError
 from ..model.prompts import TEMPLATES, parse_classes, parse_templates
 from ..pictures.examples import Example
 from ..session import visit as session
+from ..session.typed import Text
 from ..session.visit import Subject, Visit
 from ..views import frame
 from ..views import image as image_view
@@ -18,6 +19,9 @@ from .context import Context
 from .lanes import EVERY, PRIVATE, Lane
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Shown
 from .wire import ChooseExample
+
+Wording = Literal["single", "ensemble", "own"]
+"""Of the classes: a name in TEMPLATES, or the visitor's own."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ def start_with(bench: Workbench, example: Example, templates: tuple[str, ...]) -
     )  # fmt: skip
 
 
-def bring(context: Context, v: Visit, file: str | None, text: str, wording: str, own: str) -> Outcome:
+def bring(context: Context, v: Visit, file: str | None, text: Text, wording: Wording, own: Text) -> Outcome:
     """The visitor's own picture. It is welcome with classes that cannot be used, too: with those asked before."""
     names, templates, trouble = v.classes, v.templates, ""
     try:
@@ -141,14 +145,14 @@ def bring(context: Context, v: Visit, file: str | None, text: str, wording: str,
     return Outcome(begun, Change.PICTURE, (trouble,), tone="bad")
 
 
-def ask(context: Context, v: Visit, text: str, wording: str, own: str, should_be: str | None) -> Outcome:
+def ask(context: Context, v: Visit, text: Text, wording: Wording, own: Text, should_be: Text | None) -> Outcome:
     """Other classes, or another wording of them, or another class that the picture should be."""
     asked = parse_classes(text)
     v = session.ask(context.bench(v), v, asked.names, _templates(wording, own), should_be or None)
     return Outcome(v, Change.CLASSES, asked.notes)
 
 
-def own_wording(context: Context, v: Visit, wording: str) -> bool:
+def own_wording(context: Context, v: Visit, wording: Wording) -> bool:
     """Whether the visitor writes the wording."""
     return wording == "own"
 
@@ -158,7 +162,7 @@ def keep_picture(context: Context, v: Visit) -> str:
     return frame.notice(f"The picture looked at stays: {v.subject.caption}")
 
 
-def _templates(wording: str, own: str) -> tuple[str, ...]:
+def _templates(wording: Wording, own: str) -> tuple[str, ...]:
     return parse_templates(own) if wording == "own" else TEMPLATES[wording]
 
 

@@ -27,6 +27,7 @@ from . import (
     widgets,
 )
 from .context import Context
+from .door import TypedBlocks
 from .replies import Change, Changes, Redraw, Replies
 from .visit_state import VisitState
 
@@ -68,7 +69,7 @@ def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.
     opening = pool.get(opens_with)
     first = session.measure(opening, image_tab.start_with(opening, context.examples[0], TEMPLATES["single"]))
     demo: gr.Blocks
-    with gr.Blocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
+    with TypedBlocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
         state = VisitState(gr.State(first))
         parts = _lay_out(context, first, apology)
         open_tab = gr.Textbox(visible=False)

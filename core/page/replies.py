@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..session.visit import Visit
 from ..views import frame
 from .context import Context
+from .door import typed
 from .visit_state import VisitState
 from .widgets import event_data, sentences
 from .wire import Message
@@ -145,11 +146,12 @@ class Replies:
         redraws = [] if change is None else [redraw for redraw in self.redraws if redraw.since <= change]
         cleared = [] if change is None else [place for place in self.notices if place not in keeps]
         places = list(notices) if notes is None else [notes]
+        as_typed = typed(take, reads, 2 + (hears is not None))
 
         def reply(values: Sequence[Any], event: gr.EventData | None) -> Updates:
             before, read, told = self._given(values, event, hears, written_in)
             try:
-                taken = take(self.context, before, *told(), *read)
+                taken = take(self.context, before, *told(), *as_typed(read))
             except UserError as trouble:
                 drawn = {redraw.part: redraw.show(self.context, before) for redraw in redraws if redraw.always}
                 drawn |= {one.part: one.show(self.context, before, before, *read) for one in on_trouble}
@@ -185,11 +187,12 @@ class Replies:
     ) -> Listener:
         """An answer that leaves the visit as it is: one value for one part, or a mapping by the parts' names."""
         parts = shows if isinstance(shows, Mapping) else {"": shows}
+        as_typed = typed(ask, reads, 2 + (hears is not None))
 
         def reply(values: Sequence[Any], event: gr.EventData | None) -> Updates:
             v, read, told = self._given(values, event, hears, written_in)
             with sentences():
-                found = ask(self.context, v, *told(), *read)
+                found = ask(self.context, v, *told(), *as_typed(read))
             return _shown(parts, found if isinstance(shows, Mapping) else {"": found})
 
         return self._listener(reply, reads, _parts(parts), hears, written_in)
@@ -203,12 +206,13 @@ class Replies:
         written_in: Component | None = None,
     ) -> Listener:
         """An answer part by part, each a mapping by the parts' names. What a step does not name stays."""
+        as_typed = typed(ask, reads, 2 + (hears is not None))
 
         def replies(*values: Any) -> Iterator[Updates | dict[str, Any]]:
             v, read, told = self._given(values, None, hears, written_in)
             silent = True
             with sentences():
-                for found in ask(self.context, v, *told(), *read):
+                for found in ask(self.context, v, *told(), *as_typed(read)):
                     silent = False
                     yield _shown(shows, found)
             if silent:  # a stream without any step would empty what it could draw

@@ -9,6 +9,7 @@ import gradio as gr
 from ..errors import UserError
 from ..session import visit as session
 from ..session.cancellation import LatestOnly
+from ..session.typed import Text
 from ..session.visit import Visit
 from ..setups.loading import Loading
 from ..views import frame
@@ -107,7 +108,7 @@ def show_page(context: Context, v: Visit) -> str:
     return setup_view.setup_page(context.bench(v).setup)
 
 
-def load(context: Context, v: Visit, name: str, loading: LatestOnly[Progress]) -> Iterator[Progress]:
+def load(context: Context, v: Visit, name: Text, loading: LatestOnly[Progress]) -> Iterator[Progress]:
     """Load a setup, telling how far that is. The visit goes on meanwhile, with the setup it has."""
     if loading.about == name:  # Gradio tells of a choice by mouse twice
         return
@@ -134,7 +135,7 @@ def load(context: Context, v: Visit, name: str, loading: LatestOnly[Progress]) -
         yield loading.reply
 
 
-def use(context: Context, v: Visit, name: str, failed: Failure | None, file: str | None) -> Visit | Outcome:
+def use(context: Context, v: Visit, name: Text, failed: Failure | None, file: str | None) -> Visit | Outcome:
     """Ask the setup that was loaded, unless another was chosen meanwhile, which is on its way."""
     if failed is not None and name == failed.setup:
         raise UserError(failed.sentence)

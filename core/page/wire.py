@@ -10,15 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import UserError
 from ..methods.steering import Lever
-from ..session.typed import lever
+from ..session.typed import Index, lever
 from ..session.visit import Visit
 
+REFUSAL = "The page sent something that it never sends. Reload it, and try again."
 MAX_CHARACTERS = 1_000_000
 """Of a message that comes as JSON."""
 MAX_LISTED = 4096
 """Levers of an edit, and tokens it acts on."""
 
-Index = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
@@ -26,7 +26,7 @@ class Message(BaseModel):
     """What a widget says. Whatever comes in is read by `read`, and by nothing else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    refusal: ClassVar[str] = "The page sent something that it never sends. Reload it, and try again."
+    refusal: ClassVar[str] = REFUSAL
 
     @classmethod
     def read(cls, told: object) -> Self:

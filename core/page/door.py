@@ -1,0 +1,90 @@
+"""Door of the page: what comes in has the types that its listeners ask for, or is refused with a sentence.
+
+Whatever a browser or a program sends passes here: first Gradio's own components read it (`TypedBlocks`), then pydantic,
+by the annotations of the function that it is for (`typed`). Messages of the widgets are types of their own (wire.py).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import signature
+from itertools import zip_longest
+from typing import Any, TypeVar, get_type_hints
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+from gradio.components import Component
+from gradio.exceptions import InvalidPathError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ..errors import UserError
+from .widgets import sentences
+from .wire import REFUSAL
+
+NOT_HERE = "That file is not here, or not any more. Upload it again."
+FAULT = "Something went wrong in this app. Try again, or reload the page."
+
+T = TypeVar("T")
+Reading = Callable[[Sequence[Any]], list[Any]]
+"""From what came in to what a function takes. Raises UserError."""
+
+
+class TypedBlocks(gr.Blocks):
+    """Blocks that answer with a sentence whatever comes in, and never with the words of an exception."""
+
+    async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *more: Any, **named: Any) -> list[Any]:
+        """What Gradio's components make of an event's inputs; raises gr.Error for what they cannot read."""
+        for component, value in zip(block_fn.inputs, inputs, strict=False):
+            if isinstance(component, gr.Textbox) and not isinstance(value, str | None):  # it would write out anything
+                raise gr.Error(REFUSAL, print_exception=False)
+        try:
+            return await super().preprocess_data(block_fn, inputs, *more, **named)
+        except InvalidPathError as error:
+            raise gr.Error(NOT_HERE, print_exception=False) from error
+        except Exception as error:  # components raise whatever a value that is not theirs runs them into
+            raise gr.Error(REFUSAL, print_exception=False) from error
+
+    async def process_api(self, *given: Any, **named: Any) -> Any:
+        """The answer to an event. A fault of our own is told in the log, and there alone."""
+        try:
+            return await super().process_api(*given, **named)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise gr.Error(FAULT) from error
+
+
+def typed(fn: Callable[..., object], reads: Sequence[Component], first: int = 0) -> Reading:
+    """How to read the values of `reads` as the types that `fn` declares for its parameters from the one at `first` on.
+
+    Nothing is converted; what does not fit raises UserError. A gr.State holds what we put there, and is taken as it is.
+    """
+    hints = get_type_hints(fn, include_extras=True)
+    names = list(signature(fn).parameters)[first:]
+    strict = ConfigDict(strict=True)
+    kinds = [
+        None if component.stateful else TypeAdapter(hints.get(name or "", Any), config=strict)
+        for component, name in zip_longest(reads, names[: len(reads)])
+    ]
+
+    def read(values: Sequence[Any]) -> list[Any]:
+        try:
+            return [
+                value if kind is None else kind.validate_python(value)
+                for kind, value in zip(kinds, values, strict=True)
+            ]
+        except ValidationError as error:
+            raise UserError(REFUSAL) from error
+
+    return read
+
+
+def endpoint(fn: Callable[..., T], reads: Sequence[Component]) -> Callable[..., T]:
+    """A function for programs that is given only what it asks for, and whose UserError is the answer's error."""
+    read = typed(fn, reads)
+
+    @wraps(fn)
+    def answer(*values: Any) -> T:
+        with sentences():
+            return fn(*read(values))
+
+    return answer

@@ -1,0 +1,103 @@
+"""The door: what is not of the types that a listener asks for is refused with a sentence, and so is what Gradio cannot
+read; a fault of our own is told in the log alone."""
+
+import asyncio
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.state_holder import SessionState
+
+from core.errors import UserError
+from core.page.door import FAULT, NOT_HERE, TypedBlocks, endpoint, typed
+from core.page.wire import REFUSAL
+from core.session.typed import Index, Text
+
+
+def asked(context: object, text: Text, number: Index | None, kept: object) -> tuple[object, ...]:
+    return text, number, kept
+
+
+def test_values_of_the_types_asked_for_come_in_as_they_are() -> None:
+    kept = object()
+    read = typed(asked, [gr.Textbox(), gr.Number(), gr.State()], first=1)
+    assert read(["dog", 3, kept]) == ["dog", 3, kept] and read(["", None, None]) == ["", None, None]
+    assert read(["a 🐕 dog\ud83d", 0, kept]) == ["a 🐕 dog", 0, kept], "half a character goes"
+    assert typed(lambda *values: values, [gr.Textbox()])([{"any": 1}]) == [{"any": 1}], "what declares nothing"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *((wrong, 1) for wrong in (None, 3, True, ["dog"], {"a": 1}, b"dog")),
+        *(("dog", wrong) for wrong in ("3", 1.0, True, -1, 2**31, float("nan"), float("inf"), [3])),
+    ],
+)
+def test_other_types_are_refused(text: object, number: object) -> None:
+    read = typed(asked, [gr.Textbox(), gr.Number(), gr.State()], first=1)
+    with pytest.raises(UserError, match="Reload"):
+        read([text, number, None])
+
+
+def test_an_endpoint_says_as_an_error_what_cannot_be_used() -> None:
+    def ask(text: Text) -> str:
+        raise UserError(f"No {text}.")
+
+    told = endpoint(ask, [gr.Textbox()])
+    for value, words in (("dogs", "No dogs."), (3, REFUSAL)):
+        with pytest.raises(gr.Error, match=words) as caught:
+            told(value)
+        assert not caught.value.print_exception
+    assert told.__name__ == "ask"
+
+
+def answer(of: TypedBlocks, *inputs: Any) -> Any:
+    """What Gradio's server gets from the only listener."""
+    return asyncio.run(of.process_api(0, list(inputs), state=SessionState(of)))["data"]
+
+
+def refusal(of: TypedBlocks, *inputs: Any) -> gr.Error:
+    with pytest.raises(gr.Error) as caught:
+        answer(of, *inputs)
+    return caught.value
+
+
+@pytest.fixture
+def blocks() -> TypedBlocks:
+    with TypedBlocks() as blocks:
+        text, chosen, number, file = gr.Textbox(), gr.Dropdown(["a", "b"]), gr.Number(precision=0), gr.File()
+        said = gr.HTML()
+        gr.on([], lambda *given: " ".join(map(str, given)), [text, chosen, number, file], said)
+    return blocks
+
+
+def test_what_gradio_reads_is_answered(blocks: TypedBlocks) -> None:
+    assert answer(blocks, "dog", "a", 3, None) == ["dog a 3 None"]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (), ("dog",), (["dog"], "a", 1, None), ({"a": 1}, "a", 1, None), (3, "a", 1, None),
+        ("dog", "c", 1, None), ("dog", {"a": 1}, 1, None), ("dog", "a", float("inf"), None), ("dog", "a", "x", None),
+        ("dog", "a", 1, "/etc/passwd"), ("dog", "a", 1, []), ("dog", "a", 1, {"path": None}),
+    ],
+)  # fmt: skip
+def test_what_gradio_cannot_read_is_refused(blocks: TypedBlocks, inputs: tuple[Any, ...]) -> None:
+    trouble = refusal(blocks, *inputs)
+    assert trouble.message == REFUSAL and not trouble.print_exception
+
+
+def test_a_file_that_was_never_uploaded_is_asked_for(blocks: TypedBlocks) -> None:
+    blocks.has_launched = True  # before, any file is welcome
+    file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    trouble = refusal(blocks, "dog", "a", 1, file)
+    assert trouble.message == NOT_HERE and not trouble.print_exception
+
+
+def test_a_fault_of_our_own_is_told_in_the_log_alone() -> None:
+    with TypedBlocks() as blocks:
+        gr.on([], lambda text: text[3], [gr.Textbox()], gr.HTML())
+    trouble = refusal(blocks, "dog")
+    assert trouble.message == FAULT and trouble.print_exception
+    assert isinstance(trouble.__cause__, IndexError)
