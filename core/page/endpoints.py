@@ -10,7 +10,7 @@ from ..serving.api import Programs
 from ..session.typed import Index, Text
 from ..setups.pool import SetupPool
 from ..workbench import Workbench
-from .door import endpoint
+from .inputs import endpoint
 
 Json = dict[str, Any]
 """An answer."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import gradio as gr
 import numpy as np
 import plotly.graph_objects as go
+from pydantic import BaseModel
 
 from ..errors import UserError
 from ..methods.dose_response import Response
@@ -14,7 +15,7 @@ from ..methods.generalization import Generalization
 from ..pictures.read import read_picture
 from ..session import visit as session
 from ..session.cancellation import LatestOnly
-from ..session.typed import Index
+from ..session.typed import Index, Text
 from ..session.visit import Visit
 from ..views import charts, frame
 from ..views import evidence as evidence_view
@@ -53,6 +54,18 @@ class EvidenceParts(TypedDict, total=False):
     reconstruction_error: str
     told_about: Hashable
     """What the evidence is about, once it is complete."""
+
+
+class UploadedFile(BaseModel):
+    """A file as Gradio names it."""
+
+    path: Text
+
+
+class Drawing(BaseModel):
+    """What the editor sends: the files of its background, its layers, and what can be seen of both, which is read."""
+
+    composite: UploadedFile | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,7 @@ def build(context: Context, first: Visit) -> EvidenceTab:
         counterfactual = widgets.html(elem_id="really")
         with gr.Accordion("Take the cue away yourself", open=False, elem_id="own-twin") as own_twin:
             editor = gr.ImageEditor(
-                type="numpy", sources=(), transforms=("crop",), layers=False, height=420,
+                sources=(), transforms=("crop",), layers=False, height=420,
                 brush=gr.Brush(default_size=28, colors=["#808080", "#ffffff", "#000000", "#7a9a5a"]),
                 label="Paint over the cue, or crop it away", elem_id="editor",
             )  # fmt: skip
@@ -127,7 +140,8 @@ def listen(tab: EvidenceTab, replies: Replies, upload: gr.File) -> None:
     dose = {"said_dose": tab.said_dose, "dose": tab.dose}
     tab.which.input(*replies.answer(show_chosen_dose, dose, tab.responses, tab.which), **TURN)
     tab.own_twin.expand(*replies.answer(lend, tab.editor, upload), **TURN)
-    tab.retell.click(*replies.answer(ask_about_own_twin, tab.own_counterfactual, tab.editor), **TURN)
+    told = replies.answer(ask_about_own_twin, tab.own_counterfactual, tab.editor)
+    tab.retell.click(*told, **TURN, preprocess=False)  # Gradio would decode the picture and its layers, of any size
 
 
 def following(tab: EvidenceTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
@@ -243,12 +257,12 @@ def lend(context: Context, v: Visit, file: str | None) -> np.ndarray:
     return np.asarray(picture)
 
 
-def ask_about_own_twin(context: Context, v: Visit, drawing: dict[str, Any] | None) -> str:
+def ask_about_own_twin(context: Context, v: Visit, drawing: Drawing | None) -> str:
     """The visitor's own twin beside the picture and the edit."""
-    if drawing is None or drawing["composite"] is None:
+    if drawing is None or drawing.composite is None:
         return frame.notice("There is no picture above yet. Open this part again to get it.", tone="bad")
     try:
-        found = session.without_cue(context.bench(v), v, drawing["composite"])
+        found = session.without_cue(context.bench(v), v, drawing.composite.path)
     except UserError as trouble:
         return frame.notice(str(trouble), tone="bad")
     return evidence_view.counterfactual(v, "as you changed it", found)

@@ -27,7 +27,7 @@ from . import (
     widgets,
 )
 from .context import Context
-from .door import TypedBlocks
+from .inputs import TypedBlocks
 from .replies import Change, Changes, Redraw, Replies
 from .visit_state import VisitState
 

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..session.visit import Visit
 from ..views import frame
 from .context import Context
-from .door import typed
+from .inputs import typed
 from .visit_state import VisitState
 from .widgets import event_data, sentences
 from .wire import Message

@@ -1,15 +1,20 @@
 """The Evidence tab: part by part, in sight alone, and never about a state that is over."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.methods.steering import Edit
 from core.page.compare_tab import show_heatmaps
 from core.page.context import Context
 from core.page.evidence_tab import (
     NAME,
+    Drawing,
     EvidenceParts,
     EvidenceTab,
+    UploadedFile,
     _as_list,
     ask_about_own_twin,
     evidence,
@@ -85,14 +90,21 @@ def test_when_the_cue_is_really_gone(context: Context, first: Visit) -> None:
     assert "This is the picture without its cue" in show_counterfactual(context, twin)
 
 
-def test_the_cue_taken_away_by_hand(context: Context, first: Visit) -> None:
+def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Path) -> None:
     canvas = lend(context, first, None)
     assert canvas.dtype == np.uint8 and max(canvas.shape) <= 640
-    told = ask_about_own_twin(context, first, {"composite": canvas})
+    Image.fromarray(canvas).save(tmp_path / "composite.png")
+
+    def drawing(composite: str) -> Drawing:
+        return Drawing(composite=UploadedFile(path=str(tmp_path / composite)))
+
+    told = ask_about_own_twin(context, first, drawing("composite.png"))
     assert "Really without it, the model says “cat”" in told, "untouched, it is the same picture"
-    for nothing in (None, {"composite": None}):
+    for nothing in (None, Drawing(composite=None)):
         assert "no picture above yet" in ask_about_own_twin(context, first, nothing)
-    assert "bad" in ask_about_own_twin(context, first, {"composite": np.zeros((0, 0, 3), np.uint8)})
+    Image.new("1", (5001, 5001)).save(tmp_path / "large.png")
+    for wrong, words in (("large.png", "too many megapixels"), ("gone.png", "cannot be opened")):
+        assert words in ask_about_own_twin(context, first, drawing(wrong))
 
 
 def test_heatmaps_before_and_after(context: Context, first: Visit, pulled: Visit) -> None:

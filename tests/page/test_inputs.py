@@ -1,4 +1,4 @@
-"""The door: what is not of the types that a listener asks for is refused with a sentence, and so is what Gradio cannot
+"""Inputs: what is not of the types that a listener asks for is refused with a sentence, and so is what Gradio cannot
 read; a fault of our own is told in the log alone."""
 
 import asyncio
@@ -9,7 +9,7 @@ import pytest
 from gradio.state_holder import SessionState
 
 from core.errors import UserError
-from core.page.door import FAULT, NOT_HERE, TypedBlocks, endpoint, typed
+from core.page.inputs import FAULT, NOT_HERE, TypedBlocks, endpoint, typed
 from core.page.wire import REFUSAL
 from core.session.typed import Index, Text
 

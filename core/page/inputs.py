@@ -1,10 +1,11 @@
-"""Door of the page: what comes in has the types that its listeners ask for, or is refused with a sentence.
+"""Inputs of the page: what comes in has the types that its listeners ask for, or is refused with a sentence.
 
 Whatever a browser or a program sends passes here: first Gradio's own components read it (`TypedBlocks`), then pydantic,
 by the annotations of the function that it is for (`typed`). Messages of the widgets are types of their own (wire.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 from itertools import zip_longest
@@ -14,6 +15,7 @@ import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.components import Component
 from gradio.exceptions import InvalidPathError
+from gradio.processing_utils import check_all_files_in_cache
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import UserError
@@ -28,6 +30,17 @@ Reading = Callable[[Sequence[Any]], list[Any]]
 """From what came in to what a function takes. Raises UserError."""
 
 
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What Gradio cannot read, it tells by whatever exception that runs it into."""
+    try:
+        yield
+    except InvalidPathError as error:
+        raise gr.Error(NOT_HERE, print_exception=False) from error
+    except Exception as error:
+        raise gr.Error(REFUSAL, print_exception=False) from error
+
+
 class TypedBlocks(gr.Blocks):
     """Blocks that answer with a sentence whatever comes in, and never with the words of an exception."""
 
@@ -36,15 +49,15 @@ class TypedBlocks(gr.Blocks):
         for component, value in zip(block_fn.inputs, inputs, strict=False):
             if isinstance(component, gr.Textbox) and not isinstance(value, str | None):  # it would write out anything
                 raise gr.Error(REFUSAL, print_exception=False)
-        try:
+        with _refused():
             return await super().preprocess_data(block_fn, inputs, *more, **named)
-        except InvalidPathError as error:
-            raise gr.Error(NOT_HERE, print_exception=False) from error
-        except Exception as error:  # components raise whatever a value that is not theirs runs them into
-            raise gr.Error(REFUSAL, print_exception=False) from error
 
-    async def process_api(self, *given: Any, **named: Any) -> Any:
+    async def process_api(self, *given: Any, **named: Any) -> dict[str, Any]:
         """The answer to an event. A fault of our own is told in the log, and there alone."""
+        event = named.get("event_data")
+        if event is not None:
+            with _refused():  # Gradio looks for files itself, where it can be told from a fault of ours no more
+                check_all_files_in_cache(event._data)
         try:
             return await super().process_api(*given, **named)
         except gr.Error:
