@@ -25,7 +25,8 @@ from core.session import visit as session
 from core.session.visit import Visit
 
 WRITTEN = json.loads((Path(__file__).parent / "widget_messages.json").read_text(encoding="utf-8"))
-"""By event, as the scripts in assets/widgets write them (tests/browser/test_widget_messages.py has them write)."""
+"""By event, as the scripts in assets/widgets write them (tests/browser/test_widget_messages.py has them do so); `tab`:
+what `TELL_THE_TAB` writes."""
 
 
 def test_what_the_scripts_write_is_read() -> None:
@@ -38,7 +39,7 @@ def test_what_the_scripts_write_is_read() -> None:
     assert [one.lever() for one in pulled.levers] == [Lever(99, "scale", 1.5), Lever(7, "suppress", 0.0, family=7)]
     assert (pulled.revision, pulled.tokens, picked.tokens) == (4, None, (0, 1, 17))
     assert picked.moment > pulled.moment > 0 and picked.gesture > pulled.gesture
-    assert OpenTab.read('{"tab":"Before / after","moment":12.5}') == OpenTab(tab="Before / after", moment=12.5)
+    assert OpenTab.read(WRITTEN["tab"]) == OpenTab(tab="Before / after", moment=12.5)
 
 
 def test_the_widgets_start_from_the_whole_edit(context: Context, first: Visit) -> None:

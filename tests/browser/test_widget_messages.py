@@ -1,0 +1,94 @@
+"""What the widgets send when they are pressed: messages of the forms that tests/page/widget_messages.json holds."""
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx
+from chromium import Open, step, tab
+from playwright.sync_api import Request, expect
+
+from core.page.wire import ChooseExample, EditMessage, HistoryStep, Message, OpenTab, PressComponent, ShowTwin, UseEdit
+
+WRITTEN = json.loads((Path(__file__).parents[1] / "page" / "widget_messages.json").read_text(encoding="utf-8"))
+READ_BY: dict[str, type[Message]] = {
+    "choose": ChooseExample, "twin": ShowTwin, "act": PressComponent, "use": UseEdit, "step": HistoryStep,
+    "pull": EditMessage, "pick": EditMessage, "tab": OpenTab,
+}  # fmt: skip
+NOTE = 99
+"""A component that reads the note of the first example; it has a family."""
+
+
+def form(message: Any) -> Any:
+    """Names and types, in any order; of a list, those of its members, each once."""
+    if isinstance(message, str) and message.startswith("{"):
+        return form(json.loads(message))
+    if isinstance(message, dict):
+        return frozenset((key, form(value)) for key, value in message.items())
+    if isinstance(message, list):
+        return frozenset(map(form, message))
+    return "number" if type(message) in (int, float) else type(message).__name__
+
+
+def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -> None:
+    dependencies = {one["id"]: one for one in httpx.get(f"{address}/config").json()["dependencies"]}
+    sent: dict[str, list[Any]] = defaultdict(list)
+
+    def hear(request: Request) -> None:
+        if "/queue/join" not in request.url:
+            return
+        body = json.loads(request.post_data or "")
+        one = dependencies[body["fn_index"]]
+        for event in {event for _, event in one["targets"]}:
+            sent[event].append(body["data"][-1] if event in ("pull", "pick") else body["event_data"])
+        if "#tabs [role=tab]" in str(one["js"]):
+            sent["tab"].append(body["data"][-1])
+
+    page = open_page()
+    page.on("request", hear)
+    page.locator("[data-example='3']").click()
+    expect(page.locator("[data-example='3']")).to_have_attribute("aria-pressed", "true")
+    page.locator("[data-example='0']").click()
+    expect(page.locator("[data-example='0']")).to_have_attribute("aria-pressed", "true")
+    for pressed in ("true", "false"):
+        page.locator("[data-twin]").click()
+        expect(page.locator("[data-twin]")).to_have_attribute("aria-pressed", pressed)
+
+    tab(page, "Attribution")
+    card = page.locator(f"#cards .card:has([data-component='{NOTE}'])")
+    for action in ("family", "amplify", "suppress"):
+        button = card.locator(f".act[data-action={action}]")
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "true")
+    page.locator("#look [data-action=open]").first.click()
+    expect(page.locator("#component .component")).to_be_visible()
+
+    tab(page, re.compile("Steering"))
+    family = page.locator("#levers .lever.family")
+    alone = page.locator("#levers .lever:not(.family)").first
+    expect(family).to_have_count(1)
+    alone.get_by_role("radio", name="Scale").click()
+    alone.locator(".exact").fill("1,5")
+    alone.locator(".exact").press("Enter")
+    expect(alone.locator("[type=range]")).to_have_value("1.5")
+    for pressed in ("undo", "redo", "reset"):
+        step(page, pressed).click()
+    expect(page.locator("#levers .lever")).to_have_count(0)
+    page.locator("#patches [data-cls]").click()
+    page.locator("#patches [data-patch]").nth(16).click()
+    expect(page.locator("#patches output")).to_contain_text("of 64 patches and CLS")
+    page.locator("[data-find]").click()
+    page.locator("[data-use]").first.click()
+    expect(page.locator("#levers .lever").first).to_be_visible()
+
+    assert sent.keys() >= READ_BY.keys() == WRITTEN.keys()
+    for event, message in READ_BY.items():
+        assert form(WRITTEN[event]) in map(form, sent[event]), event
+        for one in sent[event]:
+            message.read(one)
+    assert sent["find"] == [{}], "it says nothing"
+    assert WRITTEN["choose"] in sent["choose"] and WRITTEN["twin"] in sent["twin"] and WRITTEN["act"] in sent["act"]
+    for message, event, field in ((PressComponent, "act", "action"), (HistoryStep, "step", "step")):
+        assert {one[field] for one in sent[event]} == set(get_args(message.model_fields[field].annotation)), event
