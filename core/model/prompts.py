@@ -12,6 +12,8 @@ MAX_CLASSES = 200
 MAX_TEMPLATES = 32
 MAX_LENGTH = 200
 """Characters in a class or a template."""
+MAX_TEXT = 100_000
+"""Characters of what is typed in one place: twice what the most and longest classes take, and read in a moment."""
 
 _LINE = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _COMMA = re.compile("[,，、،]")
@@ -37,9 +39,10 @@ def parse_classes(text: str) -> ClassList:
 
     Names are put into Unicode's composed form (NFC), runs of white space become one space, and characters that no
     script needs go (see `_visible`). A class that differs from an earlier one in upper and lower case only is left out.
-    Notes say how the text was read. Raises UserError for no class, more than 200, and a class of more than 200
-    characters.
+    Notes say how the text was read. Raises UserError for no class, more than 200, a class of more than 200
+    characters, and a text of more than 100,000.
     """
+    _check_size(text)
     lines = [line for line in map(_visible, _LINE.split(text)) if line.strip(_COMMAS)]
     is_list = len(lines) == 1 and len(_COMMA.split(lines[0].strip(_COMMAS))) > 1
     parts = _COMMA.split(lines[0]) if is_list else lines
@@ -70,8 +73,10 @@ def parse_classes(text: str) -> ClassList:
 def parse_templates(text: str) -> tuple[str, ...]:
     """The templates in a text, one a line, each once.
 
-    Raises UserError for none or more than 32, and for a line of more than 200 characters or without `{}`.
+    Raises UserError for none or more than 32, for a line of more than 200 characters or without `{}`, and for a text of
+    more than 100,000 characters.
     """
+    _check_size(text)
     lines = tuple(dict.fromkeys(filter(None, map(_visible, _LINE.split(text)))))
     if not lines:
         raise UserError("There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}")
@@ -107,6 +112,11 @@ def _visible(text: str) -> str:
 def _is_needless(character: str) -> bool:
     category = unicodedata.category(character)
     return category in ("Cc", "Cs", "Co", "Cn") or category == "Cf" and character in _FILLERS
+
+
+def _check_size(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise UserError(f"The text has {len(text):,} characters. Shorten it to {MAX_TEXT:,} or fewer.")
 
 
 def _check_length(kind: str, text: str) -> None:

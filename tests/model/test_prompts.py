@@ -117,6 +117,15 @@ def test_limits_of_classes() -> None:
     assert len(str(trouble.value)) < 200, "the message must not repeat the whole class"
 
 
+@pytest.mark.parametrize("repeated", ["dog\n", "\n", "x, ", "e\u0301", " "])
+def test_a_text_is_bounded_before_it_is_read(repeated: str) -> None:
+    """A request may have 2 MB of it, and reading 1 MB of short lines took seconds."""
+    for parse in (parse_classes, parse_templates):
+        with pytest.raises(UserError, match="The text has 1,0..,... characters. Shorten it to 100,000"):
+            parse(repeated * (1_000_000 // len(repeated) + 1))
+    assert parse_classes("dog\n" * 25_000).names == ("dog",)
+
+
 # Templates
 
 
