@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from ..files import replacing
 from ..hashing import hashed, hashed_pairs
@@ -330,8 +329,7 @@ class Accumulator:
     def load(cls, path: Path, m: int, p: int, recipe: IndexRecipe) -> tuple[Self, dict[str, np.ndarray]]:
         """What was saved, and all arrays."""
         made = cls(m, p, recipe)
-        with safe_open(path, "numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+        arrays = load_file(path)
         for name in ("active", "sums", "histogram", "embeddings"):
             setattr(made, name, arrays[name])
         for which, best in made.best.items():

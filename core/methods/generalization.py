@@ -190,8 +190,8 @@ def reference_cases() -> tuple[Reference, ...]:
     found = []
     for kind, count in KINDS.items():
         rng = np.random.default_rng([SEED, tuple(HELD_OUT).index(kind)])
-        for case in (HELD_OUT[kind](rng) for _ in range(count)):
-            found.append(Reference(kind, case.scene, case.truth, case.foil))
+        cases = (HELD_OUT[kind](rng) for _ in range(count))
+        found.extend(Reference(kind, case.scene, case.truth, case.foil) for case in cases)
     return tuple(found)
 
 

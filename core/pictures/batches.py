@@ -77,10 +77,7 @@ def batches(
 
 def _batch(part: int, number: int, held: Sequence[tuple[int, np.ndarray | None]], crop: Callable) -> Batch:
     good = [(id_, seen) for id_, seen in held if seen is not None]
-    if good:
-        crops = np.stack([seen for _, seen in good])
-    else:
-        crops = crop(Image.new("RGB", (64, 64)))[None][:0]
+    crops = np.stack([seen for _, seen in good]) if good else crop(Image.new("RGB", (64, 64)))[None][:0]
     return Batch(part, number, np.array([id_ for id_, _ in good], dtype=np.int64), crops, len(held) - len(good))
 
 

@@ -63,9 +63,8 @@ def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, M
     arguments = _arguments(words)
     named = bool(arguments.clip or arguments.dictionary)
     chosen = arguments.setup or ("own" if named else settings.setup)
-    if settings.hosted:
-        if named or arguments.index or arguments.catalog:
-            raise UserError("A public Space loads the setups of its catalog only. Run the app yourself for your own.")
+    if settings.hosted and (named or arguments.index or arguments.catalog):
+        raise UserError("A public Space loads the setups of its catalog only. Run the app yourself for your own.")
     cards = known_setups(arguments)
     if settings.hosted:
         # Folders of the visitor's own machine mean nothing there.

@@ -80,11 +80,11 @@ def is_bundled_clip(spec: SetupSpec) -> bool:
 
 def example_samples() -> tuple[Sample, ...]:
     """The example pictures, each followed by its counterfactual (the same scene without its cue) where it has one."""
-    found = []
-    for example in read_examples():
-        for counterfactual in (False, True) if example.counterfactual else (False,):
-            found.append(Sample(read_picture(example.file(counterfactual)), example.classes, example.truth))
-    return tuple(found)
+    return tuple(
+        Sample(read_picture(example.file(counterfactual)), example.classes, example.truth)
+        for example in read_examples()
+        for counterfactual in ((False, True) if example.counterfactual else (False,))
+    )
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,10 +79,8 @@ def remember(health: Health, spec: SetupSpec, about: Mapping[str, str]) -> None:
     path = None if _is_bundled(spec) else _remembered_at(spec, about)
     if path is None:
         return
-    try:
+    with suppress(OSError, ValueError):
         write_health(health, about, path)
-    except (OSError, ValueError):
-        pass
 
 
 def write_health(health: Health, about: Mapping[str, str], path: Path) -> None:

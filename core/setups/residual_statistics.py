@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -95,10 +96,8 @@ def statistics_of(
             return found
     found = measured(clip, spec.scope, CROPS, tell)
     if path is not None:
-        try:
+        with suppress(OSError):  # nothing is lost but the time
             write_statistics(found, about, path)
-        except OSError:  # nothing is lost but the time
-            pass
     return found
 
 

@@ -373,5 +373,5 @@ def test_pillow_and_the_picture_given_stay_as_they_were() -> None:
     read_picture(given_picture)
     with pytest.raises(UserError):
         read_picture(png(20000, 10000, 8, 2, b""))
-    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == before
+    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
     assert given_picture.mode == "RGBA" and given_picture.getpixel((0, 0)) == (1, 2, 3, 4)

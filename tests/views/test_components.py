@@ -161,7 +161,7 @@ def test_a_histogram_stays_on_its_axis(visit: Visit, counts: list[int], peak: fl
     bars = [tuple(map(float, bar)) for bar in re.findall(r"<i style=\"left:(.+?)%;width:(.+?)%;height:(.+?)%\"", html)]
     assert len(bars) == len(counts)
     for (left, width, height), n in zip(bars, counts, strict=True):
-        assert 0 <= left and left + width <= 100.1 and height == pytest.approx(100 * n / max(counts), abs=0.06)
+        assert left >= 0 and left + width <= 100.1 and height == pytest.approx(100 * n / max(counts), abs=0.06)
     assert [bar[0] for bar in bars] == sorted(bar[0] for bar in bars)
     ticks = [(float(at), float(v)) for at, v in re.findall(r'<span style="left:(.+?)%">(.+?)</span>', html)]
     assert len(ticks) <= 12 and all(0 <= at <= 100 for at, _ in ticks) and ticks == sorted(ticks)
