@@ -65,7 +65,7 @@ class Ring:
         self._found = False
         self._marks: deque[_BatchStart] = deque()
 
-    def fill(self, tell: Callable[[int], object] = lambda read: None) -> None:
+    def fill(self, tell: Callable[[int], object] = lambda _: None) -> None:
         """Read until it is full or the share is at its end. `tell` hears how many pictures were read at a time."""
         while self.read < len(self.held):
             before = self.read
@@ -82,7 +82,7 @@ class Ring:
         """Whole numbers from which `restore` makes the same ring."""
         return [len(self.held), self.read, self.skipped, *self._marks[0]]
 
-    def restore(self, state: Sequence[int], tell: Callable[[int], object] = lambda read: None) -> None:
+    def restore(self, state: Sequence[int], tell: Callable[[int], object] = lambda _: None) -> None:
         """Hold again what was held, by reading it again."""
         size, read, skipped, *oldest = state
         mark = _BatchStart(*oldest)

@@ -187,7 +187,7 @@ class Generalization(Record):
 
 def reference_cases() -> tuple[Reference, ...]:
     """The 300 reference pictures, always the same, by kind in the order of `KINDS`."""
-    found = []
+    found: list[Reference] = []
     for kind, count in KINDS.items():
         rng = np.random.default_rng([SEED, tuple(HELD_OUT).index(kind)])
         cases = (HELD_OUT[kind](rng) for _ in range(count))

@@ -90,8 +90,8 @@ def redraws(tab: ComponentsTab) -> list[Redraw]:
 def listen(tab: ComponentsTab, replies: Replies, slow: Lane) -> None:
     """Its listeners, but for the presses on components (see press.py)."""
     shown = [
-        Besides(tab.found, lambda context, _, v, *read: show_found(context, v)),
-        Besides(tab.found_sheet, lambda context, _, v, *read: show_found_sheet(context, v)),
+        Besides(tab.found, lambda context, _, v, *_read: show_found(context, v)),
+        Besides(tab.found_sheet, lambda context, _, v, *_read: show_found_sheet(context, v)),
         Besides(tab.said, lambda *_: frame.notice()),
     ]
     no_picture = Besides(tab.picture_for, lambda *_: None)

@@ -94,7 +94,7 @@ class EvidenceTab:
     """LatestOnly, of the evidence."""
 
 
-def build(context: Context, first: Visit) -> EvidenceTab:
+def build() -> EvidenceTab:
     """Its layout."""
     with gr.Tab(NAME, id="evidence", render_children=True) as tab:
         summary = widgets.html(evidence_view.no_edit(), elem_id="summary")
@@ -129,9 +129,9 @@ def build(context: Context, first: Visit) -> EvidenceTab:
 def redraws(tab: EvidenceTab) -> list[Redraw]:
     """What it draws anew, and since when: what was painted on a picture goes with it. The rest is by `following`."""
     return [
-        Redraw(tab.editor, Change.PICTURE, lambda _, v: None),
-        Redraw(tab.own_counterfactual, Change.PICTURE, lambda _, v: ""),
-        Redraw(tab.own_twin, Change.PICTURE, lambda _, v: gr.Accordion(open=False)),
+        Redraw(tab.editor, Change.PICTURE, lambda *_: None),
+        Redraw(tab.own_counterfactual, Change.PICTURE, lambda *_: ""),
+        Redraw(tab.own_twin, Change.PICTURE, lambda *_: gr.Accordion(open=False)),
     ]
 
 
@@ -231,7 +231,7 @@ def show_dose(v: Visit, response: Response) -> EvidenceParts:
 
 
 def show_chosen_dose(
-    context: Context, v: Visit, responses: list[tuple[Visit, Response]], chosen: Index
+    _context: Context, _v: Visit, responses: list[tuple[Visit, Response]], chosen: Index
 ) -> EvidenceParts:
     """The same for the one that was chosen, and for the visit it was worked out for."""
     if chosen >= len(responses):  # they are being worked out anew

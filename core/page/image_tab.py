@@ -152,12 +152,12 @@ def ask(context: Context, v: Visit, text: Text, wording: Wording, own: Text, sho
     return Outcome(v, Change.CLASSES, asked.notes)
 
 
-def own_wording(context: Context, v: Visit, wording: Wording) -> bool:
+def own_wording(_context: Context, _v: Visit, wording: Wording) -> bool:
     """Whether the visitor writes the wording."""
     return wording == "own"
 
 
-def keep_picture(context: Context, v: Visit) -> str:
+def keep_picture(_context: Context, v: Visit) -> str:
     """An upload that is taken away takes nothing with it."""
     return frame.notice(f"The picture looked at stays: {v.subject.caption}")
 

@@ -96,7 +96,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     components_tab.build(context, first),
                     steering_tab.build(context, first),
                     compare_tab.build(context, first),
-                    evidence_tab.build(context, first),
+                    evidence_tab.build(),
                 )
     widgets.html(frame.foot(), elem_id="foot")
     return parts

@@ -92,7 +92,7 @@ def listen(bar: SetupBar, replies: Replies, upload: gr.File, another: Lane) -> C
     shows: Shows = {"said": bar.said, "busy": Shown(bar.stop, _stop_button), "failed": bar.failed}
     # The list itself is no part of the stream: between its steps it would be emptied.
     brought = bar.chosen.input(*replies.stream(load, shows, bar.chosen, bar.loading), **LOADING)
-    back = Besides(bar.chosen, lambda _, __, v, *read: v.setup)
+    back = Besides(bar.chosen, lambda _, __, v, *_read: v.setup)
     moved = replies.step(use, Change.SETUP, bar.chosen, bar.failed, upload, notices=[bar.said], on_trouble=[back])
     bar.stop.click(*replies.answer(stop_loading, {**shows, "chosen": bar.chosen}, bar.loading), **EVERY)
     return [(Change.SETUP, brought.then(*moved, **another))]

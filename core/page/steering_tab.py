@@ -151,7 +151,7 @@ def _redrawn(drawn: str, v: Visit) -> gr.HTML:
     return widgets.redrawn(drawn, EditMessage.of(v).to_json())
 
 
-def _other_rows(context: Context, was: Visit, v: Visit) -> object:
+def _other_rows(_context: Context, was: Visit, v: Visit) -> object:
     """Rows that came or went are drawn. A slider that moved is not: that would move it under the visitor's hand."""
     before, now = ([(lever.component, lever.operation) for lever in one.edit.levers] for one in (was, v))
     return gr.skip() if before == now else widgets.redrawn(steering_view.levers(v))

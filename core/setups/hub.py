@@ -109,7 +109,7 @@ class Listing:
         """The patterns (see `choose`) that nothing satisfies."""
         return _choose(patterns, self.find)[1]
 
-    def choose(self, patterns: Sequence[str], hint: _Hint = lambda names: "") -> list[str]:
+    def choose(self, patterns: Sequence[str], hint: _Hint = lambda _: "") -> list[str]:
         """The paths that patterns name, each once. Raises UserError with those that are not there.
 
         A pattern is a path from the root of the repository, in which `*`, `?` and `[...]` stand for parts of one name
@@ -135,7 +135,7 @@ def fetch(
     place: Location,
     patterns: Sequence[str],
     tell: Callable[[Download], None],
-    hint: _Hint = lambda names: "",
+    hint: _Hint = lambda _: "",
 ) -> Fetched:
     """The files of `place` that `patterns` name (see `Listing.choose`), downloaded where they are not here yet.
 

@@ -36,7 +36,7 @@ def joined(parts: Iterable[Markup]) -> Markup:
 class _WithoutIndent(Extension):
     """Templates are indented for the reader; what is sent is not."""
 
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+    def preprocess(self, source: str, _name: str | None, _filename: str | None = None) -> str:
         return re.sub(r"^[ \t]+", "", source, flags=re.MULTILINE)
 
 

@@ -63,7 +63,7 @@ def test_predict(ask: Ask, bench: Workbench) -> None:
     assert sum(said["probabilities"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_attribute(ask: Ask, bench: Workbench) -> None:
+def test_attribute(ask: Ask) -> None:
     said = ask("attribute", DOG, "dog, cat, fox", "cat", "dog", 4)
     assert (said["wanted"], said["against"]) == ("cat", "dog")
     assert 0 < len(said["for"]) <= 4 and 0 <= said["error_share"] <= 1

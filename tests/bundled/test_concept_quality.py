@@ -268,7 +268,7 @@ def test_matches_are_counted_as_by_hand(found):
     assert recall(matches, np.zeros(4, dtype=bool)) == {"median": None, "frequency": None}
 
 
-def test_a_factor_is_chosen_without_a_look_at_what_it_is_judged_on(found):
+def test_a_factor_is_chosen_without_a_look_at_what_it_is_judged_on():
     """Chosen and judged on the same few pictures, noise would look precise; on others it does not."""
     rng = np.random.default_rng(0)
     scenes = table(index_scenes(400)), table(index_scenes(400, "test"))

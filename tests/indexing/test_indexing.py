@@ -315,9 +315,7 @@ def test_small_formulas() -> None:
     assert alignment(np.stack([z, 0 * z]), t, empty).shape == (2, 3) and not alignment(0 * z, t, empty).any()
 
 
-def test_large_dictionaries_are_encoded_in_portions(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch, undisturbed: ConceptIndex
-) -> None:
+def test_large_dictionaries_are_encoded_in_portions(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     x = setup.clip.residual(setup.clip.pixels(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)))
     at_once = batch_activations(setup.dictionary, x)
     monkeypatch.setattr("core.indexing.firing.CHUNK", 7 * COMPONENTS)

@@ -38,7 +38,7 @@ def other(clip: SplitClip) -> Workbench:
     return Workbench(Setup(card, SaeClip(clip, Dictionary(tiny_sae("jumprelu", seed=3), "all"))))
 
 
-def test_start_answers_everything(bench: Workbench, visit: Visit) -> None:
+def test_start_answers_everything(visit: Visit) -> None:
     assert visit.edit == Edit() and not visit.comparison.flipped
     order = visit.prediction.order
     assert visit.target == Target(int(order[0]), int(order[1]))
@@ -68,7 +68,7 @@ def test_measured_effects_come_after_the_predictions(bench: Workbench, visit: Vi
     assert measured.agreement == pytest.approx(spearmanr(predicted, effects).statistic)
 
 
-def test_the_target_follows_the_truth(bench: Workbench, picture: Image.Image, visit: Visit) -> None:
+def test_the_target_follows_the_truth(bench: Workbench, visit: Visit) -> None:
     first, second, third = (int(k) for k in visit.prediction.order)
     said = {k: session.ask(bench, visit, CLASSES, SINGLE, CLASSES[k].upper()) for k in (first, third)}
     assert said[first].target == Target(first, second) and said[first].truth == first

@@ -283,7 +283,7 @@ def test_the_bundled_setup_is_checked_on_its_examples(examples: ProbeSet) -> Non
     assert all(sample.picture.mode == "RGB" for sample in examples.samples)
 
 
-def test_all_others_are_checked_on_photographs(clip_folder: Path, tmp_path: Path) -> None:
+def test_all_others_are_checked_on_photographs(tmp_path: Path) -> None:
     asked = [probe_for(PINNED), probe_for(CARD)]
     assert asked[0].kind == asked[1].kind == "photographs" and len(asked[0].samples) == len(photographs()) > 8
     for sample, photograph in zip(asked[0].samples, photographs(), strict=True):
@@ -338,9 +338,7 @@ def test_the_bundled_dictionary_at_another_layer_is_doubted_with_numbers(
         pytest.param(lambda sae: (sae.W_enc.zero_(), sae.b_enc.fill_(9)), id="all fire everywhere"),
     ],
 )
-def test_a_damaged_dictionary_is_refused(
-    bundled: Parts, examples: ProbeSet, damage: Callable[[SAE], object], request: pytest.FixtureRequest
-) -> None:
+def test_a_damaged_dictionary_is_refused(bundled: Parts, examples: ProbeSet, damage: Callable[[SAE], object]) -> None:
     clip, _, card = bundled
     sae = Dictionary.from_folder(card.dictionary.folder, card.scope).sae
     with torch.no_grad():

@@ -162,7 +162,7 @@ def test_clip_scope_trained_on_standardised_activations_is_accepted_with_its_tru
     ]
 
 
-def test_clip_scope_trained_on_x_itself_is_read_so(seen: Seen, clip: SplitClip, tmp_path: Path) -> None:
+def test_clip_scope_trained_on_x_itself_is_read_so(seen: Seen, tmp_path: Path) -> None:
     weights = trained(seen.training, M, K, batch_norm=False)
     setup = load(publish_clip_scope(weights, tmp_path))
     assert setup.formula == f"the {K} largest of (x − pre_b) enc, signs kept"

@@ -147,7 +147,7 @@ def test_classes_that_leave_no_concept_to_probe(bench: Workbench, picture: Image
     )
 
 
-def test_a_reading_that_failed_begins_anew(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reading_that_failed_begins_anew(bench: Workbench) -> None:
     fresh = Workbench(bench.setup)
 
     def broken() -> object:

@@ -70,7 +70,7 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     path = only(root, file)
     tensors = Tensors(file, read_torch(file, path))
     groups = tensors.left.pop("group_sizes", None)  # they matter in training only
-    classes = _classes(root, file, path, tensors.left)
+    classes = _classes(root, path, tensors.left)
     names = NAMES[classes[0]]
     tensors.expect(names)
     linear = names[0] == "encoder.weight"
@@ -117,7 +117,7 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     return tuple(readings)
 
 
-def _classes(root: Path, file: str, path: Path, names: Collection[str]) -> tuple[str, ...]:
+def _classes(root: Path, path: Path, names: Collection[str]) -> tuple[str, ...]:
     """The class that saved these tensors, as far as that is said; else those whose names they are, or are nearest."""
     configs = [folder / "config.json" for folder in path.parents[:2] if folder == root or root in folder.parents]
     for config in (config for config in configs if config.is_file()):

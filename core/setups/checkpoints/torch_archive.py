@@ -38,11 +38,11 @@ class Inert:
 
     state: object = None
 
-    def __new__(cls, *args: object) -> "Inert":
+    def __new__(cls, *_args: object) -> "Inert":
         """Made or called: the same."""
         return object.__new__(cls)
 
-    def __init__(self, *args: object) -> None:
+    def __init__(self, *_args: object) -> None:
         """Whatever it was called with is dropped."""
 
     def __setstate__(self, state: object) -> None:

@@ -131,7 +131,7 @@ def test_it_is_split_at_any_layer(tmp_path: Path) -> None:
         read_clip(tmp_path, 3)
 
 
-def test_quick_gelu_is_another_model(tmp_path: Path) -> None:
+def test_quick_gelu_is_another_model() -> None:
     """The test above could not tell a wrong activation where the two answered alike."""
     weights = make_weights(TINY)
     pixels = torch.randn(1, 3, 32, 32)
