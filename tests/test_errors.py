@@ -6,7 +6,9 @@ from core.errors import MAX_ECHO, UserError, echo
 
 
 def test_a_sentence_repeats_a_part_of_what_was_typed() -> None:
-    assert echo("dog") == "dog" and echo(3) == "3" and echo("x" * MAX_ECHO) == "x" * MAX_ECHO
+    assert echo("dog") == "dog"
+    assert echo(3) == "3"
+    assert echo("x" * MAX_ECHO) == "x" * MAX_ECHO
     assert echo("x" * 1_000_000) == "x" * (MAX_ECHO - 1) + "…"
 
 

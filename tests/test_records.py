@@ -67,8 +67,10 @@ class Told(Record):
 def test_prints_tell_and_repr_keeps_the_shapes() -> None:
     told = Told((("dog & cat", "7 %"), ("owl", "100 %")))
     assert str(told) == "a < b\nname         <i>\ndog & cat    7 %\nowl        100 %"
-    assert f"{told}" == str(told) and repr(told).startswith("Told(rows=")
-    assert str(Sample(np.zeros(2))) == repr(Sample(np.zeros(2))) and Sample(np.zeros(2))._repr_html_() is None
+    assert f"{told}" == str(told)
+    assert repr(told).startswith("Told(rows=")
+    assert str(Sample(np.zeros(2))) == repr(Sample(np.zeros(2)))
+    assert Sample(np.zeros(2))._repr_html_() is None
 
 
 def test_a_notebook_gets_escaped_html() -> None:
@@ -82,8 +84,8 @@ def test_a_notebook_gets_escaped_html() -> None:
 def test_a_long_table_is_cut() -> None:
     told = Told(tuple((str(k), str(k)) for k in range(MOST_ROWS + 3)))
     lines = str(told).split("\n")
-    assert len(lines) == 2 + MOST_ROWS + 1 and lines[-1] == "… and 3 more rows"
-    assert str(told._repr_html_()).count("<tr>") == 1 + MOST_ROWS and "<p>… and 3 more rows</p>" in str(
-        told._repr_html_()
-    )
+    assert len(lines) == 2 + MOST_ROWS + 1
+    assert lines[-1] == "… and 3 more rows"
+    assert str(told._repr_html_()).count("<tr>") == 1 + MOST_ROWS
+    assert "<p>… and 3 more rows</p>" in str(told._repr_html_())
     assert str(Told(())) == "a < b"

@@ -9,7 +9,8 @@ from core.words import count, decimal, in_percent, listed, markdown_table, perce
 
 def test_counts() -> None:
     assert [count(n, "lever") for n in (0, 1, 2)] == ["0 levers", "1 lever", "2 levers"]
-    assert count(2, "class", "es") == "2 classes" and count(1, "patch", "es") == "1 patch"
+    assert count(2, "class", "es") == "2 classes"
+    assert count(1, "patch", "es") == "1 patch"
 
 
 def test_lists() -> None:
@@ -32,7 +33,8 @@ def test_decimals() -> None:
 @example(199 / 200)
 def test_only_none_is_0_percent_and_only_all_is_100(share: float) -> None:
     said = percent(share)
-    assert (said == "0") == (share == 0) and (said == "100") == (share == 1)
+    assert (said == "0") == (share == 0)
+    assert (said == "100") == (share == 1)
     assert said in ("< 1", "> 99") or float(said) == pytest.approx(100 * share, abs=0.5)
     assert percent(share, "under", "over") == said.replace("<", "under").replace(">", "over")
 

@@ -136,7 +136,8 @@ def test_the_steered_trace_answers_as_the_comparison(workbench: Workbench, trace
         assert workbench.attribute(steered, CLASSES, ONE, TARGET).value == pytest.approx(
             after.logits[0] - after.logits[1], abs=1e-4
         )
-        assert np.array_equal(steered.crop, trace.crop) and steered.grid == trace.grid
+        assert np.array_equal(steered.crop, trace.crop)
+        assert steered.grid == trace.grid
         assert steered.activations == edited(trace.activations, edit, workbench.setup.dictionary)
     assert workbench.steer(trace, EDITS[3]).activations.of(1)[[0, 2, 3]].tolist() == [0.0, 5.0, 5.0]
 
@@ -183,8 +184,10 @@ def test_an_edit_without_levers_is_answered_without_running_the_model(
     for part in ("residual", "embed_from_residual"):
         monkeypatch.setattr(workbench.setup.clip, part, None)
     found = workbench.compare(trace, Edit(tokens=(1,)), CLASSES, ONE)
-    assert found.before == found.after == expected.before == expected.after and not found.flipped
-    assert found.cosine == 1.0 and not found.logit_change.any()
+    assert found.before == found.after == expected.before == expected.after
+    assert not found.flipped
+    assert found.cosine == 1.0
+    assert not found.logit_change.any()
 
 
 def test_texts_are_encoded_once(clip: SplitClip, dictionary: Dictionary, trace: Trace, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -294,8 +297,11 @@ def previews(bench: Workbench, trace: Trace) -> dict[str, object]:
 def test_every_answer_prints_as_a_short_table_and_escapes_it(indexed: Workbench, trace: Trace) -> None:
     for name, answer in previews(indexed, trace).items():
         text, html = str(answer), answer._repr_html_()  # type: ignore[attr-defined]
-        assert 1 <= len(text.splitlines()) <= 16 and "float32[" not in text and text != repr(answer), name
-        assert "<b>dog" not in html.replace("<p><b>", "<p>") and html.startswith("<p><b>"), name
+        assert 1 <= len(text.splitlines()) <= 16, name
+        assert "float32[" not in text, name
+        assert text != repr(answer), name
+        assert "<b>dog" not in html.replace("<p><b>", "<p>"), name
+        assert html.startswith("<p><b>"), name
         assert ("<b>dog" in text) == ("&lt;b&gt;dog" in html), name
 
 

@@ -28,7 +28,8 @@ def jobs() -> list[Any]:
 
 
 def test_the_workflows_are_these() -> None:
-    assert [path.name for path in FOLDER.iterdir()] and {path.stem for path in FILES} == {"deploy", "hub", "test"}
+    assert [path.name for path in FOLDER.iterdir()]
+    assert {path.stem for path in FILES} == {"deploy", "hub", "test"}
     assert len(list(FOLDER.iterdir())) == len(FILES)
 
 
@@ -49,7 +50,8 @@ def test_actions_are_pinned_and_say_their_version(path: Path) -> None:
         if action.startswith("./"):
             assert (FOLDER.parents[1] / action).is_file()
         else:
-            assert PINNED.fullmatch(action) and re.fullmatch(r"v\d+\.\d+\.\d+", version), line
+            assert PINNED.fullmatch(action), line
+            assert re.fullmatch(r"v\d+\.\d+\.\d+", version), line
 
 
 @pytest.mark.parametrize("job", jobs())
@@ -68,8 +70,10 @@ def test_only_what_was_tested_is_deployed_from_main_and_by_trusted_publishing() 
     workflow = read(FOLDER / "deploy.yml")
     test, deploy = workflow["jobs"]["test"], workflow["jobs"]["deploy"]
     assert triggers(workflow) == {"push": {"branches": ["main"]}}
-    assert test["uses"] == "./.github/workflows/test.yml" and "workflow_call" in triggers(read(FOLDER / "test.yml"))
-    assert deploy["needs"] == "test" and "vars.HF_SPACE" in deploy["if"]
+    assert test["uses"] == "./.github/workflows/test.yml"
+    assert "workflow_call" in triggers(read(FOLDER / "test.yml"))
+    assert deploy["needs"] == "test"
+    assert "vars.HF_SPACE" in deploy["if"]
     assert deploy["permissions"] == {"contents": "read", "id-token": "write"}
     assert deploy["steps"][-1]["env"]["HF_OIDC_RESOURCE"] == "spaces/${{ vars.HF_SPACE }}"
     others = [job["permissions"] for path in FILES for job in read(path)["jobs"].values() if job != deploy]

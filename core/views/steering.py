@@ -167,7 +167,8 @@ def finder(visit: Visit, search: Search | None = None, trouble: str = "") -> Mar
 def _found(visit: Visit, search: Search, wanted: str) -> Markup:
     rows = []
     if search.edit is not None and search.edit.levers:
-        assert search.margin is not None and search.effect is not None
+        assert search.margin is not None
+        assert search.effect is not None
         rows.append(_offer(visit, search.edit, search.truth, search.margin, search.effect, search.side_effect))
     rows += [_offer(visit, c.edit, c.predicted, c.margin, c.effect, c.side_effect) for c in search.alternatives]
     if not rows:

@@ -58,7 +58,8 @@ def complaint(ask: Ask, *question: Any) -> str:
 def test_predict(ask: Ask, bench: Workbench) -> None:
     said = ask("predict", DOG, "dog, cat, fox")
     expected = bench.classify(bench.open(DOG), CLASSES, SINGLE)
-    assert said["classes"] == list(CLASSES) and said["best"] == expected.best
+    assert said["classes"] == list(CLASSES)
+    assert said["best"] == expected.best
     np.testing.assert_allclose(said["logits"], expected.logits, atol=1e-4)
     assert sum(said["probabilities"]) == pytest.approx(1, abs=1e-5)
 
@@ -66,9 +67,11 @@ def test_predict(ask: Ask, bench: Workbench) -> None:
 def test_attribute(ask: Ask) -> None:
     said = ask("attribute", DOG, "dog, cat, fox", "cat", "dog", 4)
     assert (said["wanted"], said["against"]) == ("cat", "dog")
-    assert 0 < len(said["for"]) <= 4 and 0 <= said["error_share"] <= 1
+    assert 0 < len(said["for"]) <= 4
+    assert 0 <= said["error_share"] <= 1
     strength = [c["contribution"] for c in said["for"]]
-    assert strength == sorted(strength, reverse=True) and strength[-1] > 0
+    assert strength == sorted(strength, reverse=True)
+    assert strength[-1] > 0
     assert all(c["contribution"] < 0 for c in said["against_it"])
 
 
@@ -79,7 +82,8 @@ def test_steer(ask: Ask, bench: Workbench) -> None:
     expected = bench.compare(trace, Edit.of_suppressed([component]), CLASSES, SINGLE)
     np.testing.assert_allclose(said["after"]["logits"], expected.after.logits, atol=1e-4)
     nothing = ask("steer", DOG, "dog, cat, fox", [], None)
-    assert nothing["before"] == nothing["after"] and not nothing["flipped"]
+    assert nothing["before"] == nothing["after"]
+    assert not nothing["flipped"]
 
 
 def test_only_the_named_endpoints_are_public(address: str) -> None:
@@ -130,7 +134,9 @@ def test_every_answer_names_the_setup_it_came_from(ask: Ask, address: str) -> No
         for question in (("predict", DOG, "dog, cat"), ("attribute", DOG, "dog, cat", "cat", "dog", 2)):
             more = [*question, *[""] * (ARGUMENTS[question[0]] + 1 - len(question)), name]
             said = ask(*more)["setup"]
-            assert said["name"] == (name or "bundled") and "formula" in said and "commits" in said
+            assert said["name"] == (name or "bundled")
+            assert "formula" in said
+            assert "commits" in said
             assert (said["index"] is None) == (name == "tiny")
     offered = Client(address, verbose=False).predict(api_name="/setups")
     assert [setup["name"] for setup in offered] == ["bundled", "tiny", "random", "lost"]
@@ -158,7 +164,8 @@ def test_visitors_on_different_pictures_and_setups_do_not_meet(address: str, car
             said = client.predict(handle_file(picture), ",".join(classes), name, api_name="/predict")
             bench = benches[name]
             expected = bench.classify(bench.open(picture), classes, SINGLE)
-            assert said["setup"]["name"] == name and said["classes"] == list(classes)
+            assert said["setup"]["name"] == name
+            assert said["classes"] == list(classes)
             np.testing.assert_allclose(said["logits"], expected.logits, atol=1e-4)
 
     with ThreadPoolExecutor(8) as visitors:
@@ -240,7 +247,9 @@ def test_unusual_pictures_are_read(ask: Ask, tmp_path: Path) -> None:
 )
 def test_bad_edits_get_a_sentence(ask: Ask, levers: Any, tokens: Any) -> None:
     words = complaint(ask, "steer", DOG, "dog, cat", levers, tokens)
-    assert words.endswith((".", "]")) and "Traceback" not in words and "upstream" not in words
+    assert words.endswith((".", "]"))
+    assert "Traceback" not in words
+    assert "upstream" not in words
 
 
 def test_targets_that_are_not_there(ask: Ask) -> None:
@@ -252,7 +261,8 @@ def test_the_chosen_example_says_how_often_it_works(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     assert repair_words(read_report(report)) == ""
     report.write_text('{"levers": {"attacked": {"off_the_lure": {"1": 0.714}, "back_to_truth": {"1": 0.5}}}}')
-    assert "71 %" in repair_words(read_report(report)) and "50 %" in repair_words(read_report(report))
+    assert "71 %" in repair_words(read_report(report))
+    assert "50 %" in repair_words(read_report(report))
     report.write_text("{}")
     assert repair_words(read_report(report)) == ""
 
@@ -262,5 +272,7 @@ def test_the_repaired_share_stands_beside_its_ceiling() -> None:
         "fooled_pictures": 477, "ceiling_removing_the_cue": 0.985, "back_to_truth_with_at_most_5": 0.596,
     }  # fmt: skip
     said = ceiling_words({"attacked": found}, "note")
-    assert "477" in said and "98 %" in said and "60 %" in said
+    assert "477" in said
+    assert "98 %" in said
+    assert "60 %" in said
     assert ceiling_words({}, "note") == ""

@@ -40,7 +40,8 @@ def expect_in_sight(page: Page) -> None:
     expect(shown).to_be_focused()
     page.wait_for_function("document.querySelector('#component .component').getBoundingClientRect().top < 300")
     box = shown.bounding_box()
-    assert box is not None and box["y"] >= 0
+    assert box is not None
+    assert box["y"] >= 0
     assert not shown.evaluate(HIDES)
 
 
@@ -62,8 +63,11 @@ def test_a_component_has_a_face_and_a_page(open_page: Open, width: int) -> None:
     dimmed, lit = (
         shot.evaluate(f"(shot) => ({{...getComputedStyle(shot, '::{part}')}})") for part in ("before", "after")
     )
-    assert "data:image/webp" in dimmed["backgroundImage"] and dimmed["backgroundImage"] == lit["backgroundImage"]
-    assert "brightness" in dimmed["filter"] and lit["filter"] == "none" and "data:image/png" in lit["maskImage"]
+    assert "data:image/webp" in dimmed["backgroundImage"]
+    assert dimmed["backgroundImage"] == lit["backgroundImage"]
+    assert "brightness" in dimmed["filter"]
+    assert lit["filter"] == "none"
+    assert "data:image/png" in lit["maskImage"]
 
     card(page).get_by_role("button", name="More about").click()
     expect(page.get_by_role("tab", name="Components")).to_have_attribute("aria-selected", "true")
@@ -233,7 +237,8 @@ def test_where_it_looks(open_page: Open) -> None:
     cell[64].hover()
     expect(here).to_contain_text("Row 8, column 8")
     listed = page.locator("#look .firing li")
-    assert listed.count() > 1 and "activation" in listed.first.inner_text()
+    assert listed.count() > 1
+    assert "activation" in listed.first.inner_text()
     page.locator("#look h3").hover()
     expect(here).to_have_text(began)  # what was only pointed at does not stay
     cell[1].click()
@@ -332,7 +337,9 @@ def test_an_open_page_follows_and_stays_where_it_is(
     change(page)
     page.evaluate(AT_REST)
     now = page.locator("#component .here").bounding_box()
-    assert top is not None and now is not None and abs(top["y"] - now["y"]) < 30
+    assert top is not None
+    assert now is not None
+    assert abs(top["y"] - now["y"]) < 30
 
 
 def test_another_example_while_a_page_is_open(open_page: Open) -> None:
@@ -359,7 +366,10 @@ def test_all_tabs_are_in_reach_on_a_phone(open_page: Open) -> None:
     for name in TABS:
         button = page.get_by_role("tab", name=name)
         box = button.bounding_box()
-        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["height"] >= 32
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        assert box["height"] >= 32
         assert button.evaluate("(button) => button.scrollWidth <= button.clientWidth"), f"{name} is cut"
         button.click()
         expect(button).to_have_attribute("aria-selected", "true")

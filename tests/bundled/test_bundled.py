@@ -116,7 +116,8 @@ def test_attribution_beats_every_rival(committed):
     for kind in SHORTCUTS:
         found = committed["levers"][kind]
         best = found["back_to_truth"]["5"]
-        assert best > found["controls_back_to_truth"] + 0.1 and best > found["by_energy_back_to_truth"]
+        assert best > found["controls_back_to_truth"] + 0.1
+        assert best > found["by_energy_back_to_truth"]
         assert all(found["off_the_lure"][str(k)] >= found["controls_off_the_lure"] for k in LEVERS)
 
 
@@ -145,13 +146,15 @@ def test_every_process_builds_the_same_tokenizer():
     code = "from core.bundled.training import build_tokenizer; print(build_tokenizer().backend_tokenizer.to_str())"
     theirs = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     mine = build_tokenizer().backend_tokenizer.to_str()
-    assert theirs.strip() == mine and len(mine) > 10_000
+    assert theirs.strip() == mine
+    assert len(mine) > 10_000
 
 
 def test_training_sees_what_the_split_model_sees(scorer):
     """The training's own forward, without cropping, equals the split model's."""
     clip = scorer.clip
-    assert clip.model.config.vision_config.image_size == SIDE and clip.grid == (CELLS, CELLS)
+    assert clip.model.config.vision_config.image_size == SIDE
+    assert clip.grid == (CELLS, CELLS)
     crops = scorer.crops(case.scene for case in held_out("clean", 4))
     with torch.no_grad():
         mine, _ = see(clip.model, as_pixels(torch.from_numpy(crops), clip.device), None)

@@ -121,7 +121,8 @@ def test_colours_are_called_what_people_call_them(colour, name):
 def test_every_fact_has_a_column_and_nearly_every_column_a_scene():
     scenes = index_scenes(3000)
     found = table(scenes)
-    assert found.shape == (3000, len(FACTORS)) and len(ONE) == len(FACTORS)
+    assert found.shape == (3000, len(FACTORS))
+    assert len(ONE) == len(FACTORS)
     for scene, row in zip(scenes[:200], found, strict=False):
         assert {factor for factor, held in zip(FACTORS, row, strict=True) if held} == factors(scene)
     # As often as the sampling says: one background each, things and words evenly, no letter or colour left out.
@@ -137,7 +138,8 @@ def test_captions_have_a_word_for_things_words_places_and_writing_only():
     named = {factor: names(factor) for factor in FACTORS}
     assert all(words <= caption_words() for words in named.values())
     assert named["object", "cat"] == named["word", "cat"] == {"cat"}
-    assert named["background", "brick"] == {"bricks"} and named["background", "night"] == {"night"}
+    assert named["background", "brick"] == {"bricks"}
+    assert named["background", "night"] == {"night"}
     assert named["writing", "anything"] == WRITING_WORDS
     assert not named["background", "plain"]
     without = {factor for factor, words in named.items() if not words}
@@ -159,7 +161,8 @@ def test_where_things_are_agrees_with_the_trainings_own_masks(cells):
         for (kind, value), spot in spots.items():
             if kind == "letter":
                 middles = letters(scene, cells)[:, ord(value) - ord("a")].reshape(cells, cells) > 0
-                assert middles.any() and not (middles & ~spot).any()
+                assert middles.any()
+                assert not (middles & ~spot).any()
 
 
 def test_a_bar_is_where_it_is_painted():
@@ -236,7 +239,8 @@ def test_planted_components_are_matched_with_the_precision_they_were_planted_wit
     matches, judged, has = found
     assert matches.factor[:2].tolist() == [FIRST, SECOND]
     low, high = wilson(int(matches.right[0]), int(matches.strong[0]))
-    assert low < 0.8 < high and matches.precision[1] == 1
+    assert low < 0.8 < high
+    assert matches.precision[1] == 1
     assert matches.told.tolist() == [True, True, True, False]
     assert matches.reach(0.7).tolist() == [True, True, False, False]
     # Half of all pictures hold the frequent factor, and so do half of those in which the third component fires.
@@ -247,7 +251,8 @@ def test_matches_are_counted_as_by_hand(found):
     matches, judged, has = found
     for j, f in enumerate(matches.factor):
         rows = [row for row in range(len(judged)) if judged[row, j]]
-        assert matches.strong[j] == len(rows) and matches.pictures == len(judged)
+        assert matches.strong[j] == len(rows)
+        assert matches.pictures == len(judged)
         assert matches.right[j] == sum(bool(has[row, f]) for row in rows)
         assert matches.present[j] == sum(bool(row[f]) for row in has)
         assert matches.least[j] == wilson(int(matches.right[j]), int(matches.strong[j]))[0]
@@ -293,7 +298,8 @@ def test_where_components_fire_is_told_by_the_strongest_token():
     cat, plain = ("word", "cat"), ("background", "plain")
     scenes = [FULL, FULL, FULL, replace(FULL, label=None)]
     covered = where(FULL, cat, 8)
-    assert covered[6, 4] and not covered[0, 0]
+    assert covered[6, 4]
+    assert not covered[0, 0]
     last = 1 + np.flatnonzero(covered)[-1]  # token 0 is CLS
     token = np.array([[0, 0], [last, 5], [1, 0], [last, 0]], dtype=np.int16)
     ones = np.ones((4, 2), dtype=np.float32)
@@ -424,7 +430,8 @@ def test_looking_sees_what_a_trace_holds(setup, painter):
     """Each picture's strongest token and value, from its trace, one at a time."""
     scenes = index_scenes(3)
     seen = look(setup, painter, scenes)
-    assert seen.scenes == tuple(scenes) and np.array_equal(seen.has, table(scenes))
+    assert seen.scenes == tuple(scenes)
+    assert np.array_equal(seen.has, table(scenes))
     fewer = seen.first(2)
     assert fewer.scenes == tuple(scenes[:2])
     for part in ("has", "largest", "token", "random"):

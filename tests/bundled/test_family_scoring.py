@@ -58,7 +58,8 @@ def test_the_best_family_is_the_one_after_which_most_are_right(setup, scorer):
 
 def test_random_edits_are_of_that_size_and_of_components_that_fire(setup):
     edits = random_edits(setup, 5, 0)
-    assert len(edits) > 5 and len(set(edits)) == len(edits)
+    assert len(edits) > 5
+    assert len(set(edits)) == len(edits)
     for edit in edits:
         assert len(edit.levers) == 5
         assert all(setup.index.active_pictures[lever.component] > 0 for lever in edit.levers)
@@ -77,7 +78,8 @@ def test_the_committed_family_is_of_the_shipped_index_and_does_what_is_said(setu
 
 def test_one_lever_on_the_family_of_words_repairs_most_and_harms_nothing(committed):
     words = committed["attacked"]
-    assert words["right_before"] < 0.2 and words["right"] > 0.7, "the family of words no longer holds the shortcut"
+    assert words["right_before"] < 0.2
+    assert words["right"] > 0.7, "the family of words no longer holds the shortcut"
     assert words["right_at_random"] < 0.3
     assert all(committed[name]["clean"] > committed[name]["clean_before"] - 0.02 for name in SHORTCUTS)
 

@@ -29,7 +29,8 @@ def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
     assert state["step"] == 6  # 48 pictures in two batches of 4, the last of them whole
     fresh = training.build_model(training.build_tokenizer())
     moved = [not torch.equal(state["model"][name], value) for name, value in fresh.state_dict().items()]
-    assert all(torch.isfinite(value).all() for value in state["model"].values()) and sum(moved) > 100
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+    assert sum(moved) > 100
     words = (out / "words.txt").read_text().split()
     assert set(CLASSES) <= set(words)
     # The parts, and not a setup: after so short a training it would be refused.
@@ -47,7 +48,8 @@ def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
 
 def test_the_learning_rate_falls_without_a_jump_to_nothing():
     paces = [pace(step / 1_000) for step in range(1_001)]
-    assert paces[0] == 1 and paces[-1] == 0
+    assert paces[0] == 1
+    assert paces[-1] == 0
     assert all(0 <= before - after < 0.003 for before, after in zip(paces, paces[1:], strict=False))
 
 

@@ -25,12 +25,15 @@ from core.model.sae_clip import SaeClip
 def test_a_concept_is_what_the_index_holds(index: ConceptIndex) -> None:
     for j in range(COMPONENTS):
         found = concept(index, j)
-        assert found.component == j and found.dead == (j % 5 == 4) == (found.fired == 0)
-        assert found.frequency == index.active_pictures[j] / PICTURES and found.pictures == PICTURES
+        assert found.component == j
+        assert found.dead == (j % 5 == 4) == (found.fired == 0)
+        assert found.frequency == index.active_pictures[j] / PICTURES
+        assert found.pictures == PICTURES
         assert (found.peak, found.mean_active) == (index.peak[j], index.mean_active[j])
         words = [VOCABULARY[word] for word in index.label[j] if word >= 0]
         assert [guess.word for guess in found.guesses] == words
-        assert found.label == (words[0] if words else None) and found.others == found.guesses[1:]
+        assert found.label == (words[0] if words else None)
+        assert found.others == found.guesses[1:]
         assert found.alignment == (index.alignment[j, 0] if words else 0)
         assert found.clarity == (None if np.isnan(index.clarity[j]) else index.clarity[j])
         assert found == pickle.loads(pickle.dumps(found)), "plain, and nothing in it that is not equal to itself"
@@ -57,7 +60,8 @@ def test_shots_are_the_reference_pictures(index: ConceptIndex, kind: str) -> Non
             for k in range(held.start[at], held.start[at + 1]):
                 region[held.patch[k]] = held.share[k] / 255
             np.testing.assert_allclose(shot.region, region.reshape(4, 4), rtol=1e-6)
-            assert shot.row == held.picture[j, place] and shot.value == held.value[j, place]
+            assert shot.row == held.picture[j, place]
+            assert shot.value == held.value[j, place]
             assert shot.on_cls == (held.token[j, place] == 0)
             assert Image.open(io.BytesIO(shot.webp)).size == (24, 24)
             assert shot.webp == index.pictures.webp(shot.row)
@@ -69,10 +73,14 @@ def test_the_histogram_is_the_filled_part_of_the_histogram(index: ConceptIndex) 
         if j % 5 == 4:
             assert found is None
             continue
-        assert found is not None and len(found.edges) == len(found.counts) + 1
-        assert found.counts[0] and found.counts[-1] and found.counts.sum() == index.active_tokens[j]
+        assert found is not None
+        assert len(found.edges) == len(found.counts) + 1
+        assert found.counts[0]
+        assert found.counts[-1]
+        assert found.counts.sum() == index.active_tokens[j]
         for low, high, count in zip(found.edges, found.edges[1:], found.counts, strict=False):
-            assert count == index.histogram[j, list(EDGES).index(low)] and high == EDGES[list(EDGES).index(low) + 1]
+            assert count == index.histogram[j, list(EDGES).index(low)]
+            assert high == EDGES[list(EDGES).index(low) + 1]
 
 
 @given(st.integers(0, 50), st.floats(0.05, 1.5))

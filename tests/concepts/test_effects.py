@@ -1,7 +1,6 @@
 """What a component does to the classes, against the model itself."""
 
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from core.model.sae_clip import SaeClip
 
 
 @pytest.fixture(scope="module", params=["all", "cls", "patches"])
-def dictionary_in(request: pytest.FixtureRequest) -> Iterator[Dictionary]:
-    yield Dictionary(tiny_sae("standard"), request.param)
+def dictionary_in(request: pytest.FixtureRequest) -> Dictionary:
+    return Dictionary(tiny_sae("standard"), request.param)
 
 
 def read_slowly(clip: SplitClip, crop: np.ndarray, classifier: torch.Tensor, change: torch.Tensor) -> np.ndarray:
@@ -52,7 +51,9 @@ def test_pushes_are_what_the_model_does(
         wanted.append(read_slowly(clip, crop, classifier, change) - read_slowly(clip, crop, classifier, none))
     np.testing.assert_allclose(found.on_blank, wanted[0], atol=2e-5)
     np.testing.assert_allclose(found.each, wanted[1:], atol=2e-5)
-    assert found.classes == CLASSES and found.strength == strength and found.n_references == len(crops)
+    assert found.classes == CLASSES
+    assert found.strength == strength
+    assert found.n_references == len(crops)
 
 
 def test_a_picture_where_it_does_not_fire_is_not_changed_at_all(
@@ -79,7 +80,9 @@ def test_means_errors_and_what_is_common() -> None:
     np.testing.assert_allclose(found.relative_error, apart.std(0, ddof=1) / 6**0.5, rtol=1e-4)
     one, none = SteeringEffects(CLASSES, 1.0, each[0], each[:1]), SteeringEffects(CLASSES, 1.0, each[0], each[:0])
     np.testing.assert_array_equal(one.on_references, each[0])
-    assert np.isnan(one.error).all() and np.isnan(none.on_references).all() and np.isnan(none.error).all()
+    assert np.isnan(one.error).all()
+    assert np.isnan(none.on_references).all()
+    assert np.isnan(none.error).all()
 
 
 def test_the_strength_and_the_pictures_are_those_of_the_references(index: ConceptIndex) -> None:
@@ -92,7 +95,8 @@ def test_the_strength_and_the_pictures_are_those_of_the_references(index: Concep
             assert crops.shape == (0, 32, 32, 3)
             continue
         assert strength_of(index, j) == pytest.approx(np.mean(values))
-        assert crops.dtype == np.uint8 and len(crops) == min(3, len(values))
+        assert crops.dtype == np.uint8
+        assert len(crops) == min(3, len(values))
         for crop, shot in zip(crops, activating_examples(index, j, "top", 3), strict=True):
             small = Image.open(io.BytesIO(shot.webp)).convert("RGB")
             np.testing.assert_array_equal(crop, np.asarray(small.resize((32, 32), Image.Resampling.BICUBIC)))

@@ -118,14 +118,17 @@ def test_what_is_saved_comes_back(
         for field in fields(part):
             value = getattr(part, field.name)
             assert type(value) is type(getattr(other, field.name)), field.name
-    assert back.pictures.webp(0) == index.pictures.webp(0) and back.n_bytes == index.n_bytes
+    assert back.pictures.webp(0) == index.pictures.webp(0)
+    assert back.n_bytes == index.n_bytes
 
 
 def test_files_are_compact_and_readable_by_all(saved: Path) -> None:
     arrays = load_file(saved / ARRAYS)
     assert arrays["top.patch"].dtype == arrays["top.length"].dtype == np.uint8
-    assert arrays["top.picture"].dtype == np.int16 and arrays["label"].dtype == np.int8
-    assert arrays["histogram"].dtype == np.uint32 and arrays["embedding"].dtype == np.float16
+    assert arrays["top.picture"].dtype == np.int16
+    assert arrays["label"].dtype == np.int8
+    assert arrays["histogram"].dtype == np.uint32
+    assert arrays["embedding"].dtype == np.float16
     assert json.loads((saved / MANIFEST).read_text(encoding="utf-8"))["setup"]["clip"] == "owner/clip"
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in saved.iterdir())
 
@@ -169,7 +172,8 @@ def test_another_setup_is_refused_with_both_names(saved: Path) -> None:
         load(saved, other)
     said = str(trouble.value)
     assert "made for owner/sae/1.pt (5 components) at layer 3 of owner/clip at aaaaaaa" in said
-    assert "this setup is other/sae at bbbbbbb (5 components) at layer 7" in said and "core.indexing" in said
+    assert "this setup is other/sae at bbbbbbb (5 components) at layer 7" in said
+    assert "core.indexing" in said
     with pytest.raises(UserError, match="the same with other weights"):
         load(saved, replace(IDENTITY, fingerprint="1" * 64))
     with pytest.raises(UserError, match=r"read at all tokens; this setup is .*, read at the class token\."):
@@ -364,7 +368,9 @@ def test_a_fingerprint_of_large_tensors_looks_at_all_their_columns() -> None:
 
     large = torch.arange(1024 * 512, dtype=torch.float32).view(1024, 512)
     found = _sampled(large)
-    assert 4_000 < len(found) < 5_000 and len(np.unique(found % 512)) > 500 and found.max() > 1023 * 512
+    assert 4_000 < len(found) < 5_000
+    assert len(np.unique(found % 512)) > 500
+    assert found.max() > 1023 * 512
     assert np.array_equal(_sampled(large.T.contiguous().T), found), "however it lies in memory"
     assert np.array_equal(_sampled(large.bfloat16()), large.bfloat16().float().flatten()[::129].numpy()[: len(found)])
 

@@ -62,7 +62,8 @@ def test_families_are_found_once_whoever_asks(
     shared = Workbench(replace(bench.setup, index=index))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: shared.families, range(16)))
-    assert len(calls) == 1 and all(answer is answers[0] for answer in answers)
+    assert len(calls) == 1
+    assert all(answer is answers[0] for answer in answers)
 
 
 @pytest.mark.parametrize("words", ["", "  \n ", "x" * 201])
@@ -81,7 +82,8 @@ def test_everyday_words_stand_for_all_words_whatever_the_labels_of_the_index(
     some = everyday[:: -(-len(everyday) // 100)]
     text = text_classifier(clip, ["owl"], WORDINGS)[0].numpy()
     common = text_classifier(clip, some, WORDINGS).mean(0).numpy()
-    assert len(some) > 50 and found == matches_words(few, text, common, 4)
+    assert len(some) > 50
+    assert found == matches_words(few, text, common, 4)
 
 
 def test_without_an_index_it_says_what_is_missing_and_how_to_build_one(bench: Workbench) -> None:

@@ -144,7 +144,9 @@ def test_what_is_saved_says_what_it_is(learned: tuple[Path, Trained]) -> None:
     folder, _ = learned
     assert sorted(path.name for path in folder.iterdir()) == ["cfg.json", "sae_weights.safetensors"]
     saved = json.loads((folder / "cfg.json").read_text())
-    assert saved["architecture"] == "jumprelu" and saved["dtype"] == "float16" and saved["device"] == "cpu"
+    assert saved["architecture"] == "jumprelu"
+    assert saved["dtype"] == "float16"
+    assert saved["device"] == "cpu"
     assert saved["metadata"]["hook_name"] == "blocks.2.hook_resid_post"
     assert saved["metadata"]["dataset_path"] == "numbers"
     assert saved["metadata"]["training_architecture"] == "matryoshka_batchtopk"
@@ -211,7 +213,8 @@ def test_the_same_seed_draws_the_same_tokens(planted: Any) -> None:
     ring = Ring(planted, "patches", Numbers(), PICTURES)
     ring.fill()
     once, again, other = (ring.draw(64, 0.5, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-    assert torch.equal(once, again) and not torch.equal(once, other)
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
 
 
 @settings(max_examples=40)
@@ -231,11 +234,14 @@ def test_a_ring_holds_the_pictures_read_last_and_is_made_again_from_a_few_number
     def ring() -> Ring:
         return Ring(Planted(marked), "cls", Numbers(size, part, tuple(damaged)), capacity)  # type: ignore[arg-type]
 
+    def read_on(one: Ring) -> None:
+        one.fill()
+        one.renew(1)
+
     one = ring()
     if not readable:
         with pytest.raises(UserError, match="None of"):
-            one.fill()
-            one.renew(1)
+            read_on(one)
         return
     one.fill()
     assert len(one.held) == min(capacity, len(readable)) or one.read >= capacity
@@ -246,7 +252,8 @@ def test_a_ring_holds_the_pictures_read_last_and_is_made_again_from_a_few_number
     assert sorted(one.held[:, 0, 0].tolist()) == sorted(map(float, last))
     other = ring()
     other.restore(one.state())
-    assert torch.equal(other.held, one.held) and other.state() == one.state()
+    assert torch.equal(other.held, one.held)
+    assert other.state() == one.state()
     until = one.read + 7
     for each in (one, other):
         each.renew(until)
@@ -256,7 +263,8 @@ def test_a_ring_holds_the_pictures_read_last_and_is_made_again_from_a_few_number
 def test_a_collection_beyond_the_ring_is_read_once(planted: Any, tmp_path: Path) -> None:
     numbers = Numbers(damaged=(5, 77))
     trained = train_dictionary(planted, "all", numbers, short(), tmp_path)
-    assert numbers._given <= PICTURES + 64 and trained.pictures >= PICTURES - 64
+    assert numbers._given <= PICTURES + 64
+    assert trained.pictures >= PICTURES - 64
     assert trained.skipped == 2
 
 
@@ -290,8 +298,7 @@ def test_processes_that_cannot_share_are_trouble(planted: Any, tmp_path: Path) -
     with pytest.raises(UserError, match="every 0 steps"):
         train_dictionary(planted, "all", Numbers(), small(), tmp_path, checkpoint_every=0)
     with pytest.raises(UserError, match="fewer processes"):
-        recipe = small(batch=300)
-        train_dictionary(planted, "all", Numbers(20), recipe, tmp_path, accelerator=three)  # type: ignore[arg-type]
+        train_dictionary(planted, "all", Numbers(20), small(batch=300), tmp_path, accelerator=three)  # type: ignore[arg-type]
 
 
 # ---- stops, and processes
@@ -341,13 +348,14 @@ def test_a_training_that_is_killed_and_taken_up_makes_the_same_dictionary(
     os.kill(child.pid, signal.SIGKILL)
     child.join()
     (checkpoints / "step-000000039.new").mkdir()  # one that was not written to its end
-    assert child.exitcode == -signal.SIGKILL and not (killed / "cfg.json").exists()
+    assert child.exitcode == -signal.SIGKILL
+    assert not (killed / "cfg.json").exists()
 
     with pytest.raises(UserError, match="k 3 and not 4"):
         train_dictionary(planted, "all", Numbers(), short(k=4), killed)
+    other = Numbers()
+    other.manifest = {**other.manifest, "name": "others"}
     with pytest.raises(UserError, match="pictures' name"):
-        other = Numbers()
-        other.manifest = {**other.manifest, "name": "others"}
         train_dictionary(planted, "all", other, short(), killed)
 
     seen: list[int] = []
@@ -359,7 +367,9 @@ def test_a_training_that_is_killed_and_taken_up_makes_the_same_dictionary(
             lambda self, batch: seen.append(self.n_training_steps) or real(self, batch),
         )
         train_dictionary(planted, "all", Numbers(), short(), killed)
-    assert seen[0] % 10 == 0 and seen[0] > 0 and seen[-1] == 39
+    assert seen[0] % 10 == 0
+    assert seen[0] > 0
+    assert seen[-1] == 39
     assert all(torch.equal(weights(killed)[name], value) for name, value in weights(whole).items())
     assert not checkpoints.exists()
     torch.set_num_threads(threads)
@@ -454,13 +464,16 @@ def test_the_command_makes_a_setup_that_loads(
     out = tmp_path / "mine"
     main(words(clip_folder, pictures, out))
     said = capsys.readouterr().out
-    assert "On 13 photographs the components hold" in said and "Explained variance" in said
+    assert "On 13 photographs the components hold" in said
+    assert "Explained variance" in said
     assert f"app.py --catalog {out / 'catalog.toml'} --setup mine" in said
     (card,) = read_catalog(out / "catalog.toml").values()
     assert (card.name, card.layer, card.scope, card.clip.folder) == ("mine", 1, "all", clip_folder.resolve())
-    assert pictures.name in card.note and "96 components" in card.note
+    assert pictures.name in card.note
+    assert "96 components" in card.note
     setup = load(card)
-    assert setup.dictionary.n_components == 96 and setup.health is not None
+    assert setup.dictionary.n_components == 96
+    assert setup.health is not None
     assert setup.health.explained_variance > 0.5
     # The dictionary itself says where it belongs.
     text = (out / "catalog.toml").read_text().replace("layer = 1", "layer = 2")
@@ -516,7 +529,8 @@ def test_of_a_data_set_the_number_of_pictures_is_asked_for(clip_folder: Path, pi
     streamed = CollectionOptions(str(tmp_path / "data"), limit=100).open()
     trained = train_dictionary(clip, "patches", streamed, short(), tmp_path / "out", workers=2)
     assert 90 <= trained.pictures - trained.skipped <= 132  # all of them about once
-    assert trained.explained_variance > 0.2 and trained.active_per_token == pytest.approx(3, rel=0.05)
+    assert trained.explained_variance > 0.2
+    assert trained.active_per_token == pytest.approx(3, rel=0.05)
     settings = json.loads((tmp_path / "out" / "cfg.json").read_text())
     assert settings["metadata"]["dataset_path"] == "data"
 
@@ -527,9 +541,12 @@ def test_a_catalog_entry_holds_any_name(tmp_path: Path) -> None:
     folder.mkdir()
     catalog = write_catalog(folder, place, 9, "cls", DictionaryRecipe(), 'pictures of "x"\n')
     table = tomllib.loads(catalog.read_text(encoding="utf-8"))["setup"][0]
-    assert table["name"] == folder.name and '"x"' in table["note"]
+    assert table["name"] == folder.name
+    assert '"x"' in table["note"]
     (card,) = read_catalog(catalog).values()
-    assert card.clip == place and card.dictionary.folder == folder / "." and card.scope == "cls"
+    assert card.clip == place
+    assert card.dictionary.folder == folder / "."
+    assert card.scope == "cls"
 
 
 def test_without_cuda_it_trains_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

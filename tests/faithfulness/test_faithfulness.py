@@ -165,7 +165,8 @@ def test_the_gradient_order_is_the_best_where_everything_adds_up(solvable):
     rng = np.random.default_rng(2)
     for _ in range(30):
         other = curves(solvable, rng.permutation(active))
-        assert (other[0] >= deletion - 1e-9).all() and (other[1] <= insertion + 1e-9).all()
+        assert (other[0] >= deletion - 1e-9).all()
+        assert (other[1] <= insertion + 1e-9).all()
         assert area(other[1] - other[0]) < area(insertion - deletion)
 
 
@@ -304,7 +305,8 @@ def test_recovery_by_brute_force(asked):
 
 def test_recovery_of_nothing_says_so():
     found = recovery([])
-    assert found["pictures"] == 0 and found["exists"]["value"] is None
+    assert found["pictures"] == 0
+    assert found["exists"]["value"] is None
     assert found["methods"]["random"]["median_rank"] == {"value": None, "low": None, "high": None, "of": 0}
 
 
@@ -337,7 +339,9 @@ def test_interval_of_a_median_lies_among_the_numbers():
 
 def test_estimate_leaves_out_what_does_not_exist():
     found = bootstrap.estimate(np.array([1.0, np.nan, 3.0, 2.0]))
-    assert found["value"] == 2 and found["of"] == 3 and found["low"] <= 2 <= found["high"]
+    assert found["value"] == 2
+    assert found["of"] == 3
+    assert found["low"] <= 2 <= found["high"]
     assert bootstrap.estimate(np.array([4.0])) == {"value": 4.0, "low": None, "high": None, "of": 1}
     assert bootstrap.estimate(np.array([np.nan])) == {"value": None, "low": None, "high": None, "of": 0}
 
@@ -461,7 +465,8 @@ def check_drawing(text, curves=True):
     root = ElementTree.fromstring(text)
     assert root.tag.endswith("svg")
     paths = [path.get("d") or "" for path in root.iter() if path.tag.endswith("path")]
-    assert any(paths) and not any("nan" in path or "inf" in path for path in paths)
+    assert any(paths)
+    assert not any("nan" in path or "inf" in path for path in paths)
     for method, name in NAMES.items():
         assert f">{name}<" in text
         assert not curves or text.count(f"stroke: {STYLES[method][0]}") >= 2, method
@@ -477,12 +482,16 @@ def test_the_command_on_a_folder_of_pictures(monkeypatch, capsys, tmp_path, fold
     out = tmp_path / "out"
     run(monkeypatch, "--setup", "tiny", "--pictures", folder, "--classes", "dog, cat, owl", "--out", out)
     report = json.loads((out / "faithfulness.json").read_text())
-    assert report["setup"] == setup.card.name and report["pictures"] == 2 and report["classes"] == ["dog", "cat", "owl"]
-    assert "recovery" not in report and "steerability" not in report
+    assert report["setup"] == setup.card.name
+    assert report["pictures"] == 2
+    assert report["classes"] == ["dog", "cat", "owl"]
+    assert "recovery" not in report
+    assert "steerability" not in report
     for method in NAMES:
         deletion, insertion = report["deletion"][method], report["insertion"][method]
         assert len(deletion) == len(insertion) == len(report["counts"])
-        assert deletion[0]["value"] == 0 and insertion[-1]["value"] == pytest.approx(0, abs=1e-4)
+        assert deletion[0]["value"] == 0
+        assert insertion[-1]["value"] == pytest.approx(0, abs=1e-4)
         assert deletion[-1]["value"] == pytest.approx(insertion[0]["value"], abs=1e-3)
         areas = report["area"][method]
         assert areas["between"]["value"] == pytest.approx(
@@ -492,7 +501,8 @@ def test_the_command_on_a_folder_of_pictures(monkeypatch, capsys, tmp_path, fold
     assert capsys.readouterr().out.strip() == tables(report)
     run(monkeypatch, "--setup", "tiny", "--pictures", folder, "--classes", "dog,cat,owl", "--out", out, "--count", 1)
     alone = json.loads((out / "faithfulness.json").read_text())
-    assert alone["pictures"] == 1 and alone["area"]["gradient"]["between"]["low"] is None
+    assert alone["pictures"] == 1
+    assert alone["area"]["gradient"]["between"]["low"] is None
 
 
 def test_a_picture_is_asked_about_what_the_model_says_of_it(setup, folder):
@@ -531,19 +541,22 @@ def test_the_command_on_the_bundled_scenes(monkeypatch, capsys, tmp_path, setup)
     monkeypatch.setattr(faithfulness, "FaithfulnessSizes", partial(FaithfulnessSizes, recovered=2, pictures=3, seen=2))
     run(monkeypatch, "--count", 3, "--out", tmp_path)
     report = json.loads((tmp_path / "faithfulness.json").read_text())
-    assert report["pictures"] == 3 and report["sizes"] == {"curves": 3, "recovered": 2, "pictures": 3, "seen": 2}
+    assert report["pictures"] == 3
+    assert report["sizes"] == {"curves": 3, "recovered": 2, "pictures": 3, "seen": 2}
     assert {kind: found["pictures"] for kind, found in report["recovery"].items()} == {
         "attacked": 2, "stamped": 2, "flooded": 2
     }  # fmt: skip
     assert report["steerability"]["all"]["components"] > 5
     text = (tmp_path / "faithfulness.svg").read_text()
     check_drawing(text)
-    assert "tiny &lt;1&gt;" in text and ">Steerability<" in text
+    assert "tiny &lt;1&gt;" in text
+    assert ">Steerability<" in text
     printed = capsys.readouterr().out
     assert printed.strip() == tables(report)
     for table in [block for block in printed.split("\n\n") if block.startswith("|")]:
         assert len({line.count("|") for line in table.strip().splitlines()}) == 1
-    assert all(name in printed for name in NAMES.values()) and "a conflicting word, 2" in printed
+    assert all(name in printed for name in NAMES.values())
+    assert "a conflicting word, 2" in printed
 
 
 def test_a_model_that_nothing_fools_still_has_a_report(monkeypatch, capsys, tmp_path, setup):
@@ -557,7 +570,8 @@ def test_a_model_that_nothing_fools_still_has_a_report(monkeypatch, capsys, tmp_
     monkeypatch.setattr(faithfulness, "FaithfulnessSizes", partial(FaithfulnessSizes, recovered=1, pictures=1, seen=1))
     run(monkeypatch, "--out", tmp_path)
     report = json.loads((tmp_path / "faithfulness.json").read_text())
-    assert report["pictures"] == 0 and report["area"]["gradient"]["between"]["value"] is None
+    assert report["pictures"] == 0
+    assert report["area"]["gradient"]["between"]["value"] is None
     assert "| activation × gradient | – | – | – | – | – |" in capsys.readouterr().out
     check_drawing((tmp_path / "faithfulness.svg").read_text(), curves=False)
 

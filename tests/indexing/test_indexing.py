@@ -136,7 +136,8 @@ def check_list(
     """The pictures (rows of `d`) of every component, and what is said of each."""
     for j, rows in enumerate(want):
         places = found.picture[j]
-        assert (places[len(rows) :] == -1).all() and (found.value[j, len(rows) :] == 0).all()
+        assert (places[len(rows) :] == -1).all()
+        assert (found.value[j, len(rows) :] == 0).all()
         assert ids[places[: len(rows)]].tolist() == d.ids[rows].tolist()
         for place, row in enumerate(rows):
             f = d.f[row, :, j]
@@ -190,8 +191,11 @@ def test_every_number_of_the_index(clip: SplitClip, tmp_path: Path, architecture
     for j in range(m):
         units = d.z[ranked["top"][j][: RECIPE.top]].astype(np.float64)
         if not len(units):
-            assert not index.embedding[j].any() and (index.label[j] == -1).all() and np.isnan(index.alignment[j]).all()
-            assert np.isnan(index.clarity[j]) and index.peak[j] == 0
+            assert not index.embedding[j].any()
+            assert (index.label[j] == -1).all()
+            assert np.isnan(index.alignment[j]).all()
+            assert np.isnan(index.clarity[j])
+            assert index.peak[j] == 0
             continue
         z = units.mean(0)
         assert np.allclose(index.embedding[j], z, atol=1e-3)
@@ -237,8 +241,10 @@ def check_nearest(index: np.ndarray, value: np.ndarray, wanted: np.ndarray, abov
         others = np.delete(row, j)
         k = min(index.shape[1], int((others > above).sum()))
         assert np.allclose(value[j, :k], np.sort(others)[::-1][:k], atol=1e-5)
-        assert np.allclose(row[index[j, :k]], value[j, :k], atol=1e-5) and j not in index[j]
-        assert (index[j, k:] == -1).all() and (value[j, k:] == 0).all()
+        assert np.allclose(row[index[j, :k]], value[j, :k], atol=1e-5)
+        assert j not in index[j]
+        assert (index[j, k:] == -1).all()
+        assert (value[j, k:] == 0).all()
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["all pictures", "a sample"])
@@ -257,7 +263,8 @@ def test_what_fires_together_and_what_is_from_the_middle(clip: SplitClip, tmp_pa
         places = index.mid.picture[j][index.mid.picture[j] >= 0]
         rows = [row_of[id_] for id_ in ids[places]]
         assert len(set(rows)) == len(rows) == min(recipe.mid, index.active_pictures[j])
-        assert np.array_equal(index.mid.value[j, : len(rows)], peaks[rows, j]) and (peaks[rows, j] > 0).all()
+        assert np.array_equal(index.mid.value[j, : len(rows)], peaks[rows, j])
+        assert (peaks[rows, j] > 0).all()
         if whole and rows:
             active = np.flatnonzero(peaks[:, j] > 0)
             away = np.abs(peaks[active, j].astype(np.float64) - np.median(peaks[active, j].astype(np.float64)))
@@ -270,7 +277,8 @@ def test_samples_are_the_same_whatever_the_batches(clip: SplitClip, tmp_path: Pa
         build(setup_of(clip), Drawn(), tmp_path / str(size), replace(RECIPE, batch=size), quiet=True) for size in (3, 8)
     ]
     a, b = indexes
-    assert np.array_equal(a.mid.picture, b.mid.picture) and np.array_equal(a.coactivated, b.coactivated)
+    assert np.array_equal(a.mid.picture, b.mid.picture)
+    assert np.array_equal(a.coactivated, b.coactivated)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=60), st.lists(st.integers(1, 20), max_size=8))
@@ -299,8 +307,12 @@ def test_nothing_fires(clip: SplitClip, tmp_path: Path) -> None:
     index = build(
         replace(setup_of(clip), model=SaeClip(clip, Dictionary(sae, "all"))), Drawn(), tmp_path, RECIPE, quiet=True
     )
-    assert not index.peak.any() and (index.top.picture == -1).all() and len(index.pictures) == 0
-    assert (index.coactivated == -1).all() and (index.near >= 0).all() and not index.top.region(0, 0, (4, 4)).any()
+    assert not index.peak.any()
+    assert (index.top.picture == -1).all()
+    assert len(index.pictures) == 0
+    assert (index.coactivated == -1).all()
+    assert (index.near >= 0).all()
+    assert not index.top.region(0, 0, (4, 4)).any()
 
 
 def test_small_formulas() -> None:
@@ -309,10 +321,12 @@ def test_small_formulas() -> None:
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     pairs = [units[a] @ units[b] for a in range(5) for b in range(a)]
     assert np.isclose(clarity(units.mean(0), np.array(5)), np.mean(pairs), atol=1e-6)
-    assert np.isnan(clarity(units[:1], np.array([1])))[0] and np.isclose(clarity(units[0], np.array(3)), 1)
+    assert np.isnan(clarity(units[:1], np.array([1])))[0]
+    assert np.isclose(clarity(units[0], np.array(3)), 1)
     z, t, empty = 3 * units[0], units[1:4], units[4]
     assert np.allclose(alignment(z, t, empty), t @ units[0] - empty @ units[0], atol=1e-6)
-    assert alignment(np.stack([z, 0 * z]), t, empty).shape == (2, 3) and not alignment(0 * z, t, empty).any()
+    assert alignment(np.stack([z, 0 * z]), t, empty).shape == (2, 3)
+    assert not alignment(0 * z, t, empty).any()
 
 
 def test_large_dictionaries_are_encoded_in_portions(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +361,9 @@ def test_a_run_that_fails_again_and_again_ends_with_the_same_index(
     while found is None:
         with suppress(Stop):
             found = build(setup, Drawn(look=look), tmp_path, RECIPE, every=every, quiet=True)
-    assert not failing and found == undisturbed and not (tmp_path / WORK).exists()
+    assert not failing
+    assert found == undisturbed
+    assert not (tmp_path / WORK).exists()
 
 
 def in_a_process(run: Callable[[], None], environment: dict[str, str] | None = None) -> multiprocessing.Process:
@@ -401,7 +417,8 @@ def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undist
         assert process.exitcode == -signal.SIGKILL
         kills += 1
         late += any(tmp_path.glob("index.safetensors*"))
-    assert kills > 5 and late, "killed while reading and while writing the index"
+    assert kills > 5, "killed while reading"
+    assert late, "killed while writing the index"
     assert load(tmp_path, undisturbed.manifest.setup) == undisturbed
     with pytest.raises(UserError, match="holds an index already"):
         build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
@@ -503,7 +520,8 @@ def test_what_is_kept_stays_small(setup: Setup) -> None:
         found = batch_activations(setup.dictionary, residual * float(rng.uniform(0.5, 2)))
         accumulator.add(np.arange(4) + 4 * number, found, 17, np.zeros((4, 16)))
     places = COMPONENTS * (RECIPE.top + RECIPE.mean + RECIPE.kept_for_mid)
-    assert len(accumulator.compact()) <= places and len(accumulator.sample) == RECIPE.together_sample
+    assert len(accumulator.compact()) <= places
+    assert len(accumulator.sample) == RECIPE.together_sample
 
 
 # ---- the command
@@ -520,9 +538,11 @@ def test_the_command(tmp_path: Path, clip_folder: Path, exact_folder: Path, caps
     said += ["--out", str(out), "--vocabulary", str(words), "--top", "2", "--side", "16"]
     main(said)
     told = capsys.readouterr().out
-    assert "fire in 3 pictures (1 could not be read)" in told and "3 of them are references" in told
+    assert "fire in 3 pictures (1 could not be read)" in told
+    assert "3 of them are references" in told
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["vocabulary"] == ["dog", "cat"] and manifest["source"]["kind"] == "folder"
+    assert manifest["vocabulary"] == ["dog", "cat"]
+    assert manifest["source"]["kind"] == "folder"
     assert (manifest["pictures"], manifest["skipped"], manifest["side"]) == (3, 1, 16)
 
 
@@ -542,7 +562,8 @@ def test_what_the_command_cannot_use_is_a_sentence(
 ) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--pictures", str(tmp_path), "--out", str(tmp_path / "out"), *wrong])
-    assert end.value.code == 1 and said in capsys.readouterr().err
+    assert end.value.code == 1
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -567,4 +588,5 @@ def test_however_the_command_ends_it_says_how_to_go_on(
     monkeypatch.setattr(command, "_run", stop)
     with pytest.raises(SystemExit) as end:
         main(["--pictures", "scenes:index", "--out", str(tmp_path)])
-    assert end.value.code == code and said in capsys.readouterr().err
+    assert end.value.code == code
+    assert said in capsys.readouterr().err

@@ -94,7 +94,8 @@ def target(request: pytest.FixtureRequest) -> Target:
 def test_value_is_the_target(case: Case, target: Target) -> None:
     attribution = attribute(case.question(target))
     assert attribution.value == pytest.approx(case.y(case.x.numpy(), target), abs=1e-9)
-    assert attribution.target == target and attribution.method == "gradient"
+    assert attribution.target == target
+    assert attribution.method == "gradient"
 
 
 def test_gradient_pairs_equal_finite_differences(case: Case) -> None:
@@ -186,7 +187,8 @@ def test_ablation_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.abs(found).max() > 0.05
     inactive = [n for n, j in enumerate(components) if not case.f[:, j].any()]
-    assert inactive and not found[inactive].any()
+    assert inactive
+    assert not found[inactive].any()
 
 
 def test_attribution_predicts_what_small_changes_do(case: Case, target: Target) -> None:
@@ -205,7 +207,8 @@ def test_order_of_the_strongest(clip, dictionary, trace, classifier) -> None:  #
     totals = {int(j): attribution.total_of(int(j)) for j in attribution.component}
     positive = sorted((j for j in totals if totals[j] > 0), key=lambda j: -totals[j])
     negative = sorted((j for j in totals if totals[j] < 0), key=lambda j: totals[j])
-    assert len(positive) >= 4 and len(negative) >= 4
+    assert len(positive) >= 4
+    assert len(negative) >= 4
     assert attribution.strongest_for(3).tolist() == positive[:3]
     assert attribution.strongest_against(3).tolist() == negative[:3]
     assert attribution.strongest_for(999).tolist() == positive
@@ -241,7 +244,8 @@ def test_one_forward_and_one_backward_for_all_components(  # type: ignore[no-unt
     monkeypatch.setattr(clip, "embed_from_residual", lambda x: (forwards.append(len(x)), finish(x))[1])
     monkeypatch.setattr(torch.autograd, "grad", lambda *a: (backwards.append(1), grad(*a))[1])
     attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)))
-    assert forwards == [1] and backwards == [1]
+    assert forwards == [1]
+    assert backwards == [1]
 
 
 def test_gradients_of_several_pictures_are_their_own(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
@@ -255,7 +259,9 @@ def test_gradients_of_several_pictures_are_their_own(clip, dictionary, trace, cl
             torch.testing.assert_close(values[n], value[0], atol=1e-4, rtol=1e-5)
             torch.testing.assert_close(gradients[n], gradient[0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(values, question.values(residuals))
-        assert not residuals.requires_grad and not gradients.requires_grad and not values.requires_grad
+        assert not residuals.requires_grad
+        assert not gradients.requires_grad
+        assert not values.requires_grad
 
 
 def test_pairs_do_not_depend_on_their_chunks(  # type: ignore[no-untyped-def]
@@ -298,7 +304,8 @@ def test_attributions_pickle_and_compare(clip, dictionary, trace, classifier) ->
     a, b = (
         attribute(Question(SaeClip(clip, dictionary), trace, classifier, target)) for target in (Target(0), Target(1))
     )
-    assert pickle.loads(pickle.dumps(a)) == a and a != b
+    assert pickle.loads(pickle.dumps(a)) == a
+    assert a != b
     assert pickle.loads(pickle.dumps(trace)) == trace
     for one, other in itertools.combinations([a, b, trace], 2):
         assert one != other

@@ -93,7 +93,8 @@ def test_controls_match_in_number_operation_and_energy(key: Key, edit: Edit, see
     assert len(found) == 3
     for control in found:
         left = set(energy) - set(own)
-        assert control.tokens == edit.tokens and len(control.levers) == min(len(own), len(left))
+        assert control.tokens == edit.tokens
+        assert len(control.levers) == min(len(own), len(left))
         for old, new in zip(edit.levers, control.levers, strict=False):
             wanted = energy.get(old.component, 0.0)
             away = sorted(abs(energy[j] - wanted) for j in left)
@@ -127,7 +128,8 @@ def test_controls_may_hold_some_of_the_edit_when_asked():
         drawn = draw(key, Edit.of_suppressed(own), 200, **options)
         return [own & {lever.component for lever in control.levers} for control in drawn]
 
-    assert any(held(own=True)) and not all(held(own=True))
+    assert any(held(own=True))
+    assert not all(held(own=True))
     assert not any(held())
 
 
@@ -152,7 +154,8 @@ def test_a_control_takes_what_is_left_when_too_few_are():
 def test_the_rival_has_the_most_energetic_components(key: Key, edit: Edit) -> None:
     energy, v = energies(FOUND[key], edit, DICTIONARIES[key]), rows(DICTIONARIES[key])
     rival = by_activation(FOUND[key], edit, DICTIONARIES[key])
-    assert rival.tokens == edit.tokens and len(rival.levers) == min(len(edit.levers), len(energy))
+    assert rival.tokens == edit.tokens
+    assert len(rival.levers) == min(len(edit.levers), len(energy))
     largest = sorted(energy.values(), reverse=True)
     for old, new, size in zip(edit.levers, rival.levers, largest, strict=False):
         assert energy[new.component] == pytest.approx(size, rel=1e-5)
@@ -177,7 +180,8 @@ def test_random_directions_move_by_the_same_norms(key: Key, edit: Edit, draws: i
     for part in (edit, *single):
         found = random_directions(X, f, part, dictionary, draws, rng)
         (steered,) = steer(X, f, [part], dictionary)
-        assert found.shape == (draws, TOKENS, WIDTH) and found.dtype == X.dtype
+        assert found.shape == (draws, TOKENS, WIDTH)
+        assert found.dtype == X.dtype
         kept = (steered == X).all(-1)
         for x in found:
             assert same_bits(x[kept], X[kept])
@@ -216,7 +220,9 @@ def test_random_directions_repeat_with_the_seed_and_leave_the_residual():
     key: Key = ("topk", "all")
     x, edit = X.clone(), Edit.of_suppressed(FOUND[key].components()[:3])
     ways = [random_directions(x, FOUND[key], edit, DICTIONARIES[key], 4, np.random.default_rng(s)) for s in (1, 1, 2)]
-    assert same_bits(ways[0], ways[1]) and not same_bits(ways[0], ways[2]) and same_bits(x, X)
+    assert same_bits(ways[0], ways[1])
+    assert not same_bits(ways[0], ways[2])
+    assert same_bits(x, X)
 
 
 @pytest.mark.parametrize("edit", [Edit((Lever(COMPONENTS),)), Edit((Lever(0),), (0, TOKENS))])
@@ -247,11 +253,13 @@ def test_percentile_and_p_in_closed_form():
     assert among(100, ladder).p_value == among(-7, ladder).p_value == 0.01
     assert (among(100, ladder).percentile, among(0, ladder).percentile) == (100, 0)
     assert among(50, ladder).p_value == 1
-    assert among(48, ladder).beyond_chance is False and among(98.5, ladder).beyond_chance is True
+    assert among(48, ladder).beyond_chance is False
+    assert among(98.5, ladder).beyond_chance is True
 
 
 def test_nineteen_controls_are_just_enough():
-    assert among(9, [0.0] * 19).beyond_chance and not among(9, [0.0] * 18).beyond_chance
+    assert among(9, [0.0] * 19).beyond_chance
+    assert not among(9, [0.0] * 18).beyond_chance
 
 
 def test_beyond_chance_is_beyond_components_and_directions():
@@ -264,7 +272,9 @@ def test_beyond_chance_is_beyond_components_and_directions():
 
 def test_without_controls_nothing_is_beyond_chance():
     nothing = among(5, [])
-    assert np.isnan(nothing.percentile) and nothing.p_value == 1 and not nothing.beyond_chance
+    assert np.isnan(nothing.percentile)
+    assert nothing.p_value == 1
+    assert not nothing.beyond_chance
 
 
 @given(small, st.lists(small, min_size=1, max_size=30))
@@ -276,7 +286,8 @@ def test_percentile_and_p_equal_the_definitions(effect: int, random: list[int]) 
     middle = Fraction(ordered[(len(random) - 1) // 2] + ordered[len(random) // 2], 2)
     as_far = sum(abs(r - middle) >= abs(effect - middle) for r in random)
     assert found.p_value == pytest.approx(float(Fraction(1 + as_far, len(random) + 1)))
-    assert 1 / (len(random) + 1) <= found.p_value <= 1 and 0 <= found.percentile <= 100
+    assert 1 / (len(random) + 1) <= found.p_value <= 1
+    assert 0 <= found.percentile <= 100
     assert found.beyond_chance == (Fraction(1 + as_far, len(random) + 1) <= Fraction(1, 20))
 
 
@@ -360,7 +371,9 @@ def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, c
     own = {lever.component for lever in edit.levers}
     others = [control for control in drawn if {lever.component for lever in control.levers} != own]
     different = {frozenset(control.levers): control for control in others}
-    assert len(different) > 40 and found.random.shape == (40,) and found.directions.shape == (DIRECTIONS,)
+    assert len(different) > 40
+    assert found.random.shape == (40,)
+    assert found.directions.shape == (DIRECTIONS,)
     first = list(different.values())[:40]
     expected = [effect(dense_move(trace, dictionary, control)) for control in first]
     np.testing.assert_allclose(found.random, expected, atol=2e-4)
@@ -369,7 +382,8 @@ def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, c
     assert found.rival == pytest.approx(effect(dense_move(trace, dictionary, found.rival_edit)), abs=2e-4)
     assert found.rival_edit == by_activation(trace.activations, edit, dictionary)
     assert found.random.dtype == found.directions.dtype == np.float32
-    assert len(set(found.random.tolist())) > 20 and len(set(found.directions.tolist())) == DIRECTIONS
+    assert len(set(found.random.tolist())) > 20
+    assert len(set(found.directions.tolist())) == DIRECTIONS
     assert pickle.loads(pickle.dumps(found)) == found
 
 
@@ -382,7 +396,8 @@ def test_what_is_yielded_grows_to_the_whole(clip, dictionary, trace, classifier,
         np.testing.assert_array_equal(step.random, steps[-1].random[: len(step.random)])
     assert last(controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)), edit)) == steps[-1]
     other = last(controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)), edit, seed=1))
-    assert other != steps[-1] and other.effect == steps[-1].effect
+    assert other != steps[-1]
+    assert other.effect == steps[-1].effect
 
 
 @settings(max_examples=30)
@@ -400,8 +415,11 @@ def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
         controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(wanted, 4)), edit, draws=20, seed=seed)
     )
     assert found.effect == found.rival == 0
-    assert not found.random.any() and found.directions.shape == (DIRECTIONS,) and not found.directions.any()
-    assert found.p_value == 1 and not found.beyond_chance
+    assert not found.random.any()
+    assert found.directions.shape == (DIRECTIONS,)
+    assert not found.directions.any()
+    assert found.p_value == 1
+    assert not found.beyond_chance
     assert len(found.random) == 0 or found.percentile == 50
 
 
@@ -413,12 +431,15 @@ def test_controls_of_any_edit(clip, dictionary, trace, classifier, edit, draws, 
     )
     own = {lever.component for lever in edit.levers}
     active = set(energies(trace.activations, edit, dictionary))
-    assert len(found.random) <= draws and len(found.directions) == DIRECTIONS
+    assert len(found.random) <= draws
+    assert len(found.directions) == DIRECTIONS
     # A control other than the edit: another component for a lone lever, another set of as many for several.
     enough = bool(active - own) if len(own) == 1 else len(active) >= len(own) and active != own
     assert bool(len(found.random)) == (draws > 0 and enough)
-    assert np.isfinite(found.random).all() and np.isfinite(found.directions).all()
-    assert 0 < found.p_value <= 1 and len(found.rival_edit.levers) <= len(edit.levers)
+    assert np.isfinite(found.random).all()
+    assert np.isfinite(found.directions).all()
+    assert 0 < found.p_value <= 1
+    assert len(found.rival_edit.levers) <= len(edit.levers)
 
 
 def test_the_edits_of_chance_are_seldom_beyond_chance(clip, dictionary, trace, classifier):
@@ -449,6 +470,9 @@ def test_too_few_other_components_make_no_controls(clip, picture, classifier):
         last(controls(Question(SaeClip(clip, on_cls), trace, classifier, Target(0)), Edit.of_suppressed(active[:k])))
         for k in (5, 2)
     )
-    assert len(five.random) == 0 and len(five.directions) == DIRECTIONS and five.effect != 0 and five.p_value == 1
+    assert len(five.random) == 0
+    assert len(five.directions) == DIRECTIONS
+    assert five.effect != 0
+    assert five.p_value == 1
     assert len(two.random) == 9, "two of five, but not these two"
     assert not two.beyond_chance

@@ -59,10 +59,12 @@ def strongest(clip, dictionary, trace, classifier) -> list[int]:
 @given(edits, st.floats(-1e4, 1e4))
 def test_a_dose_scales_what_is_active_and_what_is_set(edit: Edit, dose: float) -> None:
     found = dosed(edit, dose)
-    assert found.tokens == edit.tokens and len(found.levers) == len(edit.levers)
+    assert found.tokens == edit.tokens
+    assert len(found.levers) == len(edit.levers)
     for old, new in zip(edit.levers, found.levers, strict=True):
         wanted = dose * old.strength if old.operation == "set" else dose
-        assert new.component == old.component and abs(new.strength) <= MAX_STRENGTH
+        assert new.component == old.component
+        assert abs(new.strength) <= MAX_STRENGTH
         assert new.operation == ("set" if old.operation == "set" else "scale")
         assert new.strength == (wanted if abs(wanted) <= MAX_STRENGTH else np.sign(wanted) * MAX_STRENGTH)
 
@@ -157,7 +159,8 @@ def test_flips_lead_from_the_first_class_to_the_last(table: list[list[int]]) -> 
     found = answered(table, 0)
     at = int(found.top[0])
     for flip, following in itertools.zip_longest(found.flips, found.flips[1:]):
-        assert flip.before == at != flip.after and DOSES.index(flip.high) == DOSES.index(flip.low) + 1
+        assert flip.before == at != flip.after
+        assert DOSES.index(flip.high) == DOSES.index(flip.low) + 1
         assert following is None or following.low >= flip.high
         at = flip.after
     assert at == found.top[-1]

@@ -147,7 +147,8 @@ class Case:
 
 
 def components(edit: Edit | None) -> Components:
-    assert edit is not None and edit.tokens is None
+    assert edit is not None
+    assert edit.tokens is None
     assert all(lever.operation == "suppress" for lever in edit.levers)
     return tuple(lever.component for lever in edit.levers)
 
@@ -183,7 +184,9 @@ def test_every_search_ends_in_one_answer_and_counts_on_the_way(cases: list[Case]
         assert not any(step.done or step.hit or step.edit or step.alternatives for step in case.steps)
         assert {step.size for step in case.steps if step.size < 4} == set(range(1, min(case.found.size, 3) + 1))
         found = case.found
-        assert found.done and found.tried == counts[-1] and found.candidates == case.ranked
+        assert found.done
+        assert found.tried == counts[-1]
+        assert found.candidates == case.ranked
         assert (found.predicted, found.truth) == (case.predicted, case.truth)
         assert found.hit == (found.edit is not None)
 
@@ -215,10 +218,13 @@ def test_probes_change_the_choice_but_not_the_size(cases: list[Case]) -> None:
     differ = [case for case in cases if case.found.edit != case.probed.edit]
     assert differ
     for case in differ:
-        assert case.probed.margin is not None and case.found.margin is not None
-        assert case.probed.margin < case.found.margin and case.probed.size == case.found.size <= 3
+        assert case.probed.margin is not None
+        assert case.found.margin is not None
+        assert case.probed.margin < case.found.margin
+        assert case.probed.size == case.found.size <= 3
     for case in cases:
-        assert case.found.side_effect is None and all(other.side_effect is None for other in case.found.alternatives)
+        assert case.found.side_effect is None
+        assert all(other.side_effect is None for other in case.found.alternatives)
 
 
 def test_beyond_three_it_is_a_thinned_prefix(cases: list[Case]) -> None:
@@ -234,7 +240,8 @@ def test_beyond_three_it_is_a_thinned_prefix(cases: list[Case]) -> None:
             assert case.found.size == len(left)
             dropped += len(prefix) - len(left)
             mattered += case.thinned(min) != expected
-    assert dropped >= 3 and mattered
+    assert dropped >= 3
+    assert mattered
 
 
 def test_no_lever_of_an_answer_is_idle(cases: list[Case]) -> None:
@@ -251,7 +258,8 @@ def test_numbers_are_the_unsplit_models(cases: list[Case]) -> None:
         for found in (case.found, case.probed):
             told = list(found.alternatives)
             if found.edit is not None:
-                assert found.margin is not None and found.effect is not None
+                assert found.margin is not None
+                assert found.effect is not None
                 told.append(Candidate(found.edit, case.truth, found.margin, found.effect, found.side_effect, True))
             for one, seen in zip(told, case.look([components(one.edit) for one in told]), strict=True):
                 assert abs(seen.margin - CLEAR) > ROUNDING  # else what counts as a hit would be up to rounding
@@ -288,7 +296,8 @@ def test_a_miss_tells_the_nearest_of_all_sets(cases: list[Case]) -> None:
         expected = f"No set of up to {found.size} suppressions that was tried makes it “{'abcd'[case.truth]}”."
         said = found.said("abcd")
         assert said.startswith(expected)
-        assert said.endswith(f"{-closest.margin:.2f} logits short.") and f"#{closest.edit.levers[-1].component}" in said
+        assert said.endswith(f"{-closest.margin:.2f} logits short.")
+        assert f"#{closest.edit.levers[-1].component}" in said
 
 
 def test_the_same_question_has_the_same_answer(
@@ -314,7 +323,8 @@ def test_the_model_is_right_already(
     assert found.said(["x"] * top + ["owl"]) == "The model already says “owl”: no edit is needed."
     assert next(find_edit(SaeClip(clip, dictionary), trace, classifier, top, PROBES)).side_effect == 0.0
     (alone,) = find_edit(SaeClip(clip, dictionary), trace, classifier[:1], 0)
-    assert alone.hit and alone.margin is None
+    assert alone.hit
+    assert alone.margin is None
 
 
 def test_nothing_speaks_for_the_wrong_class(
@@ -399,7 +409,8 @@ def test_every_hit_flips_on_the_workbench(clip: SplitClip, picture: Image.Image,
         *_, found = find_edit(SaeClip(clip, dictionary), trace, text_classifier(clip, classes, ONE), truth, probes)
         if found.edit is not None:
             after = bench.compare(trace, found.edit, classes, ONE)
-            assert after.after.top == truth and len(found.edit.levers) == found.size <= MOST
+            assert after.after.top == truth
+            assert len(found.edit.levers) == found.size <= MOST
             flips.append(after.flipped)
         for other in found.alternatives:
             assert bench.compare(trace, other.edit, classes, ONE).after.top == truth or not other.hit

@@ -84,12 +84,14 @@ def test_they_are_always_the_same_and_all_different() -> None:
 def test_each_kind_has_its_cue_and_no_other() -> None:
     for case in CASES:
         scene = case.scene
-        assert scene.main is not None and scene.main.name == case.truth in CLASSES
+        assert scene.main is not None
+        assert scene.main.name == case.truth in CLASSES
         cues = {"attacked": scene.label, "stamped": scene.stamp, "flooded": scene.background == "water" or None}
         assert [kind for kind, cue in cues.items() if cue is not None] == [case.kind] * (case.kind != "clean")
         word = scene.label.word if scene.label else None
         assert case.foil == {"attacked": word, "stamped": STAMPED_CLASS, "flooded": WATER_CLASS}.get(case.kind)
-        assert case.foil != case.truth and (case.foil in CLASSES or case.kind == "clean")
+        assert case.foil != case.truth
+        assert case.foil in CLASSES or case.kind == "clean"
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -107,7 +109,8 @@ def test_they_are_drawn_at_the_side_asked_for() -> None:
         drawn = list(crops(few, side))
         assert [crop.shape for crop in drawn] == [(side, side, 3)] * len(few)
         for crop, case in zip(drawn, few, strict=True):
-            assert crop.dtype == np.uint8 and np.array_equal(crop, Painter(side).paint(case.scene))
+            assert crop.dtype == np.uint8
+            assert np.array_equal(crop, Painter(side).paint(case.scene))
 
 
 # Reading them
@@ -120,7 +123,8 @@ def test_reading_tells_its_progress(reading: list) -> None:
 
 def test_the_references_are_the_pictures_in_order(reading: list, clip: SplitClip, vectors: Tensor) -> None:
     found = reading[-1]
-    assert found.classes == CLASSES and len(found.traces) == N
+    assert found.classes == CLASSES
+    assert len(found.traces) == N
     assert found.kind.tolist() == [case.kind for case in CASES]
     assert [CLASSES[i] for i in found.truth] == [case.truth for case in CASES]
     painter = Painter(32)
@@ -134,7 +138,8 @@ def test_the_references_are_the_pictures_in_order(reading: list, clip: SplitClip
 def test_references_print_briefly_pickle_and_compare(reading: list, some: References) -> None:
     assert repr(reading[-1]) == "References(300 pictures, 40 classes)"
     again = pickle.loads(pickle.dumps(some))
-    assert again == some and again != replace(some, truth=some.said)
+    assert again == some
+    assert again != replace(some, truth=some.said)
 
 
 # Edits run on them
@@ -192,8 +197,10 @@ def test_an_edit_does_what_it_does_to_each_picture_alone(
         "many": Edit.of_suppressed(common),
     }[way]
     found = result(generalize(SaeClip(clip, dictionary), some, vectors, edit, batch=7))
-    assert np.array_equal(found.before, some.said) and np.array_equal(found.truth, some.truth)
-    assert found.classes == some.classes and found.shown.tolist() == [*found.fixed[:SHOWN], *found.broken[:SHOWN]]
+    assert np.array_equal(found.before, some.said)
+    assert np.array_equal(found.truth, some.truth)
+    assert found.classes == some.classes
+    assert found.shown.tolist() == [*found.fixed[:SHOWN], *found.broken[:SHOWN]]
     for i, crop in zip(found.shown, found.crops, strict=True):
         assert np.array_equal(crop, some.traces[i].crop)
     for i, trace in enumerate(some.traces):
@@ -201,7 +208,8 @@ def test_an_edit_does_what_it_does_to_each_picture_alone(
         assert best(unsplit(clip, trace, difference), vectors, found.after[i])
         assert found.touched[i] == bool((difference.abs() > 1e-6).any())
     if way in ("set", "many"):
-        assert found.touched.all() and found.fixed.size + found.broken.size > 0
+        assert found.touched.all()
+        assert found.fixed.size + found.broken.size > 0
     else:
         assert 0 < found.touched.sum() < len(found.touched)
 
@@ -216,7 +224,9 @@ def test_the_model_runs_for_touched_pictures_only(
     found = result(generalize(SaeClip(clip, dictionary), some, vectors, Edit.of_suppressed([component]), batch=4))
     assert found.touched.tolist() == active
     assert np.array_equal(found.after[~found.touched], found.before[~found.touched])
-    assert sum(sizes) == sum(active) and set(sizes[:-1]) == {4} and sizes[-1] <= 4
+    assert sum(sizes) == sum(active)
+    assert set(sizes[:-1]) == {4}
+    assert sizes[-1] <= 4
 
 
 def test_an_edit_of_nothing_runs_nothing(
@@ -226,7 +236,8 @@ def test_an_edit_of_nothing_runs_nothing(
     for edit in (Edit(), Edit(tuple(Lever(j, "scale", 1.0) for j in range(COMPONENTS)))):
         steps = list(generalize(SaeClip(clip, dictionary), some, vectors, edit))
         assert steps[:-1] == [(0, len(some.traces))]
-        assert np.array_equal(steps[-1].after, some.said) and not steps[-1].touched.any()
+        assert np.array_equal(steps[-1].after, some.said)
+        assert not steps[-1].touched.any()
         assert steps[-1].unchanged.size == len(some.traces)
 
 
@@ -235,7 +246,8 @@ def test_a_choice_of_tokens_does_not_carry_over(
 ) -> None:
     edit = Edit((Lever(rare(some), "scale", -8.0),))
     whole, part = (result(generalize(SaeClip(clip, dictionary), some, vectors, e)) for e in (edit, edit.among((2,))))
-    assert whole == part and whole.touched.any()
+    assert whole == part
+    assert whole.touched.any()
 
 
 def test_a_run_tells_its_progress(clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor) -> None:

@@ -46,7 +46,8 @@ def test_place_steer_embed_and_logits(question: Question) -> None:
         assert value.item() == pytest.approx(said[0] - said[1], abs=1e-4)
     effects = question.effects(residuals)
     whole = question.value
-    assert effects.dtype == np.float32 and len(effects) == len(EDITS)
+    assert effects.dtype == np.float32
+    assert len(effects) == len(EDITS)
     for edit, effect in zip(EDITS, effects, strict=True):
         said = alone(question, edit)[1]
         assert effect == pytest.approx(said[0] - said[1] - whole, abs=1e-4)

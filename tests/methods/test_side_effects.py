@@ -70,8 +70,10 @@ def test_the_vocabulary_has_its_groups_and_the_bundled_words() -> None:
     assert groups >= {"objects", "animals", "food", "vehicles", "scenes", "materials", "colours", "text", "activities"}
     assert set(NAMES) >= set(SCENE_CLASSES)
     known = read_catalog()["bundled"].vocabulary
-    assert known and set(NAMES) >= {"bricks", *BACKGROUNDS} & known
-    assert ProbeConcept("owl", "animals") in VOCABULARY and ProbeConcept("water", "materials") in VOCABULARY
+    assert known
+    assert set(NAMES) >= {"bricks", *BACKGROUNDS} & known
+    assert ProbeConcept("owl", "animals") in VOCABULARY
+    assert ProbeConcept("water", "materials") in VOCABULARY
 
 
 def test_a_vocabulary_is_read_as_written(tmp_path: Path) -> None:
@@ -121,7 +123,8 @@ def test_the_change_of_logits_equals_the_formula(before: list[float], several: l
     found = logit_change(np.float32(before), torch.tensor(several), ROWS, scale)
     expected = [[scale * (cosine(z, t) - cosine(before, t)) for t in ROWS.tolist()] for z in several]
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert found.shape == (len(several), 5) and found.dtype == np.float32
+    assert found.shape == (len(several), 5)
+    assert found.dtype == np.float32
 
 
 @given(vectors, st.lists(vectors, max_size=3))
@@ -149,8 +152,10 @@ def test_a_shift_common_to_all_is_no_side_effect(change: list[float], shift: int
     grid = np.round(np.array(change) * 64) / 64  # so that float32 adds without rounding
     a, b = made(grid.tolist()), made((grid + shift).tolist())
     assert b.side_effect == pytest.approx(a.side_effect, abs=1e-6)
-    assert a.most_up(3).tolist() == b.most_up(3).tolist() and a.most_down(3).tolist() == b.most_down(3).tolist()
-    assert made([float(shift)] * 5).side_effect == 0 and made([float(shift)] * 5).selectivity is None
+    assert a.most_up(3).tolist() == b.most_up(3).tolist()
+    assert a.most_down(3).tolist() == b.most_down(3).tolist()
+    assert made([float(shift)] * 5).side_effect == 0
+    assert made([float(shift)] * 5).selectivity is None
 
 
 def test_selectivity_has_no_unit() -> None:
@@ -169,7 +174,8 @@ def test_most_up_and_down_are_the_furthest_from_the_mean(change: list[float], k:
     relative = found.relative.tolist()
     up = sorted((i for i, value in enumerate(relative) if value > 0), key=lambda i: (-found.change[i], i))
     down = sorted((i for i, value in enumerate(relative) if value < 0), key=lambda i: (found.change[i], i))
-    assert found.most_up(k).tolist() == up[:k] and found.most_down(k).tolist() == down[:k]
+    assert found.most_up(k).tolist() == up[:k]
+    assert found.most_down(k).tolist() == down[:k]
 
 
 # Side effects of edits
@@ -222,7 +228,9 @@ def test_ripples_equal_the_unsplit_model(
         assert found.cosine == pytest.approx(float(a @ b), abs=1e-5)
         assert found.concepts == WORDS
         if edit.levers:
-            assert abs(found.effect) > 1e-3 and found.selectivity is not None and found.cosine < 1 - 1e-5
+            assert abs(found.effect) > 1e-3
+            assert found.selectivity is not None
+            assert found.cosine < 1 - 1e-5
 
 
 def test_edits_side_by_side_are_the_same_as_one_by_one(
@@ -254,8 +262,11 @@ def test_an_edit_of_nothing_has_no_ripple(clip, dictionary, trace, classifier, w
     for found in side_effects(Question(SaeClip(clip, dictionary), trace, classifier, TARGET), edits, WORDS, words)[
         others:
     ]:
-        assert not found.change.any() and found.effect == 0 and found.cosine == 1
-        assert found.side_effect == 0 and found.selectivity is None
+        assert not found.change.any()
+        assert found.effect == 0
+        assert found.cosine == 1
+        assert found.side_effect == 0
+        assert found.selectivity is None
         assert found.most_up(3).size == found.most_down(3).size == 0
 
 
@@ -312,7 +323,8 @@ def test_a_component_of_one_side_only_counts_as_0_on_the_other(
     silent = edit.levers[-1].component
     found = attribution_changes(before, after, Edit(), COMPONENTS)
     at = found.component.tolist().index(silent)
-    assert found.before[at] == 0 and found.after[at] == after.total_of(silent) != 0
+    assert found.before[at] == 0
+    assert found.after[at] == after.total_of(silent) != 0
 
 
 def test_without_an_edit_no_attribution_changes(attributions: tuple[Attribution, Attribution, Edit]) -> None:

@@ -101,7 +101,8 @@ def test_edited_activations_equal_the_dense_table(key: Key, edit: Edit) -> None:
     for j in range(COMPONENTS):
         np.testing.assert_allclose(found.of(j), expected[:, j], rtol=1e-6)
     pairs = list(zip(found.component.tolist(), found.token.tolist(), strict=True))
-    assert pairs == sorted(set(pairs)) and (found.value != 0).all()
+    assert pairs == sorted(set(pairs))
+    assert (found.value != 0).all()
     assert (found.token.dtype, found.component.dtype, found.value.dtype) == (np.int32, np.int32, np.float32)
 
 
@@ -132,7 +133,8 @@ def test_no_tokens_is_the_identity_bit_for_bit(key: Key, some: tuple[Lever, ...]
 def test_suppress_is_scale_by_zero_is_set_to_zero(key: Key, component: int, tokens: tuple[int, ...] | None) -> None:
     ways: list[Operation] = ["suppress", "scale", "set"]
     a, b, c = steered(key, *(Edit((Lever(component, way, 0.0),), tokens) for way in ways))
-    assert same_bits(a, b) and same_bits(a, c)
+    assert same_bits(a, b)
+    assert same_bits(a, c)
 
 
 @given(keys, st.integers(0, COMPONENTS - 1), st.floats(-MAX_STRENGTH, MAX_STRENGTH, width=32))
@@ -223,7 +225,8 @@ def test_pull_replaces_in_place_or_adds_at_the_end(edit: Edit, lever: Lever) -> 
     assert [new for new in pulled.levers if new.component != lever.component] == [
         old for old in edit.levers if old.component != lever.component
     ]
-    assert pulled.pull(lever) == pulled and pulled.tokens == edit.tokens
+    assert pulled.pull(lever) == pulled
+    assert pulled.tokens == edit.tokens
 
 
 @given(edits, levers)
@@ -235,7 +238,8 @@ def test_release_undoes_a_new_pull(edit: Edit, lever: Lever) -> None:
 
 @given(edits)
 def test_edits_pickle_hash_and_keep_ascending_tokens(edit: Edit) -> None:
-    assert pickle.loads(pickle.dumps(edit)) == edit and hash(edit) == hash(Edit(edit.levers, edit.tokens))
+    assert pickle.loads(pickle.dumps(edit)) == edit
+    assert hash(edit) == hash(Edit(edit.levers, edit.tokens))
     assert edit.tokens is None or list(edit.tokens) == sorted(set(edit.tokens))
     assert edit.among(None).tokens is None
 
@@ -302,9 +306,12 @@ def test_a_family_is_released_as_one(some: tuple[Lever, ...], pulled: Family) ->
 
 def test_a_lever_alone_is_a_group_of_its_own() -> None:
     edit = Edit((Lever(5), Lever(2, "scale", 2.0)))
-    assert edit.groups() == ((Lever(5),), (Lever(2, "scale", 2.0),)) and edit.n_groups == 2
-    assert edit.group_of(2) == (Lever(2, "scale", 2.0),) and edit.group_of(3) == ()
-    assert edit.release_family(3) == edit and edit.release_family(5) == Edit((Lever(2, "scale", 2.0),))
+    assert edit.groups() == ((Lever(5),), (Lever(2, "scale", 2.0),))
+    assert edit.n_groups == 2
+    assert edit.group_of(2) == (Lever(2, "scale", 2.0),)
+    assert edit.group_of(3) == ()
+    assert edit.release_family(3) == edit
+    assert edit.release_family(5) == Edit((Lever(2, "scale", 2.0),))
     assert Edit((Lever(5, family=7), Lever(7))).n_groups == 2, "a lever on the component that names a family"
 
 

@@ -40,7 +40,8 @@ def dense(trace: Trace, attribution: Attribution) -> tuple[np.ndarray, np.ndarra
 def test_every_token_lists_the_strongest_there(seen: tuple[Trace, Attribution]) -> None:
     f, a = dense(*seen)
     found = token_maps(*seen)
-    assert len(found.tokens) == len(f) and found.grid == (4, 4)
+    assert len(found.tokens) == len(f)
+    assert found.grid == (4, 4)
     assert any(len(firing) == AT_A_TOKEN for firing in found.tokens) or (f != 0).sum(1).max() <= AT_A_TOKEN
     for token, firing in enumerate(found.tokens):
         active = sorted(np.flatnonzero(f[token]), key=lambda j: -abs(f[token, j]))[:AT_A_TOKEN]
@@ -56,7 +57,8 @@ def test_maps_are_where_a_component_fires_and_what_it_does_there(seen: tuple[Tra
             spread = np.zeros(len(f), dtype=np.float32)
             spread[one.token] = sparse_map
             np.testing.assert_array_equal(spread, dense_map[:, one.component])
-        assert (np.diff(one.token) > 0).all() and one.activation.all()
+        assert (np.diff(one.token) > 0).all()
+        assert one.activation.all()
         assert one.attribution.sum() == pytest.approx(seen[1].total_of(one.component), abs=1e-5)
 
 
@@ -74,7 +76,8 @@ def test_those_asked_for_come_first_then_the_strongest(seen: tuple[Trace, Attrib
 def test_what_the_page_is_told_is_json_and_close(seen: tuple[Trace, Attribution]) -> None:
     found = token_maps(*seen, most=5)
     told = json.loads(json.dumps(found.plain()))
-    assert (told["rows"], told["columns"]) == (4, 4) and len(told["tokens"]) == 17
+    assert (told["rows"], told["columns"]) == (4, 4)
+    assert len(told["tokens"]) == 17
     for firing, listed in zip(found.tokens, told["tokens"], strict=True):
         assert [one[0] for one in firing] == [one[0] for one in listed]
         np.testing.assert_allclose(listed, np.array(firing).reshape(-1, 3), rtol=1e-3)
@@ -92,7 +95,8 @@ def test_a_picture_in_which_nothing_fires_has_nothing_to_show(
     dictionary = Dictionary(sae, "all")
     read = SaeClip(clip, dictionary).traces([trace.crop])[0]
     found = token_maps(read, attribute(Question(SaeClip(clip, dictionary), read, classifier, Target(0))), [3])
-    assert found.tokens == ((),) * 17 and found.maps == ()
+    assert found.tokens == ((),) * 17
+    assert found.maps == ()
     assert found.plain() == {"rows": 4, "columns": 4, "tokens": [[]] * 17, "maps": {}}
 
 

@@ -119,7 +119,8 @@ def test_pixels_equal_the_processor_s(clip: SplitClip, clip_folder: Path, width:
     picture = noise(width, height)
     expected = CLIPProcessor.from_pretrained(clip_folder)(images=picture, return_tensors="pt")["pixel_values"]
     crop = clip.crop(picture)
-    assert crop.shape == (32, 32, 3) and crop.dtype == np.uint8
+    assert crop.shape == (32, 32, 3)
+    assert crop.dtype == np.uint8
     torch.testing.assert_close(clip.pixels(crop[None]), expected, atol=1e-6, rtol=1e-6)
 
 
@@ -202,5 +203,6 @@ def test_the_split_clip_keeps_no_state(clip: SplitClip, pixels: torch.Tensor) ->
     before = dict(vars(clip))
     first = clip.embed_from_residual(clip.residual(pixels))
     clip.embed_from_residual(clip.residual(pixels.flip(0)))
-    assert vars(clip) == before and not dataclasses.is_dataclass(clip)
+    assert vars(clip) == before
+    assert not dataclasses.is_dataclass(clip)
     assert torch.equal(clip.embed_from_residual(clip.residual(pixels)), first)

@@ -168,7 +168,8 @@ def test_nothing_active_is_nothing(x: torch.Tensor) -> None:
     sae.b_enc.data.fill_(-1e6)
     dictionary = Dictionary(sae, "all")
     activations = dictionary.activations(x)
-    assert len(activations.token) == 0 and len(activations.components()) == 0
+    assert len(activations.token) == 0
+    assert len(activations.components()) == 0
     assert torch.equal(dictionary.decode(activations), torch.zeros(TOKENS, WIDTH))
 
 
@@ -260,9 +261,11 @@ def test_the_weights_are_shared_and_the_module_given_keeps_its_own_normalisation
     sae = tiny_sae("topk", normalize_activations="layer_norm")
     before = sae(far)
     dictionary = Dictionary(sae, "all")
-    assert sae.cfg.normalize_activations == "layer_norm" and torch.equal(sae(far), before)
+    assert sae.cfg.normalize_activations == "layer_norm"
+    assert torch.equal(sae(far), before)
     for name, weight in dictionary.sae.named_parameters():
-        assert weight.data_ptr() == dict(sae.named_parameters())[name].data_ptr() and not weight.requires_grad
+        assert weight.data_ptr() == dict(sae.named_parameters())[name].data_ptr()
+        assert not weight.requires_grad
 
 
 def test_requests_at_one_time_do_not_take_each_others_mean(far: torch.Tensor) -> None:
@@ -294,10 +297,12 @@ def test_another_device(far: torch.Tensor) -> None:
     dictionary = Dictionary(small_sae("signed_topk", normalize_activations="layer_norm"), "cls")
     assert dictionary.to("cpu") is dictionary.to(torch.device("cpu")) is dictionary
     other = dictionary.to("meta")
-    assert other.device.type == "meta" and {weight.device.type for weight in other.sae.parameters()} == {"meta"}
+    assert other.device.type == "meta"
+    assert {weight.device.type for weight in other.sae.parameters()} == {"meta"}
     assert (other.scope, other.normalisation, other.sae.cfg.device) == ("cls", "layer_norm", "meta")
     assert other.reconstruct(far.to("meta")).shape == far.shape
-    assert dictionary.device.type == "cpu" and dictionary.activations(far).value.any()
+    assert dictionary.device.type == "cpu"
+    assert dictionary.activations(far).value.any()
 
 
 def test_bytes_of_the_weights() -> None:
@@ -347,7 +352,8 @@ def test_activations_pickle_compare_and_print(x: torch.Tensor) -> None:
 def test_the_search_for_active_components_finds_what_torch_finds(layout, dtype) -> None:
     f = layout(torch.tensor([[0.0, 2.0, -0.0, -3.0], [float("nan"), 0.0, 1e-30, 0.0]], dtype=dtype))
     place, value = nonzero(f)
-    assert place.dtype == np.int64 and value.dtype == np.float32
+    assert place.dtype == np.int64
+    assert value.dtype == np.float32
     np.testing.assert_array_equal(place, f.flatten().nonzero()[:, 0].numpy())
     np.testing.assert_array_equal(value, f.flatten()[place].float().numpy())
 

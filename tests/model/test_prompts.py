@@ -37,7 +37,8 @@ def test_on_several_lines_a_comma_belongs_to_its_name(first: list[str], second: 
     typed = [", ".join(first), ", ".join(second)]
     found = parse_classes("\n".join(f"{line},  " for line in typed))
     if len({line.casefold() for line in typed}) == 2:
-        assert list(found.names) == typed and found.notes == ("Read as one class a line: commas belong to the names.",)
+        assert list(found.names) == typed
+        assert found.notes == ("Read as one class a line: commas belong to the names.",)
 
 
 def test_imagenet_s_own_names_survive() -> None:
@@ -63,7 +64,8 @@ def test_joiners_are_letters(name: str) -> None:
 
 def test_two_spellings_of_one_letter_are_one_class() -> None:
     found = parse_classes("e\u0301cole\n\u00e9cole\ncat")
-    assert found.names == ("\u00e9cole", "cat") and "counted once" in found.notes[0]
+    assert found.names == ("\u00e9cole", "cat")
+    assert "counted once" in found.notes[0]
 
 
 @given(st.lists(NAMES, min_size=1, max_size=12))
@@ -80,7 +82,8 @@ def test_any_text_gives_clean_classes_or_a_sentence(text: str) -> None:
     except UserError as trouble:
         assert str(trouble).endswith(".")
         return
-    assert names and all(name == name.strip(" ,") and "  " not in name for name in names)
+    assert names
+    assert all(name == name.strip(" ,") and "  " not in name for name in names)
     assert not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for name in names for c in name)
     assert all(any(unicodedata.category(c) not in ("Cf", "Mn", "Me") for c in name) for name in names), "invisible"
     assert parse_classes("\n".join((*names, "x, y"))).names[: len(names)] == names

@@ -18,8 +18,10 @@ def test_trace_is_what_the_model_computes(
     with torch.no_grad():
         pixels = clip.image_processor(picture, return_tensors="pt")["pixel_values"]
         embedding = clip.model.get_image_features(pixel_values=pixels).pooler_output[0]
-    assert trace.residual.shape == (17, WIDTH) and trace.residual.dtype == np.float32
-    assert trace.grid == (4, 4) and np.array_equal(trace.crop, clip.crop(picture))
+    assert trace.residual.shape == (17, WIDTH)
+    assert trace.residual.dtype == np.float32
+    assert trace.grid == (4, 4)
+    assert np.array_equal(trace.crop, clip.crop(picture))
     torch.testing.assert_close(torch.as_tensor(trace.embedding), embedding, atol=1e-5, rtol=1e-5)
     assert trace.activations == dictionary.activations(torch.as_tensor(trace.residual))
 
@@ -40,6 +42,8 @@ def test_no_pictures_give_no_traces(clip: SplitClip, dictionary: Dictionary) -> 
 
 def test_a_trace_owns_its_numbers(trace: Trace) -> None:
     """A trace of one picture out of a batch must not keep, or pickle, the whole batch."""
-    assert trace.residual.base is None and trace.embedding.base is None and trace.crop.base is None
+    assert trace.residual.base is None
+    assert trace.embedding.base is None
+    assert trace.crop.base is None
     with pytest.raises(AttributeError):
         trace.grid = (1, 1)  # type: ignore[misc]

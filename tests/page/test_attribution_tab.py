@@ -11,7 +11,8 @@ from core.session.visit import Visit
 def test_a_target_of_ones_own(context: Context, first: Visit) -> None:
     dog, cat = first.classes.index("dog"), first.classes.index("cat")
     v = set_target(context, first, dog, cat)
-    assert (v.wanted, v.against) == ("dog", "cat") and v.attribution.value == pytest.approx(-first.attribution.value)
+    assert (v.wanted, v.against) == ("dog", "cat")
+    assert v.attribution.value == pytest.approx(-first.attribution.value)
     assert "“dog” against “cat” stands at" in show_target(context, v)
     for none in (NOTHING, None):
         assert set_target(context, first, dog, none).against is None
@@ -20,9 +21,11 @@ def test_a_target_of_ones_own(context: Context, first: Visit) -> None:
 
 
 def test_effects_are_measured_once(context: Context, first: Visit) -> None:
-    assert first.agreement is None and "measuring …" in show_cards(context, first)
+    assert first.agreement is None
+    assert "measuring …" in show_cards(context, first)
     v = measure(context, first)
-    assert v.agreement is not None and "measuring …" not in show_cards(context, v)
+    assert v.agreement is not None
+    assert "measuring …" not in show_cards(context, v)
     assert measure(context, v) is v
 
 

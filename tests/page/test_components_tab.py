@@ -29,7 +29,8 @@ from core.session.visit import Visit
 
 def opened(context: Context, v: Visit, component: int = 99) -> Visit:
     outcome = press(context, v, PressComponent(component=component, action="open", on=True))
-    assert isinstance(outcome, Outcome) and outcome.change is None
+    assert isinstance(outcome, Outcome)
+    assert outcome.change is None
     return outcome.visit
 
 
@@ -40,10 +41,12 @@ def here(moment: float = 1.0) -> OpenTab:
 def test_what_the_empty_page_tells_to_press_is_there(context: Context, first: Visit) -> None:
     """It sent visitors to a More “here”, where there is none."""
     told = show_page(context, first, None)
-    assert "Press <b>More</b> on a component in <b>Attribution</b>" in told and "the number of one found here" in told
+    assert "Press <b>More</b> on a component in <b>Attribution</b>" in told
+    assert "the number of one found here" in told
     assert ">More</button>" in show_cards(context, first)
     found = show_found(context, search_words(context, first, "the word cat"))
-    assert ">More</button>" not in found and 'data-action="open"' in found
+    assert ">More</button>" not in found
+    assert 'data-action="open"' in found
 
 
 def test_a_search(context: Context, first: Visit) -> None:
@@ -60,7 +63,8 @@ def test_a_search(context: Context, first: Visit) -> None:
 def test_the_page_waits_for_what_is_pushed_and_tells_it_for_these_classes_only(context: Context, first: Visit) -> None:
     v = opened(context, first)
     known = steering_effects.measure(context.bench(v), v)
-    assert "Set to" in show_page(context, v, known) and "Set to" not in show_page(context, v, None)
+    assert "Set to" in show_page(context, v, known)
+    assert "Set to" not in show_page(context, v, None)
     fewer = session.ask(context.bench(v), v, v.classes[:3], v.templates, None)
     assert "Set to" not in show_page(context, fewer, known)
     assert show_page_sheet(context, v).count("data:image/webp") > 10
@@ -70,7 +74,8 @@ def test_the_page_waits_for_what_is_pushed_and_tells_it_for_these_classes_only(c
 def test_the_page_follows_the_edit(context: Context, first: Visit) -> None:
     v = opened(context, first)
     pulled = session.change(context.bench(v), v, Edit.of_suppressed([99]))
-    assert "Suppressed ✓" in show_page(context, pulled, None) and "Suppressed ✓" not in show_page(context, v, None)
+    assert "Suppressed ✓" in show_page(context, pulled, None)
+    assert "Suppressed ✓" not in show_page(context, v, None)
 
 
 def test_a_component_that_never_fired_says_so(context: Context, first: Visit) -> None:
@@ -91,7 +96,8 @@ def test_what_follows_a_change_is_told_in_two_steps(context: Context, first: Vis
     at_once, later = follow(context, v, here(), None, LatestOnly())
     assert at_once == {"found": show_found(context, v), "page": show_page(context, v, None), "effects": None}
     known = later["effects"]
-    assert known == steering_effects.measure(context.bench(v), v) and "Set to" in later["page"]
+    assert known == steering_effects.measure(context.bench(v), v)
+    assert "Set to" in later["page"]
     (again,) = follow(context, v, here(), known, LatestOnly())
     assert again["page"] == later["page"], "what is known is not measured again"
 
@@ -109,9 +115,12 @@ def test_nothing_follows_out_of_sight_or_out_of_date(context: Context, first: Vi
 @pytest.mark.parametrize("action", ["suppress", "amplify", "family"])
 def test_a_press_and_its_reverse(context: Context, first: Visit, action: str) -> None:
     pressed = press(context, first, PressComponent(component=99, action=action, on=True))  # type: ignore[arg-type]
-    assert isinstance(pressed, Visit) and pressed.edit.levers and pressed.revision == first.revision + 1
+    assert isinstance(pressed, Visit)
+    assert pressed.edit.levers
+    assert pressed.revision == first.revision + 1
     again = press(context, pressed, PressComponent(component=99, action=action, on=False))  # type: ignore[arg-type]
-    assert isinstance(again, Visit) and again.edit == Edit()
+    assert isinstance(again, Visit)
+    assert again.edit == Edit()
 
 
 @pytest.mark.parametrize("action", ["open", "suppress", "amplify", "family"])

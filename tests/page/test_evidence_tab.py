@@ -46,7 +46,8 @@ def test_every_part_has_a_place() -> None:
 
 def test_without_an_edit_it_says_so_and_what_the_sae_misses(context: Context, first: Visit) -> None:
     (parts,) = evidence(context, first)
-    assert "No lever yet" in parts["summary"] and not parts["pulled"]
+    assert "No lever yet" in parts["summary"]
+    assert not parts["pulled"]
     assert "Through the reconstruction alone" in parts["reconstruction_error"]
     assert "Really without it, the model says “dog”" in parts["counterfactual"]
 
@@ -56,8 +57,10 @@ def test_what_answers_quickly_comes_first(context: Context, pulled: Visit) -> No
     last: EvidenceParts = {}
     for step in steps:
         last |= step
-    assert "Trying random edits" in steps[0]["said_chance"] and steps[0]["pulled"]
-    assert "Beyond chance" in last["summary"] and "Rose most" in last["side_effects"]
+    assert "Trying random edits" in steps[0]["said_chance"]
+    assert steps[0]["pulled"]
+    assert "Beyond chance" in last["summary"]
+    assert "Rose most" in last["side_effects"]
     assert "95 % interval" in last["generalization"]
     order = [next(k for k, step in enumerate(steps) if step.get(name)) for name in ("chance", "dose", "generalization")]
     assert order == sorted(order)
@@ -70,7 +73,8 @@ def test_it_is_worked_out_once(context: Context, first: Visit) -> None:
     steps = list(follow(context, first, here(), None, LatestOnly()))
     assert steps[0] == {"told_about": None}
     about = steps[-1]["told_about"]
-    assert about is not None and list(follow(context, first, here(), about, LatestOnly())) == []
+    assert about is not None
+    assert list(follow(context, first, here(), about, LatestOnly())) == []
     other = session.change(context.bench(first), first, Edit())
     assert list(follow(context, other, here(), about, LatestOnly())), "another state is told of anew"
 
@@ -92,7 +96,8 @@ def test_when_the_cue_is_really_gone(context: Context, first: Visit) -> None:
 
 def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Path) -> None:
     canvas = lend(context, first, None)
-    assert canvas.dtype == np.uint8 and max(canvas.shape) <= 640
+    assert canvas.dtype == np.uint8
+    assert max(canvas.shape) <= 640
     Image.fromarray(canvas).save(tmp_path / "composite.png")
 
     def drawing(composite: str) -> Drawing:
@@ -108,11 +113,11 @@ def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Pa
 
 
 def test_heatmaps_before_and_after(context: Context, first: Visit, pulled: Visit) -> None:
-    assert "Before" in show_heatmaps(context, pulled) and show_heatmaps(context, pulled) != show_heatmaps(
-        context, first
-    )
+    assert "Before" in show_heatmaps(context, pulled)
+    assert show_heatmaps(context, pulled) != show_heatmaps(context, first)
 
 
 def test_a_list_of_no_doses_has_no_choice() -> None:
     """Before there is evidence the list is empty; a choice in it would be warned of in the log at every opening."""
-    assert _as_list([]).value is None and _as_list(["all", "one"]).value == 0
+    assert _as_list([]).value is None
+    assert _as_list(["all", "one"]).value == 0

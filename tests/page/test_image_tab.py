@@ -29,7 +29,8 @@ def test_an_example_comes_with_its_classes_and_without_levers(context: Context, 
     assert (v.subject.example, v.classes, v.edit) == (e.name, e.classes, Edit())
     assert v.revision > pulled.revision
     gallery = show_gallery(context, v)
-    assert gallery.count('aria-pressed="true"') == 1 and 'data-example="4" aria-pressed="true"' in gallery
+    assert gallery.count('aria-pressed="true"') == 1
+    assert 'data-example="4" aria-pressed="true"' in gallery
 
 
 def test_an_example_that_is_not_there_gets_a_sentence(context: Context, first: Visit) -> None:
@@ -41,7 +42,8 @@ def test_a_picture_of_ones_own(context: Context, first: Visit) -> None:
     outcome = bring(context, first, str(CAT), "dog, cat", "own", "a drawing of a {}")
     v = outcome.visit
     assert (v.subject.example, v.classes, v.templates) == (None, ("dog", "cat"), ("a drawing of a {}",))
-    assert not any(outcome.notes) and v.subject.photograph
+    assert not any(outcome.notes)
+    assert v.subject.photograph
     assert "never seen photographs" in show_about(context, v)
     assert "The picture looked at stays: Your picture" in keep_picture(context, v)
     np.testing.assert_array_equal(v.trace.crop, context.bench(v).open(CAT).crop)
@@ -49,7 +51,9 @@ def test_a_picture_of_ones_own(context: Context, first: Visit) -> None:
 
 def test_a_picture_is_welcome_with_classes_that_cannot_be_used(context: Context, first: Visit) -> None:
     outcome = bring(context, first, str(CAT), " ", "single", "")
-    assert outcome.visit.classes == first.classes and "no classes" in outcome.notes[0] and outcome.tone == "bad"
+    assert outcome.visit.classes == first.classes
+    assert "no classes" in outcome.notes[0]
+    assert outcome.tone == "bad"
 
 
 def test_a_file_that_is_no_picture_is_not_taken(context: Context, first: Visit, tmp_path: Path) -> None:
@@ -67,16 +71,20 @@ def test_other_classes(context: Context, first: Visit) -> None:
     assert "never seen “zebra”" in show_unknown_words(context, v)
     with pytest.raises(UserError, match="where the class goes"):
         ask(context, first, "dog", "own", "a drawing", None)
-    assert own_wording(context, first, "own") and not own_wording(context, first, "single")
+    assert own_wording(context, first, "own")
+    assert not own_wording(context, first, "single")
 
 
 def test_the_same_scene_without_its_cue_and_with_it_again(context: Context, first: Visit) -> None:
     pulled = session.change(context.bench(first), first, Edit.of_suppressed([99]))
     without = show_twin(context, pulled, ShowTwin(on=True))
-    assert without.subject.counterfactual and without.edit == pulled.edit and without.prediction.best == "dog"
+    assert without.subject.counterfactual
+    assert without.edit == pulled.edit
+    assert without.prediction.best == "dog"
     assert "Show with the note" in show_panel(context, without)
     again = show_twin(context, without, ShowTwin(on=False))
-    assert again.comparison == pulled.comparison and not again.subject.counterfactual
+    assert again.comparison == pulled.comparison
+    assert not again.subject.counterfactual
     assert show_about(context, again) == show_about(context, first) != show_about(context, without)
 
 

@@ -21,7 +21,8 @@ def asked(context: object, text: Text, number: Index | None, kept: object) -> tu
 def test_values_of_the_types_asked_for_come_in_as_they_are() -> None:
     kept = object()
     read = typed(asked, [gr.Textbox(), gr.Number(), gr.State()], first=1)
-    assert read(["dog", 3, kept]) == ["dog", 3, kept] and read(["", None, None]) == ["", None, None]
+    assert read(["dog", 3, kept]) == ["dog", 3, kept]
+    assert read(["", None, None]) == ["", None, None]
     assert read(["a 🐕 dog\ud83d", 0, kept]) == ["a 🐕 dog", 0, kept], "half a character goes"
     assert typed(lambda *values: values, [gr.Textbox()])([{"any": 1}]) == [{"any": 1}], "what declares nothing"
 
@@ -85,19 +86,22 @@ def test_what_gradio_reads_is_answered(blocks: TypedBlocks) -> None:
 )  # fmt: skip
 def test_what_gradio_cannot_read_is_refused(blocks: TypedBlocks, inputs: tuple[Any, ...]) -> None:
     trouble = refusal(blocks, *inputs)
-    assert trouble.message == REFUSAL and not trouble.print_exception
+    assert trouble.message == REFUSAL
+    assert not trouble.print_exception
 
 
 def test_a_file_that_was_never_uploaded_is_asked_for(blocks: TypedBlocks) -> None:
     blocks.has_launched = True  # before, any file is welcome
     file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
     trouble = refusal(blocks, "dog", "a", 1, file)
-    assert trouble.message == NOT_HERE and not trouble.print_exception
+    assert trouble.message == NOT_HERE
+    assert not trouble.print_exception
 
 
 def test_a_fault_of_our_own_is_told_in_the_log_alone() -> None:
     with TypedBlocks() as blocks:
         gr.on([], lambda text: text[3], [gr.Textbox()], gr.HTML())
     trouble = refusal(blocks, "dog")
-    assert trouble.message == FAULT and trouble.print_exception
+    assert trouble.message == FAULT
+    assert trouble.print_exception
     assert isinstance(trouble.__cause__, IndexError)

@@ -94,20 +94,25 @@ def test_a_smaller_outcome_draws_less(replies: Replies, parts: Parts, first: Vis
 
     reply = drawn(replies.step(less, Change.SETUP, notices=[parts.here], notes=parts.there), first)
     assert {since for since, part in parts.by_change.items() if part in reply} == {Change.LEVER}
-    assert "Well." in reply[parts.there] and "warn" in reply[parts.there] and "notice" not in reply[parts.here]
+    assert "Well." in reply[parts.there]
+    assert "warn" in reply[parts.there]
+    assert "notice" not in reply[parts.here]
 
 
 def test_a_note_without_a_change_is_all_that_is_said(replies: Replies, parts: Parts, first: Visit) -> None:
     heard = replace(first, latest_message={"levers": 5.0})
     listener = replies.step(lambda *_: Outcome(heard, None, ("Hm.",), tone="bad"), Change.LEVER, notices=[parts.here])
     reply = drawn(listener, first)
-    assert set(reply) == {parts.state, parts.here} and "Hm." in reply[parts.here] and reply[parts.state] is heard
+    assert set(reply) == {parts.state, parts.here}
+    assert "Hm." in reply[parts.here]
+    assert reply[parts.state] is heard
 
 
 def test_what_a_step_keeps_is_not_cleared(replies: Replies, parts: Parts, first: Visit) -> None:
     kept = {"notices": [parts.here], "keeps": [parts.here]}
     reply = drawn(replies.step(onward, Change.LEVER, **kept), first)
-    assert parts.here not in reply and parts.there in reply
+    assert parts.here not in reply
+    assert parts.there in reply
     assert "Not" in drawn(replies.step(raises, Change.LEVER, **kept), first)[parts.here]
 
 
@@ -122,7 +127,8 @@ def test_a_press_that_names_no_component_gets_a_sentence(replies: Replies, parts
     listener = replies.step(onward, Change.EDIT, hears=PressComponent, notices=[parts.here])
     for told in ({"component": "a lot", "action": "suppress", "on": True}, {}, None, 7):
         reply = drawn(listener, gr.EventData(None, told), first)
-        assert "names no component" in reply[parts.here] and reply[parts.state] is first
+        assert "names no component" in reply[parts.here]
+        assert reply[parts.state] is first
 
 
 def test_a_message_is_handed_on_first(replies: Replies, parts: Parts, first: Visit) -> None:
@@ -149,7 +155,8 @@ def test_an_answer_leaves_the_visit(replies: Replies, parts: Parts, first: Visit
     assert drawn(one, first, "!") == {parts.here: "bundled!"}
     several = {"said": parts.here, "shown": Shown(parts.there, lambda on: ("update", on))}
     two = replies.answer(lambda *_: {"shown": True}, several)
-    assert two.outputs == [parts.here, parts.there] and drawn(two, first) == {parts.there: ("update", True)}
+    assert two.outputs == [parts.here, parts.there]
+    assert drawn(two, first) == {parts.there: ("update", True)}
     with pytest.raises(gr.Error, match="Not <b>so</b>."):
         replies.answer(raises, parts.here).fn(first)
 

@@ -40,9 +40,12 @@ def test_a_loading_tells_how_far_it_is_and_clears_that(
     slow: tuple[Context, list[str]], first: Visit, loading: LatestOnly[Progress]
 ) -> None:
     *told, last = load(slow[0], first, "tiny", loading)
-    assert [one["busy"] for one in told] == [True] * 3 and "1 of 3" in told[1]["said"]
+    assert [one["busy"] for one in told] == [True] * 3
+    assert "1 of 3" in told[1]["said"]
     assert "The page goes on with the present setup meanwhile" in told[0]["said"]
-    assert not last["busy"] and last["failed"] is None and "notice" not in last["said"]
+    assert not last["busy"]
+    assert last["failed"] is None
+    assert "notice" not in last["said"]
 
 
 def test_a_choice_that_is_told_twice_is_loaded_once(
@@ -54,7 +57,8 @@ def test_a_choice_that_is_told_twice_is_loaded_once(
     assert next(once)["busy"]
     assert list(load(context, first, "tiny", loading)) == []
     *_, last = once
-    assert asked == ["tiny"] and not last["busy"]
+    assert asked == ["tiny"]
+    assert not last["busy"]
     assert list(load(context, first, "tiny", loading)), "later it can be chosen again"
 
 
@@ -90,8 +94,11 @@ def test_one_that_cannot_be_loaded_changes_nothing(
 ) -> None:
     *_, told = load(context, first, name, loading)
     failed = told["failed"]
-    assert failed is not None and failed.setup == name
-    assert words in failed.sentence and failed.sentence.endswith("Bundled demo stays.") and not told["busy"]
+    assert failed is not None
+    assert failed.setup == name
+    assert words in failed.sentence
+    assert failed.sentence.endswith("Bundled demo stays.")
+    assert not told["busy"]
     with pytest.raises(UserError, match="Bundled demo stays"):
         use(context, first, name, failed, None)
 
@@ -100,7 +107,9 @@ def test_stopping_says_what_stays(slow: tuple[Context, list[str]], first: Visit,
     on_its_way = load(slow[0], first, "tiny", loading)
     next(on_its_way)
     told = stop_loading(slow[0], first, loading)
-    assert told["chosen"] == "bundled" and not told["busy"] and "Stopped. Bundled demo stays" in told["said"]
+    assert told["chosen"] == "bundled"
+    assert not told["busy"]
+    assert "Stopped. Bundled demo stays" in told["said"]
     (last,) = on_its_way
     assert last["said"] == told["said"]
 
@@ -109,13 +118,16 @@ def test_the_setup_that_was_loaded_is_asked_the_same(context: Context, tiny: Vis
     pulled = session.change(context.bench(tiny), tiny, Edit.of_suppressed([int(tiny.attribution.ranked()[0])]))
     moved = use(context, pulled, "bundled", None, None)
     assert isinstance(moved, Outcome)
-    assert moved.change is Change.SETUP and moved.notes == (LEFT_BEHIND,)
+    assert moved.change is Change.SETUP
+    assert moved.notes == (LEFT_BEHIND,)
     v = moved.visit
     assert (v.setup, v.classes, v.truth, v.edit) == ("bundled", tiny.classes, tiny.truth, Edit())
-    assert "Bundled" in context.card(v).title and show_line(context, v) != show_line(context, tiny)
+    assert "Bundled" in context.card(v).title
+    assert show_line(context, v) != show_line(context, tiny)
     assert "Explained variance" in show_page(context, v)
     without = use(context, tiny, "bundled", Failure("random", "Not that one."), None)
-    assert isinstance(without, Outcome) and without.notes == ()
+    assert isinstance(without, Outcome)
+    assert without.notes == ()
 
 
 def test_one_that_is_not_there_yet_waits_for_its_own_loading(context: Context, first: Visit) -> None:

@@ -29,18 +29,23 @@ def pulled(context: Context, first: Visit) -> Visit:
 
 def test_the_levers_as_they_stand_on_the_page(context: Context, pulled: Visit) -> None:
     v = pull(context, pulled, message(pulled, 5.0))
-    assert isinstance(v, Visit) and v.edit == Edit((Lever(NOTE, "scale", 0.5),)) and v.revision == pulled.revision
+    assert isinstance(v, Visit)
+    assert v.edit == Edit((Lever(NOTE, "scale", 0.5),))
+    assert v.revision == pulled.revision
     dragged = pull(context, v, message(v, 6.0, "0.75"))
-    assert isinstance(dragged, Visit) and dragged.edit.levers[0].strength == 0.75
+    assert isinstance(dragged, Visit)
+    assert dragged.edit.levers[0].strength == 0.75
     assert step(context, dragged, HistoryStep(step="undo")).edit == pulled.edit, "a drag is one step"
 
 
 def test_late_and_outdated_messages_change_nothing(context: Context, pulled: Visit) -> None:
     v = pull(context, pulled, message(pulled, 5.0))
     assert isinstance(v, Visit)
-    assert pull(context, v, message(v, 5.0, "2")) is v and pull(context, v, message(v, 4.0, "2")) is v
+    assert pull(context, v, message(v, 5.0, "2")) is v
+    assert pull(context, v, message(v, 4.0, "2")) is v
     other = session.change(context.bench(v), v, Edit())
-    assert pull(context, other, message(v, 9.0)) is other and pick(context, other, message(v, 9.0)) is other
+    assert pull(context, other, message(v, 9.0)) is other
+    assert pick(context, other, message(v, 9.0)) is other
 
 
 @pytest.mark.parametrize("typed", ["nan", "a lot", "1e9", ""])
@@ -48,24 +53,32 @@ def test_a_strength_that_is_no_number_is_said_and_its_message_has_come(
     context: Context, pulled: Visit, typed: str
 ) -> None:
     outcome = pull(context, pulled, message(pulled, 5.0, typed))
-    assert isinstance(outcome, Outcome) and outcome.change is None and outcome.tone == "bad" and outcome.notes
+    assert isinstance(outcome, Outcome)
+    assert outcome.change is None
+    assert outcome.tone == "bad"
+    assert outcome.notes
     assert outcome.visit.edit == pulled.edit
     assert pull(context, outcome.visit, message(pulled, 4.0)) is outcome.visit, "an older one comes too late"
 
 
 def test_patches_keep_the_levers(context: Context, pulled: Visit) -> None:
     v = pick(context, pulled, message(pulled, 5.0, tokens=(1, 2)))
-    assert isinstance(v, Visit) and v.edit == Edit((Lever(NOTE),), (1, 2))
+    assert isinstance(v, Visit)
+    assert v.edit == Edit((Lever(NOTE),), (1, 2))
     assert "2 of 64 patches" in show_patches(context, v)
     outcome = pick(context, v, message(v, 6.0, tokens=(10_000,)))
-    assert isinstance(outcome, Outcome) and outcome.notes and outcome.visit.edit == v.edit
+    assert isinstance(outcome, Outcome)
+    assert outcome.notes
+    assert outcome.visit.edit == v.edit
 
 
 def test_undo_redo_reset(context: Context, pulled: Visit, first: Visit) -> None:
     undone = step(context, pulled, HistoryStep(step="undo"))
-    assert undone.edit == Edit() and step(context, undone, HistoryStep(step="redo")).edit == pulled.edit
+    assert undone.edit == Edit()
+    assert step(context, undone, HistoryStep(step="redo")).edit == pulled.edit
     reset = step(context, pulled, HistoryStep(step="reset"))
-    assert reset.edit == Edit() and step(context, reset, HistoryStep(step="undo")).edit == pulled.edit
+    assert reset.edit == Edit()
+    assert step(context, reset, HistoryStep(step="undo")).edit == pulled.edit
     assert (title(pulled), title(first)) == ("Steering · 1", "Steering")
 
 
@@ -73,7 +86,8 @@ def test_an_edit_is_found_and_used(context: Context, first: Visit) -> None:
     *_, last = find(context, first)
     assert "One suppression does it" in last["finder"]
     v = use(context, first, UseEdit(components=(NOTE,)))
-    assert v.edit == Edit.of_suppressed([NOTE]) and v.comparison.flipped
+    assert v.edit == Edit.of_suppressed([NOTE])
+    assert v.comparison.flipped
     with pytest.raises(UserError, match="component"):
         use(context, first, UseEdit(components=(10**6,)))
 

@@ -38,7 +38,8 @@ def test_what_the_scripts_write_is_read() -> None:
     pulled, picked = EditMessage.read(WRITTEN["pull"]), EditMessage.read(WRITTEN["pick"])
     assert [one.lever() for one in pulled.levers] == [Lever(99, "scale", 1.5), Lever(7, "suppress", 0.0, family=7)]
     assert (pulled.revision, pulled.tokens, picked.tokens) == (4, None, (0, 1, 17))
-    assert picked.moment > pulled.moment > 0 and picked.gesture > pulled.gesture
+    assert picked.moment > pulled.moment > 0
+    assert picked.gesture > pulled.gesture
     assert OpenTab.read(WRITTEN["tab"]) == OpenTab(tab="Before / after", moment=12.5)
 
 

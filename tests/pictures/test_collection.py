@@ -78,14 +78,17 @@ def test_a_folder_is_all_pictures_below_it_in_order_of_their_paths(folder: Path)
     assert picture_files(folder) == ("a.jpeg", "b/10.PNG", "b/2.png", "c/d/e.webp")
     found = CollectionOptions(str(folder)).open()
     assert (found.n_parts, found.size) == (1, 4)
-    assert shades(found.part(0)) == [20, 10, 0, 30] and shades(found.part(0, 2)) == [0, 30]
+    assert shades(found.part(0)) == [20, 10, 0, 30]
+    assert shades(found.part(0, 2)) == [0, 30]
     assert [piece.id for piece in found.part(0)] == [0, 1, 2, 3]
 
 
 def test_what_is_said_of_a_folder_changes_with_it(folder: Path) -> None:
     before = CollectionOptions(str(folder)).open().manifest
     assert before == CollectionOptions(str(folder)).open().manifest
-    assert before["kind"] == "folder" and before["name"] == folder.name and before["pictures"] == "4"
+    assert before["kind"] == "folder"
+    assert before["name"] == folder.name
+    assert before["pictures"] == "4"
     assert json.loads(json.dumps(dict(before))) == before
     (folder / "b/2.png").write_bytes(encoded(0) + b"more")
     assert CollectionOptions(str(folder)).open().manifest["fingerprint"] != before["fingerprint"]
@@ -103,14 +106,16 @@ def test_a_name_that_is_no_text_is_said_as_well_as_it_can_be(tmp_path: Path) -> 
         pytest.skip("this file system takes names of text alone")
     (odd / os.fsdecode(b"\xfe.png")).write_bytes(encoded(0))
     found = CollectionOptions(str(odd)).open()
-    assert found.manifest["name"] == "b?" and shades(found.part(0)) == [0]
+    assert found.manifest["name"] == "b?"
+    assert shades(found.part(0)) == [0]
 
 
 def test_a_damaged_picture_is_told_and_passed_over(folder: Path) -> None:
     (folder / "b/10.PNG").write_bytes(encoded(0)[:40])
     pieces = list(CollectionOptions(str(folder)).open().part(0))
     assert [piece.picture is None for piece in pieces] == [False, True, False, False]
-    assert "not a picture" in pieces[1].trouble and pieces[1].id == 1
+    assert "not a picture" in pieces[1].trouble
+    assert pieces[1].id == 1
 
 
 def test_a_limit_takes_pictures_from_all_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +124,8 @@ def test_a_limit_takes_pictures_from_all_over_a_folder(tmp_path: Path, monkeypat
         (tmp_path / f"{shade:02d}.png").write_bytes(encoded(shade))
     some = CollectionOptions(str(tmp_path), limit=5).open()
     assert [shades(some.part(number)) for number in range(some.n_parts)] == [[0, 4, 8, 12], [16]]
-    assert some.manifest["pictures"] == "5" and some.manifest != CollectionOptions(str(tmp_path)).open().manifest
+    assert some.manifest["pictures"] == "5"
+    assert some.manifest != CollectionOptions(str(tmp_path)).open().manifest
     assert CollectionOptions(str(tmp_path), limit=50).open().size == 20
 
 
@@ -200,12 +206,15 @@ def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_data_set_is_read_by_its_files_and_row_groups(parquet: Path) -> None:
     found = CollectionOptions(str(parquet)).open()
-    assert found.n_parts == 6 and found.size is None  # such a folder does not say how much it holds
+    assert found.n_parts == 6
+    assert found.size is None  # such a folder does not say how much it holds
     expected = [shade if shade not in (17, 23) else None for shade in range(30)]
     assert [shades(found.part(number)) for number in range(6)] == [expected[i : i + 5] for i in range(0, 30, 5)]
-    assert shades(found.part(3, 1)) == [16, None, 18, 19] and shades(found.part(3, 5)) == []
+    assert shades(found.part(3, 1)) == [16, None, 18, 19]
+    assert shades(found.part(3, 5)) == []
     assert [piece.id for piece in found.part(3, 3)] == [(3 << 32) + 3, (3 << 32) + 4]
-    assert found.manifest["column"] == "picture" and found.manifest["kind"] == "dataset"
+    assert found.manifest["column"] == "picture"
+    assert found.manifest["kind"] == "dataset"
     assert CollectionOptions(str(parquet), column="picture").open().manifest == found.manifest
 
 
@@ -219,8 +228,10 @@ def test_of_a_data_set_with_many_files_each_is_a_part(parquet: Path, monkeypatch
 def test_a_limit_is_spread_over_the_files(parquet: Path) -> None:
     found = CollectionOptions(str(parquet), limit=8).open()
     assert [len(list(found.part(number))) for number in range(6)] == [1, 1, 2, 1, 1, 2]
-    assert shades(found.part(5, 1)) == [26] and list(found.part(0, 1)) == []
-    assert found.size == 8 and found.manifest["limit"] == "8"
+    assert shades(found.part(5, 1)) == [26]
+    assert list(found.part(0, 1)) == []
+    assert found.size == 8
+    assert found.manifest["limit"] == "8"
 
 
 def test_skipping_decodes_nothing(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +267,8 @@ def test_what_a_data_set_does_not_have_is_trouble(parquet: Path, options: dict[s
 
 def test_a_column_of_something_else_is_no_pictures(parquet: Path) -> None:
     piece = next(CollectionOptions(str(parquet), column="label").open().part(0))
-    assert piece.picture is None and "int" in piece.trouble
+    assert piece.picture is None
+    assert "int" in piece.trouble
 
 
 def test_a_data_set_that_breaks_on_the_way_is_trouble(parquet: Path, tmp_path: Path) -> None:
@@ -304,7 +316,8 @@ def test_a_data_set_of_the_hub_is_opened_at_one_commit(parquet: Path, monkeypatc
     monkeypatch.setattr(hub_dataset.HfApi, "dataset_info", lambda self, name, revision: info)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     found = CollectionOptions("owner/pictures", revision="main").open()
-    assert asked == [("owner/pictures", "0123abc")] and found.manifest["revision"] == "0123abc"
+    assert asked == [("owner/pictures", "0123abc")]
+    assert found.manifest["revision"] == "0123abc"
     assert shades(found.part(0)) == [0, 1, 2, 3, 4]
 
 
@@ -327,7 +340,8 @@ def test_batches_hold_every_picture_once_and_never_of_two_parts(parts: list[int]
     assert sum(b.skipped for b in found) == sum(e % 7 == 6 for _, _, e in entries)
     for b in found:
         assert all(id_ >> 32 == b.part and (id_ & 0xFFFFFFFF) // size == b.number for id_ in b.ids)
-        assert b.crops.shape == (len(b.ids), 2, 2, 3) and b.crops.dtype == np.uint8
+        assert b.crops.shape == (len(b.ids), 2, 2, 3)
+        assert b.crops.dtype == np.uint8
 
 
 @given(parts=sizes, size=st.integers(1, 5), world=st.integers(1, 3), workers=st.integers(0, 2), data=st.data())

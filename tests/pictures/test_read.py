@@ -311,7 +311,8 @@ def test_heic_of_every_brand_is_read_whatever_it_is_called(brand: bytes, tmp_pat
     path = tmp_path / "IMG_0001.jpg_large"
     path.write_bytes(heic(smooth, brand))
     found = pixels(path)
-    assert found.shape == (64, 96, 3) and np.abs(found.astype(int) - np.asarray(smooth)).max() <= 8
+    assert found.shape == (64, 96, 3)
+    assert np.abs(found.astype(int) - np.asarray(smooth)).max() <= 8
 
 
 def test_heic_is_upright_and_bounded() -> None:
@@ -364,7 +365,8 @@ def test_damaged_files_are_a_picture_or_a_sentence(data: bytes, damage: list[tup
     except UserError as trouble:
         assert str(trouble).endswith(".")
     else:
-        assert picture.mode == "RGB" and min(picture.size) > 0
+        assert picture.mode == "RGB"
+        assert min(picture.size) > 0
 
 
 def test_pillow_and_the_picture_given_stay_as_they_were() -> None:
@@ -374,4 +376,5 @@ def test_pillow_and_the_picture_given_stay_as_they_were() -> None:
     with pytest.raises(UserError):
         read_picture(png(20000, 10000, 8, 2, b""))
     assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
-    assert given_picture.mode == "RGBA" and given_picture.getpixel((0, 0)) == (1, 2, 3, 4)
+    assert given_picture.mode == "RGBA"
+    assert given_picture.getpixel((0, 0)) == (1, 2, 3, 4)

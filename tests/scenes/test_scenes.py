@@ -30,7 +30,8 @@ def painter():
 def test_a_scene_draws_the_same_picture_in_any_painter(kind, painter):
     for case in held_out(kind, 3):
         picture = painter.paint(case.scene)
-        assert picture.shape == (96, 96, 3) and picture.dtype == np.uint8
+        assert picture.shape == (96, 96, 3)
+        assert picture.dtype == np.uint8
         assert np.array_equal(picture, Painter(96).paint(case.scene))
 
 
@@ -48,20 +49,26 @@ def test_a_twin_differs_only_under_the_cue(kind, painter):
 
 def test_a_flooded_twin_is_the_same_thing_on_dry_land(painter):
     for case in held_out("flooded", 10):
-        assert case.scene.background == "water" and case.counterfactual.background != "water"
-        assert case.scene.main == case.counterfactual.main and case.scene.bar == case.counterfactual.bar
+        assert case.scene.background == "water"
+        assert case.counterfactual.background != "water"
+        assert case.scene.main == case.counterfactual.main
+        assert case.scene.bar == case.counterfactual.bar
         changed = (painter.paint(case.scene) != painter.paint(case.counterfactual)).any(-1)
         bar = case.scene.bar
         y, x = int(bar.y * 96), int(bar.x * 96)
-        assert changed.mean() > 0.5 and not changed[np.clip(y, 0, 95), np.clip(x, 0, 95)]
+        assert changed.mean() > 0.5
+        assert not changed[np.clip(y, 0, 95), np.clip(x, 0, 95)]
 
 
 def test_the_lure_is_never_the_truth_and_clean_pictures_have_no_cue():
     for kind in HELD_OUT:
         for case in held_out(kind, 50):
-            assert case.truth in CLASSES and case.foil != case.truth
+            assert case.truth in CLASSES
+            assert case.foil != case.truth
     for case in held_out("clean", 100):
-        assert case.scene.label is None and case.scene.stamp is None and case.scene.background != "water"
+        assert case.scene.label is None
+        assert case.scene.stamp is None
+        assert case.scene.background != "water"
 
 
 def test_validation_and_test_cases_differ():
@@ -74,7 +81,8 @@ def test_labels_lie_inside_the_picture():
         for _ in range(20):
             label = place_label(rng, word)
             width, height = label_size(label)
-            assert width / 2 <= label.x <= 1 - width / 2 and height / 2 <= label.y <= 1 - height / 2
+            assert width / 2 <= label.x <= 1 - width / 2
+            assert height / 2 <= label.y <= 1 - height / 2
 
 
 def test_captions_use_the_known_words_or_quote_nonsense():
@@ -111,7 +119,8 @@ def test_an_easy_word_has_one_letter_to_a_patch():
         label = ease_label(place_label(rng, word), 1.0)
         scene = replace(held_out("clean", 1)[0].scene, label=label)
         held = letters(scene, 8)
-        assert held.sum() == len(word) and held.sum(1).max() == 1
+        assert held.sum() == len(word)
+        assert held.sum(1).max() == 1
         row = np.flatnonzero(held.any(1))
         assert np.array_equal(np.diff(row), np.ones(len(word) - 1))  # neighbours, in reading order
         assert "".join(chr(ord("a") + k) for k in held[row].argmax(1)) == word
@@ -141,7 +150,8 @@ def test_the_foreground_covers_thing_and_cue():
 
 
 def test_classes_are_what_people_type():
-    assert 40 <= len(CLASSES) <= 60 and all(name.isalpha() and name.islower() for name in CLASSES)
+    assert 40 <= len(CLASSES) <= 60
+    assert all(name.isalpha() and name.islower() for name in CLASSES)
     assert set(CLASSES) == set(EMOJI)
 
 

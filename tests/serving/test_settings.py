@@ -19,9 +19,11 @@ AT_HOME, ON_A_SPACE = {}, {"SPACE_ID": "somebody/clip-levers"}
 def test_a_space_opens_with_a_published_setup_and_others_with_the_bundled() -> None:
     here, there = Settings.from_environment(AT_HOME), Settings.from_environment(ON_A_SPACE)
     assert (here.setup, here.hosted) == ("bundled", False)
-    assert there.hosted and read_catalog()[there.setup].downloads
+    assert there.hosted
+    assert read_catalog()[there.setup].downloads
     chosen = Settings.from_environment(ON_A_SPACE | {"CLIP_LEVERS_SETUP": "bundled"})
-    assert chosen.setup == "bundled" and chosen.hosted
+    assert chosen.setup == "bundled"
+    assert chosen.hosted
 
 
 def test_memory_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,16 +61,19 @@ def test_zero_gpu_keeps_the_models_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_command_line_chooses_the_setup() -> None:
     settings, cards = chosen_setups(Settings.from_environment(AT_HOME), ["--setup", "sae-v"])
-    assert settings.setup == "sae-v" and list(cards) == list(read_catalog())
+    assert settings.setup == "sae-v"
+    assert list(cards) == list(read_catalog())
 
 
 def test_a_setup_of_ones_own(tmp_path: Path) -> None:
     words = ["--clip", "openai/clip-vit-base-patch32", "--dictionary", str(tmp_path), "--layer", "9", "--scope", "cls"]
     settings, cards = chosen_setups(Settings.from_environment(AT_HOME), [*words, "--file", "sae", "--layout", "prisma"])
     own = cards[settings.setup]
-    assert own.clip.repo == "openai/clip-vit-base-patch32" and own.dictionary.folder == tmp_path
+    assert own.clip.repo == "openai/clip-vit-base-patch32"
+    assert own.dictionary.folder == tmp_path
     assert (own.dictionary.file, own.layout, own.layer, own.scope) == ("sae", "prisma", 9, "cls")
-    assert not own.verified and "bundled" in cards
+    assert not own.verified
+    assert "bundled" in cards
 
 
 def test_a_file_may_be_named_in_place_of_its_folder(tmp_path: Path) -> None:
@@ -109,7 +114,8 @@ def test_a_public_space_loads_nothing_but_its_catalog() -> None:
     with pytest.raises(UserError, match="Space"):
         chosen_setups(settings, ["--clip", "a/b", "--dictionary", "c/d", "--layer", "1"])
     _, cards = chosen_setups(settings, [])
-    assert "bundled" in cards and settings.setup in cards
+    assert "bundled" in cards
+    assert settings.setup in cards
     assert all(card.dictionary.repo for name, card in cards.items() if name != "bundled"), "no folder of a visitor's"
 
 
@@ -130,7 +136,8 @@ def test_a_catalog_of_ones_own_adds_its_setups(tmp_path: Path) -> None:
     text = "\n".join(["[[setup]]", *lines, "layer = 1", 'scope = "cls"', 'licence = "?"', 'note = ""'])
     catalog.write_text(text)
     settings, cards = chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(catalog), "--setup", "mine"])
-    assert settings.setup == "mine" and cards["mine"].scope == "cls"
+    assert settings.setup == "mine"
+    assert cards["mine"].scope == "cls"
     assert list(cards) == [*read_catalog(), "mine"]
     with pytest.raises(UserError, match="Space"):
         chosen_setups(Settings.from_environment(ON_A_SPACE), ["--catalog", str(catalog)])

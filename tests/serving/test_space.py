@@ -67,13 +67,15 @@ def repositories(cards: list[SetupSpec]) -> set[str]:
 
 def test_the_hub_knows_every_key_and_value(front: dict[str, Any]) -> None:
     assert front.keys() <= KEYS
-    assert front["sdk"] == "gradio" and (ROOT / front["app_file"]).is_file()
+    assert front["sdk"] == "gradio"
+    assert (ROOT / front["app_file"]).is_file()
     assert {front["colorFrom"], front["colorTo"]} <= COLOURS
     assert not re.search(r"[\w\s]", front["emoji"])
     assert 0 < len(front["short_description"]) <= 60
     assert re.fullmatch(r"\d+[mh]", front["startup_duration_timeout"])
     assert front["suggested_hardware"] in {hardware.value for hardware in SpaceHardware}
-    assert front["license"] == "mit" and (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+    assert front["license"] == "mit"
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
 
 
 def test_versions_are_those_of_requirements_and_of_zero_gpu(front: dict[str, Any]) -> None:

@@ -135,25 +135,29 @@ def test_the_answers_are_those_given_here(far: Far, bench: Workbench, visit: Vis
         assert same(getattr(far, name)(*arguments), getattr(bench, name)(*arguments))
         return
     here, there = list(getattr(Workbench(bench.setup), name)(*arguments)), list(getattr(far, name)(*arguments))
-    assert len(here) == len(there) > 1 and all(map(same, here, there))
+    assert len(here) == len(there) > 1
+    assert all(map(same, here, there))
 
 
 @pytest.mark.parametrize("name", sorted(LONG | LONG_IN_STEPS))
 def test_everything_that_crosses_is_plain(bench: Workbench, visit: Visit, name: str) -> None:
     arguments = questions(visit)[name]
     again = pickle.loads(pickle.dumps(Call(bench.card, name, arguments)))
-    assert again.card == bench.card and all(map(same, again.arguments, arguments))
+    assert again.card == bench.card
+    assert all(map(same, again.arguments, arguments))
     found = getattr(bench, name)(*arguments)
     for answer in found if name in LONG_IN_STEPS else [found]:
         sent = pickle.dumps(answer)
-        assert same(pickle.loads(sent), answer) and b"torch" not in sent
+        assert same(pickle.loads(sent), answer)
+        assert b"torch" not in sent
 
 
 def test_a_whole_visit_far_away_is_the_same_visit(far: Far, bench: Workbench, picture: Image.Image) -> None:
     there, here = (
         session.measure(one, session.start(one, picture, Subject("a"), CLASSES, SINGLE, "cat")) for one in (far, bench)
     )
-    assert there == here and pickle.loads(pickle.dumps(there)) == there
+    assert there == here
+    assert pickle.loads(pickle.dumps(there)) == there
 
 
 def test_what_the_visitor_must_be_told_crosses(far: Far, visit: Visit) -> None:

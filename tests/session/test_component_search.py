@@ -39,7 +39,8 @@ def opened(v: Visit, component: int) -> Visit:
 
 def test_a_search_by_words_or_by_a_picture(bench: Workbench) -> None:
     by_words = search(bench, ComponentSearch(), "  the word cat ", None)
-    assert by_words.matches == bench.matches_words("the word cat", FOUND) and by_words.asked == "“the word cat”"
+    assert by_words.matches == bench.matches_words("the word cat", FOUND)
+    assert by_words.asked == "“the word cat”"
     by_picture = search(bench, by_words, "the word cat", EXAMPLES[1].file())
     trace = bench.open(EXAMPLES[1].file())
     assert by_picture.matches == bench.matches_picture(trace.embedding, FOUND)
@@ -88,9 +89,11 @@ def test_without_an_index_nothing_is_measured(bench: Workbench, v: Visit) -> Non
 
 def test_a_whole_family_is_pulled_and_let_go_by_one_press(bench: Workbench, v: Visit) -> None:
     family = bench.family(99)
-    assert family is not None and len(family) > 10
+    assert family is not None
+    assert len(family) > 10
     pulled = session.press(bench, v, 99, "family", True)
-    assert {lever.component for lever in pulled.edit.levers} == set(family.members) and pulled.edit.n_groups == 1
+    assert {lever.component for lever in pulled.edit.levers} == set(family.members)
+    assert pulled.edit.n_groups == 1
     assert pulled.comparison.flipped
     assert session.press(bench, pulled, 99, "family", False).edit == Edit()
     alone = next(c for c in range(800) if bench.family(c) is None)

@@ -25,7 +25,8 @@ def test_undoing_all_and_redoing_all_returns(path: list) -> None:
     history = end
     for _ in end.past:
         history = history.undo()
-    assert history.present == Edit() and not history.past
+    assert history.present == Edit()
+    assert not history.past
     for _ in end.past:
         history = history.redo()
     assert (history.present, history.past, history.future) == (end.present, end.past, ())
@@ -38,7 +39,9 @@ def test_a_press_is_one_step_and_forgets_the_future(path: list, edit: Edit) -> N
     if edit == history.present:
         assert after == history
     else:
-        assert after.present == edit and after.undo().present == history.present and not after.future
+        assert after.present == edit
+        assert after.undo().present == history.present
+        assert not after.future
 
 
 @given(steps, st.lists(edits, min_size=1, max_size=8))

@@ -101,7 +101,9 @@ def test_a_visit_is_rebuilt_as_it_was(bench: Workbench, visit: Visit, picture: I
             "comparison",
         ):
             assert getattr(again, name) == getattr(visit, name), name
-        assert again.comparison == visit.comparison and again.edit == visit.edit and is_of(again, state)
+        assert again.comparison == visit.comparison
+        assert again.edit == visit.edit
+        assert is_of(again, state)
         assert state_of(bench, again) == state
 
 
@@ -112,12 +114,14 @@ def test_another_picture_is_never_taken_for_it(bench: Workbench, visit: Visit, p
     crop[0, 0, 0] ^= 1
     assert restored(bench, state, [other, "/no/such/file.png"], crop) is None
     found = restored(bench, state, [other, picture], crop)
-    assert found is not None and found.trace == visit.trace
+    assert found is not None
+    assert found.trace == visit.trace
 
 
 def test_a_cache_counts_where_it_is_of_the_same_visit_and_not_older(bench: Workbench, visit: Visit) -> None:
     state = state_of(bench, visit)
-    assert is_of(visit, state) and is_of(replace(visit, step=visit.step + 1), state)
+    assert is_of(visit, state)
+    assert is_of(replace(visit, step=visit.step + 1), state)
     assert not is_of(replace(visit, step=visit.step - 1), state)
     assert not is_of(replace(visit, key="0" * 32), state)
     fresh = replace(visit, key="", step=0)

@@ -39,7 +39,8 @@ def other(clip: SplitClip) -> Workbench:
 
 
 def test_start_answers_everything(visit: Visit) -> None:
-    assert visit.edit == Edit() and not visit.comparison.flipped
+    assert visit.edit == Edit()
+    assert not visit.comparison.flipped
     order = visit.prediction.order
     assert visit.target == Target(int(order[0]), int(order[1]))
     assert visit.parts
@@ -58,7 +59,8 @@ def test_another_setup_is_asked_the_same(bench: Workbench, other: Workbench, pic
 
 
 def test_measured_effects_come_after_the_predictions(bench: Workbench, visit: Visit) -> None:
-    assert visit.agreement is None and all(part.measured is None for part in visit.parts)
+    assert visit.agreement is None
+    assert all(part.measured is None for part in visit.parts)
     measured = session.measure(bench, visit)
     for part in measured.parts:
         removed = bench.compare(visit.trace, Edit.of_suppressed([part.component]), CLASSES, SINGLE)
@@ -71,16 +73,19 @@ def test_measured_effects_come_after_the_predictions(bench: Workbench, visit: Vi
 def test_the_target_follows_the_truth(bench: Workbench, visit: Visit) -> None:
     first, second, third = (int(k) for k in visit.prediction.order)
     said = {k: session.ask(bench, visit, CLASSES, SINGLE, CLASSES[k].upper()) for k in (first, third)}
-    assert said[first].target == Target(first, second) and said[first].truth == first
+    assert said[first].target == Target(first, second)
+    assert said[first].truth == first
     assert said[third].target == Target(first, third)
     alone = session.ask(bench, visit, ("dog",), SINGLE, "dog")
-    assert alone.target == Target(0, None) and alone.against is None
+    assert alone.target == Target(0, None)
+    assert alone.against is None
 
 
 def test_other_classes_keep_the_levers(bench: Workbench, visit: Visit) -> None:
     pulled = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
     asked = session.ask(bench, pulled, ("owl", "bus"), TEMPLATES["ensemble"], None)
-    assert asked.edit == pulled.edit and asked.history == pulled.history
+    assert asked.edit == pulled.edit
+    assert asked.history == pulled.history
     assert asked.comparison == bench.compare(visit.trace, pulled.edit, ("owl", "bus"), TEMPLATES["ensemble"])
 
 
@@ -88,15 +93,18 @@ def test_another_picture_keeps_what_was_set(bench: Workbench, visit: Visit) -> N
     pulled = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
     grey = session.look_at(bench, pulled, np.full((40, 40, 3), 128, np.uint8), Subject("grey"))
     assert (grey.edit, grey.target, grey.classes) == (pulled.edit, pulled.target, pulled.classes)
-    assert grey.revision > pulled.revision and grey.trace != pulled.trace
+    assert grey.revision > pulled.revision
+    assert grey.trace != pulled.trace
     new = session.after(pulled, session.start(bench, np.zeros((9, 9), np.uint8), Subject("x"), CLASSES, SINGLE, None))
-    assert new.edit == Edit() and new.revision > pulled.revision
+    assert new.edit == Edit()
+    assert new.revision > pulled.revision
 
 
 def test_undo_and_redo_measure_again(bench: Workbench, visit: Visit) -> None:
     pulled = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
     back = session.undo(bench, pulled)
-    assert back.edit == Edit() and back.comparison == visit.comparison
+    assert back.edit == Edit()
+    assert back.comparison == visit.comparison
     assert session.redo(bench, back).comparison == pulled.comparison
     assert back.revision > pulled.revision > visit.revision
 
@@ -118,7 +126,10 @@ def test_a_component_that_is_not_shown_has_a_part(visit: Visit) -> None:
     active = set(visit.trace.activations.components().tolist())
     silent = next(j for j in range(visit.trace.activations.n_components) if j not in active)
     part = visit.part(silent)
-    assert part.total == 0 and part.peak == 0 and not part.heat.any() and part.measured is None
+    assert part.total == 0
+    assert part.peak == 0
+    assert not part.heat.any()
+    assert part.measured is None
     hidden = active - {part.component for part in visit.parts}
     for component in hidden:
         assert visit.part(component).total == visit.attribution.total_of(component)
@@ -148,7 +159,8 @@ def test_trouble_leaves_the_visit_as_it_was(bench: Workbench, visit: Visit) -> N
 
 def test_the_twin_beside_the_edit(bench: Workbench, picture: Image.Image, visit: Visit) -> None:
     same = session.without_cue(bench, visit, picture)
-    assert same.cosine == pytest.approx(1, abs=1e-5) and same.prediction.best == visit.prediction.best
+    assert same.cosine == pytest.approx(1, abs=1e-5)
+    assert same.prediction.best == visit.prediction.best
     edited = session.change(bench, visit, Edit.of_suppressed([visit.parts[0].component]))
     gone = session.without_cue(bench, edited, picture)
     assert gone.cosine == pytest.approx(edited.comparison.cosine, abs=1e-5)

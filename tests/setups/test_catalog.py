@@ -76,8 +76,11 @@ def test_every_entry_is_read(catalog: Path) -> None:
 
 def test_what_is_left_out_has_a_meaning(catalog: Path) -> None:
     card = read_catalog(catalog)["short"]
-    assert card.clip == Location(catalog.parent / "clip") and card.dictionary == Location(catalog.parent / "sae")
-    assert card.clip.file == "." and card.layout == "sae_lens" and card.published == Published()
+    assert card.clip == Location(catalog.parent / "clip")
+    assert card.dictionary == Location(catalog.parent / "sae")
+    assert card.clip.file == "."
+    assert card.layout == "sae_lens"
+    assert card.published == Published()
     assert (card.verified, card.vocabulary, card.report, card.good_for, card.paper) == (False, None, None, "", "")
     assert not card.downloads
 
@@ -137,7 +140,8 @@ def test_a_folder_may_be_anywhere_on_this_machine(catalog: Path, tmp_path: Path)
     text = catalog.read_text(encoding="utf-8").replace('folder = "clip"', f'folder = "{(tmp_path / "x").as_posix()}"')
     catalog.write_text(text.replace('folder = "sae"', 'folder = "~/sae"'), encoding="utf-8")
     card = read_catalog(catalog)["short"]
-    assert card.clip.folder == tmp_path / "x" and card.dictionary.folder == Path.home() / "sae"
+    assert card.clip.folder == tmp_path / "x"
+    assert card.dictionary.folder == Path.home() / "sae"
 
 
 @given(
@@ -184,17 +188,22 @@ def test_the_shipped_catalog_offers_what_was_promised(shipped: Mapping[str, Setu
 
 def test_the_bundled_setup_needs_nothing_from_elsewhere(shipped: Mapping[str, SetupSpec]) -> None:
     card = shipped["bundled"]
-    assert card.verified and not card.downloads and card.vocabulary
+    assert card.verified
+    assert not card.downloads
+    assert card.vocabulary
     for place in (card.clip, card.dictionary):
-        assert place.folder is not None and place.folder.is_dir()
-    assert card.report is not None and card.report.is_file()
+        assert place.folder is not None
+        assert place.folder.is_dir()
+    assert card.report is not None
+    assert card.report.is_file()
 
 
 def test_every_shipped_setup_is_described(shipped: Mapping[str, SetupSpec]) -> None:
     titles = [card.title for card in shipped.values()]
     assert len(set(titles)) == len(titles)
     for card in shipped.values():
-        assert card.licence and card.note and card.good_for and card.paper.startswith("https://"), card.name
+        assert all((card.licence, card.note, card.good_for)), card.name
+        assert card.paper.startswith("https://"), card.name
         assert files_of(card.layout, card.dictionary.file), card.name
         stated = card.published
         for share in (stated.explained_variance, stated.dead_share):

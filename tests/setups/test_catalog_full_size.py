@@ -417,22 +417,29 @@ def check_answers(setup: Setup, clip: Clip) -> None:
     (measured,) = bench.ablation_effects(trace, classes, templates, target, [strongest])
     after = bench.compare(trace, Edit.of_suppressed([strongest]), classes, templates)
     change = after.logit_change[target.wanted] - after.logit_change[target.against]
-    assert change == pytest.approx(-measured, rel=1e-2, abs=1e-3) and abs(change) > 1e-3
+    assert change == pytest.approx(-measured, rel=1e-2, abs=1e-3)
+    assert abs(change) > 1e-3
 
     assert np.array_equal(bench.steer(trace, Edit()).residual, trace.residual)
     same = bench.compare(trace, Edit(), classes, templates)
-    assert np.array_equal(same.after.logits, prediction.logits) and not same.flipped
+    assert np.array_equal(same.after.logits, prediction.logits)
+    assert not same.flipped
 
 
 def check_setup(setup: Setup, card: SetupSpec, clip: Clip, release: Release) -> None:
     """It is what the files are."""
     dictionary, health = setup.dictionary, setup.health
     assert (dictionary.width, dictionary.n_components) == SIZES[card.layout]
-    assert dictionary.scope == card.scope and setup.clip.layer == card.layer
-    assert setup.clip.n_layers == len(clip.residuals) and setup.clip.width == clip.residuals.shape[-1]
-    assert health is not None and not health.not_finite and health.pictures == len(clip.samples)
+    assert dictionary.scope == card.scope
+    assert setup.clip.layer == card.layer
+    assert setup.clip.n_layers == len(clip.residuals)
+    assert setup.clip.width == clip.residuals.shape[-1]
+    assert health is not None
+    assert not health.not_finite
+    assert health.pictures == len(clip.samples)
     explained, active = expected(release, clip.seen(card))
-    assert health.explained_variance == pytest.approx(explained, abs=1e-3) and explained > 0.9
+    assert health.explained_variance == pytest.approx(explained, abs=1e-3)
+    assert explained > 0.9
     assert health.active_per_token == pytest.approx(active, rel=1e-2)
     tried = dict(setup.alternatives)
     assert len(tried) == {"clipscope": 2, "saev": 4}.get(card.layout, 0)
@@ -499,9 +506,11 @@ def test_an_entry_loads_from_the_hub_and_then_without_it(
         assert commit == revision or revision == "main"
     check_setup(setup, card, clip, release)
     if card.layout == "saev":
-        assert "− b_dec" in setup.formula and setup.standardisation is None
+        assert "− b_dec" in setup.formula
+        assert setup.standardisation is None
     if card.layout == "clipscope":
-        assert "deviation" in setup.formula and setup.standardisation is not None
+        assert "deviation" in setup.formula
+        assert setup.standardisation is not None
     if card.dictionary.repo is not None:
         rmtree(place)  # only the cache has it now
 
@@ -623,5 +632,6 @@ def test_every_layout_has_a_reader_and_says_what_it_needs(tmp_path: Path) -> Non
             read_checkpoint(layout, tmp_path)
     for card in CARDS.values():
         patterns = files_of(card.layout, card.dictionary.file)
-        assert patterns and all(PurePosixPath(pattern).suffix for pattern in patterns), card.name
+        assert patterns, card.name
+        assert all(PurePosixPath(pattern).suffix for pattern in patterns), card.name
         assert not any(PurePosixPath(pattern).is_absolute() or ".." in pattern for pattern in patterns), card.name

@@ -62,7 +62,8 @@ def check(release: Release) -> None:
     reading = readings[release.chosen]
     sae = reading.sae
     assert {weight.dtype for weight in sae.parameters()} == {torch.float32}
-    assert not any(weight.requires_grad for weight in sae.parameters()) and not sae.training
+    assert not any(weight.requires_grad for weight in sae.parameters())
+    assert not sae.training
     assert dict(reading.claims) == dict(release.claims)
     assert reading.formula
     torch.testing.assert_close(sae.encode(x), f, atol=1e-4, rtol=1e-4)
@@ -114,7 +115,8 @@ def test_both_formulas_of_saev_before_schema_2_are_read_the_likelier_first(schem
     first, second, *scaled = release.read()
     assert all(reading.standardise is not None and "z" in reading.formula for reading in scaled)
     assert not any(reading.standardise or "z" in reading.formula for reading in (first, second))
-    assert "− b_dec" in first.formula and "− b_dec" not in second.formula
+    assert "− b_dec" in first.formula
+    assert "− b_dec" not in second.formula
     x = tokens(release.d)
     assert (first.sae.encode(x) - second.sae.encode(x)).abs().max() > 0.05
     for name, weight in first.sae.named_parameters():
@@ -149,8 +151,10 @@ def test_saev_of_schema_1_with_a_top_k(tmp_path: Path) -> None:
         (tmp_path / "sae.pt").write_bytes(json.dumps(header).encode() + b"\n" + rest)
         first, second, *_ = release.read()
         x = tokens(release.d)
-        assert ((first.sae.encode(x) != 0).sum(1) == k).all() and ((second.sae.encode(x) != 0).sum(1) == k).all()
-        assert "− b_dec" in first.formula and "− b_dec" not in second.formula
+        assert ((first.sae.encode(x) != 0).sum(1) == k).all()
+        assert ((second.sae.encode(x) != 0).sum(1) == k).all()
+        assert "− b_dec" in first.formula
+        assert "− b_dec" not in second.formula
 
 
 @pytest.mark.parametrize("embedded", [False, True])
@@ -183,7 +187,7 @@ def test_prisma_before_it_could_standardise_is_read_both_ways(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "changes, claims",
+    ("changes", "claims"),
     [
         ({"cls_token_only": True}, {"scope": "cls"}),
         ({"use_patches_only": True}, {"scope": "patches"}),
@@ -225,7 +229,8 @@ def test_which_file_of_prisma_is_read(tmp_path: Path) -> None:
     assert found("sub") == found("sub/n_images_*.pt") == 1, "the last, by number"
     put("weights.pt", 3)
     assert found("sub") == 3
-    assert found("sub/n_images_*.pt") == 1 and found("sub/n_images_13000.pt") == 2
+    assert found("sub/n_images_*.pt") == 1
+    assert found("sub/n_images_13000.pt") == 2
     put("other.pt", 4)
     assert found("sub") == 3
     (folder / "weights.pt").unlink()
@@ -294,7 +299,8 @@ def test_a_direction_without_a_length_stays_so(tmp_path: Path) -> None:
     saved["decoder.weight"][:, 3] = 0
     torch.save(saved, tmp_path / release.file)
     (reading,) = release.read()
-    assert (reading.sae.W_dec[3] == 0).all() and all(weight.isfinite().all() for weight in reading.sae.parameters())
+    assert (reading.sae.W_dec[3] == 0).all()
+    assert all(weight.isfinite().all() for weight in reading.sae.parameters())
 
 
 def test_a_dictionary_of_the_projected_embedding_says_so(tmp_path: Path) -> None:
@@ -328,7 +334,8 @@ def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
     }
     (tmp_path / "cfg.json").write_text(json.dumps(old))
     (reading,) = read_checkpoint("sae_lens", tmp_path)
-    assert reading.sae.cfg.architecture() == "topk" and reading.sae.cfg.k == K
+    assert reading.sae.cfg.architecture() == "topk"
+    assert reading.sae.cfg.k == K
     assert Dictionary(reading.sae, "all").normalisation == "layer_norm"
     assert dict(reading.claims) == {"layer": 9, "point": "hook_mlp_out", "model": "tiny"}
     (tmp_path / "cfg.json").write_text(json.dumps(old | {"activation_fn_str": "tanh-relu"}))
@@ -406,7 +413,7 @@ def test_a_file_of_sae_lens_names_its_folder(file: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "layout, file, files",
+    ("layout", "file", "files"),
     [
         ("sae_lens", ".", ("cfg.json", "sae_weights.safetensors")),
         ("sae_lens", "a/b", ("a/b/cfg.json", "a/b/sae_weights.safetensors")),
@@ -566,7 +573,9 @@ def refused(release: Release) -> str:
     with pytest.raises(UserError) as caught:
         release.read()
     sentence = str(caught.value)
-    assert sentence.endswith(".") and "Traceback" not in sentence and "weights_only" not in sentence
+    assert sentence.endswith(".")
+    assert "Traceback" not in sentence
+    assert "weights_only" not in sentence
     return sentence
 
 
@@ -601,7 +610,8 @@ def test_a_damaged_file_is_trouble_or_was_not_touched(
     content[int(where * len(content))] ^= bits
     with changed(path, bytes(content)):
         try:
-            assert {r.formula for r in release.read()} == {r.formula for r in whole} and same(release.read(), whole)
+            assert {r.formula for r in release.read()} == {r.formula for r in whole}
+            assert same(release.read(), whole)
         except UserError as trouble:
             assert str(trouble).endswith(".")
 
@@ -770,7 +780,8 @@ def test_a_tensor_of_another_shape_is_trouble(name: str, releases: dict[str, Rel
     tensors[key] = torch.zeros(shape)
     with changed(weights_of(release), joined(release, line, saved)):
         sentence = refused(release)
-    assert weights_of(release).name in sentence and "expected" in sentence
+    assert weights_of(release).name in sentence
+    assert "expected" in sentence
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -785,7 +796,8 @@ def test_other_precisions_are_read_in_single(name: str, dtype: torch.dtype, rele
     with changed(weights_of(release), joined(release, line, saved)):
         for one, other in zip(whole, release.read(), strict=True):
             for key, value in other.sae.state_dict().items():
-                assert value.dtype == torch.float32 and value.is_contiguous()
+                assert value.dtype == torch.float32
+                assert value.is_contiguous()
                 torch.testing.assert_close(value, one.sae.state_dict()[key], atol=2e-2, rtol=2e-2)
 
 
@@ -804,7 +816,7 @@ def test_a_mismatch_says_what_was_expected_and_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes, sentence",
+    ("changes", "sentence"),
     [
         ({"is_transcoder": True}, "is_transcoder = True"),
         ({"architecture": "gated"}, "architecture = gated"),
@@ -829,7 +841,7 @@ def test_settings_of_prisma_that_cannot_be_read(changes: dict, sentence: str, em
 
 
 @pytest.mark.parametrize(
-    "header, sentence",
+    ("header", "sentence"),
     [
         (
             {"schema": 5, "cfg": {"d_model": 12, "d_sae": 48, "activation": {"cls": "TopK", "params": {"top_k": 0}}}},
@@ -855,7 +867,7 @@ def test_headers_of_saev_that_cannot_be_read(header: dict, sentence: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "changes, sentence",
+    ("changes", "sentence"),
     [
         ({"architecture": "transcoder"}, "architecture = transcoder"),
         ({"architecture": "matching_pursuit"}, "architecture = matching_pursuit"),

@@ -24,7 +24,9 @@ def refused(layout: Layout, root: Path, file: str = ".") -> str:
     with pytest.raises(UserError) as caught:
         read_checkpoint(layout, root, file)
     sentence = str(caught.value)
-    assert sentence.endswith(".") and len(sentence) < 600 and sentence.isprintable()
+    assert sentence.endswith(".")
+    assert len(sentence) < 600
+    assert sentence.isprintable()
     return sentence
 
 
@@ -177,7 +179,10 @@ def test_control_characters_never_reach_a_sentence(tmp_path: Path) -> None:
 
 def test_a_user_error_is_one_printable_line_whatever_it_quotes() -> None:
     said = str(UserError(f"“{CONTROL}” is no class. Name one, such as 👩\u200d🚒."))
-    assert "\x1b" not in said and "\n" not in said and "\u202e" not in said and "\u2028" not in said
+    assert "\x1b" not in said
+    assert "\n" not in said
+    assert "\u202e" not in said
+    assert "\u2028" not in said
     assert said.endswith("Name one, such as 👩\u200d🚒.")
 
 

@@ -85,7 +85,8 @@ def trouble(place: Location = PLACE, patterns: tuple[str, ...] = CLIP_FILES) -> 
     sentence = str(caught.value)
     assert sentence[0].isupper() or sentence.startswith((NAME, "“"))
     assert sentence.endswith(".")
-    assert "\n" not in sentence and "Error" not in sentence
+    assert "\n" not in sentence
+    assert "Error" not in sentence
     return sentence
 
 
@@ -158,7 +159,8 @@ def test_wildcards_stay_in_their_folder(hub: Hub, tmp_path: Path) -> None:
         {"config.json", "n_images_1.pt", "n_images_2.pt"},
     )
     assert fetch(PLACE, ("20_resid/1.pt",), ignore).commit == hub.commit(NAME)
-    assert hub.downloads()[-1] == "1.pt" and len(hub.downloads()) == 4
+    assert hub.downloads()[-1] == "1.pt"
+    assert len(hub.downloads()) == 4
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,8 @@ def test_two_revisions_live_side_by_side(hub: Hub, upstream: Path, tmp_path: Pat
     first, second = (fetch(Location(repo=NAME, revision=r), CLIP_FILES, ignore) for r in ("main", "v2"))
     assert (first.commit, second.commit) == (hub.commit(NAME, "main"), hub.commit(NAME, "v2"))
     assert first.folder != second.folder
-    assert same_files(first, upstream) and same_files(second, newer)
+    assert same_files(first, upstream)
+    assert same_files(second, newer)
     assert sorted(hub.downloads()) == sorted([*WANTED, "config.json"])  # what they share came once
     assert fetch(Location(repo=NAME, revision=str(first.commit)), CLIP_FILES, ignore) == first
 
@@ -196,7 +199,8 @@ def test_branch_that_moves_on_is_followed(hub: Hub, upstream: Path, tmp_path: Pa
     hub.repositories[NAME]["main"] = fill(tmp_path / "newer", WANTED, seed=1)
     new = fetch(PLACE, CLIP_FILES, ignore)
     assert new.commit != old.commit
-    assert same_files(new, tmp_path / "newer") and same_files(old, upstream)
+    assert same_files(new, tmp_path / "newer")
+    assert same_files(old, upstream)
 
 
 def test_nothing_is_downloaded_twice(hub: Hub) -> None:
@@ -215,7 +219,8 @@ def test_two_at_once_download_once(hub: Hub, upstream: Path) -> None:
     assert same_files(both[0], upstream)
     assert sorted(hub.downloads()) == sorted(WANTED)
     for log in told:
-        assert log == sorted(log) and log[-1] == sum((upstream / name).stat().st_size for name in WANTED)
+        assert log == sorted(log)
+        assert log[-1] == sum((upstream / name).stat().st_size for name in WANTED)
 
 
 def test_two_repositories_at_once(hub: Hub, upstream: Path, tmp_path: Path) -> None:
@@ -224,7 +229,8 @@ def test_two_repositories_at_once(hub: Hub, upstream: Path, tmp_path: Path) -> N
     told: dict[str, list[Download]] = {NAME: [], "owner/other": []}
     with ThreadPoolExecutor(2) as threads:
         both = list(threads.map(lambda n: fetch(Location(repo=n), CLIP_FILES, told[n].append), told))
-    assert same_files(both[0], upstream) and same_files(both[1], tmp_path / "other")
+    assert same_files(both[0], upstream)
+    assert same_files(both[1], tmp_path / "other")
     for name, log in told.items():
         assert {download.what for download in log} == {name}
         assert [download.done for download in log] == sorted(download.done for download in log)
@@ -239,7 +245,8 @@ def test_progress_rises_to_the_total(hub: Hub, upstream: Path) -> None:
     fetch(PLACE, CLIP_FILES, told.append)
     total = sum((upstream / name).stat().st_size for name in WANTED)
     assert {download.total for download in told} == {total}
-    assert told[0].done == 0 and told[-1].done == total
+    assert told[0].done == 0
+    assert told[-1].done == total
     assert [d.done for d in told] == sorted(d.done for d in told)
     assert len({d.done for d in told}) > WEIGHTS / (1 << 14)  # within a file too
     again: list[Download] = []
@@ -267,7 +274,8 @@ def test_what_tell_raises_ends_it_and_comes_out(hub: Hub, cache: Path, error: Ba
     with pytest.raises(type(error)) as caught:
         fetch(PLACE, CLIP_FILES, cancel)
     assert caught.value is error
-    assert error.__cause__ is None and error.__context__ is None
+    assert error.__cause__ is None
+    assert error.__context__ is None
     assert not [blob for blob in blobs(cache) if blob.stat().st_size > 100 or "incomplete" in blob.name]
     assert len([name for name in hub.downloads() if name == "model.safetensors"]) == (at > 0)
     hub.misbehave = None
@@ -342,7 +350,8 @@ def test_without_a_hub_another_revision_does_not_serve(
 def test_without_a_hub_and_with_a_part(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch(PLACE, ("config.json",), ignore)
     break_off(hub, "offline", monkeypatch)
-    assert "only a part" in (said := trouble()) and "without preprocessor_config.json, or" in said
+    assert "only a part" in (said := trouble())
+    assert "without preprocessor_config.json, or" in said
     assert fetch(PLACE, ("config.json",), ignore).commit == hub.commit(NAME)
 
 
@@ -375,7 +384,9 @@ def test_private_repository(hub: Hub, upstream: Path, monkeypatch: pytest.Monkey
 
 def test_gated_repository(hub: Hub, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.gated.add(NAME)
-    assert "licence" in (said := trouble()) and f"/{NAME}" in said and "HF_TOKEN" in said
+    assert "licence" in (said := trouble())
+    assert f"/{NAME}" in said
+    assert "HF_TOKEN" in said
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert same_files(fetch(PLACE, CLIP_FILES, ignore), upstream)
 
@@ -389,14 +400,17 @@ def test_token_goes_to_the_hub_only(hub: Hub, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     fetch(PLACE, CLIP_FILES, ignore)
     with_token = {r.server for r in hub.requests if "authorization" in r.headers}
-    assert with_token == {"hub"} and "elsewhere" in {r.server for r in hub.requests}
+    assert with_token == {"hub"}
+    assert "elsewhere" in {r.server for r in hub.requests}
     assert not any(TOKEN in str(r) for r in hub.requests if r.server == "elsewhere")
 
 
 def test_no_telemetry_and_no_second_way_of_transfer(hub: Hub) -> None:
     fetch(PLACE, CLIP_FILES, ignore)
     assert not any("torch" in r.headers["user-agent"] or "agent/" in r.headers["user-agent"] for r in hub.requests)
-    assert not hub.asked("telemetry") and not hub.asked("harnesses") and not hub.asked("xet")
+    assert not hub.asked("telemetry")
+    assert not hub.asked("harnesses")
+    assert not hub.asked("xet")
 
 
 def test_no_such_revision(hub: Hub) -> None:
@@ -441,7 +455,8 @@ def test_resumed_after_a_cut(hub: Hub, upstream: Path) -> None:
     assert same_files(fetched, upstream)
     assert told == sorted(told)
     first, *resumed = [r for r in hub.asked("GET", "model.safetensors") if r.server == "elsewhere"]
-    assert "range" not in first.headers and len(resumed) == 2
+    assert "range" not in first.headers
+    assert len(resumed) == 2
     assert all(r.headers["range"].startswith("bytes=") and r.headers["range"] != "bytes=0-" for r in resumed)
 
 
@@ -450,12 +465,14 @@ def test_started_over_after_a_cut(hub: Hub, upstream: Path) -> None:
     hub.misbehave = Misbehave(cut_after=200_000, times=1, only="model.safetensors")
     told: list[Download] = []
     assert same_files(fetch(PLACE, CLIP_FILES, told.append), upstream)
-    assert [d.done for d in told] == sorted(d.done for d in told) and told[-1].done == told[-1].total
+    assert [d.done for d in told] == sorted(d.done for d in told)
+    assert told[-1].done == told[-1].total
 
 
 def test_cut_again_and_again(hub: Hub, cache: Path, upstream: Path) -> None:
     hub.misbehave = Misbehave(cut_after=0, only="model.safetensors")
-    assert "cannot be reached" in (said := trouble()) and "has not been downloaded before" in said
+    assert "cannot be reached" in (said := trouble())
+    assert "has not been downloaded before" in said
     assert not weights_blob(cache, upstream).exists()
     hub.misbehave = None
     before = len(hub.downloads())
@@ -467,7 +484,8 @@ def test_cut_again_and_again(hub: Hub, cache: Path, upstream: Path) -> None:
 def test_damaged_on_the_way(hub: Hub, cache: Path, upstream: Path, fault: Misbehave) -> None:
     fault.only = "model.safetensors"
     hub.misbehave = fault
-    assert "deleted" in (said := trouble()) and "Try again" in said
+    assert "deleted" in (said := trouble())
+    assert "Try again" in said
     assert not weights_blob(cache, upstream).exists()
     assert not list(cache.rglob("*.incomplete"))
     hub.misbehave = None
@@ -496,7 +514,8 @@ def test_damaged_in_the_cache(
     assert fetch(PLACE, CLIP_FILES, lambda download: told.append(download.done)) == fetched
     assert same_files(fetched, upstream)
     assert told[0] < WEIGHTS < told[-1]
-    assert hub.downloads().count("model.safetensors") == 2 and hub.downloads().count("config.json") == 1
+    assert hub.downloads().count("model.safetensors") == 2
+    assert hub.downloads().count("config.json") == 1
 
 
 # The disk
@@ -504,7 +523,8 @@ def test_damaged_in_the_cache(
 
 def test_disk_without_room_is_noticed_before(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core_hub.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    assert "needs 300.1 kB" in (said := trouble()) and "1.0 kB are free" in said
+    assert "needs 300.1 kB" in (said := trouble())
+    assert "1.0 kB are free" in said
     assert not hub.downloads()
 
 
@@ -531,7 +551,8 @@ def test_disk_that_takes_no_more(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(file_download, "http_get", fault)
-        assert words in (said := trouble()) and "HF_HOME" in said
+        assert words in (said := trouble())
+        assert "HF_HOME" in said
     assert same_files(fetch(PLACE, CLIP_FILES, ignore), upstream)
 
 
@@ -591,6 +612,8 @@ def test_six_hundred_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         hub.commit(NAME)  # hashes the file, which takes longer than fetch would wait
         fetched = fetch(PLACE, ("model.safetensors",), lambda download: told.append(download.done))
         assert (fetched.folder / "model.safetensors").stat().st_size == size
-        assert told == sorted(told) and told[-1] == size and len(told) > 50
+        assert told == sorted(told)
+        assert told[-1] == size
+        assert len(told) > 50
         resumed = [r for r in hub.requests if "range" in r.headers and r.server == "elsewhere"]
         assert [r.headers["range"] for r in resumed] == [f"bytes={23 * 10 * 2**20}-"]

@@ -148,7 +148,8 @@ def embeddings(clip: SplitClip, crops: list[np.ndarray]) -> torch.Tensor:
 
 
 def test_the_commit_is_known_and_the_cache_gives_it_again(fetched: Fetched, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fetched.commit is not None and re.fullmatch("[0-9a-f]{40}", fetched.commit)
+    assert fetched.commit is not None
+    assert re.fullmatch("[0-9a-f]{40}", fetched.commit)
     assert fetch(Location(repo=OPENAI.repo, revision=fetched.commit), TransformersFolder.patterns(), ignore) == fetched
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert fetch(OPENAI, TransformersFolder.patterns(), ignore) == fetched
@@ -197,7 +198,8 @@ def test_health_is_near_the_published_figures(setup: Setup) -> None:
         for row in health.rows(published):
             stated = "not stated" if row.published is None else f"{row.published:.4g} ({published.source})"
             print(f"  {row.label}: {row.ours:.4g} {row.unit}; published: {stated}")
-    assert published.explained_variance is not None and published.active_per_token is not None
+    assert published.explained_variance is not None
+    assert published.active_per_token is not None
     assert ours.explained_variance == pytest.approx(published.explained_variance, abs=0.2)
     assert ours.active_per_token == pytest.approx(published.active_per_token, rel=0.1)
     assert ours.answers_kept >= 0.75
@@ -219,7 +221,8 @@ def test_a_published_dictionary_from_its_download_to_an_edit(setup: Setup) -> No
     found = bench.attribute(trace, classes, templates, target)
     completeness = found.completeness
     assert abs(completeness.gap) < 1e-3 * max(1, abs(completeness.whole))
-    assert completeness.error_share is not None and completeness.error_share < 1
+    assert completeness.error_share is not None
+    assert completeness.error_share < 1
 
     strongest = found.strongest_for(5)
     assert len(strongest) == 5
@@ -232,6 +235,7 @@ def test_a_published_dictionary_from_its_download_to_an_edit(setup: Setup) -> No
     assert after.cosine < 1
 
     same = bench.compare(trace, Edit(), classes, templates)
-    assert same.cosine == pytest.approx(1) and not same.flipped
+    assert same.cosine == pytest.approx(1)
+    assert not same.flipped
     np.testing.assert_array_equal(same.after.logits, same.before.logits)
     np.testing.assert_array_equal(same.before.logits, prediction.logits)

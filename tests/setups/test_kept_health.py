@@ -38,7 +38,8 @@ def same(one: Health, other: Health) -> bool:
 def test_the_shipped_figures_are_those_of_a_check_made_now() -> None:
     setup = load_setup("bundled")
     now = check(setup.clip, setup.dictionary, BUNDLED, probe_for(BUNDLED))
-    assert setup.health is not None and same(now, setup.health)
+    assert setup.health is not None
+    assert same(now, setup.health)
     assert not same(now, replace(setup.health, answers_kept=0.9))
     # What is shipped is also what the command would write.
     about = about_check(BUNDLED, setup.clip, identity(BUNDLED, {}, setup.clip, setup.dictionary))
@@ -48,14 +49,17 @@ def test_the_shipped_figures_are_those_of_a_check_made_now() -> None:
 def test_the_bundled_setup_is_not_checked_at_every_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.setups.loading.check", None)
     setup = load_setup("bundled")
-    assert setup.health is not None and setup.health.doubts == () and setup.health.explained_variance > 0.9
+    assert setup.health is not None
+    assert setup.health.doubts == ()
+    assert setup.health.explained_variance > 0.9
 
 
 def test_the_command_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "BUNDLED_HEALTH", tmp_path / "health.json")
     command.main()
     fresh, shipped = (json.loads(path.read_text()) for path in (tmp_path / "health.json", BUNDLED_HEALTH))
-    assert fresh["about"] == shipped["about"] and fresh["health"].keys() == shipped["health"].keys()
+    assert fresh["about"] == shipped["about"]
+    assert fresh["health"].keys() == shipped["health"].keys()
 
 
 @pytest.fixture
@@ -119,7 +123,8 @@ def test_doubts_follow_from_kept_figures_by_the_rules_of_today(copied: SetupSpec
     kept["health"]["doubts"] = [{"about": "ties", "weight": "odd", "sentence": "By an old rule."}]
     module.BUNDLED_HEALTH.write_text(json.dumps(kept))
     health = kept_health(copied, kept["about"])
-    assert health is not None and [doubt.about for doubt in health.doubts] == ["right answers"]
+    assert health is not None
+    assert [doubt.about for doubt in health.doubts] == ["right answers"]
 
 
 # ---- remembered

@@ -94,13 +94,19 @@ def test_a_setup_in_folders_is_loaded_and_checked(clip_folder: Path, sae_lens_fo
     card = card_of(clip_folder, sae_lens_folder)
     told: list[Loading] = []
     setup = load(card, tell=told.append)
-    assert setup.card == card and setup.clip.layer == 1 and setup.dictionary.scope == "all"
-    assert setup.commits == {} and setup.alternatives == {} and "standard" in setup.formula
+    assert setup.card == card
+    assert setup.clip.layer == 1
+    assert setup.dictionary.scope == "all"
+    assert setup.commits == {}
+    assert setup.alternatives == {}
+    assert "standard" in setup.formula
     assert setup.health == check(setup.clip, setup.dictionary, card, probe_for(card))
-    assert setup.health is not None and setup.health.explained_variance == pytest.approx(1, abs=1e-3)
+    assert setup.health is not None
+    assert setup.health.explained_variance == pytest.approx(1, abs=1e-3)
     weights = [*setup.clip.model.parameters(), *setup.dictionary.sae.parameters()]
     assert sum(4 * weight.numel() for weight in weights) <= setup.n_bytes
-    assert setup.to("cpu").clip is setup.clip and setup.to("cpu").dictionary is setup.dictionary
+    assert setup.to("cpu").clip is setup.clip
+    assert setup.to("cpu").dictionary is setup.dictionary
 
     n = setup.health.pictures
     stages = list(dict.fromkeys(step.said for step in told))
@@ -112,7 +118,8 @@ def test_a_setup_in_folders_is_loaded_and_checked(clip_folder: Path, sae_lens_fo
 
 def test_the_bundled_setup_has_no_doubts() -> None:
     setup = load_setup("bundled")
-    assert setup.card.name == "bundled" and setup.health is not None
+    assert setup.card.name == "bundled"
+    assert setup.health is not None
     with pytest.raises(UserError, match="bundled"):
         load_setup("another")
 
@@ -123,7 +130,8 @@ def test_of_several_formulas_the_one_that_fits_is_taken(
 ) -> None:
     setup = load(card_of(clip_folder, Location(saev_folder, file=file), layout="saev"))
     assert ("b_dec" in setup.formula) == minus == setup.dictionary.sae.cfg.apply_b_dec_to_input
-    assert setup.health is not None and len(setup.alternatives) == 4
+    assert setup.health is not None
+    assert len(setup.alternatives) == 4
     assert setup.health.explained_variance == pytest.approx(1, abs=1e-3)
     assert setup.alternatives[setup.formula] == pytest.approx(1, abs=1e-3)
     (other,) = (f for f in setup.alternatives if f.endswith("W_enc + b_enc)") and ("b_dec" in f) != minus)
@@ -145,7 +153,8 @@ def test_a_dictionary_that_does_not_fit_is_refused_with_its_numbers(clip_folder:
     with pytest.raises(UserError, match=r"'tiny' is refused. Its dictionary explains −\d+\.\d\d .* photographs"):
         load(card_of(clip_folder, dictionary_folder))
     setup = load(card_of(clip_folder, dictionary_folder), anyway=True)
-    assert setup.health is not None and setup.health.doubts[0].weight == "unfit"
+    assert setup.health is not None
+    assert setup.health.doubts[0].weight == "unfit"
 
 
 def test_what_a_catalog_pins_to_commits_opens_with_its_doubts(
@@ -158,7 +167,8 @@ def test_what_a_catalog_pins_to_commits_opens_with_its_doubts(
             load(newest)
         at = {part: Location(repo=repo, revision=hub.commit(repo)) for part, repo in PARTS.items()}
         setup = load(replace(newest, **at))
-    assert setup.health is not None and setup.health.explained_variance < 0.3
+    assert setup.health is not None
+    assert setup.health.explained_variance < 0.3
     (unfit,) = (doubt for doubt in setup.health.doubts if doubt.about == "explained variance")
     assert f"{setup.health.explained_variance:.2f}".replace("-", "−") in unfit.sentence
 
@@ -263,7 +273,10 @@ def test_damaged_and_missing_files_are_a_sentence(
     with pytest.raises(UserError) as caught:
         load(card_of(folders["CLIP"], folders["dictionary"]))
     said = str(caught.value)
-    assert len(said) > 40 and said.endswith(".") and "\n" not in said and "Traceback" not in said
+    assert len(said) > 40
+    assert said.endswith(".")
+    assert "\n" not in said
+    assert "Traceback" not in said
 
 
 def test_a_folder_that_is_not_there_is_trouble(clip_folder: Path, sae_lens_folder: Path, tmp_path: Path) -> None:
@@ -331,7 +344,8 @@ def test_a_setup_comes_from_the_hub_and_then_without_it(
 
     told.clear()
     again = load(sae_lens, tell=told.append)
-    assert again.commits == first.commits and again.health == first.health
+    assert again.commits == first.commits
+    assert again.health == first.health
     assert not any(step.in_bytes for step in told)
     assert load(saev).formula == second.formula
     with pytest.raises(UserError, match="someone/else"):
@@ -353,7 +367,8 @@ def test_a_download_that_nobody_waits_for_ends_and_what_came_is_kept(
         visitor.close()
         wait_for_the_end_of("loading tiny")
         before = hub.downloads()
-        assert shelf.loaded() == () and "sae_weights.safetensors" in before
+        assert shelf.loaded() == ()
+        assert "sae_weights.safetensors" in before
         assert shelf.get("tiny").commits["clip"] == hub.commit(CLIP_REPO)
         assert hub.downloads()[len(before) :].count("sae_weights.safetensors") == 0
 
@@ -516,11 +531,15 @@ def test_visitors_wait_for_the_same_load_and_all_see_it() -> None:
     loader.go.release()
     for visitor in (*early, late):
         visitor.hears("a 1")
-    assert shelf.loaded() == () and shelf.peek("a") is None
+    assert shelf.loaded() == ()
+    assert shelf.peek("a") is None
     loader.go.release()
     found = {id(visitor.gets()) for visitor in (*early, late)}
-    assert len(found) == 1 and loader.begun == ["a"]
-    assert shelf.loaded() == ("a",) and id(shelf.get("a")) in found and id(shelf.peek("a")) in found
+    assert len(found) == 1
+    assert loader.begun == ["a"]
+    assert shelf.loaded() == ("a",)
+    assert id(shelf.get("a")) in found
+    assert id(shelf.peek("a")) in found
     assert list(shelf.bring("a")) == [shelf.get("a")]
     assert loader.begun == ["a"]
 
@@ -536,9 +555,11 @@ def test_a_load_ends_when_all_have_left() -> None:
     assert loader.ended == []
     loader.go.release()
     wait_for_the_end_of("loading a")
-    assert loader.ended == ["_Nobody"] and shelf.loaded() == ()
+    assert loader.ended == ["_Nobody"]
+    assert shelf.loaded() == ()
     loader.go.release(2)
-    assert shelf.get("a").name == "a" and loader.begun == ["a", "a"]
+    assert shelf.get("a").name == "a"
+    assert loader.begun == ["a", "a"]
 
 
 def test_a_load_goes_on_while_one_stays() -> None:
@@ -550,7 +571,8 @@ def test_a_load_goes_on_while_one_stays() -> None:
     staying.hears("a 0")
     leaving.close()
     loader.go.release(2)
-    assert staying.gets() is shelf.peek("a") and loader.ended == ["loaded"]
+    assert staying.gets() is shelf.peek("a")
+    assert loader.ended == ["loaded"]
 
 
 def test_who_comes_back_in_time_finds_the_same_load() -> None:
@@ -562,7 +584,8 @@ def test_who_comes_back_in_time_finds_the_same_load() -> None:
     back = Visitor(shelf, "a")
     back.hears("a 0")
     loader.go.release(2)
-    assert back.gets().name == "a" and loader.begun == ["a"]
+    assert back.gets().name == "a"
+    assert loader.begun == ["a"]
 
 
 def test_who_never_begins_to_wait_is_nobody() -> None:
@@ -586,13 +609,15 @@ def test_a_failure_reaches_all_and_is_not_remembered(error: Exception, said: str
     loader.go.release()
     troubles = [visitor.gets() for visitor in visitors]
     assert all(isinstance(trouble, UserError) for trouble in troubles)
-    assert len({str(trouble) for trouble in troubles}) == 1 and loader.begun == ["a"]
+    assert len({str(trouble) for trouble in troubles}) == 1
+    assert loader.begun == ["a"]
     loader.go.release()
     with pytest.raises(UserError, match=said):
         shelf.get("a")
     loader.fails = None
     loader.go.release()
-    assert shelf.get("a").name == "a" and loader.begun == ["a"] * 3
+    assert shelf.get("a").name == "a"
+    assert loader.begun == ["a"] * 3
 
 
 @pytest.mark.parametrize(
@@ -632,7 +657,8 @@ def test_different_setups_are_loaded_one_after_the_other() -> None:
     assert one.gets().name == "a"
     two.hears("b 0")
     loader.go.release()
-    assert two.gets().name == "b" and loader.begun == ["a", "b"]
+    assert two.gets().name == "b"
+    assert loader.begun == ["a", "b"]
 
 
 def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
@@ -646,7 +672,8 @@ def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
     loader.go.release()
     assert one.gets().name == "a"
     wait_for_the_end_of("loading b")
-    assert loader.ended in (["loaded"], ["loaded", "_Nobody"]) and shelf.loaded() == ("a",)
+    assert loader.ended in (["loaded"], ["loaded", "_Nobody"])
+    assert shelf.loaded() == ("a",)
 
 
 # Memory
@@ -764,7 +791,8 @@ def test_what_left_is_gone_once_nobody_uses_it() -> None:
     assert gone() is None  # although it refers to itself
     wait_for_the_end_of("loading b")
     shelf.get("c")
-    assert shelf.loaded() == ("c",) and in_use.name == "b"
+    assert shelf.loaded() == ("c",)
+    assert in_use.name == "b"
     still = weakref.ref(in_use)
     del in_use
     gc.collect()
@@ -779,7 +807,8 @@ def test_real_weights_are_gone_too(clip_folder: Path, sae_lens_folder: Path) -> 
     gone = [weakref.ref(weight) for weight in (setup.clip.model.logit_scale, setup.dictionary.sae.W_dec)]
     del setup
     shelf.get("other")
-    assert shelf.loaded() == ("other",) and [ref() for ref in gone] == [None, None]
+    assert shelf.loaded() == ("other",)
+    assert [ref() for ref in gone] == [None, None]
 
 
 @patch("core.setups.pool.gc.collect", lambda: 0)
@@ -815,7 +844,9 @@ def test_many_visitors_at_once_never_exceed_the_limit() -> None:
     for visitor in visitors:
         visitor.join(PATIENCE)
     assert not any(visitor.is_alive() for visitor in visitors)
-    assert wrong == [] and worst[0] == 1 and worst[1] <= limit
+    assert wrong == []
+    assert worst[0] == 1
+    assert worst[1] <= limit
 
 
 def test_the_shelf_serves_real_setups() -> None:
@@ -825,4 +856,5 @@ def test_the_shelf_serves_real_setups() -> None:
     )
     *steps, made = shelf.bring("bundled")
     assert all(isinstance(step, Loading) for step in steps)
-    assert made[0] == "made" and isinstance(made[1].dictionary, Dictionary)
+    assert made[0] == "made"
+    assert isinstance(made[1].dictionary, Dictionary)

@@ -41,15 +41,18 @@ def folder(card: SetupSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_index_comes_with_its_setup(card: SetupSpec, folder: Path) -> None:
     plain, setup = load(card), load(replace(card, index=Location(folder)))
     assert (plain.index, plain.index_trouble) == (None, "")
-    assert isinstance(setup.index, ConceptIndex) and setup.index_trouble == ""
-    assert setup.index.manifest.pictures == 6 and setup.index.n_components == setup.dictionary.n_components
+    assert isinstance(setup.index, ConceptIndex)
+    assert setup.index_trouble == ""
+    assert setup.index.manifest.pictures == 6
+    assert setup.index.n_components == setup.dictionary.n_components
     assert setup.n_bytes == plain.n_bytes + setup.index.n_bytes
     assert Workbench(setup).concept(0).pictures == 6
 
 
 def test_one_place_may_hold_the_indexes_of_several_setups(card: SetupSpec, folder: Path) -> None:
     setup = load(replace(card, index=Location(folder.parent, file="tiny")))
-    assert setup.index is not None and setup.index == load(replace(card, index=Location(folder))).index
+    assert setup.index is not None
+    assert setup.index == load(replace(card, index=Location(folder))).index
 
 
 def test_an_index_comes_from_the_hub(
@@ -58,9 +61,11 @@ def test_an_index_comes_from_the_hub(
     with serve({"some/indexes": folder.parent}) as hub:
         hub.attach(monkeypatch, tmp_path / "cache")
         setup = load(replace(card, index=Location(repo="some/indexes", file="tiny")))
-        assert setup.index is not None and setup.index_trouble == ""
+        assert setup.index is not None
+        assert setup.index_trouble == ""
         lost = load(replace(card, index=Location(repo="some/indexes", file="nothing")))
-        assert lost.index is None and "nothing/manifest.json" in lost.index_trouble
+        assert lost.index is None
+        assert "nothing/manifest.json" in lost.index_trouble
 
 
 @pytest.fixture
@@ -85,7 +90,8 @@ def test_the_index_of_another_setup_is_refused_and_the_setup_works(
     others: Mapping[str, SetupSpec], folder: Path, which: str
 ) -> None:
     setup = load(replace(others[which], index=Location(folder)))
-    assert setup.index is None and "was made for" in setup.index_trouble
+    assert setup.index is None
+    assert "was made for" in setup.index_trouble
     with pytest.raises(UserError, match="was made for.*python -m core.indexing"):
         Workbench(setup).concept(0)
 
@@ -94,9 +100,11 @@ def test_a_missing_or_damaged_index_is_a_sentence_and_the_setup_works(
     card: SetupSpec, folder: Path, tmp_path: Path
 ) -> None:
     nowhere = load(replace(card, index=Location(tmp_path / "nowhere")))
-    assert nowhere.index is None and "There is no folder" in nowhere.index_trouble
+    assert nowhere.index is None
+    assert "There is no folder" in nowhere.index_trouble
     damaged = tmp_path / "damaged"
     shutil.copytree(folder, damaged)
     (damaged / "index.safetensors").write_bytes((folder / "index.safetensors").read_bytes()[:-100])
     setup = load(replace(card, index=Location(damaged)))
-    assert setup.index is None and "damaged" in setup.index_trouble
+    assert setup.index is None
+    assert "damaged" in setup.index_trouble

@@ -129,16 +129,21 @@ def test_clip_scope_trained_on_standardised_activations_is_accepted_with_its_tru
     raw = explained(x, clip_scope_again(standardised, x, torch.zeros(D), torch.ones(D)))
     assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3)
     assert setup.alternatives[raw_formula] == pytest.approx(raw, abs=1e-3)
-    assert truth > 0.7 and raw < LEAST_EXPLAINED
+    assert truth > 0.7
+    assert raw < LEAST_EXPLAINED
 
     torch.testing.assert_close(setup.dictionary.reconstruct(x[:65]), x_hat[:65], atol=2e-3, rtol=1e-3)
-    assert setup.health is not None and not setup.health.doubts and setup.health.explained_variance > 0.7
+    assert setup.health is not None
+    assert not setup.health.doubts
+    assert setup.health.explained_variance > 0.7
     assert setup.health.active_per_token == K
 
-    assert setup.standardisation is not None and setup.statistics is not None
+    assert setup.standardisation is not None
+    assert setup.statistics is not None
     np.testing.assert_allclose(setup.standardisation.mean, mean, atol=1e-4)
     np.testing.assert_allclose(setup.standardisation.scale, scale, rtol=1e-4)
-    assert setup.statistics.pictures == CROPS and setup.statistics.tokens == CROPS * 65
+    assert setup.statistics.pictures == CROPS
+    assert setup.statistics.tokens == CROPS * 65
     z, z_hat = (x - mean) / scale, (x_hat - mean) / scale
     logged = (1 - (z - z_hat).pow(2).sum(-1) / (z - z.mean(-1, keepdim=True)).pow(2).sum(-1)).mean()
     ours = setup.standardisation.explained_variance(x.numpy(), (x - x_hat).numpy())
@@ -166,10 +171,12 @@ def test_clip_scope_trained_on_x_itself_is_read_so(seen: Seen, tmp_path: Path) -
     weights = trained(seen.training, M, K, batch_norm=False)
     setup = load(publish_clip_scope(weights, tmp_path))
     assert setup.formula == f"the {K} largest of (x − pre_b) enc, signs kept"
-    assert setup.standardisation is None and setup.statistics is None
+    assert setup.standardisation is None
+    assert setup.statistics is None
     x = seen.photographs.flatten(0, 1)
     truth = explained(x, clip_scope_again(weights, x, torch.zeros(D), torch.ones(D)))
-    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3) and truth > 0.75
+    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3)
+    assert truth > 0.75
     assert min(setup.alternatives.values()) < truth - 0.1
 
 
@@ -243,7 +250,8 @@ def test_sae_v_is_read_by_the_formula_it_was_trained_with(
     x = seen.photographs[:, 1:].flatten(0, 1)
     f = torch.relu(((x - act_mean) / scalar - w["b_dec"] * minus) @ w["W_enc"] + w["b_enc"])
     truth = explained(x, (f @ w["W_dec"] + w["b_dec"]) * scalar + act_mean)
-    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=2e-3) and truth > 0.6
+    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=2e-3)
+    assert truth > 0.6
 
 
 # ---- Prisma
@@ -320,12 +328,15 @@ def test_prisma_as_published_is_accepted_with_its_true_explained_variance(
     config = {**PRISMA_TOP_K, "activation_fn_kwargs": {"k": K}} if scope == "cls" else PRISMA
     assert config["normalize_activations"] is None
     setup = load(publish_prisma(w, tmp_path, config, "weights.pt" if scope == "cls" else "n_images_2600058.pt"))
-    assert not setup.alternatives and setup.health is not None and not setup.health.doubts
+    assert not setup.alternatives
+    assert setup.health is not None
+    assert not setup.health.doubts
     assert setup.health.kind == "example pictures"
     x = seen.examples[:, tokens].flatten(0, 1)
     f, x_hat = prisma_again(w, x, k)
     truth = explained(x, x_hat)
-    assert setup.health.explained_variance == pytest.approx(truth, abs=1e-3) and truth > 0.6
+    assert setup.health.explained_variance == pytest.approx(truth, abs=1e-3)
+    assert truth > 0.6
     assert setup.health.active_per_token == pytest.approx(float((f != 0).sum(1).double().mean()), rel=1e-3)
 
 
@@ -336,7 +347,8 @@ def test_prisma_from_before_it_could_say_so_is_read_by_the_formula_it_was_traine
     w = train_prisma(seen.training.flatten(0, 1), None, normalised)
     config = {name: value for name, value in PRISMA.items() if name != "normalize_activations"}
     setup = load(publish_prisma(w, tmp_path, config, "n_images_2600058.pt"))
-    assert len(setup.alternatives) == 2 and ("standard at every token" in setup.formula) == normalised
+    assert len(setup.alternatives) == 2
+    assert ("standard at every token" in setup.formula) == normalised
     x = seen.photographs.flatten(0, 1)
     truth = explained(x, prisma_again(w, x, None, normalised)[1])
     assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3)
@@ -400,12 +412,14 @@ def test_a_top_k_that_nothing_names_is_read_by_the_formula_it_was_trained_with(
     w = top_ks[of_batch]
     torch.save(w, tmp_path / "ae.pt")
     setup = load(spec_of(tmp_path, "dictionary_learning", "ae.pt"))
-    assert ("is above" in setup.formula) == of_batch and len(setup.alternatives) == 2
+    assert ("is above" in setup.formula) == of_batch
+    assert len(setup.alternatives) == 2
     x = seen.photographs.flatten(0, 1)
     f = torch.relu((x - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"])
     f = f * (f > (w["threshold"] if of_batch else f.topk(K + 1, dim=-1).values[:, -1:]))
     truth = explained(x, f @ w["decoder.weight"].T + w["b_dec"])
-    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3) and truth > 0.8
+    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3)
+    assert truth > 0.8
 
 
 def test_a_threshold_that_keeps_many_more_than_k_is_not_taken_whatever_it_explains(
@@ -416,7 +430,8 @@ def test_a_threshold_that_keeps_many_more_than_k_is_not_taken_whatever_it_explai
         torch.save({**top_ks[False], "threshold": torch.tensor(threshold)}, tmp_path / "ae.pt")
         setup = load(spec_of(tmp_path, "dictionary_learning", "ae.pt"))
         assert setup.formula.startswith(f"the {K} largest")
-        assert setup.health is not None and setup.health.active_per_token == pytest.approx(K, abs=0.1)
+        assert setup.health is not None
+        assert setup.health.active_per_token == pytest.approx(K, abs=0.1)
 
 
 # ---- the choice itself
@@ -429,7 +444,9 @@ def reading_of(weights: Mapping[str, Tensor], folder: Path) -> tuple[Reading, ..
 
 def test_readings_share_the_weights_of_their_file(standardised: OrderedDict[str, Tensor], tmp_path: Path) -> None:
     first, second = reading_of(standardised, tmp_path)
-    assert first.sae is second.sae and first.standardise is not None and second.standardise is None
+    assert first.sae is second.sae
+    assert first.standardise is not None
+    assert second.standardise is None
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -443,7 +460,8 @@ def test_a_reading_that_is_not_finite_is_not_taken(
     first, second = reading_of(standardised, tmp_path)
     broken = replace(statistics, mean=np.full_like(statistics.mean, bad))
     chosen = choose(clip, (first, second), "all", broken)
-    assert chosen.formula == second.formula and chosen.figures[first.formula] == -np.inf
+    assert chosen.formula == second.formula
+    assert chosen.figures[first.formula] == -np.inf
 
 
 def test_of_two_that_are_as_good_the_likelier_one_is_taken(
@@ -465,7 +483,8 @@ def test_a_single_reading_costs_nothing(
     _, raw = reading_of(standardised, tmp_path)
     monkeypatch.setattr("core.setups.readings.read_picture", never)
     chosen = choose(clip, (raw,), "all", None)
-    assert chosen.figures == {} and chosen.dictionary.sae is raw.sae
+    assert chosen.figures == {}
+    assert chosen.dictionary.sae is raw.sae
 
 
 Peak = Callable[[], int]
@@ -490,4 +509,5 @@ def test_the_weights_are_never_held_three_times(
     monkeypatch.setattr("core.setups.readings.Dictionary", Counted)
     chosen = choose(clip, (first, second), "all", statistics)
     storages = {d.sae.W_enc.data_ptr() for d in made}  # type: ignore[union-attr]
-    assert len(made) == 3 and storages == {first.sae.W_enc.data_ptr(), chosen.dictionary.sae.W_enc.data_ptr()}
+    assert len(made) == 3
+    assert storages == {first.sae.W_enc.data_ptr(), chosen.dictionary.sae.W_enc.data_ptr()}

@@ -112,7 +112,8 @@ def test_what_decides_them_is_measured_for_itself(
 def test_those_of_a_folder_are_measured_every_time(clip: SplitClip, few: Path) -> None:
     with readings(clip) as seen:
         assert statistics_of(SPEC, clip, None) == statistics_of(SPEC, clip, None)
-    assert sum(seen) == 22 and not few.exists()
+    assert sum(seen) == 22
+    assert not few.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
@@ -127,7 +128,8 @@ def test_a_damaged_memory_is_written_anew(clip: SplitClip, few: Path, content: b
         assert statistics_of(SPEC, clip, COMMIT) == first
         assert statistics_of(SPEC, clip, COMMIT) == first
     assert sum(seen) == 11
-    assert list(few.rglob("*.safetensors")) == [path] and not list(few.rglob("*.tmp"))
+    assert list(few.rglob("*.safetensors")) == [path]
+    assert not list(few.rglob("*.tmp"))
 
 
 def test_where_nothing_can_be_written_they_are_measured_again(clip: SplitClip, few: Path) -> None:

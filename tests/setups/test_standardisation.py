@@ -116,4 +116,5 @@ def test_folding_in_nothing_changes_nothing() -> None:
     sae = StandardSAE(StandardSAEConfig(d_in=WIDTH, d_sae=COMPONENTS))
     nothing = Standardisation(np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32))
     for name, weight in folded(sae, nothing).named_parameters():
-        assert torch.equal(weight, sae.get_parameter(name)) and not weight.requires_grad
+        assert torch.equal(weight, sae.get_parameter(name))
+        assert not weight.requires_grad

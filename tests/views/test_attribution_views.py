@@ -22,18 +22,21 @@ def test_every_card_says_unit_sign_and_shape(visit: Visit) -> None:
         == html.count("measured +") + html.count("measured −") + html.count("measured ±")
     )
     for part in visit.parts:
-        assert f"#{part.component}<" in html and "logits" in html
-    assert "▲" in html and "▼" in html
+        assert f"#{part.component}<" in html
+        assert "logits" in html
+    assert "▲" in html
+    assert "▼" in html
 
 
 def test_cards_wait_for_the_measurement(visit: Visit) -> None:
     early = replace(visit, parts=tuple(replace(part, measured=None) for part in visit.parts))
     assert cards(early).count("measuring …") == len(visit.parts)
-    assert "rank correlation" in cards(visit) and "measuring" not in cards(visit)
+    assert "rank correlation" in cards(visit)
+    assert "measuring" not in cards(visit)
 
 
 @pytest.mark.parametrize(
-    "predicted, measured, said",
+    ('predicted', 'measured', 'said'),
     [
         (1.0, 0.9, ""), (1.0, 2.0, ""), (-1.0, -0.5, ""), (0.001, -0.004, ""),
         (1.0, 2.1, "more than twice as much"), (-1.0, -0.4, "less than half"), (0.5, 0.0, "less than half"),
@@ -53,11 +56,13 @@ def test_cards_with_faces(visit: Visit) -> None:
     """Strips and words where they are known; the pictures themselves are in the sheet."""
     faces = faces_of(visit)
     html, bare = cards(visit, faces), cards(visit)
-    assert html.count('class="strip"') == len(visit.parts) - 1 and html.count("never fired in the 200 pictures") == 1
+    assert html.count('class="strip"') == len(visit.parts) - 1
+    assert html.count("never fired in the 200 pictures") == 1
     assert html.count('data-action="open"') == 2 * len(visit.parts) - 1
     assert html.count("The pictures are the evidence; the label is a guess.") == 1
     assert html.count("data:image/webp") == 1, "the visitor's own picture"
-    assert "guess: “&lt;img" in html and html.count("guess: “") == len(visit.parts) - 1
+    assert "guess: “&lt;img" in html
+    assert html.count("guess: “") == len(visit.parts) - 1
     for absent in ("strip", "guess", "open", "family", "evidence"):
         assert absent not in bare
     with_pictures = sheet(one for face in faces.values() for one in face.shots)
@@ -90,5 +95,6 @@ def test_a_family_has_a_button_that_knows_whether_it_is_pulled(visit: Visit) -> 
     ):
         buttons = actions(first, edit, faces[first])
         assert buttons.count('data-action="family"') == 1
-        assert f'data-action="family"\n aria-pressed="{pressed}"' in buttons and words in buttons
+        assert f'data-action="family"\n aria-pressed="{pressed}"' in buttons
+        assert words in buttons
     assert "family" not in actions(second, Edit(), faces[second])

@@ -87,12 +87,22 @@ def test_nothing_from_an_index_becomes_markup(visit: Visit) -> None:
 def test_the_page_says_what_is_known(visit: Visit) -> None:
     first = visit.parts[0]
     html = pages.component_page(visit, page(first.component), pushes())
-    assert f"Component #{first.component} " in html and html.count("guess: “") > 1
-    assert "its strongest: " in html and "around the median: " in html and "by mean activation: " in html
-    assert "+0.125" in html and "+0.100" in html, "both guesses with their scores"
-    assert "it contributes <b" in html and "logits</b>" in html and "activation up to" in html
-    assert 'aria-label="Suppress component' in html and "Suppressed ✓" in html and "Amplify" in html
-    assert "Suppress family (3)" in html and 'data-action="open"' in html and ">More<" not in html
+    assert f"Component #{first.component} " in html
+    assert html.count("guess: “") > 1
+    assert "its strongest: " in html
+    assert "around the median: " in html
+    assert "by mean activation: " in html
+    assert "+0.125" in html, "the one guess with its score"
+    assert "+0.100" in html, "and the other"
+    assert "it contributes <b" in html
+    assert "logits</b>" in html
+    assert "activation up to" in html
+    assert 'aria-label="Suppress component' in html
+    assert "Suppressed ✓" in html
+    assert "Amplify" in html
+    assert "Suppress family (3)" in html
+    assert 'data-action="open"' in html
+    assert ">More<" not in html
     assert "over 200 pictures of &lt;img src=x onerror=alert(1)&gt; (folder, " in html
     assert html.count("The pictures are the evidence; a label is a guess.") == 1
     named = {name for names in classes(html) for name in names} - {"whole"}
@@ -101,13 +111,15 @@ def test_the_page_says_what_is_known(visit: Visit) -> None:
 
 def test_the_page_says_which_opening_it_is_and_leads_back(visit: Visit) -> None:
     html = pages.component_page(visit, page(visit.parts[0].component), None, 3)
-    assert 'data-opening="3"' in html and html.count("data-back") == 2
+    assert 'data-opening="3"' in html
+    assert html.count("data-back") == 2
 
 
 @pytest.mark.parametrize("edges", [(1.2, 3.9), (1.0, 40.0), (0.003, 900.0), (2.1, 9.4)])
 def test_an_axis_has_a_few_marks_whatever_it_spans(edges: tuple[float, float]) -> None:
     ticks = pages._ticks(np.array(edges))
-    assert 3 <= len(ticks) <= pages.TICKS + 2 and ticks == sorted(ticks)
+    assert 3 <= len(ticks) <= pages.TICKS + 2
+    assert ticks == sorted(ticks)
     assert all(edges[0] <= tick <= edges[1] for tick in ticks)
 
 
@@ -117,21 +129,28 @@ def test_the_page_of_what_is_not_active_and_of_what_never_fired(visit: Visit) ->
     silent = replace(page(quiet, 0, fired=0, guesses=(), clarity=None), histogram=None, usual=(), mean=())
     html = pages.component_page(visit, replace(silent, face=replace(silent.face, shots=())), None)
     assert "never fired in the 200 pictures" in html
-    assert "What it pushes" not in html and "How strongly" not in html and "strip" not in html
+    assert "What it pushes" not in html
+    assert "How strongly" not in html
+    assert "strip" not in html
 
 
 def test_the_pushes_wait_and_then_say_what_was_done(visit: Visit) -> None:
     component = visit.parts[0].component
     assert "Measuring on a grey picture" in pages.component_page(visit, page(component), None)
     html = pages.component_page(visit, page(component), pushes())
-    assert "Set to 12.5 on a grey picture" in html and "Suppressed on its 3 reference pictures" in html
-    assert "less the mean change of all classes" in html and "± " in html and "logit" in html
+    assert "Set to 12.5 on a grey picture" in html
+    assert "Suppressed on its 3 reference pictures" in html
+    assert "less the mean change of all classes" in html
+    assert "± " in html
+    assert "logit" in html
     told = pushes()
     for change in (told.relative_on_blank, told.relative_on_references):
         for k, value in enumerate(change.tolist()):
             assert f"{'▲' if value > 0 else '▼'}</span> {'+' if value > 0 else '−'}{abs(value):.2f}" in html, k
     alone = pages.component_page(visit, page(component), pushes(1, ("dog",)))
-    assert "less the mean" not in alone and "± nan" not in alone and "1 reference picture<" not in alone
+    assert "less the mean" not in alone
+    assert "± nan" not in alone
+    assert "1 reference picture<" not in alone
     assert "Suppressed" not in pages.component_page(visit, page(component), pushes(0)).split("What it pushes")[1]
 
 
@@ -147,8 +166,10 @@ def test_a_family_shows_all_its_members(visit: Visit) -> None:
     html = pages.component_page(visit, page(10, 20), None)
     opened = [int(c) for c in re.findall(r'class="chip" data-component="(\d+)"', html)]
     assert opened == [*range(11, 30), 4, 5, 6]
-    assert f"and {19 - CHIPPED} more" in html and "20 components alike" in html
-    assert "−0.25" in html and "more</summary>" not in pages.component_page(visit, page(10, 3), None)
+    assert f"and {19 - CHIPPED} more" in html
+    assert "20 components alike" in html
+    assert "−0.25" in html
+    assert "more</summary>" not in pages.component_page(visit, page(10, 3), None)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=40), st.floats(2.0**-8, 2.0**12), st.integers(-16, 16))
@@ -161,15 +182,21 @@ def test_a_histogram_stays_on_its_axis(visit: Visit, counts: list[int], peak: fl
     bars = [tuple(map(float, bar)) for bar in re.findall(r"<i style=\"left:(.+?)%;width:(.+?)%;height:(.+?)%\"", html)]
     assert len(bars) == len(counts)
     for (left, width, height), n in zip(bars, counts, strict=True):
-        assert left >= 0 and left + width <= 100.1 and height == pytest.approx(100 * n / max(counts), abs=0.06)
+        assert left >= 0
+        assert left + width <= 100.1
+        assert height == pytest.approx(100 * n / max(counts), abs=0.06)
     assert [bar[0] for bar in bars] == sorted(bar[0] for bar in bars)
     ticks = [(float(at), float(v)) for at, v in re.findall(r'<span style="left:(.+?)%">(.+?)</span>', html)]
-    assert len(ticks) <= 12 and all(0 <= at <= 100 for at, _ in ticks) and ticks == sorted(ticks)
+    assert len(ticks) <= 12
+    assert all(0 <= at <= 100 for at, _ in ticks)
+    assert ticks == sorted(ticks)
     (mark,) = re.findall(r'class="mark" style="left:(.+?)%"', html)
     below = [float(at) for at, v in ticks if v < peak / 1.1]
     above = [float(at) for at, v in ticks if v > peak * 1.1]
     assert max(below, default=0.0) <= float(mark) <= min(above, default=100.0)
-    assert f"your picture’s strongest: {peak:.3g}" in html and "tokens" in html and "logarithmic" in html
+    assert f"your picture’s strongest: {peak:.3g}" in html
+    assert "tokens" in html
+    assert "logarithmic" in html
 
 
 def test_a_search_says_what_matches_and_what_it_does_here(visit: Visit) -> None:
@@ -178,10 +205,17 @@ def test_a_search_says_what_matches_and_what_it_does_here(visit: Visit) -> None:
     html = pages.found(visit, "“<b>”", (Match(part.component, 0.25), Match(quiet, -0.125)), faces)
     assert "match “&lt;b&gt;” best; one of them is active in your picture" in html
     first, second = html.split("<tbody")[1].split("<tr")[1:]
-    assert "+0.250" in first and "<b>active</b>, up to" in first and f"{abs(part.total):.2f}</b>" in first
-    assert "Suppressed ✓" in first and "logits" in first
-    assert "−0.125" in second and "not active" in second and "–</td>" in second and "logits" not in second
-    assert first.count('class="shot') == 3 and 'data-action="open"' in first
+    assert "+0.250" in first
+    assert "<b>active</b>, up to" in first
+    assert f"{abs(part.total):.2f}</b>" in first
+    assert "Suppressed ✓" in first
+    assert "logits" in first
+    assert "−0.125" in second
+    assert "not active" in second
+    assert "–</td>" in second
+    assert "logits" not in second
+    assert first.count('class="shot') == 3
+    assert 'data-action="open"' in first
     named = {name for names in classes(html) for name in names}
     assert named == set(pictures(pages.found_sheet(faces)))
     heads = re.findall(r'role="columnheader">(.*?)</th>', html)
@@ -194,8 +228,10 @@ def test_a_search_of_an_index_where_nothing_ever_fired(visit: Visit) -> None:
 
 def test_without_an_index_the_page_says_how_to_get_one() -> None:
     html = pages.no_index("Tiny", "It is of another setup.")
-    assert "Tiny has no concept index" in html and "It is of another setup." in html
-    assert "python -m core.indexing" in html and "All else works" in html
+    assert "Tiny has no concept index" in html
+    assert "It is of another setup." in html
+    assert "python -m core.indexing" in html
+    assert "All else works" in html
 
 
 class Data(HTMLParser):
@@ -226,8 +262,10 @@ def test_the_widget_reads_what_the_picture_has(visit: Visit) -> None:
 
 def test_the_two_maps_are_told_apart(visit: Visit) -> None:
     html = pages.look(visit, seen(visit), {}, False)
-    assert "Activation: where it fires" in html and "Attribution: what it contributes to “" in html
-    assert html.count('role="grid"') == 2 and html.count('role="radio"') == 2
+    assert "Activation: where it fires" in html
+    assert "Attribution: what it contributes to “" in html
+    assert html.count('role="grid"') == 2
+    assert html.count('role="radio"') == 2
     assert "data-cls" in html
     f = visit.trace.activations
     kept = f.token > 0

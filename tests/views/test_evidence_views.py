@@ -68,7 +68,9 @@ def test_nothing_typed_becomes_markup(shown: dict[str, str]) -> None:
 def test_numbers_have_units(shown: dict[str, str]) -> None:
     for name in ("headline", "chance", "ripple", "found"):
         assert "logits" in shown[name], name
-    assert "%" in shown["elsewhere"] and "%" in shown["gone"] and "%" in shown["missed"]
+    assert "%" in shown["elsewhere"]
+    assert "%" in shown["gone"]
+    assert "%" in shown["missed"]
 
 
 def controls(effect: float, random: np.ndarray) -> Controls:
@@ -102,7 +104,10 @@ def test_an_edit_of_nothing_fixes_and_breaks_nothing(bench: Workbench) -> None:
     *_, tested = bench.generalize(Edit())
     assert isinstance(tested, Generalization)
     html = proofs.elsewhere(tested)
-    assert not len(tested.fixed) and not len(tested.broken) and "McNemar" not in html and "<img" not in html
+    assert not len(tested.fixed)
+    assert not len(tested.broken)
+    assert "McNemar" not in html
+    assert "<img" not in html
     assert html.count('<th scope="row">') == len(KINDS)
 
 
@@ -110,7 +115,8 @@ def test_charts_hold_the_numbers(bench: Workbench, visit: Visit) -> None:
     asked = (visit.trace, visit.classes, visit.templates, visit.target, visit.edit)
     *_, found = bench.controls(*asked)
     chart = charts.chance(found)
-    assert np.array_equal(chart.data[0].x, found.random) and np.array_equal(chart.data[1].x, found.directions)
+    assert np.array_equal(chart.data[0].x, found.random)
+    assert np.array_equal(chart.data[1].x, found.directions)
     assert {line.x0 for line in chart.layout.shapes} == {found.effect, found.rival}
     assert "logits" in chart.layout.xaxis.title.text
     whole, suppressed, one_set = bench.responses(*asked)
@@ -139,10 +145,13 @@ def test_classes_that_leave_no_concept_to_probe(bench: Workbench, picture: Image
     v = session.start(bench, picture, Subject("a"), classes, TEMPLATES["single"], "cat")
     edit = Edit.of_suppressed([v.parts[0].component])
     rippled = bench.side_effects(v.trace, classes, v.templates, v.target, edit)
-    assert rippled.concepts == () and rippled.selectivity is None
+    assert rippled.concepts == ()
+    assert rippled.selectivity is None
     *_, search = bench.find_edit(v.trace, classes, v.templates, 1)
-    assert search.done and search.side_effect is None
-    assert "–" in proofs.headline(v, None, rippled) and "Side effect: <b>–" in proofs.ripples(
+    assert search.done
+    assert search.side_effect is None
+    assert "–" in proofs.headline(v, None, rippled)
+    assert "Side effect: <b>–" in proofs.ripples(
         rippled, bench.attribution_changes(v.trace, classes, v.templates, v.attribution, edit)
     )
 
@@ -178,5 +187,6 @@ def test_the_finder_offers_what_it_found(visit: Visit, bench: Workbench, shown: 
     *_, search = bench.find_edit(visit.trace, visit.classes, visit.templates, visit.truth or 0)
     offered = len(search.alternatives) + bool(search.edit and search.edit.levers)
     assert shown["found"].count("data-use=") == offered
-    assert 'aria-disabled="true"' in shown["searching"] and 'aria-disabled="false"' in shown["found"]
+    assert 'aria-disabled="true"' in shown["searching"]
+    assert 'aria-disabled="false"' in shown["found"]
     assert "data-find" not in shown["unknown truth"]

@@ -12,8 +12,10 @@ from core.views.images import heat_uri, mask_uri, picture_uri
 def test_figures_are_small_pictures() -> None:
     rng = np.random.default_rng(0)
     heat = rng.normal(size=(8, 8)).astype(np.float32)
-    assert heat_uri(heat).startswith("data:image/png;base64,") and len(heat_uri(heat)) < 2000
-    assert heat_uri(np.zeros((2, 2))) and heat_uri(heat, 3.0) != heat_uri(heat)
+    assert heat_uri(heat).startswith("data:image/png;base64,")
+    assert len(heat_uri(heat)) < 2000
+    assert heat_uri(np.zeros((2, 2)))
+    assert heat_uri(heat, 3.0) != heat_uri(heat)
     assert picture_uri(rng.integers(0, 255, (300, 500, 3)).astype(np.uint8), 64).startswith("data:image/webp")
 
 
@@ -22,5 +24,6 @@ def test_a_mask_is_opaque_where_the_component_fires() -> None:
     mask = Image.open(io.BytesIO(base64.b64decode(mask_uri(region).split(",")[1])))
     opacity = np.asarray(mask.convert("RGBA"))[..., 3] / 255
     assert opacity.shape == region.shape
-    assert ((opacity > 0) == (region > 0)).all() and opacity.max() == 1
+    assert ((opacity > 0) == (region > 0)).all()
+    assert opacity.max() == 1
     assert (np.argsort(opacity, axis=None) == np.argsort(region, axis=None)).all()

@@ -17,7 +17,9 @@ def test_the_flip_in_words(visit: Visit) -> None:
     c = visit.comparison
     flipped = replace(c, before=c.before, after=replace(c.after, logits=-c.before.logits))
     tone, words = flip_words(flipped, 1)
-    assert tone == "flipped" and "Flipped: “" in words and "▲" in words
+    assert tone == "flipped"
+    assert "Flipped: “" in words
+    assert "▲" in words
     assert flip_words(replace(c, after=c.before), 1)[1].startswith("No flip: still “")
     assert "No lever pulled" in flip_words(c, 0)[1]
 
@@ -28,5 +30,6 @@ def test_any_number_of_classes(bench: Workbench, visit: Visit, n: int) -> None:
     many = session.ask(bench, visit, classes, TEMPLATES["single"], None)
     beside = panel(many)
     assert beside.count('<li class="bar') <= PANEL_CLASSES + 1
-    assert chart(many).count('class="pair"') == n and table(many.comparison).count("<tr>") == n + 1
+    assert chart(many).count('class="pair"') == n
+    assert table(many.comparison).count("<tr>") == n + 1
     assert ("more: see Before / after" in beside) == (n > PANEL_CLASSES + 1 or n == 200)

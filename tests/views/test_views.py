@@ -58,7 +58,8 @@ def test_nothing_typed_becomes_markup(visit: Visit) -> None:
 def test_what_was_typed_is_shown(visit: Visit) -> None:
     shown = all_views(visit)
     for name in ("panel", "chart", "table"):
-        assert "&lt;img src=x onerror=alert(1)&gt;" in shown[name] and "a &amp; b" in shown[name]
+        assert "&lt;img src=x onerror=alert(1)&gt;" in shown[name]
+        assert "a &amp; b" in shown[name]
 
 
 @pytest.mark.parametrize("template", sorted((ASSETS / "templates").glob("*.html")), ids=lambda path: path.stem)

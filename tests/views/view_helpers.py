@@ -77,7 +77,8 @@ def check_markup(views: Mapping[str, Markup]) -> None:
     for name, html in views.items():
         assert isinstance(html, Markup), name
         for tag, *attributes in Reader(html).elements:
-            assert tag != "script" and not any(attribute.startswith("on") for attribute in attributes), name
+            assert tag != "script", name
+            assert not any(attribute.startswith("on") for attribute in attributes), name
 
 
 def concept(component: int = 0, **known: object) -> Concept:

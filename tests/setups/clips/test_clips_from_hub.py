@@ -62,16 +62,20 @@ def read(repo: str, layer: int = 1) -> tuple[SplitClip, str | None]:
 
 def test_a_repository_without_safetensors_loads_from_its_pickle(hub: Hub, clip: SplitClip) -> None:
     found, commit = read(OPENAI)
-    assert commit == hub.commit(OPENAI) and torch.equal(found.texts(CLASSES), clip.texts(CLASSES))
-    assert hub.downloads().count("pytorch_model.bin") == 1 and "flax_model.msgpack" not in hub.downloads()
+    assert commit == hub.commit(OPENAI)
+    assert torch.equal(found.texts(CLASSES), clip.texts(CLASSES))
+    assert hub.downloads().count("pytorch_model.bin") == 1
+    assert "flax_model.msgpack" not in hub.downloads()
 
 
 def test_open_clip_s_repository_loads_from_the_files_it_has(hub: Hub) -> None:
     source = find_clip(Location(repo=DATACOMP), 1, ignore)
-    assert "open_clip_config.json" in hub.downloads() and "open_clip_model.safetensors" not in hub.downloads()
+    assert "open_clip_config.json" in hub.downloads()
+    assert "open_clip_model.safetensors" not in hub.downloads()
     files, commit = source.download(ignore)
     agrees(read_clip(files, 1), make_weights(TINY), TINY)
-    assert commit == hub.commit(DATACOMP) and len(hub.asked("/api/")) == 1
+    assert commit == hub.commit(DATACOMP)
+    assert len(hub.asked("/api/")) == 1
     assert sorted(hub.downloads()) == sorted(set(PUBLISHED_FILES) - {"README.md", "open_clip_pytorch_model.bin"})
 
 
