@@ -77,8 +77,8 @@ class PictureState(_Value):
     """For the reader."""
     example: Name | None = None
     """The example's name; None for a picture of one's own."""
-    twin: bool = False
-    """Whether it is the example's twin, without the cue."""
+    counterfactual: bool = False
+    """Whether it is the example's counterfactual, without the cue."""
     photograph: bool = False
     """Whether it is, or may be, a photograph."""
     content: Hash
@@ -153,7 +153,7 @@ def state_of(bench: Workbench, visit: Visit, tab: str | None = None, component: 
         picture=PictureState(
             caption=subject.caption[:400],
             example=subject.example,
-            twin=subject.counterfactual,
+            counterfactual=subject.counterfactual,
             photograph=subject.photograph,
             content=content_hash(visit.trace.crop),
         ),
@@ -190,7 +190,7 @@ def restored(bench: Workbench, state: ViewState, sources: Iterable[Source], crop
     visit = begin(
         bench,
         trace,
-        Subject(picture.caption, picture.example, picture.twin, picture.photograph),
+        Subject(picture.caption, picture.example, picture.counterfactual, picture.photograph),
         state.classes,
         state.templates,
         state.truth,

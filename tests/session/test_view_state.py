@@ -56,7 +56,7 @@ states = st.builds(
         PictureState,
         caption=st.text(st.characters(exclude_categories=("Cs",)), max_size=400),
         example=st.none() | words,
-        twin=st.booleans(),
+        counterfactual=st.booleans(),
         photograph=st.booleans(),
         content=st.just("0" * 64),
     ),
