@@ -13,7 +13,6 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from ..model.clip import SplitClip, logits, text_classifier
@@ -109,6 +108,8 @@ class Counts:
 
         1 when nothing is fixed or broken.
         """
+        from scipy.stats import binomtest  # here, since it takes nearly half a second
+
         changed = self.fixed + self.broken
         return float(binomtest(self.fixed, changed).pvalue) if changed else 1.0
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import gradio as gr
 import numpy as np
-import plotly.graph_objects as go
 from pydantic import BaseModel
 
 from ..errors import UserError
@@ -17,14 +16,17 @@ from ..session import visit as session
 from ..session.cancellation import LatestOnly
 from ..session.typed import Index, Text
 from ..session.visit import Visit
-from ..views import charts, frame
 from ..views import evidence as evidence_view
+from ..views import frame
 from ..views.report_words import ceiling_words
 from . import widgets
 from .context import Context
 from .lanes import TURN
 from .replies import Change, Listener, Redraw, Replies, Shown, Shows
 from .wire import OpenTab
+
+if TYPE_CHECKING:  # plotly comes with the first chart
+    import plotly.graph_objects as go
 
 NAME = "Evidence"
 """Of the tab, on the page."""
@@ -40,9 +42,9 @@ class EvidenceParts(TypedDict, total=False):
     pulled: bool
     """Whether there is an edit to try."""
     said_chance: str
-    chance: go.Figure | None
+    chance: "go.Figure | None"
     said_dose: str
-    dose: go.Figure | None
+    dose: "go.Figure | None"
     responses: list[tuple[Visit, Response]]
     """What can be chosen to be shown as `dose`."""
     which: Sequence[str]
@@ -195,6 +197,8 @@ def evidence(context: Context, v: Visit) -> Iterator[EvidenceParts]:
 
 
 def _about_edit(context: Context, v: Visit) -> Iterator[EvidenceParts]:
+    from ..views import charts
+
     bench, asked = context.bench(v), (v.trace, v.classes, v.templates)
     for controls in bench.controls(*asked, v.target, v.edit):
         yield {"chance": charts.chance(controls)}
@@ -224,6 +228,8 @@ def _about_edit(context: Context, v: Visit) -> Iterator[EvidenceParts]:
 
 def show_dose(v: Visit, response: Response) -> EvidenceParts:
     """What an edit does at many strengths."""
+    from ..views import charts
+
     return {
         "said_dose": frame.heading("Strength") + evidence_view.dose_words(response, v.classes),
         "dose": charts.dose(response, v.classes, v.target, v.edit),

@@ -1,23 +1,41 @@
 """Launch of the app: environment, settings, page."""
 
+import gc
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-from ..model.devices import on_zero_gpu
 
-if on_zero_gpu():
-    import spaces  # before anything that could touch CUDA
+@contextmanager
+def all_kept() -> Iterator[None]:
+    """Nothing is looked at for garbage while these imports are made, nor are they themselves later: they stay.
 
-import gradio as gr
+    A million objects come with them, and looking through them again and again takes a sixth of the start.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
-from ..errors import UserError
-from ..serving.settings import Settings, chosen_setups, make_shelf
-from ..setups.catalog import SetupSpec, find
-from .appearance import launch_options
-from .layout import build
+
+with all_kept():
+    from ..model.devices import on_zero_gpu
+
+    if on_zero_gpu():
+        import spaces  # before anything that could touch CUDA
+
+    import gradio as gr
+
+    from ..errors import UserError
+    from ..serving.settings import Settings, chosen_setups, make_shelf
+    from ..setups.catalog import SetupSpec, find
+    from .appearance import launch_options
+    from .layout import build
 
 
 def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:

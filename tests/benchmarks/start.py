@@ -1,0 +1,168 @@
+"""What the start of the app costs, beside the bare imports of its libraries: ``python tests/benchmarks/start.py``.
+
+Starts in new processes, in turns: one that imports torch, transformers, gradio and sae_lens and nothing else; `app.py`
+until its first HTTP answer is read; and, where there is Chromium, `app.py` until a waiting browser first paints
+something, and until the prediction is in sight. All are timed from the start of the process; none includes its exit.
+Every figure is a ratio to the bare imports of the same run, by the clock and in processor time, that of the browser
+included; where others use the machine, the least of several says more than the median. Nothing here is a test; a
+machine's figures are quoted in README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/chromium.py
+
+import psutil
+from chromium import FLAGS
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+BARE = "import torch, transformers, gradio, sae_lens; print('here', flush=True); input()"
+FIRST_PAINT = """() => {
+  const [paint] = performance.getEntriesByName("first-contentful-paint");
+  return paint && performance.timeOrigin + paint.startTime;
+}"""
+"""When something was painted first, in milliseconds since 1970."""
+PATIENCE = 300
+"""Seconds."""
+
+Figures = dict[str, tuple[float, float]]
+"""By what was waited for: seconds by the clock, and of processor time."""
+
+
+@contextmanager
+def started(command: Sequence[str], port: int) -> Iterator[tuple[float, psutil.Popen]]:
+    """A process of Python in this folder, and when it began; it is killed at the end."""
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1"}
+    began = time.time()
+    process = psutil.Popen(
+        [sys.executable, *command], cwd=ROOT, env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield began, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def processor_time(process: psutil.Process) -> float:
+    """Seconds that a process has used so far; 0 for one that has ended."""
+    try:
+        used = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0
+    return used.user + used.system
+
+
+def bare() -> Figures:
+    """The libraries alone."""
+    with started(["-c", BARE], 0) as (began, process):
+        assert process.stdout.readline() == "here\n", "the libraries cannot be imported"
+        return {"bare imports": (time.time() - began, processor_time(process))}
+
+
+def answered() -> Figures:
+    """The app, until a program has its first answer."""
+    with listening() as (address, began, process):
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+            answer.read()
+        return {"first HTTP answer": (time.time() - began, processor_time(process))}
+
+
+def painted(browser: Browser) -> Figures:
+    """The app, until a browser that is there already shows something, and until it shows the prediction."""
+    page = browser.new_context().new_page()
+    used = -all_time()
+    with listening() as (address, began, _):
+        page.goto(address, wait_until="commit")
+        painted_at = page.wait_for_function(FIRST_PAINT, timeout=PATIENCE * 1000).json_value() / 1000
+        first = painted_at - began, used + all_time()
+        page.locator("#panel .bar.best").wait_for(timeout=PATIENCE * 1000)
+        in_sight = time.time() - began, used + all_time()
+    page.context.close()
+    return {"first paint": first, "prediction in sight": in_sight}
+
+
+def all_time() -> float:
+    """Processor time of all that this process has started and that still runs: the browser, and the app."""
+    return sum(processor_time(child) for child in psutil.Process().children(recursive=True))
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, float, psutil.Popen]]:
+    """The app, as soon as it takes connections: its address, when it began, its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with started(["app.py"], port) as (began, process):
+        while True:
+            assert process.poll() is None, "the app ended"
+            assert time.time() - began < PATIENCE, "the app does not start"
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+        yield f"http://127.0.0.1:{port}/", began, process
+
+
+def measure(steps: Sequence[Callable[[], Figures]], repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """Each step `repeats` times, in turns, every other turn backwards. The first turn warms up."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for turn in range(repeats + 1):
+        for step in steps[:: -1 if turn % 2 else 1]:
+            for name, figures in step().items():
+                found.setdefault(name, []).extend([figures] if turn else [])
+    return found
+
+
+def row(name: str, figures: Sequence[tuple[float, float]], bases: Sequence[tuple[float, float]]) -> str:
+    """A line of the table: ratios of the medians and of the least, by the clock and in processor time."""
+    cells = [
+        f"{summary(taken) / summary(base):.2f}"
+        for taken, base in zip(zip(*figures, strict=True), zip(*bases, strict=True), strict=True)
+        for summary in (statistics.median, min)
+    ]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        found = measure([bare, answered], repeats)
+    else:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            found = measure([bare, answered, lambda: painted(browser)], repeats)
+    bases = found.pop("bare imports")
+    by_clock, of_processor = (statistics.median(taken) for taken in zip(*bases, strict=True))
+    print(
+        f"{os.cpu_count()} cores; bare imports {by_clock:.1f} s by the clock, {of_processor:.1f} s of processor time\n"
+    )
+    print(
+        "| in bare imports | by the clock | least by least | processor time | least by least |\n|---|---|---|---|---|"
+    )
+    for name, figures in found.items():
+        print(row(name, figures, bases))
+
+
+if __name__ == "__main__":
+    main()
