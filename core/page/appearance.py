@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from ..files import ASSETS
+from .inputs import HANDLERS
 
 
 def theme() -> gr.themes.Base:
@@ -27,4 +28,5 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(), "head": f"<style>{style}</style><script>{script}</script>",
         "footer_links": [], "max_file_size": "40mb",
         "run_history": False, "ssr_mode": False, "show_error": True,
+        "app_kwargs": {"exception_handlers": HANDLERS},
     }  # fmt: skip

@@ -4,6 +4,8 @@ Whatever a browser or a program sends passes here: first Gradio's own components
 by the annotations of the function that it is for (`typed`). Messages of the widgets are types of their own (wire.py).
 """
 
+import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -12,11 +14,15 @@ from itertools import zip_longest
 from typing import Any, TypeVar, get_type_hints
 
 import gradio as gr
+from fastapi.exceptions import RequestValidationError
 from gradio.blocks import BlockFunction
 from gradio.components import Component
 from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import check_all_files_in_cache
+from gradio.route_utils import FnIndexInferError
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from ..errors import UserError
 from .widgets import sentences
@@ -64,6 +70,20 @@ class TypedBlocks(gr.Blocks):
             raise
         except Exception as error:
             raise gr.Error(FAULT) from error
+
+
+def _answer_unreadable(request: Request, error: Exception) -> Response:
+    """Gradio's own routes look up what a request names, and run into what that raises; elsewhere that is our fault."""
+    if isinstance(error, KeyError | TypeError):
+        if not _EVENTS.match(request.scope["path"]):
+            raise error
+        logging.getLogger(__name__).warning("A request names what is not there: %s", type(error).__name__)
+    return JSONResponse({"detail": REFUSAL}, status_code=400)
+
+
+_EVENTS = re.compile("/gradio_api/(queue/join|call/)")
+HANDLERS = dict.fromkeys((RequestValidationError, FnIndexInferError, KeyError, TypeError), _answer_unreadable)
+"""Of the server: what answers a request that is none of Gradio's protocol."""
 
 
 def typed(fn: Callable[..., object], reads: Sequence[Component], first: int = 0) -> Reading:

@@ -98,6 +98,18 @@ def test_a_file_that_was_never_uploaded_is_asked_for(blocks: TypedBlocks) -> Non
     assert not trouble.print_exception
 
 
+@pytest.mark.parametrize("path", ["/etc/passwd", "\ud800"])
+def test_files_in_what_an_event_says_are_refused(path: str) -> None:
+    """Gradio looks for them before our own function is called, and told of them by its own exceptions."""
+    with TypedBlocks() as blocks:
+        gr.on([], lambda: "", None, gr.HTML())
+    blocks.has_launched = True
+    event = gr.EventData(None, {"file": {"path": path, "meta": {"_type": "gradio.FileData"}}})
+    with pytest.raises(gr.Error, match=REFUSAL) as caught:
+        asyncio.run(blocks.process_api(0, [], state=SessionState(blocks), event_data=event))
+    assert not caught.value.print_exception
+
+
 def test_a_fault_of_our_own_is_told_in_the_log_alone() -> None:
     with TypedBlocks() as blocks:
         gr.on([], lambda text: text[3], [gr.Textbox()], gr.HTML())
