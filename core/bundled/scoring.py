@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from ..model.prompts import TEMPLATES
 from ..model.sae_clip import BATCH, SaeClip
 from ..model.trace import Trace
 from ..scenes.sampling import Case, held_out
-from ..scenes.scene import CLASSES, Painter
+from ..scenes.scene import CLASSES, Painter, Scene
 from ..scenes.shortcuts import SHORTCUTS
 from ..setups.loading import load_setup
 from ..stats import explained_variance, rank_correlation
@@ -85,7 +85,7 @@ class Scorer:
         """Its dictionary."""
         return self.model.dictionary
 
-    def crops(self, scenes: Iterable) -> np.ndarray:
+    def crops(self, scenes: Iterable[Scene]) -> np.ndarray:
         """Rendered at the model's own size: uint8 [N, S, S, 3]."""
         painter = Painter(self.clip.model.config.vision_config.image_size)
         return np.stack([painter.paint(scene) for scene in scenes])
@@ -362,7 +362,7 @@ def goals_table(report: Mapping[str, Any]) -> str:
     for goal in GOALS:
         found = goal.found(report)
         shares = "correlation" not in goal.name and "variance" not in goal.name
-        write = _percent if shares else (lambda value: f"{value:.2f}")
+        write: Callable[[float], str] = _percent if shares else "{:.2f}".format
         sign = "≤" if goal.at_most else "≥"
         rows.append(
             f"| {goal.name} | {sign} {write(goal.bound)} | {write(found)} | {'met' if goal.met(report) else 'missed'} |"

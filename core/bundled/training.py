@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 import torch.nn.functional as F
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch.multiprocessing.spawn import spawn
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -129,12 +129,12 @@ def build_model(tokenizer: CLIPTokenizer) -> CLIPModel:
     return CLIPModel(config)
 
 
-Batch = tuple[torch.Tensor, list[tuple[str, ...]], list[tuple], torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, list[tuple[str, ...]], list[tuple[tuple[str, ...], ...]], torch.Tensor, torch.Tensor]
 """Of `Lessons`: pictures uint8 ``[B, S, S, 3]``, their captions, what these mean, how much each patch matters
 ``[B, n]``, and which letter it holds ``[B, n, 26]``."""
 
 
-class Lessons(IterableDataset):
+class Lessons(IterableDataset[Batch]):
     """One process's batches of training pictures, in an order fixed by the seed."""
 
     def __init__(self, recipe: Recipe, rank: int, start_step: int, steps: int) -> None:
@@ -375,7 +375,7 @@ def rebuild(recipe: Recipe, work: Path, out: Path, watched: int = 100) -> None:
     checkpoint = work / CHECKPOINT
     if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["recipe"] != asdict(recipe):
         raise SystemExit(f"{checkpoint} was made with other settings; move it away to start afresh.")
-    torch.multiprocessing.spawn(train_clip, (recipe, work, watched), nprocs=recipe.batches)
+    spawn(train_clip, (recipe, work, watched), nprocs=recipe.batches)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer)
     model.load_state_dict(torch.load(checkpoint, weights_only=True)["averaged"])

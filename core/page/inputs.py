@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
-from gradio.blocks import BlockFunction
+from gradio.block_function import BlockFunction
 from gradio.components import Component
 from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import check_all_files_in_cache

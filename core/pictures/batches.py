@@ -75,7 +75,9 @@ def batches(
         yield _batch(*key, held, crop)
 
 
-def _batch(part: int, number: int, held: Sequence[tuple[int, np.ndarray | None]], crop: Callable) -> Batch:
+def _batch(
+    part: int, number: int, held: Sequence[tuple[int, np.ndarray | None]], crop: Callable[[Image.Image], np.ndarray]
+) -> Batch:
     good = [(id_, seen) for id_, seen in held if seen is not None]
     crops = np.stack([seen for _, seen in good]) if good else crop(Image.new("RGB", (64, 64)))[None][:0]
     return Batch(part, number, np.array([id_ for id_, _ in good], dtype=np.int64), crops, len(held) - len(good))

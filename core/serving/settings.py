@@ -20,6 +20,9 @@ from .zero_gpu import Answer, Answers, Call, Far, seconds
 
 GIGABYTE = 1_000_000_000
 
+Ask = Callable[[Call], Any]
+"""Answers a call, or yields answers on the way."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -79,7 +82,7 @@ def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, M
 def make_shelf(
     settings: Settings,
     cards: Mapping[str, SetupSpec],
-    gpu: Callable[..., Any] | None = None,
+    gpu: Callable[..., Callable[[Ask], Ask]] | None = None,
     far_device: str = "cuda",
     loader: Callable[..., Setup] | None = None,
 ) -> SetupPool[Workbench]:

@@ -15,7 +15,7 @@ _WIDEST = 10**9
 """Numbers along one side of a matrix."""
 
 
-def one_of(file: str, settings: Mapping[str, Any], key: str, allowed: Collection, default: Any = None) -> None:
+def one_of(file: str, settings: Mapping[str, Any], key: str, allowed: Collection[Any], default: Any = None) -> None:
     """Raises UserError unless the setting is one of those that can be read here."""
     value = settings.get(key, default)
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in allowed):
@@ -38,7 +38,7 @@ def k_of(file: str, k: Any, components: int) -> int:
     return k
 
 
-def dict_in(file: str, settings: Mapping[str, Any], key: str) -> dict:
+def dict_in(file: str, settings: Mapping[str, Any], key: str) -> dict[str, Any]:
     """What is inside by that name. Raises UserError for what holds nothing by name."""
     value = settings.get(key)
     if not isinstance(value, dict):
@@ -46,14 +46,14 @@ def dict_in(file: str, settings: Mapping[str, Any], key: str) -> dict:
     return value
 
 
-def json_in(path: Path, file: str) -> dict:
+def json_in(path: Path, file: str) -> dict[str, Any]:
     """The settings in a file of JSON. Raises UserError for a file that holds none."""
     if begins(path, file, None).stat().st_size > _LARGEST:
         raise UserError(f"{file} is larger than settings are. Choose another file or layout.")
     return json_of(path.read_bytes(), file)
 
 
-def json_of(text: bytes, file: str) -> dict:
+def json_of(text: bytes, file: str) -> dict[str, Any]:
     """The settings in some JSON. Raises UserError for what holds none."""
     try:
         settings = json.loads(text)

@@ -50,7 +50,7 @@ class Inert:
         self.state = state
 
 
-def read_torch(file: str, source: Path | BytesIO) -> dict:
+def read_torch(file: str, source: Path | BytesIO) -> dict[str, Any]:
     """The dict that torch.save wrote, its tensors on the CPU, mapped from the file where there is one."""
     _check_archive(file, source)
     try:
@@ -136,7 +136,7 @@ def _again(source: Path | BytesIO) -> Path | BytesIO:
     return source
 
 
-def settings_in(file: str, found: Mapping[str, Any], key: str) -> dict:
+def settings_in(file: str, found: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Settings in a file of torch's: a dict, or what an object held whose class nobody looked at."""
     value = found.get(key)
     return dict_in(file, {key: value.state if isinstance(value, Inert) else value}, key)
