@@ -1,12 +1,17 @@
-"""Appearance of the page: Gradio's own parts in this page's colours, the style sheet, what `launch` needs for both."""
+"""Appearance of the page: Gradio's own parts in this page's colours, the style sheet, and what else `launch` needs."""
 
 import json
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from ..files import ASSETS
+from .doors import Doors
 from .inputs import HANDLERS
+
+SESSIONS = 300
+"""Visits kept in memory, some 0.4 MB each; of more, those that were asked least recently are forgotten."""
 
 
 def theme() -> gr.themes.Base:
@@ -27,6 +32,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(), "head": f"<style>{style}</style><script>{script}</script>",
         "footer_links": [], "max_file_size": "40mb",
-        "run_history": False, "ssr_mode": False, "show_error": True,
-        "app_kwargs": {"exception_handlers": HANDLERS},
+        "run_history": False, "ssr_mode": False, "show_error": True, "enable_monitoring": False, "pwa": False,
+        "state_session_capacity": SESSIONS,
+        "app_kwargs": {"middleware": [Middleware(Doors)], "exception_handlers": HANDLERS},
     }  # fmt: skip

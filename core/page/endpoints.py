@@ -11,11 +11,12 @@ from ..session.typed import Index, Text
 from ..setups.pool import SetupPool
 from ..workbench import Workbench
 from .inputs import endpoint
+from .lanes import PROGRAMS
 
 Json = dict[str, Any]
 """An answer."""
 
-LANE: Json = {"concurrency_id": "programs", "concurrency_limit": 1}
+LANE: Json = {"concurrency_id": PROGRAMS, "concurrency_limit": None}
 
 
 def build(pool: SetupPool[Workbench], opens_with: str) -> None:

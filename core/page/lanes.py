@@ -1,7 +1,7 @@
-"""Queues of the page's listeners: what waits for what, and which of several quick events count.
+"""Lanes of the page's listeners: what waits for what, and which of several quick events count.
 
-One visitor's changes must not overtake each other: all of them pass one queue, one at a time. Long answers and the
-loading of setups have queues of their own.
+One visitor's changes must not overtake each other: in their lane, one of each visitor runs at a time. Long answers, the
+questions of programs and the loading of setups have lanes of their own; `FairQueue` says who is next in each.
 """
 
 from typing import Any
@@ -12,14 +12,21 @@ from gradio.events import Dependency
 Lane = dict[str, Any]
 """Options of an event."""
 
+VISIT = "visit"
+"""The lane of what changes a visit, or is quick."""
+EVIDENCE, PROGRAMS = "evidence", "programs"
+"""The lanes of long answers, and of the questions of programs."""
+COMPUTING = frozenset({VISIT, EVIDENCE, PROGRAMS})
+"""The lanes in which a turn is waited for. The others wait for downloads, or do next to nothing."""
+
 PRIVATE: Lane = {"api_visibility": "private", "show_progress": "hidden"}
-TURN: Lane = PRIVATE | {"concurrency_id": "visit", "concurrency_limit": 1}
+TURN: Lane = PRIVATE | {"concurrency_id": VISIT, "concurrency_limit": None}
 EVERY: Lane = TURN | {"trigger_mode": "multiple"}
 """Every press counts, in order."""
 LATEST: Lane = TURN | {"trigger_mode": "always_last"}
 """Only the latest counts, read from the widget's value."""
-LONG: Lane = PRIVATE | {"concurrency_id": "evidence", "concurrency_limit": 4}
-LOADING: Lane = PRIVATE | {"concurrency_id": "setups", "concurrency_limit": 32, "trigger_mode": "multiple"}
+LONG: Lane = PRIVATE | {"concurrency_id": EVIDENCE, "concurrency_limit": None}
+LOADING: Lane = PRIVATE | {"concurrency_id": "setups", "concurrency_limit": None, "trigger_mode": "multiple"}
 
 
 def slow(panel: gr.HTML) -> Lane:

@@ -33,8 +33,10 @@ with all_kept():
 
     from ..errors import UserError
     from ..serving.settings import Settings, chosen_setups, make_shelf
+    from ..serving.turns import Turns
     from ..setups.catalog import SetupSpec, find
     from .appearance import launch_options
+    from .fair_queue import FairQueue
     from .layout import build
 
 
@@ -47,7 +49,9 @@ def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
         pool.get(opens_with)
     except UserError as trouble:
         opens_with, apology = "bundled", f"{trouble} This page opens with the bundled demo instead."
-    return build(pool, opens_with, apology).queue(max_size=64)
+    page = build(pool, opens_with, apology).queue(api_open=False)
+    page._queue = FairQueue(page, Turns(), settings.hosted)
+    return page
 
 
 def main() -> None:

@@ -1,0 +1,142 @@
+"""Turns at computing: a visitor's quick work waits for nobody's long work, and whoever used least is next.
+
+1. Quick work (a press) and long work (a step of the evidence) have a lane each. In a lane, one computation starts after
+   the other: two at once take about as long as one after the other, and more take longer.
+2. What is still running when its lane's `PATIENCE` is over keeps the next of that lane from starting no longer, as long
+   as fewer than `MOST` are running, and all but one of these of one address.
+3. Next in a lane is the address that has used least, of its sessions the one that has used least, and of its work what
+   came first. Use is computing time, half of which is forgotten every `HALF_LIFE` seconds.
+
+All of it happens in one event loop; only the work itself is done in threads.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+MOST = 4
+"""Computations at once."""
+PATIENCE = {True: 0.25, False: 2.0}
+"""Seconds for which quick work (True) and long work (False) has its lane for itself."""
+HALF_LIFE = 10.0
+"""Seconds after which half of what was used is forgotten."""
+TOLD_EVERY = 1.0
+"""Seconds after which whoever waits is told its place anew."""
+
+T = TypeVar("T")
+
+
+class NobodyWaitsError(Exception):
+    """Whoever asked for the work is gone."""
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Whose work it is."""
+
+    session: str
+    """One page that is open."""
+    address: str
+    """Where it is open: several may be at one address."""
+
+
+@dataclass(eq=False)
+class _Turn:
+    who: Visitor
+    quick: bool
+    number: int
+    may_start: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float = 0.0
+
+
+class Turns:
+    """Who computes now, and who waits."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nobody."""
+        self._clock = clock
+        self._numbers = itertools.count()
+        self._waiting: list[_Turn] = []
+        self._running: list[_Turn] = []
+        self._used: dict[tuple[str, str], tuple[float, float]] = {}
+
+    async def take(
+        self,
+        who: Visitor,
+        quick: bool,
+        work: Callable[[], T],
+        wanted: Callable[[], bool] = lambda: True,
+        tell: Callable[[int, int], None] = lambda place, of: None,
+    ) -> T:
+        """What the work returns, when its turn has come; it is done in a thread.
+
+        While it waits, `tell` is given its place in the line, from 0, and the length of that; it leaves when it is not
+        `wanted` any more, which raises NobodyWaitsError. Whoever is cancelled while it is done leaves the turn to it.
+        """
+        turn = _Turn(who, quick, next(self._numbers))
+        self._waiting.append(turn)
+        self._start()
+        try:
+            while not turn.may_start.is_set():
+                try:
+                    await asyncio.wait_for(turn.may_start.wait(), TOLD_EVERY)
+                except TimeoutError:
+                    if not wanted():
+                        raise NobodyWaitsError from None
+                    line = sorted((one for one in self._waiting if one.quick == quick), key=self._order)
+                    tell(line.index(turn), len(line))
+            if not wanted():
+                raise NobodyWaitsError
+            doing = asyncio.ensure_future(asyncio.to_thread(work))
+        except BaseException:
+            self._end(turn)
+            raise
+
+        def end(done: asyncio.Future[T]) -> None:
+            if not done.cancelled():
+                done.exception()  # asked for, in case nobody is left to do so
+            self._end(turn)
+
+        doing.add_done_callback(end)
+        return await asyncio.shield(doing)
+
+    def _start(self) -> None:
+        while ready := [turn for turn in self._waiting if self._startable(turn)]:
+            turn = min(ready, key=self._order)
+            self._waiting.remove(turn)
+            self._running.append(turn)
+            turn.began = self._clock()
+            turn.may_start.set()
+            asyncio.get_running_loop().call_later(PATIENCE[turn.quick] + 0.01, self._start)
+
+    def _startable(self, turn: _Turn) -> bool:
+        now, running = self._clock(), self._running
+        fresh = any(one.quick == turn.quick and now - one.began < PATIENCE[one.quick] for one in running)
+        neighbours = sum(one.who.address == turn.who.address for one in running)
+        return not fresh and len(running) < MOST and neighbours < MOST - 1
+
+    def _end(self, turn: _Turn) -> None:
+        if turn in self._running:
+            self._running.remove(turn)
+            for key in _keys(turn.who):
+                self._used[key] = (self._use(key) + self._clock() - turn.began, self._clock())
+            if len(self._used) > 1000:
+                self._used = {key: used for key, used in self._used.items() if self._use(key) > 0.001}
+        elif turn in self._waiting:
+            self._waiting.remove(turn)
+        self._start()
+
+    def _order(self, turn: _Turn) -> tuple[bool, float, float, int]:
+        address, session = _keys(turn.who)
+        return not turn.quick, self._use(address), self._use(session), turn.number
+
+    def _use(self, key: tuple[str, str]) -> float:
+        seconds, at = self._used.get(key, (0.0, 0.0))
+        return seconds * 0.5 ** ((self._clock() - at) / HALF_LIFE)
+
+
+def _keys(who: Visitor) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("address", who.address), ("session", who.session)
