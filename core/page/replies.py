@@ -210,13 +210,11 @@ class Replies:
 
         def replies(*values: Any) -> Iterator[Updates | dict[str, Any]]:
             v, read, told = self._given(values, None, hears, written_in)
-            silent = True
             with sentences():
                 for found in ask(self.context, v, *told(), *as_typed(read)):
-                    silent = False
                     yield _shown(shows, found)
-            if silent:  # a stream without any step would empty what it could draw
-                yield gr.skip()
+            # What it sends last is sent again at its end, when another stream may have drawn something newer.
+            yield gr.skip()
 
         return Listener(replies, self._inputs(reads, written_in), _parts(shows))
 
