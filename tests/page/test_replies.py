@@ -165,7 +165,9 @@ def stream_of(*steps: dict[str, object]) -> Callable[..., Iterator[dict[str, obj
     return lambda context, v: iter(steps)
 
 
-def test_a_stream_draws_part_by_part_and_its_last_step_changes_nothing(replies: Replies, parts: Parts, first: Visit) -> None:
+def test_a_stream_draws_part_by_part_and_its_last_step_changes_nothing(
+    replies: Replies, parts: Parts, first: Visit
+) -> None:
     shows = {"a": parts.here, "b": parts.there}
     told = list(replies.stream(stream_of({"a": 1}, {"a": 2, "b": 3}), shows).fn(first))
     assert told == [{parts.here: 1}, {parts.here: 2, parts.there: 3}, gr.skip()]
