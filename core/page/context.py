@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..pictures.examples import Example, read_examples
+from ..pictures.examples import Example, check_pictures, read_examples
 from ..pictures.read import Source, read_picture
 from ..session.visit import Visit
 from ..setups.catalog import SetupSpec
@@ -33,8 +33,9 @@ class Context:
 
     @classmethod
     def of(cls, pool: SetupPool[Workbench]) -> "Context":
-        """The context of a page that offers these setups."""
+        """The context of a page that offers these setups. Raises UserError for examples that cannot be read."""
         examples = read_examples()
+        check_pictures(examples)
         thumbnails = tuple(picture_uri(example.file(), THUMBNAIL) for example in examples)
         reports = {name: read_report(card.report) for name, card in pool.cards.items()}
         return cls(pool, examples, thumbnails, reports)

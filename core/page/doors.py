@@ -8,6 +8,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ class Doors:
             if CLOSED.fullmatch(path):
                 raise _RefusedError(404, "There is nothing here.")
             if path == "/gradio_api/upload":
+                _forget_broken_off(Path(scope["app"].uploaded_file_dir))
                 receive = self._bounded(receive, address_of(scope, queue.hosted))
             elif scope["method"] == "POST":
                 receive = await _read(receive, Path(scope["app"].uploaded_file_dir))
@@ -136,6 +138,14 @@ class Doors:
             return message
 
         return read
+
+
+def _forget_broken_off(uploads: Path) -> None:
+    """Delete what is left of uploads that broke off, which Gradio forgets: whole files lie in folders."""
+    for file in uploads.glob("*"):
+        with suppress(OSError):
+            if file.is_file() and time.time() - file.stat().st_mtime > HOUR:
+                file.unlink()
 
 
 def _session_read(scope: Scope, path: str, queue: FairQueue) -> tuple[str, ...]:

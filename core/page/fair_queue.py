@@ -62,6 +62,8 @@ class FairQueue(Queue):
         """Open streams of answers, by session."""
         self.hosted = hosted
         """Whether a proxy names its visitors' addresses."""
+        self.closing = False
+        """Whether the server is about to end, and takes nothing new."""
         self._turns = turns
         self._unread: dict[str, float] = {}
         for fn in page.fns.values():
@@ -82,6 +84,8 @@ class FairQueue(Queue):
     async def push(self, body: PredictBodyInternal, request: fastapi.Request, username: str | None) -> Any:
         """Take an event. Raises HTTPException with a sentence for one too many."""
         who = Visitor(body.session_hash or "", address_of(request.scope, self.hosted))
+        if self.closing:
+            raise fastapi.HTTPException(503, "The server is about to stop. Reload the page in a minute.")
         events = list(self.event_ids_to_events.values())
         if sum(event.session_hash == who.session for event in events) >= OF_A_SESSION:
             raise _busy(f"{OF_A_SESSION} requests of this page are being worked on already")

@@ -1,10 +1,13 @@
-"""Launch of the app: environment, settings, page."""
+"""Launch of the app: environment, settings, page, and its end."""
 
 import gc
 import os
+import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import Event
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -32,12 +35,16 @@ with all_kept():
     import gradio as gr
 
     from ..errors import UserError
+    from ..serving.house import chosen_port, uploads_folder
     from ..serving.settings import Settings, chosen_setups, make_shelf
     from ..serving.turns import Turns
     from ..setups.catalog import SetupSpec, find
     from .appearance import launch_options
     from .fair_queue import FairQueue
     from .layout import build
+
+LAST_SECONDS = 8.0
+"""For answers that are being worked out when the app has to end."""
 
 
 def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
@@ -57,7 +64,28 @@ def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
 def main() -> None:
     """The command."""
     try:
-        page = make_page(*chosen_setups(Settings.from_environment(), sys.argv[1:]))
+        chosen = chosen_setups(Settings.from_environment(), sys.argv[1:])
+        port = chosen_port()
+        with uploads_folder() as folder:
+            os.environ["GRADIO_TEMP_DIR"] = str(folder)
+            serve(make_page(*chosen), port)
     except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
-    page.launch(**launch_options())
+
+
+def serve(page: gr.Blocks, port: int) -> None:
+    """Serve the page until the process is told to end. Answers that are being worked out then have some seconds."""
+    end = Event()
+    before = {number: signal.signal(number, lambda *_: end.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        page.launch(**launch_options(), prevent_thread_lock=True, server_port=port)
+        end.wait()
+    finally:
+        for number, handler in before.items():  # told twice, it ends at once
+            signal.signal(number, handler)
+        queue, last = page._queue, time.monotonic() + LAST_SECONDS
+        assert isinstance(queue, FairQueue)
+        queue.closing = True
+        while queue.event_ids_to_events and time.monotonic() < last:
+            time.sleep(0.05)
+        page.close(verbose=False)

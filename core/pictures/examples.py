@@ -5,11 +5,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..errors import UserError
 from ..files import ASSETS
 from ..scenes.shortcuts import CUES
+from .read import read_picture
 
 FOLDER = ASSETS / "examples"
 """The pictures, as `name`.webp, and examples.json, which `core.bundled.examples` writes."""
+RESTORE = "Get it anew: git restore it, or download the app again."
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,25 @@ class Example:
         return FOLDER / f"{self.counterfactual if counterfactual and self.counterfactual else self.name}.webp"
 
 
-def read_examples() -> tuple[Example, ...]:
-    """All of them, in the order of the gallery."""
-    entries = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))
-    return tuple(
-        Example(counterfactual=entry.pop("twin"), classes=tuple(entry.pop("classes")), **entry) for entry in entries
-    )
+def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
+    """All of them, in the order of the gallery. Raises UserError where their list is damaged."""
+    try:
+        entries = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
+        first, *others = (
+            Example(counterfactual=entry.pop("twin"), classes=tuple(entry.pop("classes")), **entry) for entry in entries
+        )
+        return first, *others
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise UserError(f"The list of examples, {folder / 'examples.json'}, is damaged. {RESTORE}") from error
+
+
+def check_pictures(examples: Iterable[Example]) -> None:
+    """Raises UserError for a picture of an example, or a counterfactual, that cannot be read."""
+    for file in {example.file(twin) for example in examples for twin in (False, True)}:
+        try:
+            read_picture(file)
+        except UserError as trouble:
+            raise UserError(f"The picture of an example, {file}, is damaged. {RESTORE}") from trouble
 
 
 def written(examples: Iterable[Example]) -> str:

@@ -31,14 +31,14 @@ from typing import Any
 import httpx
 from PIL import Image, ImageDraw
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from open_page import Busy, OpenPage, Refused
 
 from core.setups.catalog import read_catalog
 
+ROOT = Path(__file__).parents[2]
 ACTIONS = {"press": 55, "slider": 25, "evidence": 8, "upload": 6, "ask": 6}
 """What visitors do, and how often out of a hundred."""
 ALONE = 20

@@ -3,10 +3,11 @@
 import pytest
 
 from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
+from core.errors import UserError
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
-from core.pictures.examples import FOLDER, read_examples, written
+from core.pictures.examples import FOLDER, check_pictures, read_examples, written
 from core.setups.loading import load_setup
 from core.workbench import Workbench
 
@@ -32,6 +33,28 @@ def test_the_gallery_is_what_was_wished_for_and_every_file_is_there():
 
 def test_the_gallery_is_written_as_it_was_read():
     assert written(EXAMPLES.values()) == (FOLDER / "examples.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "listed", [None, "", "[", "{}", "[]", "[1]", '[{"twin": null}]', '[{"twin": null, "classes": 5}]']
+)
+def test_a_damaged_list_gets_a_sentence(listed, tmp_path):
+    if listed is not None:
+        (tmp_path / "examples.json").write_text(listed)
+    with pytest.raises(UserError, match=r"examples\.json, is damaged\. Get it anew"):
+        read_examples(tmp_path)
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_a_truncated_picture_gets_a_sentence(twin, tmp_path, monkeypatch):
+    example = next(example for example in EXAMPLES.values() if example.counterfactual)
+    for which in (False, True):
+        whole = example.file(which).read_bytes()
+        (tmp_path / example.file(which).name).write_bytes(whole[: len(whole) // 2] if which == twin else whole)
+    broken = example.file(twin).name
+    monkeypatch.setattr("core.pictures.examples.FOLDER", tmp_path)
+    with pytest.raises(UserError, match=f"{broken}, is damaged. Get it anew"):
+        check_pictures([example])
 
 
 @pytest.mark.parametrize("wish", WISHES, ids=lambda wish: wish.name)
