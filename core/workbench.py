@@ -47,7 +47,7 @@ from .methods.side_effects import (
 )
 from .methods.steering import Edit, edited, steered
 from .methods.target import Target
-from .model.clip import indistinct_classes, text_classifier
+from .model.clip import check_text_work, indistinct_classes, text_classifier
 from .model.prediction import Comparison, Prediction, compare, predict
 from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.sae_clip import BATCH
@@ -96,6 +96,7 @@ class Workbench:
 
         @lru_cache(maxsize=CACHED_CLASSIFIERS)
         def told_apart(classes: Names, templates: Names) -> Tensor:
+            check_text_work(setup.clip, classes, templates)
             if pair := indistinct_classes(setup.clip, classes, templates):
                 first, second = (f"“{echo(name)}”" for name in pair)
                 raise UserError(

@@ -27,6 +27,8 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 from ..errors import UserError
 
 _TEXT_BATCH = 128
+MAX_TEXT_WORK = 3e12
+"""Multiplications for the classes of one question on a CPU: half a minute of a few cores."""
 
 
 class SplitClip:
@@ -232,6 +234,21 @@ def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence
         return embeddings
     embeddings = embeddings.view(len(classes), len(templates), -1)
     return F.normalize(embeddings.mean(1), dim=-1)
+
+
+def check_text_work(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> None:
+    """Raise UserError where a CPU would read these classes for longer than anybody waits: tokens times weights."""
+    if clip.device.type != "cpu":
+        return
+    weights = sum(t.numel() for t in clip.model.text_model.encoder.parameters())
+    longest = MAX_TEXT_WORK / max(weights, 1)
+    tokens = sum(map(len, clip.token_ids([t.replace("{}", name) for name in classes for t in templates])))
+    if tokens > longest:
+        n = len(classes) * len(templates)
+        raise UserError(
+            f"{len(classes)} classes in {len(templates)} wordings are {n:,} texts: minutes of this CLIP, here. "
+            f"Ask for about {int(n * longest / tokens):,} at most: fewer classes, fewer wordings, or shorter ones."
+        )
 
 
 def indistinct_classes(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> tuple[str, str] | None:

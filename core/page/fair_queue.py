@@ -77,7 +77,7 @@ class FairQueue(Queue):
         task = asyncio.get_running_loop().create_task(self._forget_the_gone())
         self._asyncio_tasks.add(task)
 
-    def compute_analytics_summary(self, records: Any) -> dict[str, Any]:
+    def compute_analytics_summary(self, _: Any) -> dict[str, Any]:
         """Nothing: nobody looks at it."""
         return {}
 

@@ -69,7 +69,7 @@ class Turns:
         quick: bool,
         work: Callable[[], T],
         wanted: Callable[[], bool] = lambda: True,
-        tell: Callable[[int, int], None] = lambda place, of: None,
+        tell: Callable[[int, int], object] = lambda *_: None,
     ) -> T:
         """What the work returns, when its turn has come; it is done in a thread.
 

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
 from core.errors import UserError
-from core.model.clip import SplitClip, logits, text_classifier
+from core.model.clip import SplitClip, check_text_work, logits, text_classifier
 from core.model.prompts import TEMPLATES
 from core.setups.clips import read_clip
 
@@ -206,3 +206,14 @@ def test_the_split_clip_keeps_no_state(clip: SplitClip, pixels: torch.Tensor) ->
     assert vars(clip) == before
     assert not dataclasses.is_dataclass(clip)
     assert torch.equal(clip.embed_from_residual(clip.residual(pixels)), first)
+
+
+def test_more_texts_than_anybody_waits_for_are_refused(clip, monkeypatch):
+    """The bound is tokens times weights, so a larger text tower reads fewer."""
+    weights = sum(p.numel() for p in clip.model.text_model.encoder.parameters())
+    tokens = sum(len(ids) for ids in clip.token_ids(["a dog", "a cat", "the dog", "the cat"]))
+    monkeypatch.setattr("core.model.clip.MAX_TEXT_WORK", tokens * weights)
+    check_text_work(clip, ("dog", "cat"), ("a {}", "the {}"))
+    monkeypatch.setattr("core.model.clip.MAX_TEXT_WORK", tokens * weights - 1)
+    with pytest.raises(UserError, match="2 classes in 2 wordings are 4 texts: .* about 3 at most"):
+        check_text_work(clip, ("dog", "cat"), ("a {}", "the {}"))
