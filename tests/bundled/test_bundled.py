@@ -125,7 +125,7 @@ def test_a_scorer_of_nonsense_finds_nothing(scorer):
     """The measure itself: with shuffled class vectors the same weights score about chance."""
     order = np.random.default_rng(0).permutation(len(CLASSES))
     shuffled = Scorer(scorer.model, scorer.classifier[torch.as_tensor(order)])
-    small = ScoringSizes(pictures=40, controls=1, edits=1, clean=4, correlated=1)
+    small = ScoringSizes(pictures=16, controls=1, edits=1, clean=4, correlated=1)
     assert score(shuffled, small)["model"]["clean_accuracy"] < 0.2
 
 

@@ -278,6 +278,12 @@ def examples(bundled: Parts) -> ProbeSet:
     return probe_for(bundled[2])
 
 
+@pytest.fixture(scope="module")
+def few(examples: ProbeSet) -> ProbeSet:
+    """Some of them, for what is broken on every picture: a check takes its time for each."""
+    return ProbeSet(examples.kind, examples.samples[:6])
+
+
 def test_the_bundled_setup_is_checked_on_its_examples(examples: ProbeSet) -> None:
     assert examples == ProbeSet("example pictures", example_samples())
     assert len(examples.samples) == len(list(EXAMPLES.glob("*.webp"))) > 12
@@ -345,12 +351,12 @@ def test_the_bundled_dictionary_at_another_layer_is_doubted_with_numbers(
         pytest.param(lambda sae: (sae.W_enc.zero_(), sae.b_enc.fill_(9)), id="all fire everywhere"),
     ],
 )
-def test_a_damaged_dictionary_is_refused(bundled: Parts, examples: ProbeSet, damage: Callable[[SAE], object]) -> None:
+def test_a_damaged_dictionary_is_refused(bundled: Parts, few: ProbeSet, damage: Callable[[SAE], object]) -> None:
     clip, _, card = bundled
     sae = Dictionary.from_folder(card.dictionary.folder, card.scope).sae
     with torch.no_grad():
         damage(sae)
-    health = check(clip, Dictionary(sae, "all"), card, examples)
+    health = check(clip, Dictionary(sae, "all"), card, few)
     for spec in (card, PINNED):
         said = refusal(health, replace(spec, layer=card.layer))
         unfit = not health.not_finite and health.components_vary > 1e-6
@@ -462,10 +468,10 @@ def broken(bundled: Parts, change: Callable[[SplitClip], None]) -> SplitClip:
 
 
 @pytest.mark.parametrize("name", MEANINGLESS)
-def test_a_clip_whose_answers_rest_on_nothing_is_refused(bundled: Parts, examples: ProbeSet, name: str) -> None:
+def test_a_clip_whose_answers_rest_on_nothing_is_refused(bundled: Parts, few: ProbeSet, name: str) -> None:
     _, dictionary, card = bundled
     change, words = MEANINGLESS[name]
-    health = check(broken(bundled, change), dictionary, card, examples)
+    health = check(broken(bundled, change), dictionary, card, few)
     assert {doubt.weight for doubt in health.doubts} == {"meaningless"}
     for spec in (card, PINNED):  # nobody can have meant this, and nothing overrides it
         said = refusal(health, spec, anyway=True)
