@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,15 +137,6 @@ def test_every_known_word_is_one_token_and_any_text_becomes_tokens():
     for word in caption_words():
         assert len(tokenizer.tokenize(word)) == 1, word
     assert tokenizer.unk_token_id not in tokenizer("zebra crossing, élan 🦓!", add_special_tokens=False).input_ids
-
-
-def test_every_process_builds_the_same_tokenizer():
-    """The processes that train together, and the one that saves, each build their own."""
-    code = "from core.bundled.training import build_tokenizer; print(build_tokenizer().backend_tokenizer.to_str())"
-    theirs = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    mine = build_tokenizer().backend_tokenizer.to_str()
-    assert theirs.strip() == mine
-    assert len(mine) > 10_000
 
 
 def test_training_sees_what_the_split_model_sees(scorer):

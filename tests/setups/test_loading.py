@@ -3,9 +3,6 @@
 import gc
 import io
 import json
-import os
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -397,48 +394,6 @@ def test_nothing_large_is_downloaded_for_a_setup_that_cannot_be(
             load(card)
         assert "config.json" in hub.downloads()
         assert not any(name.endswith(".safetensors") for name in hub.downloads())
-
-
-SECOND = """
-import os, socket
-
-connect = socket.socket.connect
-
-def only_here(self, address):
-    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
-        raise OSError(f"no network: {address}")
-    return connect(self, address)
-
-def resolve(host, *rest, **more):
-    raise OSError(f"no network: {host}")
-
-socket.socket.connect = socket.socket.connect_ex = only_here
-socket.getaddrinfo = resolve
-
-from core.model.prompts import TEMPLATES
-from core.setups.health_check import example_samples
-from core.setups.loading import load_setup
-from core.workbench import Workbench
-
-bench = Workbench(load_setup("bundled"))
-sample = example_samples()[1]
-trace = bench.open(sample.picture)
-print(bench.classify(trace, sample.classes, TEMPLATES["single"]).best, "instead of", sample.truth)
-"""
-
-
-def test_a_second_process_without_network_serves_the_bundled_setup() -> None:
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", SECOND],
-        cwd=Path(__file__).parents[2],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "dog instead of dog"  # the first example's twin: the same dog without its note
 
 
 # ---- the shelf
