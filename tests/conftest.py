@@ -1,5 +1,6 @@
 """A tiny random CLIP and tiny random dictionaries, saved as folders and loaded as any other setup."""
 
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    gc.disable()  # till all is imported, which stays: `pytest_collection_finish`
 
 import numpy as np
 import pytest
@@ -54,6 +56,13 @@ if TYPE_CHECKING:  # most tests do without a browser
 # Times vary on a shared machine, and failures should be the same on every machine.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
 settings.load_profile("steady")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays, and is not looked through for garbage."""
+    gc.freeze()
+    gc.enable()
+
 
 LAYERS = 4
 WIDTH = 32

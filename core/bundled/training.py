@@ -32,7 +32,6 @@ from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from ..dictionary_training.recipe import DictionaryRecipe
-from ..dictionary_training.trainer import train_dictionary
 from ..files import replacing
 from ..pictures.options import CollectionOptions
 from ..scenes.sampling import (
@@ -47,7 +46,6 @@ from ..scenes.sampling import (
     nonsense,
 )
 from ..scenes.scene import CLASSES, Painter
-from ..setups.clips import read_clip
 
 PATCH = 12
 CELLS = SIDE // PATCH
@@ -370,6 +368,10 @@ def save_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
 
 def rebuild(recipe: Recipe, work: Path, out: Path, watched: int = 100) -> None:
     """Train a CLIP, or go on with one whose checkpoint is in ``work``, then a dictionary for it; both go to ``out``."""
+    # Not in the processes that train the CLIP: half of what they would import.
+    from ..dictionary_training.trainer import train_dictionary
+    from ..setups.clips import read_clip
+
     work.mkdir(parents=True, exist_ok=True)
     (work / "rendezvous").unlink(missing_ok=True)
     checkpoint = work / CHECKPOINT
