@@ -127,7 +127,7 @@ class Forger:
             data = rng.choice((data[: rng.randrange(len(data) + 1)], [*data, self._any()], self._any()))
         envelope: dict[str, Any] = {}
         if rng.random() < 0.04:
-            places = ["fn_index", "trigger_id", "event_id", "batched", "simple_format", "event_data"]
+            places = ["fn_index", "trigger_id", "session_hash", "event_id", "batched", "simple_format", "event_data"]
             envelope[rng.choice(places)] = self._any()
         return Sent(listener, data, event, envelope)
 
