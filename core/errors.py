@@ -1,4 +1,10 @@
-"""The one error a visitor ever reads."""
+"""User errors: the exception whose words a visitor reads.
+
+Raise it where what was given, chosen or downloaded cannot be answered and its reader can do something about it: for a
+picture that cannot be read, a class that is missing, a file of another layout, a full disk. One sentence says what is
+wrong, and what to do. Pages and commands show the sentence and no traceback. Not for faults of this project: those stay
+the exceptions that they are, and are told in the log.
+"""
 
 import re
 

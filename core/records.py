@@ -1,4 +1,4 @@
-"""The base of this project's results: frozen dataclasses of numpy arrays that compare and print well."""
+"""Record, the base of all results: a frozen dataclass of arrays, compared by value and printed as a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""What a concept index holds of one component (SAE latent), ready to be shown.
+"""Component (SAE latent) of a concept index, ready to be shown.
 
 An index is measured once over one collection. What is said here of a component holds for those pictures.
 """

@@ -1,4 +1,4 @@
-"""How much every component contributes to the target y, a class's logit or the difference of two.
+"""Attribution of the target y (a class's logit, or the difference of two) to the components (SAE latents).
 
 1. `gradient`: A_tj = f_tj <v_j, dy/dx_t>, activation x gradient, for ALL active pairs from one forward and
    one backward through the layers after L ("From What to How", arXiv 2505.20229; as attribution patching with

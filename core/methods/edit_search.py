@@ -1,4 +1,4 @@
-"""Find me an edit: the fewest suppressions that make the model say what the picture should be.
+"""Search for a minimal edit: the fewest suppressions that make the model say what the picture should be.
 
 1. Attribution proposes: the target is the predicted class minus the wanted one, `truth`; candidates are the
    components with the largest positive activation x gradient.

@@ -1,4 +1,4 @@
-"""The reference pictures: does an edit made on one picture help, or harm, others?
+"""Generalization of an edit made on one picture: what it fixes and breaks among 300 reference pictures.
 
 300 scenes rendered by this project, of which the truth is known: clean ones, and ones with each planted cue that speaks
 for another class. They have seeds of their own, which neither training nor scoring nor the examples use. A setup reads

@@ -1,5 +1,6 @@
-"""Pulling levers: x'_t = x_t + sum_j (f'_tj - f_tj) v_j over the edit's components, for the tokens in scope.
+"""Steering of the residual stream by an edit, an intervention on some components (SAE latents).
 
+x'_t = x_t + sum_j (f'_tj - f_tj) v_j over the edit's components, for the tokens in scope.
 Suppress: f' = 0. Scale: f' = a f. Set: f' = c, also where f was 0. What the dictionary misses stays in x
 untouched, so an empty edit is exactly the identity, bit for bit, as is every token an edit does not change.
 An edit lists only what the visitor changed: nothing that was not pulled is ever written. Only the rows of

@@ -1,4 +1,4 @@
-"""The target: the number y(x) that an attribution explains and an ablation measures."""
+"""Target y(x): the logit, or difference of logits, y(x) that an attribution explains and an ablation measures."""
 
 from dataclasses import dataclass
 

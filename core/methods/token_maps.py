@@ -1,4 +1,4 @@
-"""Where it looks: which components fire at each place of a picture, and at which places each of them fires.
+"""Token maps of a picture: which components (SAE latents) fire at each of its patches, and what counts there.
 
 Two things that are easily taken for each other are kept apart. A component's *activation map* is where it fires: f_tj.
 Its *attribution map* is where its firing counts for this prediction: A_tj, in logits. It may fire strongly where that

@@ -1,4 +1,4 @@
-"""CLIP, split at one layer of its vision tower.
+"""Zero-shot CLIP, split after layer L of its vision tower (the hook point `blocks.L.hook_resid_post`).
 
 1. A picture is resized and cropped to what the model sees (`crop`), then rescaled and normalised (`pixels`).
 2. `residual` runs the vision tower up to and including layer L: x in R^d for every token (token 0 is CLS, the

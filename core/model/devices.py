@@ -1,4 +1,4 @@
-"""Where the models run: a GPU where there is one, and what a hosted page with a borrowed GPU does instead."""
+"""Devices and precision of the models: a GPU where there is one, and none on a page that borrows its GPU (ZeroGPU)."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a visitor types: the classes, and prompt templates of their own."""
+"""Classes and prompt templates of the zero-shot classifier, read from what a visitor types."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Named endpoints: the same questions for programs; see /?view=api. Classes are separated by commas or lines."""
+"""Named endpoints of the page, for programs; see /?view=api. Classes are separated by commas or lines."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Any picture a visitor brings, as one upright RGB picture, or a sentence about why not.
+"""Reader of a visitor's picture: one upright RGB picture, or a UserError that says why not.
 
 A file says how large its picture is, so one that would fill the memory is refused before it is decoded; a larger JPEG
 is decoded at a half or a quarter of its size, which its format allows. What a file is, its content says, not its name.

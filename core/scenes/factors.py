@@ -1,4 +1,4 @@
-"""What a component could be about: the known factors of a scene, and where in the picture each of them is.
+"""Factors of a scene (ground truth): what a component could be about, and where in the picture each of them is.
 
 A factor is a kind and a value, such as ("object", "cat") or ("background", "sand"). They are facts of the scene, not of
 what can be seen of it: a thing that a bar mostly hides is there.

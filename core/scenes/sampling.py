@@ -1,4 +1,4 @@
-"""Which scenes there are: what the model is trained on, and the held-out cases it is scored on.
+"""Distributions of scenes: what the model is trained on, and the held-out cases it is scored on.
 
 Three shortcuts are planted in the training scenes, of the kinds found in CLIP:
 

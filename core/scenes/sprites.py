@@ -1,4 +1,4 @@
-"""Draw the sheet of sprites and the letters once, from Debian's fonts; everything else reads the committed files.
+"""Drawing of the sprites and the letters, once, from Debian's fonts; all else reads the committed files.
 
     python -m core.scenes.sprites
 

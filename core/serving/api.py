@@ -1,4 +1,4 @@
-"""The same questions for programs: words and files in, plain JSON out."""
+"""API for programs: the questions of the page, words and files in, plain JSON out."""
 
 from ..errors import UserError
 from ..model.prompts import TEMPLATES, parse_classes

@@ -1,4 +1,4 @@
-"""The answers as plain JSON, for programs, and edits from it."""
+"""JSON of the API for programs: answers as plain values, and edits from them."""
 
 from base64 import b64encode
 from collections.abc import Sequence

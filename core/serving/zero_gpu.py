@@ -1,4 +1,4 @@
-"""A workbench whose long questions are answered in another process, where there is a GPU for a while.
+"""Workbench on ZeroGPU: long questions are answered in another process, which has a GPU for a while.
 
 On a ZeroGPU Space the page's own process has no GPU. A function marked for it runs in a forked one, and what it is
 given and what it gives back are pickled. So:

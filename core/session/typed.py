@@ -1,4 +1,4 @@
-"""What people and programs type: the types that it is read by, and levers and targets made into values."""
+"""Types of what people and programs type, and levers and targets made of it."""
 
 import re
 from typing import Annotated, Any

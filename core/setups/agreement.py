@@ -1,4 +1,4 @@
-"""Whether a dictionary is of this setup, as far as its file and its width say: CLIP, layer, tokens, place."""
+"""Agreement of a dictionary's file and width with its setup: CLIP, layer, tokens, place."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

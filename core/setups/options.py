@@ -1,4 +1,4 @@
-"""Which setup a command is about: one of the catalog, of another catalog, or one's own."""
+"""Command-line options that name a setup: one of the catalog, of another catalog, or one's own."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Arrays to pictures a page can hold: data URIs of small WebP and PNG files."""
+"""Arrays -> pictures that a page can hold: data URIs of small WebP and PNG files."""
 
 import base64
 import io

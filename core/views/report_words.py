@@ -1,4 +1,4 @@
-"""How a setup scored on scenes with planted shortcuts, in words. Only the bundled one has such a report."""
+"""Report of a setup's scores on scenes with planted shortcuts -> sentences. Only the bundled one has such a report."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What files look like, for whoever named another layout than theirs, or a dictionary of another place."""
+"""Recognition of a file's layout, for whoever named another than its own, or a dictionary of another place."""
 
 import json
 import re

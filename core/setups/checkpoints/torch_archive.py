@@ -1,4 +1,4 @@
-"""What torch.save wrote, read without running anything in it.
+"""Reader of what torch.save wrote, which runs nothing in it.
 
 Weights are read with `weights_only=True`; where a file holds objects, as Prisma's and PatchSAE's configurations are,
 every class or function in it that torch does not know becomes an `Inert`, which keeps what it is given. The archive is

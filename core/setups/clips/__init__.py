@@ -1,4 +1,4 @@
-"""CLIPs as they are published: which layout their files are in, and the model in it.
+"""CLIPs as they are published: the layouts of their files, and the model read from them.
 
 1. A layout is a `ClipFolder`: it says which files a CLIP needs, and reads them. `layout_of` chooses one by the names of
    the files.
