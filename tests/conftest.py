@@ -39,7 +39,7 @@ from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
-from core.serving.settings import Settings, make_shelf
+from core.serving.settings import Settings, make_pool
 from core.session import visit as session
 from core.session.visit import Subject, Visit, start, subject_of
 from core.setups.catalog import Location, SetupSpec, read_catalog
@@ -267,7 +267,7 @@ def context(cards: Mapping[str, SetupSpec]) -> "Context":
     """A page that offers these setups, without a server."""
     from core.page.context import Context
 
-    return Context.of(make_shelf(Settings.from_environment({}), cards))
+    return Context.of(make_pool(Settings.from_environment({}), cards))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def main() -> None:
     assert about is not None  # of the bundled setup there always is
     health = check(clip, dictionary, spec, probe_for(spec))
     write_health(health, about, BUNDLED_HEALTH)
-    print(health.said, *(doubt.sentence for doubt in health.doubts), sep="\n")
+    print(health.summary, *(doubt.sentence for doubt in health.doubts), sep="\n")
 
 
 if __name__ == "__main__":

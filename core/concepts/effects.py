@@ -126,7 +126,7 @@ def crops_of(index: ConceptIndex, component: int, most: int, side: int) -> np.nd
     They are the index's thumbnails, enlarged: finer than these, nothing is kept of the pictures themselves. A component
     that lives on fine detail fires less here than it did.
     """
-    pictures = [read_picture(shot.webp) for shot in activating_examples(index, component, "top", most)]
+    pictures = [read_picture(example.webp) for example in activating_examples(index, component, "top", most)]
     crops = [np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC)) for picture in pictures]
     return np.stack(crops) if crops else np.zeros((0, side, side, 3), dtype=np.uint8)
 

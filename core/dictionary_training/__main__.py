@@ -60,7 +60,7 @@ def report_health(card: SetupSpec, folder: Path, clip: SplitClip) -> str | None:
     """
     dictionary = Dictionary.from_folder(folder, card.scope, str(clip.device))
     health = check(clip, dictionary, card, probe_for(card))
-    print(health.said)
+    print(health.summary)
     for row in health.rows(card.published):
         print(f"  {row.label}: {row.ours:.1f} {row.unit}".rstrip())
     for doubt in health.doubts:

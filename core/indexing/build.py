@@ -42,7 +42,7 @@ from .accumulator import Accumulator
 from .firing import batch_activations
 from .recipe import IndexRecipe
 from .summarise import manifest_of, summarised
-from .thumbnails import Store, Stored
+from .thumbnails import StoredThumbnails, ThumbnailStore
 
 WORK = ".work"
 """The folder inside the index's own that holds what is needed to go on with a run that was stopped."""
@@ -66,7 +66,9 @@ def processes() -> PartialState:
 
 
 @torch.no_grad()
-def read_batch(accumulator: Accumulator, store: Store, clip: SplitClip, dictionary: Dictionary, batch: Batch) -> None:
+def read_batch(
+    accumulator: Accumulator, store: ThumbnailStore, clip: SplitClip, dictionary: Dictionary, batch: Batch
+) -> None:
     """Look at a batch of pictures, and keep what is to be kept."""
     if len(batch.ids):
         residual = clip.residual(clip.pixels(batch.crops))
@@ -110,7 +112,7 @@ def build(
             theirs, more = _restored(work, rank, m, p, recipe)
             accumulator.merge(theirs)
             stores.append(more)
-        save(summarised(accumulator, Stored(stores), setup, made_for, collection, recipe, quiet), out)
+        save(summarised(accumulator, StoredThumbnails(stores), setup, made_for, collection, recipe, quiet), out)
         os.replace(work, out / _OVER)  # renamed, it is no longer taken for the beginnings of an index
         shutil.rmtree(out / _OVER)
     group.wait_for_everyone()
@@ -119,7 +121,7 @@ def build(
 
 def _stream(
     accumulator: Accumulator,
-    store: Store,
+    store: ThumbnailStore,
     setup: Setup,
     collection: Collection,
     work: Path,
@@ -189,9 +191,9 @@ def _begin(out: Path, made_for: Identity, collection: Collection, recipe: IndexR
     group.wait_for_everyone()
 
 
-def _restored(work: Path, rank: int, m: int, p: int, recipe: IndexRecipe) -> tuple[Accumulator, Store]:
+def _restored(work: Path, rank: int, m: int, p: int, recipe: IndexRecipe) -> tuple[Accumulator, ThumbnailStore]:
     """What a process has saved, or the beginning."""
-    path, store = _accumulated(work, rank), Store(work, rank, recipe, p)
+    path, store = _accumulated(work, rank), ThumbnailStore(work, rank, recipe, p)
     if not path.exists():
         return Accumulator(m, p, recipe), store
     try:

@@ -19,7 +19,7 @@ from ..pictures.collection import Collection
 from ..setups.loading import Setup
 from .accumulator import EDGES, Accumulator, Occurrences, SampledPicture, TopK, values_of
 from .recipe import IndexRecipe
-from .thumbnails import Stored
+from .thumbnails import StoredThumbnails
 
 
 def clarity(mean: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def alignment(z: np.ndarray, t: np.ndarray, t_empty: np.ndarray) -> np.ndarray:
 
 def summarised(
     accumulator: Accumulator,
-    stored: Stored,
+    stored: StoredThumbnails,
     setup: Setup,
     made_for: Identity,
     collection: Collection,
@@ -156,7 +156,7 @@ def _references(which: str, best: TopK, occurrences: Occurrences, ids: np.ndarra
     )
 
 
-def _mean_embeddings(top: TopK, stored: Stored) -> tuple[np.ndarray, np.ndarray]:
+def _mean_embeddings(top: TopK, stored: StoredThumbnails) -> tuple[np.ndarray, np.ndarray]:
     """What the top pictures have in common: z_j, float32 [m, p], and of how many it is the mean, int64 [m]."""
     n, found, step = top.taken.sum(1), [], 1024
     for start in range(0, len(n), step):

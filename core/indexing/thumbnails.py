@@ -21,7 +21,7 @@ from ..concepts.index import Thumbnails
 from .recipe import IndexRecipe
 
 
-class Store:
+class ThumbnailStore:
     """Thumbnails and unit embeddings of pictures, appended to two files; pictures come in ascending order of ids."""
 
     def __init__(self, work: Path, rank: int, recipe: IndexRecipe, p: int) -> None:
@@ -76,10 +76,10 @@ class Store:
             raise ValueError("files are missing, or shorter than they were")
 
 
-class Stored:
+class StoredThumbnails:
     """What several stores hold, for reading."""
 
-    def __init__(self, stores: Iterable[Store]) -> None:
+    def __init__(self, stores: Iterable[ThumbnailStore]) -> None:
         """Map their files."""
         self._parts = []
         for store in stores:

@@ -87,7 +87,7 @@ def show_cards(context: Context, v: Visit) -> str:
 
 def show_sheet(context: Context, v: Visit) -> str:
     """The pictures on the cards: once, and not with every move of a lever."""
-    return sheet(shot for face in on_cards(context.bench(v), v).values() for shot in face.shots)
+    return sheet(example for face in on_cards(context.bench(v), v).values() for example in face.examples)
 
 
 def show_look(context: Context, v: Visit) -> str:

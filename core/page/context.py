@@ -49,11 +49,11 @@ class Context:
         return self.pool.cards[visit.setup]
 
     def example(self, visit: Visit) -> Example | None:
-        """The example a visit is about, or whose twin; None for a visitor's own picture."""
+        """The example a visit is about, or whose counterfactual; None for a visitor's own picture."""
         return next((example for example in self.examples if example.name == visit.subject.example), None)
 
     def cue(self, visit: Visit) -> str | None:
-        """What that example's twin lacks; None where there is no twin."""
+        """What that example's counterfactual lacks; None where there is none."""
         example = self.example(visit)
         return None if example is None else example.cue
 

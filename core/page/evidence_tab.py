@@ -142,7 +142,7 @@ def listen(tab: EvidenceTab, replies: Replies, upload: gr.File) -> None:
     dose = {"said_dose": tab.said_dose, "dose": tab.dose}
     tab.which.input(*replies.answer(show_chosen_dose, dose, tab.responses, tab.which), **TURN)
     tab.own_twin.expand(*replies.answer(lend, tab.editor, upload), **TURN)
-    told = replies.answer(ask_about_own_twin, tab.own_counterfactual, tab.editor)
+    told = replies.answer(ask_about_own_counterfactual, tab.own_counterfactual, tab.editor)
     tab.retell.click(*told, **TURN, preprocess=False)  # Gradio would decode the picture and its layers, of any size
 
 
@@ -189,7 +189,7 @@ def evidence(context: Context, v: Visit) -> Iterator[EvidenceParts]:
         "own_counterfactual": "",
         "counterfactual": show_counterfactual(context, v),
         "reconstruction_error": frame.section(
-            "What the SAE misses", evidence_view.missed_words(missed)
+            "What the SAE misses", evidence_view.reconstruction_error(missed)
         ),
     }  # fmt: skip
     if pulled:
@@ -219,10 +219,10 @@ def _about_edit(context: Context, v: Visit) -> Iterator[EvidenceParts]:
     shifted = bench.attribution_changes(*asked, v.attribution, v.edit)
     yield {
         "summary": evidence_view.headline(v, controls, ripple),
-        "side_effects": frame.section("What else changed", evidence_view.ripples(ripple, shifted)),
+        "side_effects": frame.section("What else changed", evidence_view.side_effects(ripple, shifted)),
     }
     for one in bench.generalize(v.edit):
-        told = evidence_view.elsewhere(one) if isinstance(one, Generalization) else frame.waiting(*one)
+        told = evidence_view.generalization(one) if isinstance(one, Generalization) else frame.waiting(*one)
         yield {"generalization": frame.section("On other pictures", told)}
 
 
@@ -246,10 +246,10 @@ def show_chosen_dose(
 
 
 def show_counterfactual(context: Context, v: Visit) -> str:
-    """For an example with a twin: what the model says when the cue is really gone."""
+    """For an example with a counterfactual: what the model says when the cue is really gone."""
     example, cue = context.example(v), context.cue(v)
     if example is None or cue is None or v.subject.counterfactual:
-        return frame.section("When the cue is really gone", evidence_view.no_twin(v.subject.counterfactual))
+        return frame.section("When the cue is really gone", evidence_view.no_counterfactual(v.subject.counterfactual))
     found = session.without_cue(context.bench(v), v, example.file(counterfactual=True))
     at_large = ceiling_words(context.reports[v.setup], cue)
     told = evidence_view.counterfactual(v, f"without the {cue}", found, at_large)
@@ -263,8 +263,8 @@ def lend(context: Context, v: Visit, file: str | None) -> np.ndarray:
     return np.asarray(picture)
 
 
-def ask_about_own_twin(context: Context, v: Visit, drawing: Drawing | None) -> str:
-    """The visitor's own twin beside the picture and the edit."""
+def ask_about_own_counterfactual(context: Context, v: Visit, drawing: Drawing | None) -> str:
+    """The visitor's own counterfactual beside the picture and the edit."""
     if drawing is None or drawing.composite is None:
         return frame.notice("There is no picture above yet. Open this part again to get it.", tone="bad")
     try:

@@ -36,7 +36,7 @@ with all_kept():
 
     from ..errors import UserError
     from ..serving.house import chosen_port, uploads_folder
-    from ..serving.settings import Settings, chosen_setups, make_shelf
+    from ..serving.settings import Settings, chosen_setups, make_pool
     from ..serving.turns import Turns
     from ..setups.catalog import SetupSpec, find
     from .appearance import launch_options
@@ -49,7 +49,7 @@ LAST_SECONDS = 8.0
 
 def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
     """The page, ready to be launched. Where its setup cannot be loaded it opens with the bundled one, and says why."""
-    pool = make_shelf(settings, cards, spaces.GPU if on_zero_gpu() else None)
+    pool = make_pool(settings, cards, spaces.GPU if on_zero_gpu() else None)
     opens_with, apology = settings.setup, ""
     try:
         find(cards, opens_with)

@@ -13,7 +13,7 @@ from . import widgets
 from .context import Context
 from .lanes import Lane
 from .replies import Change, Changes, Redraw, Replies
-from .wire import ShowTwin
+from .wire import ShowCounterfactual
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def redraws(side: SidePanel) -> list[Redraw]:
 
 def listen(side: SidePanel, replies: Replies, said: gr.HTML, another: Lane) -> Changes:
     """Its listeners."""
-    listener = replies.step(show_twin, Change.PICTURE, hears=ShowTwin, notices=[said])
+    listener = replies.step(switch_counterfactual, Change.PICTURE, hears=ShowCounterfactual, notices=[said])
     return [(Change.PICTURE, side.panel.twin(*listener, **another))]
 
 
@@ -63,7 +63,7 @@ def show_about(context: Context, v: Visit) -> str:
     return frame.notice(repair_words(context.reports[v.setup]) if first_example else "")
 
 
-def show_twin(context: Context, v: Visit, asked: ShowTwin) -> Visit:
+def switch_counterfactual(context: Context, v: Visit, asked: ShowCounterfactual) -> Visit:
     """The same scene without its cue, or with it again."""
     example = context.example(v)
     if example is None or example.counterfactual is None:

@@ -46,11 +46,11 @@ class ChooseExample(Message):
     """Where it stands."""
 
 
-class ShowTwin(Message):
+class ShowCounterfactual(Message):
     """The button beside the picture was pressed (panel.js)."""
 
     on: Annotated[bool, Field(strict=True)]
-    """Whether the twin is to be shown."""
+    """Whether the counterfactual is to be shown."""
 
 
 class PressComponent(Message):

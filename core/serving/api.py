@@ -10,21 +10,21 @@ from . import api_json as plain
 from .api_json import Plain
 
 SINGLE = TEMPLATES["single"]
-SHOTS = 16
+EXAMPLES = 16
 """Reference pictures of a kind, at most."""
 
 
 class Programs:
-    """Answers by the setups of a shelf. Every answer names the setup it came from; every method raises UserError."""
+    """Answers by the setups of a pool. Every answer names the setup it came from; every method raises UserError."""
 
-    def __init__(self, shelf: SetupPool[Workbench], default: str) -> None:
-        """Answer by `shelf`, and by the setup `default` where none is named."""
-        self._shelf, self._default = shelf, default
+    def __init__(self, pool: SetupPool[Workbench], default: str) -> None:
+        """Answer by `pool`, and by the setup `default` where none is named."""
+        self._pool, self._default = pool, default
 
     def setups(self) -> list[Plain]:
         """What is on offer."""
-        loaded = self._shelf.loaded()
-        return [plain.card(card) | {"loaded": card.name in loaded} for card in self._shelf.cards.values()]
+        loaded = self._pool.loaded()
+        return [plain.card(card) | {"loaded": card.name in loaded} for card in self._pool.cards.values()]
 
     def predict(self, picture: str | None, classes: str | None, setup: str | None) -> Plain:
         """The prediction among the classes."""
@@ -62,9 +62,9 @@ class Programs:
         bench = self._bench(setup)
         found = plain.concept(bench.concept(number), bench.family(number))
         found["references"] = {
-            "strongest": plain.references(bench.activating_examples(number, "top", SHOTS)),
-            "usual": plain.references(bench.activating_examples(number, "mid", SHOTS)),
-            "by_mean": plain.references(bench.activating_examples(number, "mean", SHOTS)),
+            "strongest": plain.references(bench.activating_examples(number, "top", EXAMPLES)),
+            "usual": plain.references(bench.activating_examples(number, "mid", EXAMPLES)),
+            "by_mean": plain.references(bench.activating_examples(number, "mean", EXAMPLES)),
         }
         found["near"] = {
             "by_direction": plain.neighbours(bench.neighbours(number, "direction")),
@@ -72,7 +72,7 @@ class Programs:
         }
         if (classes or "").strip() and found["pictures_fired_in"]:
             names = parse_classes(classes or "").names
-            found["pushes"] = plain.pushes(bench.steering_effects(number, names, SINGLE))
+            found["pushes"] = plain.steering_effects(bench.steering_effects(number, names, SINGLE))
         return self._told(bench, found)
 
     def search(self, words: str | None, picture: str | None, most: int | None, setup: str | None) -> Plain:
@@ -85,7 +85,7 @@ class Programs:
         return self._told(bench, {"found": [{"component": m.component, "score": m.score} for m in found]})
 
     def _bench(self, setup: str | None) -> Workbench:
-        return self._shelf.get(find(self._shelf.cards, setup or self._default).name)
+        return self._pool.get(find(self._pool.cards, setup or self._default).name)
 
     def _told(self, bench: Workbench, answer: Plain) -> Plain:
         return answer | {"setup": plain.provenance(bench.setup)}

@@ -119,16 +119,16 @@ def concept(c: Concept, family: Family | None) -> Plain:
     }
 
 
-def references(shots: Sequence[ActivatingExample]) -> list[Plain]:
+def references(examples: Sequence[ActivatingExample]) -> list[Plain]:
     """Reference pictures: WebP files in base64, and where the component fires in each, 1 at its strongest."""
     return [
         {
-            "picture": b64encode(shot.webp).decode(),
-            "activation": shot.value,
-            "token": shot.token,
-            "region": np.round(shot.region, 3).tolist(),
+            "picture": b64encode(example.webp).decode(),
+            "activation": example.value,
+            "token": example.token,
+            "region": np.round(example.region, 3).tolist(),
         }
-        for shot in shots
+        for example in examples
     ]
 
 
@@ -137,7 +137,7 @@ def neighbours(found: Sequence[Neighbour]) -> list[Plain]:
     return [{"component": n.component, "value": n.value} for n in found]
 
 
-def pushes(p: SteeringEffects) -> Plain:
+def steering_effects(p: SteeringEffects) -> Plain:
     """Changes of the classes' logits, after minus before, with what is common to all classes left in."""
     several = p.n_references > 1
     return {

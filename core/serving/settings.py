@@ -1,4 +1,4 @@
-"""How the app starts: what the environment and the command line decide, and the shelf of setups that follows."""
+"""Settings of the app, from the environment and the command line, and the pool of setups that follows from them."""
 
 import argparse
 import os
@@ -79,7 +79,7 @@ def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, M
     return replace(settings, setup=chosen, anyway=arguments.anyway), cards
 
 
-def make_shelf(
+def make_pool(
     settings: Settings,
     cards: Mapping[str, SetupSpec],
     gpu: Callable[..., Callable[[Ask], Ask]] | None = None,
@@ -93,7 +93,7 @@ def make_shelf(
     """
     make: Callable[[Setup], Workbench] = Workbench
     if gpu is not None:
-        answers = Answers(lambda name: shelf.peek(name), far_device)
+        answers = Answers(lambda name: pool.peek(name), far_device)
 
         @gpu(duration=seconds)
         def ask(call: Call) -> Answer:
@@ -105,8 +105,8 @@ def make_shelf(
 
         make = partial(Far, ask=ask, ask_in_steps=ask_in_steps)
     loader = loader or partial(load, device=settings.device, prefix=settings.prefix, anyway=settings.anyway)
-    shelf = SetupPool(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
-    return shelf
+    pool = SetupPool(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
+    return pool
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:

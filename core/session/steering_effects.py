@@ -14,13 +14,13 @@ class KnownEffects:
 
     question: Hashable
     """The setup, the component, and the classes with their wording."""
-    pushes: SteeringEffects
+    effects: SteeringEffects
     """The answer."""
 
 
 def known_for(visit: Visit, component: int, known: KnownEffects | None) -> SteeringEffects | None:
     """What is known to be pushed by a component, where `known` is about that one and the visit's classes."""
-    return known.pushes if known is not None and known.question == _question(visit, component) else None
+    return known.effects if known is not None and known.question == _question(visit, component) else None
 
 
 def unmeasured(bench: Workbench, visit: Visit, known: KnownEffects | None) -> bool:

@@ -191,7 +191,7 @@ class Health:
     """What is not as it should be."""
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """The sentence for the visitor."""
         answered = self.pictures - self.unanswered
         return (

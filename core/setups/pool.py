@@ -29,7 +29,7 @@ class _Nobody(BaseException):
 
 
 class _Load(Generic[T]):
-    """A setup that is being loaded, for whoever waits. Everything in it is guarded by the shelf's condition."""
+    """A setup that is being loaded, for whoever waits. Everything in it is guarded by the pool's condition."""
 
     def __init__(self) -> None:
         self.waiting = 0

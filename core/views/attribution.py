@@ -59,7 +59,7 @@ def _card(part: Part, visit: Visit, strongest: float, face: Face | None) -> Mark
         doubt="" if part.measured is None else disagreement(part.total, part.measured),
         firing=firing(part),
         face=face,
-        strip=strip(face, face.shots[:STRIP], "where it fires most") if face and face.shots else NOTHING,
+        strip=strip(face, face.examples[:STRIP], "where it fires most") if face and face.examples else NOTHING,
         known=face_words(face.concept) if face else NOTHING,
         actions=actions(part.component, visit.edit, face),
     )

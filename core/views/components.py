@@ -26,7 +26,7 @@ from .reference_strip import CHIPPED, Face, alignment_words, chip, face_words, g
 
 PUSHED = 3
 """Classes listed in each direction."""
-FOUND_SHOTS = 3
+FOUND_EXAMPLES = 3
 """Reference pictures beside each component that was found."""
 TICKS = 5
 """Marks on the histogram's axis, about."""
@@ -79,8 +79,8 @@ def no_page() -> Markup:
 
 def page_sheet(page: Page) -> Markup:
     """The pictures of a component's page."""
-    tiny = (face.shots[:1] for face in page.faces.values())
-    return sheet(chain(page.face.shots, page.usual, page.mean, *tiny))
+    tiny = (face.examples[:1] for face in page.faces.values())
+    return sheet(chain(page.face.examples, page.usual, page.mean, *tiny))
 
 
 def component_page(visit: Visit, page: Page, pushes: SteeringEffects | None, opening: int = 0) -> Markup:
@@ -213,7 +213,7 @@ def asked_nothing() -> Markup:
 
 def found_sheet(faces: Mapping[int, Face]) -> Markup:
     """The pictures of a search's answer."""
-    return sheet(chain.from_iterable(face.shots[:FOUND_SHOTS] for face in faces.values()))
+    return sheet(chain.from_iterable(face.examples[:FOUND_EXAMPLES] for face in faces.values()))
 
 
 def found(visit: Visit, asked: str, matches: Sequence[Match], faces: Mapping[int, Face]) -> Markup:
@@ -228,7 +228,7 @@ def found(visit: Visit, asked: str, matches: Sequence[Match], faces: Mapping[int
         active={0: "none of them is", 1: "one of them is"}.get(active, f"{active} of them are"),
         target=target_words(visit),
         rows=[(match, part, faces.get(match.component)) for match, part in zip(matches, parts, strict=True)],
-        shown=FOUND_SHOTS,
+        shown=FOUND_EXAMPLES,
         edit=visit.edit,
         guess=guess,
         strip=strip,

@@ -141,7 +141,7 @@ def dose_words(response: Response, classes: Sequence[str]) -> Markup:
 # ---- side effects
 
 
-def ripples(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
+def side_effects(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
     """Everyday concepts that moved most, and other components whose contribution changed."""
 
     def moves(which: np.ndarray) -> list[tuple[str, float]]:
@@ -179,7 +179,7 @@ def _attribution_changes(changes: AttributionChanges) -> Markup:
 # ---- other pictures
 
 
-def elsewhere(found: Generalization) -> Markup:
+def generalization(found: Generalization) -> Markup:
     """The same edit on the reference pictures: how many it fixes and breaks, by kind, and which."""
     row = Markup("""<tr><th scope="row">{}</th><td>{} of {}{}</td>
 <td>{} of {}{}</td><td>{}</td></tr>""")
@@ -228,9 +228,9 @@ def _thumb(k: int, found: Generalization) -> Markup:
 # ---- the true counterfactual
 
 
-def no_twin(is_twin: bool) -> Markup:
-    """What stands there for a picture without a known twin."""
-    if is_twin:
+def no_counterfactual(is_counterfactual: bool) -> Markup:
+    """What stands there for a picture without a known counterfactual."""
+    if is_counterfactual:
         return Markup('<p class="told">This is the picture without its cue. Show it with the cue to compare.</p>')
     return Markup("""<p class="told">For a scene rendered by this project the picture without its cue is known. For this
  picture it is not: paint or crop the cue away below, and the model is asked about what is left.</p>""")
@@ -266,7 +266,7 @@ def _share(p: Prediction, k: int) -> Markup:
 # ---- what the SAE misses
 
 
-def missed_words(missed: ReconstructionError) -> Markup:
+def reconstruction_error(missed: ReconstructionError) -> Markup:
     """What no component can explain or steer in this picture."""
     facts = []
     if missed.explained_variance is not None:

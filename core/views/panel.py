@@ -14,7 +14,7 @@ PANEL_CLASSES = 6
 def panel(visit: Visit, cue: str | None = None, shown: int = PANEL_CLASSES) -> Markup:
     """The picture as the model sees it, and the prediction now against before.
 
-    With `cue` (what the twin lacks) comes the button that shows the same scene without it.
+    With `cue` (what the counterfactual lacks) comes the button that shows the same scene without it.
     """
     c, levers = visit.comparison, visit.edit.n_groups
     order = [int(k) for k in c.before.order[:shown]]

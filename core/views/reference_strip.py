@@ -37,7 +37,7 @@ class Face:
 
     concept: Concept
     """What the index knows of it."""
-    shots: tuple[ActivatingExample, ...]
+    examples: tuple[ActivatingExample, ...]
     """Reference pictures, the strongest first."""
     family: Family | None = None
     """The near-duplicates it belongs to; None for a component of its own."""
@@ -47,47 +47,49 @@ NO_FACES: Mapping[int, Face] = MappingProxyType({})
 """What is known of the components without a concept index."""
 
 
-def sheet(shots: Iterable[ActivatingExample]) -> Markup:
+def sheet(examples: Iterable[ActivatingExample]) -> Markup:
     """The style sheet with these pictures and masks, each once; `strip` and `chip` refer to it."""
     rules: dict[str, str] = {}
-    for shot in shots:
-        picture, mask = _classes(shot)
-        rules.setdefault(picture, f"--shot:url({webp_uri(shot.webp)})")
+    for example in examples:
+        picture, mask = _classes(example)
+        rules.setdefault(picture, f"--shot:url({webp_uri(example.webp)})")
         if mask:
-            rules.setdefault(mask, f"--lit:url({mask_uri(shot.region)})")
+            rules.setdefault(mask, f"--lit:url({mask_uri(example.region)})")
     rule = Markup(".{}{{{}}}")
     return Markup("<style>{}</style>").format(joined(rule.format(name, rules[name]) for name in rules))
 
 
-def strip(face: Face, shots: Sequence[ActivatingExample], which: str) -> Markup:
+def strip(face: Face, examples: Sequence[ActivatingExample], which: str) -> Markup:
     """Reference pictures in a row, the firing region lit and the rest dimmed. A press opens the component's page.
 
     `which` says, for those who cannot see them, which pictures these are.
     """
     c = face.concept
-    cls = sum(not shot.region.any() for shot in shots)
-    words = f"{count(len(shots), 'reference picture')} of component {c.component}, {which}; lit where it fires"
+    cls = sum(not example.region.any() for example in examples)
+    words = f"{count(len(examples), 'reference picture')} of component {c.component}, {which}; lit where it fires"
     words += f"; in {cls} of them it fires at CLS only" if cls else ""
     return Markup("""<div class="strip" role="img" aria-label="{words}" data-component="{component}"
- data-action="open">{pictures}</div>""").format(words=words, component=c.component, pictures=joined(map(_lit, shots)))
-
-
-def _lit(shot: ActivatingExample) -> Markup:
-    """One picture, dimmed where nothing fires; not where CLS alone does, which sees the whole picture."""
-    picture, mask = _classes(shot)
-    where = f"on {count(int(np.count_nonzero(shot.region)), 'patch', 'es')}" if mask else "at CLS only"
-    return Markup('<span class="shot {} {}" title="activation {:.3g}, {}">{}</span>').format(
-        picture, mask or "whole", shot.value, where, NOTHING if mask else ONLY_CLS
+ data-action="open">{pictures}</div>""").format(
+        words=words, component=c.component, pictures=joined(map(_lit, examples))
     )
 
 
-def _classes(shot: ActivatingExample) -> tuple[str, str]:
+def _lit(example: ActivatingExample) -> Markup:
+    """One picture, dimmed where nothing fires; not where CLS alone does, which sees the whole picture."""
+    picture, mask = _classes(example)
+    where = f"on {count(int(np.count_nonzero(example.region)), 'patch', 'es')}" if mask else "at CLS only"
+    return Markup('<span class="shot {} {}" title="activation {:.3g}, {}">{}</span>').format(
+        picture, mask or "whole", example.value, where, NOTHING if mask else ONLY_CLS
+    )
+
+
+def _classes(example: ActivatingExample) -> tuple[str, str]:
     """Names made of the content, for the picture and for the mask; no mask where nothing is lit."""
 
     def key(content: bytes) -> str:
         return hashlib.blake2s(content, digest_size=5).hexdigest()
 
-    return f"r{key(shot.webp)}", f"m{key(shot.region.tobytes())}" if shot.region.any() else ""
+    return f"r{key(example.webp)}", f"m{key(example.region.tobytes())}" if example.region.any() else ""
 
 
 def chip(component: int, note: Markup, face: Face | None) -> Markup:
@@ -95,8 +97,8 @@ def chip(component: int, note: Markup, face: Face | None) -> Markup:
     picture = label = NOTHING
     if face is not None:
         label = Markup(" {}").format(guess(face.concept))
-        if face.shots:
-            picture = Markup('<span class="shot {} whole"></span>').format(_classes(face.shots[0])[0])
+        if face.examples:
+            picture = Markup('<span class="shot {} whole"></span>').format(_classes(face.examples[0])[0])
     return Markup("""<button type="button" class="chip" data-component="{component}" data-action="open"
  aria-label="Open component {component}">{picture}<span><b>#{component}</b> {note}{label}</span></button>""").format(
         component=component, picture=picture, note=note, label=label

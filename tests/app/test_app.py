@@ -98,9 +98,9 @@ def test_component(address: str, bench: Workbench) -> None:
     concept, pushed = bench.concept(number), bench.steering_effects(number, ("dog", "cat"), SINGLE)
     assert [guess["word"] for guess in said["guesses"]] == [guess.word for guess in concept.guesses]
     assert (said["clarity"], said["frequency"]) == (concept.clarity, concept.frequency)
-    for kind, shots in {"strongest": "top", "usual": "mid", "by_mean": "mean"}.items():
-        expected = bench.activating_examples(number, shots, 16)
-        assert [b64decode(one["picture"]) for one in said["references"][kind]] == [shot.webp for shot in expected]
+    for kind, choice in {"strongest": "top", "usual": "mid", "by_mean": "mean"}.items():
+        expected = bench.activating_examples(number, choice, 16)
+        assert [b64decode(one["picture"]) for one in said["references"][kind]] == [example.webp for example in expected]
         assert Image.open(BytesIO(b64decode(said["references"][kind][0]["picture"]))).format == "WEBP"
     np.testing.assert_allclose(said["pushes"]["on_a_grey_picture"], pushed.on_blank, atol=1e-4)
     family = bench.family(number)

@@ -32,7 +32,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from core.indexing.accumulator import Accumulator
 from core.indexing.build import read_batch
 from core.indexing.recipe import IndexRecipe
-from core.indexing.thumbnails import Store
+from core.indexing.thumbnails import ThumbnailStore
 from core.methods.attribution import ablation_effects, attribute
 from core.methods.controls import controls
 from core.methods.dose_response import responses
@@ -177,7 +177,7 @@ def measure_index(geometry: Geometry, repeats: int, size: int) -> np.ndarray:
     dictionary.sae.b_dec.copy_(clip.residual(clip.pixels(drawn(2, rng))).mean((0, 1)))
     rows = max(1, (1 << 25) // m)
     accumulator, ratios = Accumulator(m, p, IndexRecipe()), []
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder), 0, IndexRecipe(), p) as store:
+    with tempfile.TemporaryDirectory() as folder, ThumbnailStore(Path(folder), 0, IndexRecipe(), p) as store:
         for turn in range(repeats + 1):
             batch = Batch(0, turn, np.arange(size) + turn * size, drawn(size, rng), 0)
             x = clip.residual(clip.pixels(batch.crops)).flatten(0, 1)

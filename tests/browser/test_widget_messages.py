@@ -10,11 +10,20 @@ import httpx
 from chromium import Open, step, tab
 from playwright.sync_api import Request, expect
 
-from core.page.wire import ChooseExample, EditMessage, HistoryStep, Message, OpenTab, PressComponent, ShowTwin, UseEdit
+from core.page.wire import (
+    ChooseExample,
+    EditMessage,
+    HistoryStep,
+    Message,
+    OpenTab,
+    PressComponent,
+    ShowCounterfactual,
+    UseEdit,
+)
 
 WRITTEN = json.loads((Path(__file__).parents[1] / "page" / "widget_messages.json").read_text(encoding="utf-8"))
 READ_BY: dict[str, type[Message]] = {
-    "choose": ChooseExample, "twin": ShowTwin, "act": PressComponent, "use": UseEdit, "step": HistoryStep,
+    "choose": ChooseExample, "twin": ShowCounterfactual, "act": PressComponent, "use": UseEdit, "step": HistoryStep,
     "pull": EditMessage, "pick": EditMessage, "tab": OpenTab,
 }  # fmt: skip
 NOTE = 99

@@ -54,17 +54,17 @@ def test_shots_are_the_reference_pictures(index: ConceptIndex, kind: str) -> Non
     for j in range(COMPONENTS):
         found = activating_examples(index, j, kind, 4)  # type: ignore[arg-type]
         assert len(found) == min(4, (held.picture[j] >= 0).sum())
-        for place, shot in enumerate(found):
+        for place, example in enumerate(found):
             at = j * held.picture.shape[1] + place
             region = np.zeros(16)
             for k in range(held.start[at], held.start[at + 1]):
                 region[held.patch[k]] = held.share[k] / 255
-            np.testing.assert_allclose(shot.region, region.reshape(4, 4), rtol=1e-6)
-            assert shot.row == held.picture[j, place]
-            assert shot.value == held.value[j, place]
-            assert shot.on_cls == (held.token[j, place] == 0)
-            assert Image.open(io.BytesIO(shot.webp)).size == (24, 24)
-            assert shot.webp == index.pictures.webp(shot.row)
+            np.testing.assert_allclose(example.region, region.reshape(4, 4), rtol=1e-6)
+            assert example.row == held.picture[j, place]
+            assert example.value == held.value[j, place]
+            assert example.on_cls == (held.token[j, place] == 0)
+            assert Image.open(io.BytesIO(example.webp)).size == (24, 24)
+            assert example.webp == index.pictures.webp(example.row)
 
 
 def test_the_histogram_is_the_filled_part_of_the_histogram(index: ConceptIndex) -> None:

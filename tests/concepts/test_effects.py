@@ -87,7 +87,7 @@ def test_means_errors_and_what_is_common() -> None:
 
 def test_the_strength_and_the_pictures_are_those_of_the_references(index: ConceptIndex) -> None:
     for j in range(COMPONENTS):
-        values = [shot.value for shot in activating_examples(index, j, "top", 99)]
+        values = [example.value for example in activating_examples(index, j, "top", 99)]
         crops = crops_of(index, j, 3, 32)
         if j % 5 == 4:
             with pytest.raises(UserError, match="never fired"):
@@ -97,6 +97,6 @@ def test_the_strength_and_the_pictures_are_those_of_the_references(index: Concep
         assert strength_of(index, j) == pytest.approx(np.mean(values))
         assert crops.dtype == np.uint8
         assert len(crops) == min(3, len(values))
-        for crop, shot in zip(crops, activating_examples(index, j, "top", 3), strict=True):
-            small = Image.open(io.BytesIO(shot.webp)).convert("RGB")
+        for crop, example in zip(crops, activating_examples(index, j, "top", 3), strict=True):
+            small = Image.open(io.BytesIO(example.webp)).convert("RGB")
             np.testing.assert_array_equal(crop, np.asarray(small.resize((32, 32), Image.Resampling.BICUBIC)))

@@ -33,7 +33,7 @@ from core.indexing.build import WORK, build
 from core.indexing.firing import batch_activations
 from core.indexing.recipe import IndexRecipe
 from core.indexing.summarise import alignment, clarity
-from core.indexing.thumbnails import Store
+from core.indexing.thumbnails import ThumbnailStore
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
@@ -384,7 +384,13 @@ def in_a_process(run: Callable[[], None], environment: dict[str, str] | None = N
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, seed: int) -> None:
     """SIGKILL between any two steps that touch the disk, and before and after every batch; the run then goes on."""
-    moments = [(os, "replace"), (os, "fsync"), (indexing, "read_batch"), (Store, "add"), (indexing.shutil, "rmtree")]
+    moments = [
+        (os, "replace"),
+        (os, "fsync"),
+        (indexing, "read_batch"),
+        (ThumbnailStore, "add"),
+        (indexing.shutil, "rmtree"),
+    ]
 
     def killed_at(moment: int) -> Callable[[], None]:
         def run() -> None:

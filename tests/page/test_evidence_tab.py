@@ -16,15 +16,15 @@ from core.page.evidence_tab import (
     EvidenceTab,
     UploadedFile,
     _as_list,
-    ask_about_own_twin,
+    ask_about_own_counterfactual,
     evidence,
     follow,
     lend,
     show_chosen_dose,
     show_counterfactual,
 )
-from core.page.side_panel import show_twin
-from core.page.wire import OpenTab, ShowTwin
+from core.page.side_panel import switch_counterfactual
+from core.page.wire import OpenTab, ShowCounterfactual
 from core.session import visit as session
 from core.session.cancellation import LatestOnly
 from core.session.visit import Visit
@@ -90,7 +90,7 @@ def test_another_question_ends_it_and_nothing_is_told_out_of_sight(context: Cont
 
 def test_when_the_cue_is_really_gone(context: Context, first: Visit) -> None:
     assert ceiling_words(context.reports["bundled"], "note") in show_counterfactual(context, first)
-    twin = show_twin(context, first, ShowTwin(on=True))
+    twin = switch_counterfactual(context, first, ShowCounterfactual(on=True))
     assert "This is the picture without its cue" in show_counterfactual(context, twin)
 
 
@@ -103,13 +103,13 @@ def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Pa
     def drawing(composite: str) -> Drawing:
         return Drawing(composite=UploadedFile(path=str(tmp_path / composite)))
 
-    told = ask_about_own_twin(context, first, drawing("composite.png"))
+    told = ask_about_own_counterfactual(context, first, drawing("composite.png"))
     assert "Really without it, the model says “cat”" in told, "untouched, it is the same picture"
     for nothing in (None, Drawing(composite=None)):
-        assert "no picture above yet" in ask_about_own_twin(context, first, nothing)
+        assert "no picture above yet" in ask_about_own_counterfactual(context, first, nothing)
     Image.new("1", (5001, 5001)).save(tmp_path / "large.png")
     for wrong, words in (("large.png", "too many megapixels"), ("gone.png", "cannot be opened")):
-        assert words in ask_about_own_twin(context, first, drawing(wrong))
+        assert words in ask_about_own_counterfactual(context, first, drawing(wrong))
 
 
 def test_heatmaps_before_and_after(context: Context, first: Visit, pulled: Visit) -> None:

@@ -10,8 +10,8 @@ from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
 from core.page.context import Context
 from core.page.image_tab import ask, bring, choose, keep_picture, own_wording, show_gallery, show_unknown_words
-from core.page.side_panel import show_about, show_panel, show_twin
-from core.page.wire import ChooseExample, ShowTwin
+from core.page.side_panel import show_about, show_panel, switch_counterfactual
+from core.page.wire import ChooseExample, ShowCounterfactual
 from core.session import visit as session
 from core.session.visit import Visit
 
@@ -77,12 +77,12 @@ def test_other_classes(context: Context, first: Visit) -> None:
 
 def test_the_same_scene_without_its_cue_and_with_it_again(context: Context, first: Visit) -> None:
     pulled = session.change(context.bench(first), first, Edit.of_suppressed([99]))
-    without = show_twin(context, pulled, ShowTwin(on=True))
+    without = switch_counterfactual(context, pulled, ShowCounterfactual(on=True))
     assert without.subject.counterfactual
     assert without.edit == pulled.edit
     assert without.prediction.best == "dog"
     assert "Show with the note" in show_panel(context, without)
-    again = show_twin(context, without, ShowTwin(on=False))
+    again = switch_counterfactual(context, without, ShowCounterfactual(on=False))
     assert again.comparison == pulled.comparison
     assert not again.subject.counterfactual
     assert show_about(context, again) == show_about(context, first) != show_about(context, without)
@@ -90,7 +90,7 @@ def test_the_same_scene_without_its_cue_and_with_it_again(context: Context, firs
 
 def test_a_picture_without_a_twin_stays(context: Context, first: Visit) -> None:
     own = brought(context, first)
-    assert show_twin(context, own, ShowTwin(on=True)) is own
+    assert switch_counterfactual(context, own, ShowCounterfactual(on=True)) is own
 
 
 def test_the_picture_of_a_visit(context: Context, first: Visit, tmp_path: Path) -> None:
@@ -102,5 +102,5 @@ def test_the_picture_of_a_visit(context: Context, first: Visit, tmp_path: Path) 
     refused.write_bytes(b"no picture")
     assert context.picture(own, str(refused)) is own.trace.crop
     assert context.picture(first, str(CAT)) == context.examples[0].file()
-    twin = show_twin(context, first, ShowTwin(on=True))
+    twin = switch_counterfactual(context, first, ShowCounterfactual(on=True))
     assert context.picture(twin, None) == context.examples[0].file(counterfactual=True)

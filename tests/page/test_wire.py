@@ -18,7 +18,7 @@ from core.page.wire import (
     Message,
     OpenTab,
     PressComponent,
-    ShowTwin,
+    ShowCounterfactual,
     UseEdit,
 )
 from core.session import visit as session
@@ -31,7 +31,7 @@ what `TELL_THE_TAB` writes."""
 
 def test_what_the_scripts_write_is_read() -> None:
     assert ChooseExample.read(WRITTEN["choose"]).example == 3
-    assert ShowTwin.read(WRITTEN["twin"]).on
+    assert ShowCounterfactual.read(WRITTEN["twin"]).on
     assert PressComponent.read(WRITTEN["act"]) == PressComponent(component=99, action="suppress", on=True)
     assert UseEdit.read(WRITTEN["use"]).components == (99, 7)
     assert HistoryStep.read(WRITTEN["step"]).step == "undo"
@@ -71,7 +71,7 @@ LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
         *((ChooseExample, told) for told in (None, [], 3, {"example": -1}, {"example": "0"}, {"example": None})),
         *((UseEdit, {"components": told}) for told in (None, "1,2", [1, None], [float("nan")], list(range(5000)))),
         (HistoryStep, {"step": "__class__"}),
-        (ShowTwin, {"on": None}),
+        (ShowCounterfactual, {"on": None}),
         *((EditMessage, told) for told in ("", "null", "[]", "{", "[" * 100_000, "\ud800", "NaN", None, 3, b"{}")),
         *((EditMessage, json.dumps(EDIT | wrong)) for wrong in (
             {"revision": None}, {"revision": -1}, {"moment": "soon"}, {"moment": float("inf")}, {"gesture": None},

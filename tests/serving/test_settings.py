@@ -9,7 +9,7 @@ import torch
 
 from core.errors import UserError
 from core.serving.api_json import provenance
-from core.serving.settings import Settings, chosen_setups, make_shelf
+from core.serving.settings import Settings, chosen_setups, make_pool
 from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.views.setup import setup_page
 
@@ -122,9 +122,9 @@ def test_a_public_space_loads_nothing_but_its_catalog() -> None:
 def test_what_does_not_fit_is_opened_only_where_that_is_asked_for(cards: Mapping[str, SetupSpec]) -> None:
     settings, _ = chosen_setups(Settings.from_environment(AT_HOME), [])
     with pytest.raises(UserError, match=r"'random' is refused\. .* --anyway"):
-        make_shelf(settings, cards).get("random")
+        make_pool(settings, cards).get("random")
     settings, _ = chosen_setups(Settings.from_environment(AT_HOME), ["--anyway"])
-    setup = make_shelf(settings, cards).get("random").setup
+    setup = make_pool(settings, cards).get("random").setup
     doubts = provenance(setup)["doubts"]
     assert ("explained variance", "unfit") in [(doubt["about"], doubt["weight"]) for doubt in doubts]
     assert all(doubt["sentence"] in unescape(setup_page(setup)) for doubt in doubts)

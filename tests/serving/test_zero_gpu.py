@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
-from core.serving.settings import Settings, make_shelf
+from core.serving.settings import Settings, make_pool
 from core.serving.zero_gpu import LONG, LONG_IN_STEPS, Answers, Call, Far, seconds
 from core.session import visit as session
 from core.session.visit import Subject, Visit
@@ -92,8 +92,8 @@ def far(bench: Workbench) -> Far:
     """The tiny setup, its long questions answered in a forked process."""
     settings = Settings("tiny", True, 10**9, torch.float32, "cpu")
     cards = MappingProxyType({"tiny": bench.card})
-    shelf = make_shelf(settings, cards, borrowed, far_device="cpu", loader=lambda card, tell: bench.setup)
-    found = shelf.get("tiny")
+    pool = make_pool(settings, cards, borrowed, far_device="cpu", loader=lambda card, tell: bench.setup)
+    found = pool.get("tiny")
     assert isinstance(found, Far)
     return found
 

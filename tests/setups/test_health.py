@@ -313,7 +313,7 @@ def test_the_bundled_setup_is_healthy(bundled: Parts, examples: ProbeSet) -> Non
     assert health.explained_variance_cls > 0.9  # and 0.92
     assert 8 < health.active_per_token < 14
     assert health.answers_kept > 0.9
-    assert f"{health.pictures} of {health.pictures} pictures" in health.said
+    assert f"{health.pictures} of {health.pictures} pictures" in health.summary
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2, 3, 5])
@@ -525,7 +525,7 @@ def test_two_words_that_are_one_to_the_tokenizer_tie_and_are_named(bundled: Part
     right = (dogs - 2) / len(said)
     assert (health.unanswered, health.accuracy, health.accuracy_through) == (2, right, right)
     assert health.answers_kept == 1
-    assert f"the same answer on {len(said) - 2} of {len(said) - 2} pictures" in health.said
+    assert f"the same answer on {len(said) - 2} of {len(said) - 2} pictures" in health.summary
     assert health.same_texts == (("dog", "dog  "), ("dog", " dog"), ("dog  ", " dog"))
     doubted = {doubt.about: doubt.sentence for doubt in health.doubts}
     assert "“dog” and “dog  ” are the same to its text tower, and so are the texts of 2 more pairs" in doubted["texts"]

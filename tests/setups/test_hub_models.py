@@ -194,7 +194,7 @@ def test_health_is_near_the_published_figures(setup: Setup) -> None:
     ours = check(setup.clip, setup.dictionary, setup.card, ProbeSet("photographs", samples))
     assert setup.health is not None
     for title, health in (("as loaded", setup.health), ("on eight others", ours)):
-        print(f"{setup.card.title}, {title}: {health.said}")
+        print(f"{setup.card.title}, {title}: {health.summary}")
         for row in health.rows(published):
             stated = "not stated" if row.published is None else f"{row.published:.4g} ({published.source})"
             print(f"  {row.label}: {row.ours:.4g} {row.unit}; published: {stated}")

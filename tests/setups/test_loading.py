@@ -1,4 +1,4 @@
-"""From a card to a setup: what is chosen, told and refused; and the shelf, with visitors in threads."""
+"""From a card to a setup: what is chosen, told and refused; and the pool, with visitors in threads."""
 
 import gc
 import io
@@ -355,8 +355,8 @@ def test_a_download_that_nobody_waits_for_ends_and_what_came_is_kept(
     card = card_of(Location(repo=CLIP_REPO), Location(repo=SAE_REPO))
     with serve({CLIP_REPO: clip_folder, SAE_REPO: sae_lens_folder}) as hub:
         hub.attach(monkeypatch, tmp_path / "cache")
-        shelf = SetupPool({"tiny": card}, lambda setup: setup, limit_bytes=10**9)
-        visitor = shelf.bring("tiny")
+        pool = SetupPool({"tiny": card}, lambda setup: setup, limit_bytes=10**9)
+        visitor = pool.bring("tiny")
         weights = (clip_folder / "model.safetensors").stat().st_size
         for step in visitor:
             if isinstance(step, Loading) and step.said == f"Downloading {CLIP_REPO}" and step.total > weights:
@@ -364,9 +364,9 @@ def test_a_download_that_nobody_waits_for_ends_and_what_came_is_kept(
         visitor.close()
         wait_for_the_end_of("loading tiny")
         before = hub.downloads()
-        assert shelf.loaded() == ()
+        assert pool.loaded() == ()
         assert "sae_weights.safetensors" in before
-        assert shelf.get("tiny").commits["clip"] == hub.commit(CLIP_REPO)
+        assert pool.get("tiny").commits["clip"] == hub.commit(CLIP_REPO)
         assert hub.downloads()[len(before) :].count("sae_weights.safetensors") == 0
 
 
@@ -396,7 +396,7 @@ def test_nothing_large_is_downloaded_for_a_setup_that_cannot_be(
         assert not any(name.endswith(".safetensors") for name in hub.downloads())
 
 
-# ---- the shelf
+# ---- the pool
 
 
 class Toy:
@@ -442,11 +442,11 @@ def same(setup: Any) -> Any:
 class Visitor:
     """Somebody who waits for a setup, in a thread."""
 
-    def __init__(self, shelf: SetupPool[Any], name: str) -> None:
+    def __init__(self, pool: SetupPool[Any], name: str) -> None:
         self.heard: Queue[str] = Queue()
         self.got: Any = None
         self._leaves = Event()
-        self._thread = Thread(target=self._wait, args=(shelf.bring(name),), daemon=True)
+        self._thread = Thread(target=self._wait, args=(pool.bring(name),), daemon=True)
         self._thread.start()
 
     def _wait(self, steps: Iterator[Any]) -> None:
@@ -477,32 +477,32 @@ def wait_for_the_end_of(name: str) -> None:
 
 def test_visitors_wait_for_the_same_load_and_all_see_it() -> None:
     loader = Guided()
-    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
-    early = [Visitor(shelf, "a") for _ in range(4)]
+    pool: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
+    early = [Visitor(pool, "a") for _ in range(4)]
     for visitor in early:
         visitor.hears("a 0")
-    late = Visitor(shelf, "a")
+    late = Visitor(pool, "a")
     late.hears("a 0")  # what is going on, at once
     loader.go.release()
     for visitor in (*early, late):
         visitor.hears("a 1")
-    assert shelf.loaded() == ()
-    assert shelf.peek("a") is None
+    assert pool.loaded() == ()
+    assert pool.peek("a") is None
     loader.go.release()
     found = {id(visitor.gets()) for visitor in (*early, late)}
     assert len(found) == 1
     assert loader.begun == ["a"]
-    assert shelf.loaded() == ("a",)
-    assert id(shelf.get("a")) in found
-    assert id(shelf.peek("a")) in found
-    assert list(shelf.bring("a")) == [shelf.get("a")]
+    assert pool.loaded() == ("a",)
+    assert id(pool.get("a")) in found
+    assert id(pool.peek("a")) in found
+    assert list(pool.bring("a")) == [pool.get("a")]
     assert loader.begun == ["a"]
 
 
 def test_a_load_ends_when_all_have_left() -> None:
     loader = Guided()
-    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
-    both = [shelf.bring("a"), shelf.bring("a")]
+    pool: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
+    both = [pool.bring("a"), pool.bring("a")]
     for visitor in both:
         assert isinstance(next(visitor), Loading)
     for visitor in both:
@@ -511,32 +511,32 @@ def test_a_load_ends_when_all_have_left() -> None:
     loader.go.release()
     wait_for_the_end_of("loading a")
     assert loader.ended == ["_Nobody"]
-    assert shelf.loaded() == ()
+    assert pool.loaded() == ()
     loader.go.release(2)
-    assert shelf.get("a").name == "a"
+    assert pool.get("a").name == "a"
     assert loader.begun == ["a", "a"]
 
 
 def test_a_load_goes_on_while_one_stays() -> None:
     loader = Guided()
-    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
-    leaving = shelf.bring("a")
+    pool: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
+    leaving = pool.bring("a")
     next(leaving)
-    staying = Visitor(shelf, "a")
+    staying = Visitor(pool, "a")
     staying.hears("a 0")
     leaving.close()
     loader.go.release(2)
-    assert staying.gets() is shelf.peek("a")
+    assert staying.gets() is pool.peek("a")
     assert loader.ended == ["loaded"]
 
 
 def test_who_comes_back_in_time_finds_the_same_load() -> None:
     loader = Guided()
-    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
-    first = shelf.bring("a")
+    pool: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
+    first = pool.bring("a")
     next(first)
     first.close()
-    back = Visitor(shelf, "a")
+    back = Visitor(pool, "a")
     back.hears("a 0")
     loader.go.release(2)
     assert back.gets().name == "a"
@@ -545,8 +545,8 @@ def test_who_comes_back_in_time_finds_the_same_load() -> None:
 
 def test_who_never_begins_to_wait_is_nobody() -> None:
     loader = Guided()
-    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
-    shelf.bring("a").close()
+    pool: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
+    pool.bring("a").close()
     assert loader.begun == []
 
 
@@ -557,8 +557,8 @@ def test_who_never_begins_to_wait_is_nobody() -> None:
 def test_a_failure_reaches_all_and_is_not_remembered(error: Exception, said: str) -> None:
     loader = Guided(steps=1)
     loader.fails = error
-    shelf: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
-    visitors = [Visitor(shelf, "a") for _ in range(3)]
+    pool: SetupPool[Any] = SetupPool(cards("a"), same, limit_bytes=10, loader=loader)
+    visitors = [Visitor(pool, "a") for _ in range(3)]
     for visitor in visitors:
         visitor.hears("a 0")
     loader.go.release()
@@ -568,10 +568,10 @@ def test_a_failure_reaches_all_and_is_not_remembered(error: Exception, said: str
     assert loader.begun == ["a"]
     loader.go.release()
     with pytest.raises(UserError, match=said):
-        shelf.get("a")
+        pool.get("a")
     loader.fails = None
     loader.go.release()
-    assert shelf.get("a").name == "a"
+    assert pool.get("a").name == "a"
     assert loader.begun == ["a"] * 3
 
 
@@ -586,26 +586,26 @@ def test_what_cannot_be_made_of_a_setup_is_a_failure_too(error: Exception, said:
             raise error
         return f"made of {setup.name}"
 
-    shelf = SetupPool(cards("a"), make, limit_bytes=10, loader=lambda card, tell: Toy(card.name))
+    pool = SetupPool(cards("a"), make, limit_bytes=10, loader=lambda card, tell: Toy(card.name))
     with pytest.raises(UserError, match=said):
-        shelf.get("a")
-    assert shelf.loaded() == ()
+        pool.get("a")
+    assert pool.loaded() == ()
     broken = False
-    assert shelf.get("a") == "made of a"
+    assert pool.get("a") == "made of a"
 
 
 def test_a_name_that_is_not_there_is_trouble() -> None:
-    shelf: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=Guided())
+    pool: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=Guided())
     with pytest.raises(UserError, match="Choose one of: a, b"):
-        shelf.get("c")
+        pool.get("c")
 
 
 def test_different_setups_are_loaded_one_after_the_other() -> None:
     loader = Guided(steps=1)
-    shelf: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=loader)
-    one = Visitor(shelf, "a")
+    pool: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=loader)
+    one = Visitor(pool, "a")
     one.hears("a 0")
-    two = Visitor(shelf, "b")
+    two = Visitor(pool, "b")
     two.hears("Waiting for another setup to load")
     assert loader.begun == ["a"]
     loader.go.release()
@@ -618,17 +618,17 @@ def test_different_setups_are_loaded_one_after_the_other() -> None:
 
 def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
     loader = Guided(steps=1)
-    shelf: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=loader)
-    one, two = Visitor(shelf, "a"), None
+    pool: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=loader)
+    one, two = Visitor(pool, "a"), None
     one.hears("a 0")
-    two = shelf.bring("b")
+    two = pool.bring("b")
     assert next(two).said.startswith("Waiting")
     two.close()
     loader.go.release()
     assert one.gets().name == "a"
     wait_for_the_end_of("loading b")
     assert loader.ended in (["loaded"], ["loaded", "_Nobody"])
-    assert shelf.loaded() == ("a",)
+    assert pool.loaded() == ("a",)
 
 
 # Memory
@@ -646,16 +646,16 @@ def sized(sizes: Mapping[str, int]) -> Callable[..., Any]:
 
 def test_what_was_not_used_for_longest_leaves_and_what_is_pinned_stays() -> None:
     sizes = {"pin": 1, "a": 1, "b": 1, "c": 1, "wide": 2}
-    shelf: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
+    pool: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
     for name in ("pin", "a", "b", "c"):
-        shelf.get(name)
-    assert shelf.loaded() == ("pin", "a", "b", "c")
-    shelf.get("a")
-    shelf.peek("b")  # is no use
-    shelf.get("wide")
-    assert shelf.loaded() == ("pin", "a", "wide")
-    shelf.get("b")
-    assert shelf.loaded() == ("pin", "wide", "b")
+        pool.get(name)
+    assert pool.loaded() == ("pin", "a", "b", "c")
+    pool.get("a")
+    pool.peek("b")  # is no use
+    pool.get("wide")
+    assert pool.loaded() == ("pin", "a", "wide")
+    pool.get("b")
+    assert pool.loaded() == ("pin", "wide", "b")
 
 
 @patch("core.setups.pool.gc.collect", lambda: 0)  # it takes longer than all the rest
@@ -665,27 +665,27 @@ def test_what_was_not_used_for_longest_leaves_and_what_is_pinned_stays() -> None
     asked=st.lists(st.integers(0, 3), max_size=12),
     honest=st.booleans(),
 )
-def test_the_shelf_is_like_a_list_in_order_of_use(sizes: list[int], limit: int, asked: list[int], honest: bool) -> None:
+def test_the_pool_is_like_a_list_in_order_of_use(sizes: list[int], limit: int, asked: list[int], honest: bool) -> None:
     names = ["a", "b", "c", "d"]
     by_name = dict(zip(names, sizes, strict=True))
     # whether the size is known beforehand makes no difference to what stays
     loader = sized(by_name) if honest else lambda card, tell: Toy(card.name, by_name[card.name])
-    shelf: SetupPool[Any] = SetupPool(cards(*names), same, limit_bytes=limit, pinned={"a"}, loader=loader)
+    pool: SetupPool[Any] = SetupPool(cards(*names), same, limit_bytes=limit, pinned={"a"}, loader=loader)
     kept: list[str] = []
     for name in (names[index] for index in asked):
         if name in kept:
             kept = [one for one in kept if one != name] + [name]
         elif name != "a" and by_name[name] > limit - by_name["a"] * ("a" in kept):
             with pytest.raises(UserError, match=f"'{name}' takes {by_name[name]} bytes of memory; .* {limit} bytes"):
-                shelf.get(name)
+                pool.get(name)
             continue
         else:
             for old in [one for one in kept if one != "a"]:
                 if sum(by_name[one] for one in (*kept, name)) > limit:
                     kept.remove(old)
             kept.append(name)
-        assert shelf.get(name) is shelf.peek(name)
-        assert shelf.loaded() == tuple(kept)
+        assert pool.get(name) is pool.peek(name)
+        assert pool.loaded() == tuple(kept)
 
 
 def test_room_is_made_before_reading_but_not_before_downloading() -> None:
@@ -693,19 +693,19 @@ def test_room_is_made_before_reading_but_not_before_downloading() -> None:
 
     def loader(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
         tell(Loading("Downloading", 1, 2, in_bytes=True, needs=3))
-        seen["downloading"] = shelf.loaded()
+        seen["downloading"] = pool.loaded()
         tell(Loading("Reading", needs=3))
-        seen["reading"] = shelf.loaded()
+        seen["reading"] = pool.loaded()
         return Toy(card.name, 3)
 
-    shelf: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=4, loader=loader)
-    shelf.get("a")
-    shelf.get("b")
+    pool: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=4, loader=loader)
+    pool.get("a")
+    pool.get("b")
     assert seen == {"downloading": ("a",), "reading": ()}
 
 
 @pytest.mark.parametrize("when", ["downloading", "reading", "loaded"])
-def test_a_setup_too_large_for_the_shelf_is_refused_and_nothing_leaves_for_it(when: str) -> None:
+def test_a_setup_too_large_for_the_pool_is_refused_and_nothing_leaves_for_it(when: str) -> None:
     reached = []
 
     def loader(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
@@ -717,36 +717,36 @@ def test_a_setup_too_large_for_the_shelf_is_refused_and_nothing_leaves_for_it(wh
             return Toy(card.name, 2_500_000)
         return Toy(card.name, 1_000_000)
 
-    shelf: SetupPool[Any] = SetupPool(cards("pin", "large"), same, limit_bytes=3_000_000, pinned={"pin"}, loader=loader)
-    shelf.get("pin")
+    pool: SetupPool[Any] = SetupPool(cards("pin", "large"), same, limit_bytes=3_000_000, pinned={"pin"}, loader=loader)
+    pool.get("pin")
     with pytest.raises(
         UserError, match="'large' takes 2.5 MB .* 3.0 MB for setups, of which 1.0 MB are taken for good"
     ):
-        shelf.get("large")
+        pool.get("large")
     assert reached == ["reading", "loaded"][: ["downloading", "reading", "loaded"].index(when)]
-    assert shelf.loaded() == ("pin",)
+    assert pool.loaded() == ("pin",)
 
 
 def test_a_pinned_setup_comes_whatever_the_limit() -> None:
     sizes = {"pin": 9, "a": 1}
-    shelf: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
-    shelf.get("a")
-    shelf.get("pin")
-    assert shelf.loaded() == ("pin",)
+    pool: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes))
+    pool.get("a")
+    pool.get("pin")
+    assert pool.loaded() == ("pin",)
     with pytest.raises(UserError, match="taken for good"):
-        shelf.get("a")
+        pool.get("a")
 
 
 def test_what_left_is_gone_once_nobody_uses_it() -> None:
     sizes = {"a": 2, "b": 2, "c": 2}
-    shelf: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=3, loader=sized(sizes))
-    gone = weakref.ref(shelf.get("a"))
+    pool: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=3, loader=sized(sizes))
+    gone = weakref.ref(pool.get("a"))
     wait_for_the_end_of("loading a")
-    in_use = shelf.get("b")
+    in_use = pool.get("b")
     assert gone() is None  # although it refers to itself
     wait_for_the_end_of("loading b")
-    shelf.get("c")
-    assert shelf.loaded() == ("c",)
+    pool.get("c")
+    assert pool.loaded() == ("c",)
     assert in_use.name == "b"
     still = weakref.ref(in_use)
     del in_use
@@ -757,12 +757,12 @@ def test_what_left_is_gone_once_nobody_uses_it() -> None:
 def test_real_weights_are_gone_too(clip_folder: Path, sae_lens_folder: Path) -> None:
     two = {name: card_of(clip_folder, sae_lens_folder, name=name) for name in ("one", "other")}
     size = load(two["one"]).n_bytes
-    shelf = SetupPool(two, lambda setup: [setup], limit_bytes=int(1.5 * size))
-    setup = shelf.get("one")[0]
+    pool = SetupPool(two, lambda setup: [setup], limit_bytes=int(1.5 * size))
+    setup = pool.get("one")[0]
     gone = [weakref.ref(weight) for weight in (setup.clip.model.logit_scale, setup.dictionary.sae.W_dec)]
     del setup
-    shelf.get("other")
-    assert shelf.loaded() == ("other",)
+    pool.get("other")
+    assert pool.loaded() == ("other",)
     assert [ref() for ref in gone] == [None, None]
 
 
@@ -777,12 +777,12 @@ def test_many_visitors_at_once_never_exceed_the_limit() -> None:
             worst[0] = max(worst[0], now[0])
         for n in range(3):
             tell(Loading("Reading", n, 3, needs=sizes[card.name]))
-        worst[1] = max(worst[1], sizes[card.name] + sum(sizes[name] for name in shelf.loaded()))
+        worst[1] = max(worst[1], sizes[card.name] + sum(sizes[name] for name in pool.loaded()))
         with guard:
             now[0] -= 1
         return Toy(card.name, sizes[card.name])
 
-    shelf: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=limit, pinned={"pin"}, loader=loader)
+    pool: SetupPool[Any] = SetupPool(cards(*sizes), same, limit_bytes=limit, pinned={"pin"}, loader=loader)
     together, wrong = Barrier(6), []
 
     def visit(start: int) -> None:
@@ -790,7 +790,7 @@ def test_many_visitors_at_once_never_exceed_the_limit() -> None:
         names = list(sizes)
         for n in range(20):
             name = names[(start + n * (start + 1)) % len(names)]
-            if shelf.get(name).name != name:
+            if pool.get(name).name != name:
                 wrong.append(name)
 
     visitors = [Thread(target=visit, args=(n,), daemon=True) for n in range(6)]
@@ -804,12 +804,12 @@ def test_many_visitors_at_once_never_exceed_the_limit() -> None:
     assert worst[1] <= limit
 
 
-def test_the_shelf_serves_real_setups() -> None:
+def test_the_pool_serves_real_setups() -> None:
     bundled = {"bundled": read_catalog()["bundled"]}
-    shelf: SetupPool[tuple[str, Setup]] = SetupPool(
+    pool: SetupPool[tuple[str, Setup]] = SetupPool(
         bundled, lambda setup: ("made", setup), limit_bytes=1, pinned={"bundled"}, loader=load
     )
-    *steps, made = shelf.bring("bundled")
+    *steps, made = pool.bring("bundled")
     assert all(isinstance(step, Loading) for step in steps)
     assert made[0] == "made"
     assert isinstance(made[1].dictionary, Dictionary)

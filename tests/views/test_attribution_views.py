@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from view_helpers import classes, concept, faces_of, shot
+from view_helpers import activating_example, classes, concept, faces_of
 
 from core.methods.steering import Edit, Lever
 from core.session.visit import Visit
@@ -65,7 +65,7 @@ def test_cards_with_faces(visit: Visit) -> None:
     assert html.count("guess: “") == len(visit.parts) - 1
     for absent in ("strip", "guess", "open", "family", "evidence"):
         assert absent not in bare
-    with_pictures = sheet(one for face in faces.values() for one in face.shots)
+    with_pictures = sheet(one for face in faces.values() for one in face.examples)
     assert all(f".{name}{{" in with_pictures for names in classes(html) for name in names if name != "whole")
 
 
@@ -74,9 +74,12 @@ def test_the_weight_of_the_cards(visit: Visit) -> None:
     noise = np.random.default_rng(0)
     faces = {}
     for c in range(12):
-        shots = [replace(shot(k), webp=noise.bytes(1200), region=noise.random((16, 16)) < 0.1) for k in range(5)]
-        faces[c] = Face(concept(c), tuple(replace(one, region=one.region.astype(np.float32)) for one in shots))
-    once = len(sheet(one for face in faces.values() for one in face.shots))
+        examples = [
+            replace(activating_example(k), webp=noise.bytes(1200), region=noise.random((16, 16)) < 0.1)
+            for k in range(5)
+        ]
+        faces[c] = Face(concept(c), tuple(replace(one, region=one.region.astype(np.float32)) for one in examples))
+    once = len(sheet(one for face in faces.values() for one in face.examples))
     parts = tuple(replace(visit.parts[0], component=c) for c in faces)
     again = len(cards(replace(visit, parts=parts), faces)) - len(cards(replace(visit, parts=parts)))
     assert once < 60 * 1200 * 4 / 3 * 1.25

@@ -47,9 +47,9 @@ def histogram(*counts: int) -> Histogram:
 
 def page(component: int, family: int = 3, **known: object) -> pages.Page:
     return pages.Page(
-        face(component, 6, family, **known), face(component + 50, 4).shots, face(component + 60, 2).shots,
+        face(component, 6, family, **known), face(component + 50, 4).examples, face(component + 60, 2).examples,
         histogram(3, 0, 5, 1), (Neighbour(4, 0.5), Neighbour(5, -0.25)), (Neighbour(6, 0.75),),
-        {4: face(4, 3), 6: replace(face(6, 0), shots=())}, SOURCE,
+        {4: face(4, 3), 6: replace(face(6, 0), examples=())}, SOURCE,
     )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_the_page_of_what_is_not_active_and_of_what_never_fired(visit: Visit) ->
     quiet = quiet_component(visit)
     assert "In your picture it is <b>not active</b>" in pages.component_page(visit, page(quiet), None)
     silent = replace(page(quiet, 0, fired=0, guesses=(), clarity=None), histogram=None, usual=(), mean=())
-    html = pages.component_page(visit, replace(silent, face=replace(silent.face, shots=())), None)
+    html = pages.component_page(visit, replace(silent, face=replace(silent.face, examples=())), None)
     assert "never fired in the 200 pictures" in html
     assert "What it pushes" not in html
     assert "How strongly" not in html

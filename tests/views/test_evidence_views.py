@@ -43,11 +43,11 @@ def everything(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str
         "early headline": proofs.headline(visit),
         "chance": proofs.chance_words(controls),
         "dose": proofs.dose_words(response, visit.classes),
-        "ripple": proofs.ripples(rippled, shifted),
-        "elsewhere": proofs.elsewhere(tested),
+        "ripple": proofs.side_effects(rippled, shifted),
+        "elsewhere": proofs.generalization(tested),
         "gone": proofs.counterfactual(visit, EVIL[1], gone, EVIL[0]),
-        "no twin": proofs.no_twin(True) + proofs.no_twin(False),
-        "missed": proofs.missed_words(bench.reconstruction_error(*asked)),
+        "no twin": proofs.no_counterfactual(True) + proofs.no_counterfactual(False),
+        "missed": proofs.reconstruction_error(bench.reconstruction_error(*asked)),
         "searching": steering_view.finder(visit, searches[0]),
         "found": steering_view.finder(visit, searches[-1]),
         "trouble": steering_view.finder(visit, trouble=EVIL[0]),
@@ -103,7 +103,7 @@ def test_a_random_edit_is_no_better_than_chance(bench: Workbench, picture: Image
 def test_an_edit_of_nothing_fixes_and_breaks_nothing(bench: Workbench) -> None:
     *_, tested = bench.generalize(Edit())
     assert isinstance(tested, Generalization)
-    html = proofs.elsewhere(tested)
+    html = proofs.generalization(tested)
     assert not len(tested.fixed)
     assert not len(tested.broken)
     assert "McNemar" not in html
@@ -151,7 +151,7 @@ def test_classes_that_leave_no_concept_to_probe(bench: Workbench, picture: Image
     assert search.done
     assert search.side_effect is None
     assert "–" in proofs.headline(v, None, rippled)
-    assert "Side effect: <b>–" in proofs.ripples(
+    assert "Side effect: <b>–" in proofs.side_effects(
         rippled, bench.attribution_changes(v.trace, classes, v.templates, v.attribution, edit)
     )
 

@@ -7,36 +7,36 @@ import numpy as np
 import pytest
 from markupsafe import escape
 from PIL import Image
-from view_helpers import GRID, WORD, classes, concept, face, pictures, shot
+from view_helpers import GRID, WORD, activating_example, classes, concept, face, pictures
 
 from core.views.reference_strip import chip, face_words, guess, sheet, strip
 
 
 def test_every_picture_stands_once_in_the_sheet_and_every_strip_finds_it() -> None:
-    faces = [face(0), face(1), replace(face(2), shots=face(0).shots)]
-    found = pictures(sheet(one for each in faces for one in each.shots))
-    named = [names for each in faces for names in classes(strip(each, each.shots, "most"))]
+    faces = [face(0), face(1), replace(face(2), examples=face(0).examples)]
+    found = pictures(sheet(one for each in faces for one in each.examples))
+    named = [names for each in faces for names in classes(strip(each, each.examples, "most"))]
     assert {name for names in named for name in names} == set(found)
     assert sum(picture.format == "WEBP" for picture in found.values()) == 10
-    for names, one in zip(named, (one for each in faces for one in each.shots), strict=True):
+    for names, one in zip(named, (one for each in faces for one in each.examples), strict=True):
         picture, mask = (found[name] for name in names)
         np.testing.assert_array_equal(np.asarray(picture), np.asarray(Image.open(io.BytesIO(one.webp))))
         assert mask.size == GRID
 
 
 def test_what_fires_at_cls_only_says_so_and_is_not_dimmed() -> None:
-    shots = (shot(0), shot(1, ()), shot(2, ()))
-    html = strip(face(7), shots, "most")
+    examples = (activating_example(0), activating_example(1, ()), activating_example(2, ()))
+    html = strip(face(7), examples, "most")
     assert html.count("only CLS") == 2
     assert "in 2 of them it fires at CLS only" in html
     assert [("whole" in names) for names in classes(html)] == [False, True, True]
-    assert len(pictures(sheet(shots))) == 4, "three pictures, one mask"
+    assert len(pictures(sheet(examples))) == 4, "three pictures, one mask"
     assert "activation 9, on 2 patches" in html
     assert "activation 8.9, at CLS only" in html
 
 
 def test_a_strip_says_what_it_shows() -> None:
-    html = strip(face(7), face(7).shots, "around the median")
+    html = strip(face(7), face(7).examples, "around the median")
     assert 'role="img" aria-label="5 reference pictures of component 7, around the median; lit where it fires"' in html
     assert 'data-component="7"' in html
     assert 'data-action="open"' in html

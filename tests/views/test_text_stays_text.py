@@ -188,16 +188,16 @@ def _of_evidence(bench: Workbench, base: Visit, picture: Image.Image) -> dict[st
     return {
         "headline": lambda text: evidence.headline(named(base, text), None, effects),
         "doses": lambda text: evidence.dose_words(turns, (text,) * 3),
-        "side effects": lambda text: evidence.ripples(
+        "side effects": lambda text: evidence.side_effects(
             replace(effects, concepts=(text,) * 2, change=np.array([1.0, -1.0], dtype=np.float32)), changes
         ),
-        "other pictures": lambda text: evidence.elsewhere(replace(fixed, classes=(text,) * len(tested.classes))),
+        "other pictures": lambda text: evidence.generalization(replace(fixed, classes=(text,) * len(tested.classes))),
         "without the cue": lambda text: evidence.counterfactual(
             named(base, text), "a", replace(gone, prediction=replace(gone.prediction, classes=(text,) * 3))
         ),
         "how the cue went": lambda text: evidence.counterfactual(base, text, gone),
         "at large": lambda text: evidence.counterfactual(base, "a", gone, text),
-        "what the SAE misses": lambda text: evidence.missed_words(
+        "what the SAE misses": lambda text: evidence.reconstruction_error(
             replace(
                 missed,
                 before=replace(missed.before, classes=(text,) * 3),

@@ -86,7 +86,7 @@ def concept(component: int = 0, **known: object) -> Concept:
     return replace(plain, **known)  # type: ignore[arg-type]
 
 
-def shot(seed: int, patches: tuple[int, ...] = (1, 6)) -> ActivatingExample:
+def activating_example(seed: int, patches: tuple[int, ...] = (1, 6)) -> ActivatingExample:
     """A picture of its own for every seed."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
@@ -98,17 +98,17 @@ def shot(seed: int, patches: tuple[int, ...] = (1, 6)) -> ActivatingExample:
 
 
 def face(component: int = 0, n: int = 5, family: int = 0, **known: object) -> Face:
-    shots = tuple(shot(10 * component + k) for k in range(n))
+    examples = tuple(activating_example(10 * component + k) for k in range(n))
     members = Family(tuple(range(component, component + family)), 0.9, 0.8, 0.7, None) if family else None
-    return Face(concept(component, **known), shots, members)
+    return Face(concept(component, **known), examples, members)
 
 
 def faces_of(visit: Visit) -> dict[int, Face]:
     """A face for every card: the first of a family of three, the second silent."""
     shown = [part.component for part in visit.parts]
-    faces = {c: Face(concept(c), tuple(shot(k) for k in range(5))) for c in shown}
+    faces = {c: Face(concept(c), tuple(activating_example(k) for k in range(5))) for c in shown}
     family = Family((shown[0], *sorted({*range(4)} - {*shown})[:2]), 0.9, 0.8, 0.7, EVIL[0])
-    faces[shown[0]] = Face(concept(shown[0], guesses=(Guess(EVIL[0], 0.1),)), faces[shown[0]].shots, family)
+    faces[shown[0]] = Face(concept(shown[0], guesses=(Guess(EVIL[0], 0.1),)), faces[shown[0]].examples, family)
     faces[shown[1]] = Face(concept(shown[1], guesses=(), clarity=None, fired=0), ())
     return faces
 
