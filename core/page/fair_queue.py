@@ -73,7 +73,7 @@ class FairQueue(Queue):
     def start(self) -> None:
         """Begin."""
         self.max_thread_count = OF_ALL  # what waits holds no thread
-        super().start()
+        Queue.start(self)  # named, since gradio leaves it untyped
         task = asyncio.get_running_loop().create_task(self._forget_the_gone())
         self._asyncio_tasks.add(task)
 
