@@ -50,7 +50,11 @@ class Context:
 
     def example(self, visit: Visit) -> Example | None:
         """The example a visit is about, or whose counterfactual; None for a visitor's own picture."""
-        return next((example for example in self.examples if example.name == visit.subject.example), None)
+        return self.example_named(visit.subject.example)
+
+    def example_named(self, name: str | None) -> Example | None:
+        """The example of that name."""
+        return next((example for example in self.examples if example.name == name), None)
 
     def cue(self, visit: Visit) -> str | None:
         """What that example's counterfactual lacks; None where there is none."""

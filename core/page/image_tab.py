@@ -10,6 +10,7 @@ from ..model.prompts import TEMPLATES, parse_classes, parse_templates
 from ..pictures.examples import Example
 from ..session import visit as session
 from ..session.typed import Text
+from ..session.view_state import content_hash
 from ..session.visit import Subject, Visit
 from ..views import frame
 from ..views import image as image_view
@@ -86,6 +87,16 @@ def redraws(tab: ImageTab) -> list[Redraw]:
     ]
 
 
+def asked_again(tab: ImageTab) -> list[Besides]:
+    """What a visitor typed and chose, as it follows from a visit that was brought back."""
+    return [
+        Besides(tab.upload, lambda *_: None),
+        Besides(tab.classes, lambda _, __, v: _one_per_line(v)),
+        Besides(tab.wording, lambda _, __, v: _wording(v)),
+        Besides(tab.own, lambda _, __, v: _own_wording(v)),
+    ]
+
+
 def listen(tab: ImageTab, replies: Replies, another: Lane) -> Changes:
     """Its listeners."""
     asked_for = (tab.classes, tab.wording, tab.own)
@@ -141,7 +152,10 @@ def bring(context: Context, v: Visit, file: str | None, text: Text, wording: Wor
     except UserError as error:
         trouble = str(error)
     subject = Subject("Your picture", photograph=True)
-    begun = session.after(v, session.start(context.bench(v), file, subject, names, templates, None))
+    begun = session.start(context.bench(v), file, subject, names, templates, None)
+    if v.awaited == content_hash(begun.trace.crop):
+        begun = session.begin(context.bench(v), begun.trace, subject, v.classes, v.templates, v.truth, v.target, v.edit)
+    begun = session.after(v, begun)
     return Outcome(begun, Change.PICTURE, (trouble,), tone="bad")
 
 
@@ -174,3 +188,11 @@ def _truth_list(v: Visit) -> dict[str, Any]:
 
 def _one_per_line(v: Visit) -> str:
     return "\n".join(v.classes)
+
+
+def _wording(v: Visit) -> str:
+    return next((name for name, templates in TEMPLATES.items() if templates == v.templates), "own")
+
+
+def _own_wording(v: Visit) -> gr.Textbox:
+    return gr.Textbox("\n".join(v.templates), visible=True) if _wording(v) == "own" else gr.Textbox(visible=False)

@@ -19,6 +19,7 @@ from . import (
     endpoints,
     evidence_tab,
     image_tab,
+    keeper,
     lanes,
     press,
     setup_bar,
@@ -44,6 +45,7 @@ class Parts(NamedTuple):
     steering: steering_tab.SteeringTab
     compare: compare_tab.CompareTab
     evidence: evidence_tab.EvidenceTab
+    keeper: keeper.Keeper
 
     def redraws(self) -> tuple[Redraw, ...]:
         """What is drawn anew, and since when."""
@@ -51,13 +53,13 @@ class Parts(NamedTuple):
             *setup_bar.redraws(self.bar), *side_panel.redraws(self.side), *image_tab.redraws(self.image),
             *attribution_tab.redraws(self.attribution), *components_tab.redraws(self.components),
             *steering_tab.redraws(self.steering), *compare_tab.redraws(self.compare),
-            *evidence_tab.redraws(self.evidence),
+            *evidence_tab.redraws(self.evidence), *keeper.redraws(self.keeper),
         )  # fmt: skip
 
     def notices(self) -> tuple[gr.HTML, ...]:
         """Where sentences appear that a change outdates."""
         places = self.image.said_picture, self.image.said_classes, self.attribution.said
-        return (*places, self.steering.said, self.components.said)
+        return (*places, self.steering.said, self.components.said, self.keeper.said)
 
 
 def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
@@ -70,8 +72,8 @@ def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.
     first = session.measure(opening, image_tab.start_with(opening, context.examples[0], TEMPLATES["single"]))
     demo: gr.Blocks
     with TypedBlocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
-        state = VisitState(gr.State(first))
         parts = _lay_out(context, first, apology)
+        state = VisitState(gr.State(first), parts.keeper.carried)
         open_tab = gr.Textbox(visible=False)
         replies = Replies(context, state, parts.redraws(), parts.notices())
         _follow_up(_listen(parts, replies), parts, replies, open_tab)
@@ -85,6 +87,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
         with gr.Column(scale=0, min_width=340, elem_id="side"):
             panel = side_panel.build(context, first)
         with gr.Column(scale=1, min_width=320, elem_id="main"):
+            kept = keeper.build(context, first)
             about = side_panel.build_about(context, first)
             with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
                 parts = Parts(
@@ -97,6 +100,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     steering_tab.build(context, first),
                     compare_tab.build(context, first),
                     evidence_tab.build(),
+                    kept,
                 )
     widgets.html(frame.foot(), elem_id="foot")
     return parts
@@ -111,7 +115,9 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     components_tab.listen(parts.components, replies, slow)
     compare_tab.listen(parts.compare, replies)
     evidence_tab.listen(parts.evidence, replies, parts.image.upload)
+    asked_again = [*setup_bar.asked_again(parts.bar), *image_tab.asked_again(parts.image)]
     return [
+        *keeper.listen(parts.keeper, replies, asked_again),
         *setup_bar.listen(parts.bar, replies, parts.image.upload, another),
         *side_panel.listen(parts.side, replies, parts.image.said_picture, another),
         *image_tab.listen(parts.image, replies, another),

@@ -7,6 +7,7 @@ Gradio wants to know beforehand) and what it does draw (its reply) both follow f
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -15,6 +16,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from ..errors import UserError
+from ..session import visit as session
 from ..session.visit import Visit
 from ..views import frame
 from .context import Context
@@ -136,12 +138,15 @@ class Replies:
         besides: Sequence[Besides] = (),
         on_trouble: Sequence[Besides] = (),
         keeps: Collection[gr.HTML] = (),
+        brings_back: bool = False,
     ) -> Listener:
         """A step of the visit, which changes it as much as said, or nothing where the same visit comes back.
 
         `take` is given the context, the visit, the message it hears (the event's data, or the value of `written_in`)
         and the values of what it reads. The sentence of a UserError appears in `notices`, what an `Outcome` notes in
         `notes` or else there; `keeps` are not cleared. After an error `on_trouble` is drawn, and the visit stays.
+        Where the server has lost the visit nothing changes, and the page is asked to bring it back; the step that does
+        so (`brings_back`) is given what the server holds instead.
         """
         redraws = [] if change is None else [redraw for redraw in self.redraws if redraw.since <= change]
         cleared = [] if change is None else [place for place in self.notices if place not in keeps]
@@ -149,17 +154,21 @@ class Replies:
         as_typed = typed(take, reads, 2 + (hears is not None))
 
         def reply(values: Sequence[Any], event: gr.EventData | None) -> Updates:
-            before, read, told = self._given(values, event, hears, written_in)
+            visit, read, told = self._given(values, event, hears, written_in)
+            stays: Callable[[], Updates] = dict
             try:
+                before = values[0] if brings_back else visit()
+                if before is None:
+                    return self.state.called_back()
+                stays = partial(self._as_before, before, redraws, on_trouble, read)
                 taken = take(self.context, before, *told(), *as_typed(read))
+                if not isinstance(taken, Outcome):
+                    taken = Outcome(taken, None if taken is before else change)
+                v = taken.visit if brings_back else session.changed(before, taken.visit)
+                changed, kept_now = taken.change, self.state.kept_as(self.context, v)
             except UserError as trouble:
-                drawn = {redraw.part: redraw.show(self.context, before) for redraw in redraws if redraw.always}
-                drawn |= {one.part: one.show(self.context, before, before, *read) for one in on_trouble}
-                sentence = frame.notice(str(trouble), tone="bad")
-                return self.state.kept_as(before) | drawn | dict.fromkeys(notices, sentence)
-            if not isinstance(taken, Outcome):
-                taken = Outcome(taken, None if taken is before else change)
-            v, changed = taken.visit, taken.change
+                nothing = {self.state.carried: gr.skip()}  # Gradio takes an empty reply for a missing value
+                return nothing | stays() | dict.fromkeys(notices, frame.notice(str(trouble), tone="bad"))
             drawn = {
                 redraw.part: redraw.show(self.context, v)
                 for redraw in redraws
@@ -171,11 +180,19 @@ class Replies:
                 drawn |= dict.fromkeys(cleared, frame.notice())
             if taken.notes or (changed is not None and not set(places) & set(keeps)):
                 drawn |= dict.fromkeys(places, frame.notice(*taken.notes, tone=taken.tone))
-            return self.state.kept_as(v) | drawn
+            return kept_now | drawn
 
         drawn_by = [redraw.part for redraw in redraws] + [one.part for one in (*besides, *on_trouble)]
         outputs = [*self.state.parts, *drawn_by, *cleared, *places, *notices]
         return self._listener(reply, reads, outputs, hears, written_in)
+
+    def _as_before(
+        self, v: Visit, redraws: Sequence[Redraw], on_trouble: Sequence[Besides], read: Sequence[Any]
+    ) -> Updates:
+        """The visit as it was, after an error."""
+        drawn = {redraw.part: redraw.show(self.context, v) for redraw in redraws if redraw.always}
+        drawn |= {one.part: one.show(self.context, v, v, *read) for one in on_trouble}
+        return self.state.kept_as(self.context, v) | drawn
 
     def answer(
         self,
@@ -190,12 +207,15 @@ class Replies:
         as_typed = typed(ask, reads, 2 + (hears is not None))
 
         def reply(values: Sequence[Any], event: gr.EventData | None) -> Updates:
-            v, read, told = self._given(values, event, hears, written_in)
+            visit, read, told = self._given(values, event, hears, written_in)
             with sentences():
+                v = visit()
+                if v is None:
+                    return self.state.called_back()
                 found = ask(self.context, v, *told(), *as_typed(read))
             return _shown(parts, found if isinstance(shows, Mapping) else {"": found})
 
-        return self._listener(reply, reads, _parts(parts), hears, written_in)
+        return self._listener(reply, reads, [*self.state.parts, *_parts(parts)], hears, written_in)
 
     def stream(
         self,
@@ -209,14 +229,18 @@ class Replies:
         as_typed = typed(ask, reads, 2 + (hears is not None))
 
         def replies(*values: Any) -> Iterator[Updates | dict[str, Any]]:
-            v, read, told = self._given(values, None, hears, written_in)
+            visit, read, told = self._given(values, None, hears, written_in)
             with sentences():
-                for found in ask(self.context, v, *told(), *as_typed(read)):
-                    yield _shown(shows, found)
+                v = visit()
+                if v is None:
+                    yield self.state.called_back()
+                else:
+                    for found in ask(self.context, v, *told(), *as_typed(read)):
+                        yield _shown(shows, found)
             # What it sends last is sent again at its end, when another stream may have drawn something newer.
             yield gr.skip()
 
-        return Listener(replies, self._inputs(reads, written_in), _parts(shows))
+        return Listener(replies, self._inputs(reads, written_in), [*self.state.parts, *_parts(shows)])
 
     def _given(
         self,
@@ -224,12 +248,19 @@ class Replies:
         event: gr.EventData | None,
         hears: type[Message] | None,
         written_in: Component | None,
-    ) -> tuple[Visit, list[Any], Callable[[], tuple[Message, ...]]]:
-        """The visit that an event is about, what else was read, and how to read what it says (may raise UserError)."""
+    ) -> tuple[Callable[[], Visit | None], list[Any], Callable[[], tuple[Message, ...]]]:
+        """How to get the visit that an event is about, what else was read, and how to read what the event says.
+
+        Both may raise UserError; the visit is None where the server has lost it.
+        """
         n = len(self.state.parts)
-        visit, read = self.state.visit(*values[:n]), list(values[n:])
+        held, read = values[:n], list(values[n:])
         message = read.pop() if written_in is not None else None if event is None else event_data(event)
-        return visit, read, lambda: () if hears is None else (hears.read(message),)
+        return (
+            lambda: self.state.visit(self.context, *held),
+            read,
+            lambda: () if hears is None else (hears.read(message),),
+        )
 
     def _listener(
         self,

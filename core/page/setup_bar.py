@@ -87,6 +87,11 @@ def redraws(bar: SetupBar) -> list[Redraw]:
     return [Redraw(bar.line, Change.SETUP, show_line), Redraw(bar.page, Change.SETUP, show_page)]
 
 
+def asked_again(bar: SetupBar) -> list[Besides]:
+    """What a visitor chose, as it follows from a visit that was brought back."""
+    return [Besides(bar.chosen, lambda _, __, v: v.setup)]
+
+
 def listen(bar: SetupBar, replies: Replies, upload: gr.File, another: Lane) -> Changes:
     """Its listeners."""
     shows: Shows = {"said": bar.said, "busy": Shown(bar.stop, _stop_button), "failed": bar.failed}

@@ -1,13 +1,22 @@
-"""State of a visit between two events: where the page keeps it, and the one place where a listener gets it from."""
+"""State of a visit between two events: where the page keeps it, and the one place where a listener gets it from.
 
-from dataclasses import dataclass
+The page carries what its visit is about (`ViewState`) and sends it with every event; what the server's memory holds is
+a cache of it. So an answer is never about another picture than the one in sight: after a restart, a long pause or on
+another server the visit is worked out anew from what the page carries, or the page brings it back first (keeper.py).
+"""
+
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
+from ..session import visit as session
+from ..session.view_state import ViewState, is_of, restored, state_of
 from ..session.visit import Visit
+from .context import Context
 
 
 @dataclass(frozen=True)
@@ -16,16 +25,38 @@ class VisitState:
 
     kept: gr.State
     """The visit itself, in the server's memory."""
+    carried: gr.HTML
+    """What it is about, in the page: a serialised ViewState (keeper.js)."""
 
     @property
     def parts(self) -> tuple[Component, ...]:
         """What every listener reads first, and what every step writes."""
-        return (self.kept,)
+        return self.kept, self.carried
 
-    def visit(self, kept: Visit) -> Visit:
-        """The visit that an event is about, from the values of `parts`."""
-        return kept
+    def visit(self, context: Context, kept: Visit, carried: str | None) -> Visit | None:
+        """The visit that an event is about, from the values of `parts`; None where it has to be brought back first.
 
-    def kept_as(self, visit: Visit) -> dict[Block, Any]:
-        """The visit from now on, as an update of `parts`."""
-        return {self.kept: visit}
+        Raises UserError for a state that no page of ours carries.
+        """
+        state = ViewState.parsed(carried)
+        if is_of(context.bench(kept), kept, state):
+            return kept if kept.key == state.key else replace(kept, key=state.key)
+        example = context.example_named(state.picture.example)
+        if example is not None and state.setup in context.pool.loaded():
+            bench = context.pool.get(state.setup)
+            visit = restored(bench, state, [example.file(state.picture.counterfactual)])
+            return None if visit is None else session.measure(bench, visit)
+        return None
+
+    def kept_as(self, context: Context, visit: Visit) -> dict[Block, Any]:
+        """The visit from now on, as an update of `parts`. Raises UserError for more than 256 levers."""
+        return {self.kept: visit, self.carried: serialised(context, visit)}
+
+    def called_back(self) -> dict[Block, Any]:
+        """An update that asks the page for all that it has of its visit (see keeper.py)."""
+        return {self.carried: gr.HTML(lost=time.time_ns())}
+
+
+def serialised(context: Context, visit: Visit) -> str:
+    """What a visit is about, as the page carries it."""
+    return state_of(context.bench(visit), visit).serialised()

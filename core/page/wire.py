@@ -4,6 +4,7 @@ The scripts in assets/widgets write them, as the data of an event or as a widget
 edit, as the value that the widgets of the Steering tab start from.
 """
 
+import base64
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import UserError
 from ..methods.steering import Lever
 from ..session.typed import Index, lever
+from ..session.view_state import MAX_STATE
 from ..session.visit import Visit
 
 REFUSAL = "The page sent something that it never sends. Reload it, and try again."
 MAX_CHARACTERS = 1_000_000
 """Of a message that comes as JSON."""
+MAX_CROP = 1_900_000
+"""Characters of a crop: enough for any 640 x 640 pixels."""
 MAX_LISTED = 4096
 """Levers of an edit, and tokens it acts on."""
 
@@ -134,3 +138,21 @@ class OpenTab(Message):
     """Its name on the page."""
     moment: Number
     """When that was so, in ms by the page's clock: questions may overtake each other."""
+
+
+class BringBack(Message):
+    """The page was here before, or its server has forgotten it (keeper.js)."""
+
+    state: Annotated[str, Field(max_length=MAX_STATE)]
+    """What it is about: a serialised ViewState."""
+    crop: Annotated[str, Field(max_length=MAX_CROP)]
+    """The data URI of what the model saw of a visitor's own picture; empty for an example."""
+    pressed: Annotated[bool, Field(strict=True)]
+    """Whether something was pressed, and not answered."""
+
+    def picture(self) -> bytes | None:
+        """The crop as a file; None where there is none."""
+        try:
+            return base64.b64decode(self.crop.partition(";base64,")[2], validate=True) or None
+        except ValueError:
+            return None

@@ -9,9 +9,9 @@ What it names is looked up, never opened: an example by its name, one's own pict
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -23,6 +23,7 @@ from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
 from ..model.trace import Trace
 from ..pictures.read import Source, read_picture
 from ..workbench import Workbench
+from .component_search import ComponentSearch
 from .visit import Subject, Visit, begin
 
 MAX_STATE = 200_000
@@ -31,6 +32,7 @@ MAX_STATE = 200_000
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
+Commit = Literal["clip", "dictionary"]
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
@@ -98,9 +100,7 @@ class ViewState(_Value):
     """As in `Visit`: what the page's own widgets count by."""
     setup: Name
     """Its name in the catalog."""
-    commits: Annotated[
-        dict[Literal["clip", "dictionary"], Annotated[str, StringConstraints(max_length=64)]], Field()
-    ] = {}
+    commits: dict[Commit, Annotated[str, StringConstraints(max_length=64)]] = {}
     """The commits that it was loaded from; nothing for folders."""
     picture: PictureState
     classes: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_CLASSES)]
@@ -141,15 +141,15 @@ def content_hash(crop: np.ndarray) -> str:
     return hashlib.sha256(f"{crop.shape}".encode() + np.ascontiguousarray(crop).tobytes()).hexdigest()
 
 
-def state_of(bench: Workbench, visit: Visit, tab: str | None = None, component: int | None = None) -> ViewState:
-    """What a visit is about. Raises UserError for more than 256 levers."""
+def state_of(bench: Workbench, visit: Visit) -> ViewState:
+    """What a visit is about; the open tab is the page's own to add. Raises UserError for more than 256 levers."""
     subject = visit.subject
     return ViewState(
         key=visit.key,
         step=visit.step,
         revision=visit.revision,
         setup=visit.setup,
-        commits={name: bench.setup.commits[name] for name in ("clip", "dictionary") if name in bench.setup.commits},
+        commits=_commits(bench),
         picture=PictureState(
             caption=subject.caption[:400],
             example=subject.example,
@@ -163,30 +163,34 @@ def state_of(bench: Workbench, visit: Visit, tab: str | None = None, component: 
         wanted=visit.target.wanted,
         against=visit.target.against,
         edit=EditState.of(visit.edit),
-        tab=tab,
-        component=component,
+        component=visit.search.opened,
     )
 
 
-def is_of(visit: Visit, state: ViewState) -> bool:
+def is_of(bench: Workbench, visit: Visit, state: ViewState) -> bool:
     """Whether a visit that a server holds is the one that a page carries, at the same step or a later one.
 
     A later one: two presses may be on their way at once, and the second carries the state from before the first. A
-    visit at an earlier step is another server's past, and is rebuilt.
+    visit at an earlier step is another server's past, and is rebuilt. A visit without a key is one that this server
+    begins with: it is the page's where that is about the same, and was never changed.
     """
-    return bool(state.key) and visit.key == state.key and visit.step >= state.step
+    if visit.key:
+        return visit.key == state.key and visit.step >= state.step
+    return state_of(bench, visit) == state.model_copy(update={"key": "", "tab": None})
 
 
-def restored(bench: Workbench, state: ViewState, sources: Iterable[Source], crop: np.ndarray | None) -> Visit | None:
-    """The visit that a state is of, worked out anew from the first of `sources`, or the crop, that shows its picture.
+def restored(bench: Workbench, state: ViewState, sources: Iterable[Source]) -> Visit | None:
+    """The visit that a state is of, worked out anew from the first of `sources` that shows its picture.
 
-    `crop` is what the model sees, uint8 [S, S, 3], as a page shows it. None where nothing shows that picture: it has to
-    be brought again. Undo and redo begin anew. Raises UserError for levers that this setup does not have.
+    A source may be the very crop that the model saw. None where nothing shows that picture: it has to be brought again.
+    Undo and redo begin anew. The levers stay behind, and the target is chosen anew, where another setup answers than
+    the state's, or the same one from other commits: its components are others. Raises UserError for levers, or an
+    open component, that this setup does not have.
     """
-    trace = _trace(bench, state.picture.content, sources, crop)
+    trace = next(_traces(bench, state, sources), None)
     if trace is None:
         return None
-    picture = state.picture
+    picture, same_setup = state.picture, (bench.card.name, _commits(bench)) == (state.setup, state.commits)
     visit = begin(
         bench,
         trace,
@@ -194,21 +198,31 @@ def restored(bench: Workbench, state: ViewState, sources: Iterable[Source], crop
         state.classes,
         state.templates,
         state.truth,
-        Target(state.wanted, state.against),
-        state.edit.edit(),
+        Target(state.wanted, state.against) if same_setup else None,
+        state.edit.edit() if same_setup else None,
     )
-    return replace(visit, key=state.key, step=state.step, revision=state.revision)
+    opened = state.component if same_setup and bench.index is not None else None
+    if opened is not None:
+        bench.concept(opened)
+    found = replace(visit, key=state.key, step=state.step, revision=state.revision)
+    return replace(found, search=ComponentSearch(opened=opened))
 
 
-def _trace(bench: Workbench, content: str, sources: Iterable[Source], crop: np.ndarray | None) -> Trace | None:
+def _traces(bench: Workbench, state: ViewState, sources: Iterable[Source]) -> Iterator[Trace]:
+    """Of the sources that show the picture, as this setup sees it."""
     for source in sources:
         try:
-            seen = bench.setup.clip.crop(read_picture(source))
+            picture = read_picture(source)
         except UserError:  # a file that is gone, say; another may do
             continue
-        if content_hash(seen) == content:
-            return bench.trace(seen)
-    return bench.trace(crop) if crop is not None and content_hash(crop) == content else None
+        seen = bench.setup.clip.crop(picture)
+        if bench.card.name != state.setup or content_hash(seen) == state.picture.content:
+            yield bench.trace(seen)
+
+
+def _commits(bench: Workbench) -> dict[Literal["clip", "dictionary"], str]:
+    commits = bench.setup.commits
+    return {name: commits[name] for name in get_args(Commit) if name in commits}
 
 
 def _unreadable() -> UserError:

@@ -106,6 +106,8 @@ class Visit(Record):
     """Which visit this is, at random; empty while nothing was changed. See `core.session.view_state`."""
     step: int = 0
     """How many changes this visit has seen."""
+    awaited: str = ""
+    """Content hash of a picture that has to be brought again before this visit is about it; see `core.page.keeper`."""
     search: ComponentSearch = ComponentSearch()
     """What was asked of the setup's components."""
     searches: dict[str, ComponentSearch] = field(default_factory=dict)

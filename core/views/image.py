@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from markupsafe import Markup
 
 from ..pictures.examples import Example
 from .html import NOTHING, flag, joined
+from .images import lossless_uri
 
 
 def gallery(examples: Sequence[Example], thumbs: Sequence[str], chosen: str | None) -> Markup:
@@ -32,3 +34,8 @@ def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) ->
 <details><summary>The {} words it knows</summary><p>{}</p></details></div>""").format(
         names, len(known), ", ".join(known)
     )
+
+
+def crop(pixels: np.ndarray) -> Markup:
+    """What the model saw of a picture, uint8 [S, S, 3], for the page to keep: every pixel of it, and unseen."""
+    return Markup('<img src="{}" alt="" hidden>').format(lossless_uri(pixels))

@@ -14,7 +14,9 @@ from core.errors import UserError
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
+from core.page.context import Context
 from core.session import visit as session
+from core.session.component_search import ComponentSearch
 from core.session.view_state import (
     MAX_LEVERS,
     EditState,
@@ -87,7 +89,7 @@ def visit(bench: Workbench, picture: Image.Image) -> Visit:
 
 def test_a_visit_is_rebuilt_as_it_was(bench: Workbench, visit: Visit, picture: Image.Image) -> None:
     state = ViewState.parsed(state_of(bench, visit).serialised())
-    for again in (restored(bench, state, [picture], None), restored(bench, state, [], visit.trace.crop)):
+    for again in (restored(bench, state, [picture]), restored(bench, state, [visit.trace.crop])):
         assert again is not None
         for name in (
             "setup",
@@ -103,7 +105,7 @@ def test_a_visit_is_rebuilt_as_it_was(bench: Workbench, visit: Visit, picture: I
             assert getattr(again, name) == getattr(visit, name), name
         assert again.comparison == visit.comparison
         assert again.edit == visit.edit
-        assert is_of(again, state)
+        assert is_of(bench, again, state)
         assert state_of(bench, again) == state
 
 
@@ -112,20 +114,54 @@ def test_another_picture_is_never_taken_for_it(bench: Workbench, visit: Visit, p
     other = picture.rotate(90)
     crop = visit.trace.crop.copy()
     crop[0, 0, 0] ^= 1
-    assert restored(bench, state, [other, "/no/such/file.png"], crop) is None
-    found = restored(bench, state, [other, picture], crop)
+    assert restored(bench, state, [other, "/no/such/file.png", crop]) is None
+    found = restored(bench, state, [other, crop, picture])
     assert found is not None
     assert found.trace == visit.trace
 
 
 def test_a_cache_counts_where_it_is_of_the_same_visit_and_not_older(bench: Workbench, visit: Visit) -> None:
     state = state_of(bench, visit)
-    assert is_of(visit, state)
-    assert is_of(replace(visit, step=visit.step + 1), state)
-    assert not is_of(replace(visit, step=visit.step - 1), state)
-    assert not is_of(replace(visit, key="0" * 32), state)
-    fresh = replace(visit, key="", step=0)
-    assert not is_of(fresh, state_of(bench, fresh)), "a page on which nothing was changed names no visit"
+    assert is_of(bench, visit, state)
+    assert is_of(bench, replace(visit, step=visit.step + 1), state)
+    assert not is_of(bench, replace(visit, step=visit.step - 1), state)
+    assert not is_of(bench, replace(visit, key="0" * 32), state)
+
+
+def test_what_a_server_opens_with_is_of_an_unchanged_page_about_the_same(bench: Workbench, visit: Visit) -> None:
+    opening = replace(visit, key="", step=0)
+    state = state_of(bench, opening)
+    untouched = state.model_copy(update={"key": "0" * 32, "tab": "Image"})  # a page names its visit, and its open tab
+    assert is_of(bench, opening, state)
+    assert is_of(bench, opening, untouched)
+    for changes in ({"setup": "another"}, {"step": 1}, {"classes": ("dog", "cat", "bus")}, {"edit": EditState()}):
+        assert not is_of(bench, opening, untouched.model_copy(update=changes)), changes
+
+
+def test_another_setup_answers_about_the_same_without_levers_and_target(
+    bench: Workbench, context: Context, visit: Visit
+) -> None:
+    state = state_of(bench, replace(visit, search=ComponentSearch(opened=3)))
+    bundled = context.pool.get("bundled")
+    found = restored(bundled, state, [visit.trace.crop])
+    assert found is not None
+    assert (found.setup, found.classes, found.edit) == ("bundled", CLASSES, Edit())
+    assert found.search.opened is None
+    assert found.target == session.target_for(found.prediction, found.truth)
+    old = state.model_copy(update={"commits": {"clip": "0" * 40}})
+    again = restored(bench, old, [visit.trace.crop])
+    assert again is not None
+    assert (again.trace, again.edit) == (visit.trace, Edit())
+
+
+def test_an_open_component_comes_back_where_there_is_such_a_one(context: Context, first: Visit) -> None:
+    bench, picture = context.pool.get("bundled"), context.examples[0].file()
+    state = state_of(bench, replace(first, search=ComponentSearch(opened=3)))
+    found = restored(bench, state, [picture])
+    assert found is not None
+    assert found.search.opened == 3
+    with pytest.raises(UserError, match="component"):
+        restored(bench, state.model_copy(update={"component": 10**6}), [picture])
 
 
 def test_a_change_counts_once_and_none_does_not(visit: Visit) -> None:

@@ -1,0 +1,119 @@
+"""Keeper of the visit: what the page carries outlives a reload, a restart and a pause, and is brought back from there.
+
+The page holds its view state and the very crop that the model saw of a visitor's own picture; its script (keeper.js)
+also writes them, the open tab and what was typed to the browser's session storage. From these the visit is worked out
+anew: at the opening of a page that was here before, and whenever a listener finds that the server has lost it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import gradio as gr
+
+from ..errors import UserError
+from ..pictures.read import read_picture
+from ..session import visit as session
+from ..session.view_state import EditState, PictureState, ViewState, content_hash, is_of, restored
+from ..session.visit import Visit, subject_of
+from ..views import image as image_view
+from ..workbench import Workbench
+from . import widgets
+from .context import Context
+from .lanes import LOADING
+from .replies import Besides, Change, Changes, Outcome, Redraw, Replies
+from .setup_bar import LEFT_BEHIND
+from .visit_state import serialised
+from .wire import BringBack
+
+FORGOTTEN = (
+    "The server had forgotten this page, after a restart or a long pause. It is as it was; "
+    "what you pressed last did not arrive: press it again."
+)
+BRING_IT_AGAIN = (
+    "The server has forgotten your picture, and this page does not hold it either: bring it again. "
+    "Your classes, target and levers are kept; until then they are applied to this example."
+)
+TOLD = "() => document.dispatchEvent(new Event('brought'))"
+"""A listener's `js`: the keeper hears that the visit is back, or is not."""
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Its parts, of which a visitor sees the sentence alone."""
+
+    carried: gr.HTML
+    """The view state, as JSON."""
+    crop: gr.HTML
+    """What the model saw of a visitor's own picture, lossless; nothing for an example."""
+    said: gr.HTML
+    """What became of the visit."""
+
+
+def build(context: Context, first: Visit) -> Keeper:
+    """Its layout."""
+    said = widgets.notice_place("said-kept")
+    crop = widgets.html(show_crop(first), elem_id="crop-sheet")
+    carried = widgets.message_widget("keeper", "", serialised(context, first), lost=0)
+    return Keeper(carried, crop, said)
+
+
+def redraws(keeper: Keeper) -> list[Redraw]:
+    """What it draws anew, and since when."""
+    return [Redraw(keeper.crop, Change.PICTURE, lambda _, v: show_crop(v))]
+
+
+def listen(keeper: Keeper, replies: Replies, asked_again: Sequence[Besides]) -> Changes:
+    """Its listener. `asked_again`: what a visitor chose and typed, as it follows from the visit."""
+    brought = replies.step(
+        bring_back, Change.SETUP, hears=BringBack, notices=[keeper.said], besides=asked_again, brings_back=True
+    )  # fmt: skip
+    event = keeper.carried.restore(*brought, **LOADING)
+    event.then(None, js=TOLD)
+    return [(Change.SETUP, event)]
+
+
+def show_crop(v: Visit) -> str:
+    """The crop of a visitor's own picture."""
+    return image_view.crop(v.trace.crop) if v.subject.example is None else ""
+
+
+def bring_back(context: Context, held: Visit, asked: BringBack) -> Outcome:
+    """The page's visit in place of the one that the server holds. What cannot be brought back is said."""
+    state = ViewState.parsed(asked.state)
+    if is_of(context.bench(held), held, state):
+        return Outcome(held if held.key == state.key else replace(held, key=state.key), None)
+    notes = [FORGOTTEN] if asked.pressed else []
+    try:
+        bench = context.pool.get(state.setup)
+    except UserError as trouble:
+        bench = context.bench(held)
+        notes.append(f"{trouble} {bench.card.title} answers instead.")
+    visit = _restored(context, bench, state, asked.picture())
+    if visit is None:
+        notes.append(BRING_IT_AGAIN)
+        visit = _on_an_example(context, bench, state)
+    if state.edit.levers and not visit.edit.levers:
+        notes.append(LEFT_BEHIND)
+    return Outcome(session.measure(bench, visit), Change.SETUP, tuple(notes), tone="warn")
+
+
+def _restored(context: Context, bench: Workbench, state: ViewState, crop: bytes | None) -> Visit | None:
+    """The visit, from its example or the crop; without its levers where this setup has no such components."""
+    example = context.example_named(state.picture.example)
+    shown = crop if example is None else example.file(state.picture.counterfactual)
+    sources = [] if shown is None else [shown]
+    try:
+        return restored(bench, state, sources)
+    except UserError:
+        return restored(bench, state.model_copy(update={"edit": EditState(), "component": None}), sources)
+
+
+def _on_an_example(context: Context, bench: Workbench, state: ViewState) -> Visit:
+    """All of a visit but its picture, on the first example until that picture is brought again."""
+    example = context.examples[0]
+    subject = subject_of(example)
+    crop = bench.setup.clip.crop(read_picture(example.file()))
+    picture = PictureState(caption=subject.caption, example=example.name, content=content_hash(crop))
+    visit = _restored(context, bench, state.model_copy(update={"picture": picture}), None)
+    assert visit is not None  # its hash was just taken
+    return replace(visit, awaited=state.picture.content)

@@ -1,0 +1,250 @@
+"""A page keeps its visit whatever becomes of the server: never another picture, and nothing typed is lost."""
+
+import socket
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import gradio as gr
+import pytest
+from chromium import EXAMPLES, PATIENCE, press_strongest, tab
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
+
+from core.serving.settings import Settings
+from core.setups.catalog import read_catalog
+
+Opened = Callable[[], Page]
+Idle = Callable[[Page], None]
+Answers = defaultdict[Page, set[Request]]
+"""The streams of answers that are still open, by page."""
+
+
+class Server:
+    """The page, served in this process; it can be stopped, and started anew at the same address."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        import app
+
+        self.page: gr.Blocks = app.make_page(Settings.from_environment({}), {"bundled": read_catalog()["bundled"]})
+        options = app.launch_options() | {"server_port": self.port, "prevent_thread_lock": True, "quiet": True}
+        _, address, _ = self.page.launch(**options)
+        self.address = address.rstrip("/")
+
+    def stop(self) -> None:
+        """With all its connections, as the end of a process does."""
+        self.page.server.config.timeout_graceful_shutdown = 0
+        self.page.close()
+
+    def forget(self) -> None:
+        """All visits, as a server does after a long pause."""
+        self.page.app.state_holder.session_data.clear()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def tabs(browser: Browser, server: Server) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return defaultdict(set)
+
+
+@pytest.fixture
+def idle(answers: Answers) -> Idle:
+    """Waits until all answers have come: what follows a press would find out first that a server has forgotten it."""
+
+    def wait(page: Page) -> None:
+        page.wait_for_timeout(500)
+        while answers[page]:
+            page.wait_for_timeout(100)
+
+    return wait
+
+
+@pytest.fixture
+def opened(tabs: BrowserContext, server: Server, answers: Answers) -> Iterator[Opened]:
+    """Opens a tab of one browser. No script of ours may break; that a server was gone is told by the browser."""
+    errors: list[str] = []
+
+    def open_page() -> Page:
+        page = tabs.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda one: answers[page].add(one) if "/queue/data" in one.url else None)
+        page.on("requestfinished", lambda one: answers[page].discard(one))
+        page.on("requestfailed", lambda one: answers[page].discard(one))
+        page.goto(server.address)
+        page.locator("#panel .bar.best").wait_for()
+        return page
+
+    yield open_page
+    assert errors == []
+
+
+def bring_a_horse(page: Page) -> None:
+    """A picture of one's own, classes of one's own, and a lever."""
+    page.locator("#upload input[type=file]").set_input_files(EXAMPLES / "horse-stamp-twin.webp")
+    expect(page.locator("#panel figcaption")).to_contain_text("Your picture")
+    classify(page, "horse\nfrog\nowl")
+    press_strongest(page)
+    expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
+
+
+def classify(page: Page, classes: str) -> None:
+    tab(page, "Image")
+    page.locator("#classes textarea").fill(classes)
+    page.locator("button#classify").click()
+    expect(page.locator("#panel .bar")).to_have_count(len(classes.split("\n")))
+
+
+def picture(page: Page) -> str:
+    return str(page.locator("#panel .seen img").get_attribute("src"))
+
+
+def prediction(page: Page) -> list[str]:
+    return page.locator("#panel .bar").all_inner_texts()
+
+
+def settled(page: Page) -> None:
+    page.wait_for_function("!document.querySelector('#desk').inert")
+
+
+def test_the_next_press_after_a_pause_is_about_the_same_picture(opened: Opened, idle: Idle, server: Server) -> None:
+    page = opened()
+    bring_a_horse(page)
+    seen, said = picture(page), prediction(page)
+    tab(page, "Image")
+    page.locator("#classes textarea").fill("horse\nfrog")
+    idle(page)
+    server.forget()
+    page.locator("button#classify").click()
+    expect(page.locator("#said-kept")).to_contain_text("press it again")
+    settled(page)
+    assert (picture(page), prediction(page)) == (seen, said)
+    tab(page, "Evidence")
+    expect(page.locator("#summary")).to_contain_text("Your edit: suppress")
+    classify(page, "horse\nfrog")
+    expect(page.locator("#panel .bar")).to_have_count(2)
+    assert picture(page) == seen
+    expect(page.locator("#said-kept .notice")).to_have_count(0)
+
+
+def test_an_example_answers_after_a_pause_as_if_nothing_had_been(opened: Opened, idle: Idle, server: Server) -> None:
+    page = opened()
+    page.locator("#gallery .example").nth(3).click()
+    expect(page.locator("#gallery .example").nth(3)).to_have_attribute("aria-pressed", "true")
+    button = press_strongest(page)
+    seen = picture(page)
+    idle(page)
+    server.forget()
+    button.click()
+    expect(button).to_have_text("Suppress")
+    assert picture(page) == seen
+    expect(page.locator("#said-kept .notice")).to_have_count(0)
+
+
+def test_a_restart_loses_nothing(opened: Opened, idle: Idle, server: Server) -> None:
+    page = opened()
+    bring_a_horse(page)
+    seen = picture(page)
+    tab(page, "Image")
+    page.locator("#classes textarea").fill("horse\nfrog\nowl\nnot yet asked")
+    idle(page)
+    server.stop()
+    server.start()
+    for _ in range(
+        10
+    ):  # Gradio may find out by itself and load the page anew, or the press does, and is to be repeated
+        settled(page)
+        page.locator("button#classify").click()
+        page.wait_for_timeout(1500)
+        if page.locator("#panel .bar").count() == 4:
+            break
+    expect(page.locator("#panel .bar")).to_have_count(4)
+    assert picture(page) == seen
+    expect(page.locator("#classes textarea")).to_have_value("horse\nfrog\nowl\nnot yet asked")
+    expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
+
+
+@pytest.mark.parametrize("way", ["reload", "back"])
+def test_a_page_that_comes_back_is_as_it_was(opened: Opened, way: str) -> None:
+    page = opened()
+    bring_a_horse(page)
+    seen, said = picture(page), prediction(page)
+    tab(page, "Image")
+    page.locator("#classes textarea").fill("typed")
+    tab(page, "Steering")
+    if way == "reload":
+        page.reload()
+    else:
+        page.goto("about:blank")
+        page.go_back()
+    page.locator("#panel .bar.best").wait_for()
+    expect(page.locator("#panel figcaption")).to_contain_text("Your picture")
+    settled(page)
+    assert (picture(page), prediction(page)) == (seen, said)
+    expect(page.get_by_role("tab", name="Steering · 1")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#levers .lever")).to_have_count(1)
+    expect(page.locator("#classes textarea")).to_have_value("typed")
+    press_strongest(page, "against")
+    expect(page.get_by_role("tab", name="Steering · 2")).to_be_visible()
+    assert picture(page) == seen
+
+
+def test_two_tabs_do_not_meet(opened: Opened, server: Server) -> None:
+    one, two = opened(), opened()
+    bring_a_horse(one)
+    two.locator("#gallery .example").nth(2).click()
+    expect(two.locator("#gallery .example").nth(2)).to_have_attribute("aria-pressed", "true")
+    seen = picture(one), picture(two)
+    assert seen[0] != seen[1]
+    for page in (one, two):
+        page.reload()
+        page.locator("#panel .bar.best").wait_for()
+    expect(one.locator("#panel figcaption")).to_contain_text("Your picture")
+    expect(two.locator("#gallery .example").nth(2)).to_have_attribute("aria-pressed", "true")
+    for page in (one, two):
+        settled(page)
+    assert (picture(one), picture(two)) == seen
+
+
+def test_another_server_takes_over_and_hands_back(opened: Opened, idle: Idle, server: Server) -> None:
+    """What a server holds of the visit is then older than what the page is about, or nothing."""
+    other = Server()
+    answers_next = [server.address]
+
+    def route(route: Route) -> None:
+        route.continue_(url=answers_next[0] + route.request.url.removeprefix(server.address))
+
+    try:
+        page = opened()
+        page.route("**/gradio_api/queue/**", route)
+        page.locator("#gallery .example").nth(3).click()
+        expect(page.locator("#gallery .example").nth(3)).to_have_attribute("aria-pressed", "true")
+        seen = picture(page)
+        tab(page, "Attribution")
+        buttons = page.locator(".half.for .act[data-action=suppress]")
+        for k, address in enumerate((other.address, server.address, other.address)):
+            idle(page)
+            answers_next[0] = address
+            buttons.nth(k).click()
+            expect(page.get_by_role("tab", name=f"Steering · {k + 1}")).to_be_visible()
+            expect(page.locator("#cards .card.pulled")).to_have_count(k + 1)
+            assert picture(page) == seen
+    finally:
+        other.stop()
