@@ -288,6 +288,12 @@ def opening_visit(context: "Context", setup: str) -> Visit:
     return start(context.pool.get(setup), e.file(), subject_of(e), e.classes, TEMPLATES["single"], e.truth)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is uploaded lies in a folder of this process: a page that closes deletes it, by its content."""
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
+
+
 @pytest.fixture(scope="session")
 def address(cards: Mapping[str, SetupSpec]) -> Iterator[str]:
     """The page, served; its address."""
