@@ -21,7 +21,8 @@ const save = () => {
 const bring = (from, pressed) => {
   bringing = from;
   find('#desk').inert = true;  // what is in sight is not what will be there
-  trigger('restore', { state: from.state, crop: from.crop, pressed });
+  element.closest('#keeper').bringing = { state: from.state, crop: from.crop, pressed };
+  trigger('restore', element.closest('#keeper').bringing);
 };
 document.addEventListener('brought', () => {
   const { state, typed } = bringing;
@@ -35,6 +36,7 @@ document.addEventListener('brought', () => {
   });
   const { tab } = JSON.parse(state);
   [...document.querySelectorAll('#tabs [role=tab]')].find((one) => one.textContent.trim() === tab)?.click();
+  find('#said-kept .notice')?.scrollIntoView({ block: 'nearest' });
 });
 addEventListener('pagehide', save);
 document.addEventListener('visibilitychange', save);

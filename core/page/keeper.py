@@ -6,6 +6,7 @@ anew: at the opening of a page that was here before, and whenever a listener fin
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -19,10 +20,11 @@ from ..views import image as image_view
 from ..workbench import Workbench
 from . import widgets
 from .context import Context
-from .lanes import LOADING
+from .lanes import LOADING, Lane
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies
 from .setup_bar import LEFT_BEHIND
 from .visit_state import serialised
+from .widgets import event_data
 from .wire import BringBack
 
 FORGOTTEN = (
@@ -33,6 +35,8 @@ BRING_IT_AGAIN = (
     "The server has forgotten your picture, and this page does not hold it either: bring it again. "
     "Your classes, target and levers are kept; until then they are applied to this example."
 )
+BRINGING = "(...told) => [...told.slice(0, -1), JSON.stringify(document.querySelector('#keeper').bringing)]"
+"""A listener's `js`: its last input becomes a `BringBack`."""
 TOLD = "() => document.dispatchEvent(new Event('brought'))"
 """A listener's `js`: the keeper hears that the visit is back, or is not."""
 
@@ -47,6 +51,8 @@ class Keeper:
     """What the model saw of a visitor's own picture, lossless; nothing for an example."""
     said: gr.HTML
     """What became of the visit."""
+    message: gr.Textbox
+    """A `BringBack`, while one is on its way."""
 
 
 def build(context: Context, first: Visit) -> Keeper:
@@ -54,7 +60,7 @@ def build(context: Context, first: Visit) -> Keeper:
     said = widgets.notice_place("said-kept")
     crop = widgets.html(show_crop(first), elem_id="crop-sheet")
     carried = widgets.message_widget("keeper", "", serialised(context, first), lost=0)
-    return Keeper(carried, crop, said)
+    return Keeper(carried, crop, said, gr.Textbox(visible=False))
 
 
 def redraws(keeper: Keeper) -> list[Redraw]:
@@ -62,12 +68,19 @@ def redraws(keeper: Keeper) -> list[Redraw]:
     return [Redraw(keeper.crop, Change.PICTURE, lambda _, v: show_crop(v))]
 
 
-def listen(keeper: Keeper, replies: Replies, asked_again: Sequence[Besides]) -> Changes:
-    """Its listener. `asked_again`: what a visitor chose and typed, as it follows from the visit."""
+def listen(keeper: Keeper, replies: Replies, asked_again: Sequence[Besides], slow: Lane) -> Changes:
+    """Its listeners. `asked_again`: what a visitor chose and typed, as it follows from the visit."""
+
+    def load(event: gr.EventData) -> None:
+        """Load the setup first, in a lane in which nobody waits for it."""
+        with suppress(UserError):
+            replies.context.pool.get(ViewState.parsed(BringBack.read(event_data(event)).state).setup)
+
     brought = replies.step(
-        bring_back, Change.SETUP, hears=BringBack, notices=[keeper.said], besides=asked_again, brings_back=True
+        bring_back, Change.SETUP, hears=BringBack, written_in=keeper.message, notices=[keeper.said],
+        besides=asked_again, brings_back=True,
     )  # fmt: skip
-    event = keeper.carried.restore(*brought, **LOADING)
+    event = keeper.carried.restore(load, None, None, **LOADING).then(*brought, **slow, js=BRINGING)
     event.then(None, js=TOLD)
     return [(Change.SETUP, event)]
 
@@ -83,11 +96,11 @@ def bring_back(context: Context, held: Visit, asked: BringBack) -> Outcome:
     if is_of(context.bench(held), held, state):
         return Outcome(held if held.key == state.key else replace(held, key=state.key), None)
     notes = [FORGOTTEN] if asked.pressed else []
-    try:
+    bench = context.bench(held)
+    if state.setup in context.pool.loaded():
         bench = context.pool.get(state.setup)
-    except UserError as trouble:
-        bench = context.bench(held)
-        notes.append(f"{trouble} {bench.card.title} answers instead.")
+    else:
+        notes.append(f"The setup that this page was about cannot be had now: {bench.card.title} answers instead.")
     visit = _restored(context, bench, state, asked.picture())
     if visit is None:
         notes.append(BRING_IT_AGAIN)

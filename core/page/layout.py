@@ -117,7 +117,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     evidence_tab.listen(parts.evidence, replies, parts.image.upload)
     asked_again = [*setup_bar.asked_again(parts.bar), *image_tab.asked_again(parts.image)]
     return [
-        *keeper.listen(parts.keeper, replies, asked_again),
+        *keeper.listen(parts.keeper, replies, asked_again, slow),
         *setup_bar.listen(parts.bar, replies, parts.image.upload, another),
         *side_panel.listen(parts.side, replies, parts.image.said_picture, another),
         *image_tab.listen(parts.image, replies, another),

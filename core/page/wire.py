@@ -16,7 +16,7 @@ from ..session.view_state import MAX_STATE
 from ..session.visit import Visit
 
 REFUSAL = "The page sent something that it never sends. Reload it, and try again."
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 2_000_000
 """Of a message that comes as JSON."""
 MAX_CROP = 1_900_000
 """Characters of a crop: enough for any 640 x 640 pixels."""

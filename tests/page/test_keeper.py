@@ -141,7 +141,7 @@ def test_where_a_setup_is_gone_another_answers_and_says_so(context: Context, fir
         assert v.trace == own.trace, "the same picture"
         assert len(outcome.notes) == 2
         assert outcome.notes[1] == LEFT_BEHIND
-        assert outcome.notes[0].endswith(f"{context.card(first).title} answers instead.")
+        assert outcome.notes[0].endswith(f"cannot be had now: {context.card(first).title} answers instead.")
 
 
 def test_levers_that_are_not_there_stay_behind(context: Context, first: Visit, own: Visit) -> None:
