@@ -28,7 +28,7 @@ element.addEventListener('change', (event) => {
   if (!event.target.matches('.exact')) return;
   const row = event.target.closest('.lever');
   event.target.setAttribute('value', event.target.value);
-  const number = Number(event.target.value.replace(',', '.').replace('−', '-'));
+  const number = Number(event.target.value.replace(',', '.').replace('−', '-'));  // as core/session/typed.py reads it
   if (Number.isFinite(number)) show(row.querySelector('[type=range]'), number);
   send();
   gesture += 1;

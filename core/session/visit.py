@@ -246,7 +246,7 @@ def press(bench: Workbench, visit: Visit, component: int, action: str, on: bool)
     if action == "family":
         edit = edit.pull_family(component, _members(bench, component)) if on else edit.release_family(component)
     elif on:
-        edit = edit.pull(Lever(component) if action == "suppress" else Lever(component, "scale", 2.0))
+        edit = edit.pull({"suppress": Lever(component), "amplify": Lever(component, "scale", 2.0)}[action])
     else:
         edit = edit.release(component)
     return change(bench, visit, edit)
