@@ -1,7 +1,7 @@
 """Attribution tab: the target, the components that speak for and against it, and where the model looks."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -16,7 +16,7 @@ from ..views.reference_strip import sheet
 from . import widgets
 from .context import Context
 from .faces import on_cards
-from .lanes import Lane
+from .lanes import AS_SENT, Lane
 from .replies import Besides, Change, Changes, Listener, Redraw, Replies
 
 NOTHING = -1
@@ -67,7 +67,7 @@ def redraws(tab: AttributionTab) -> list[Redraw]:
 def listen(tab: AttributionTab, replies: Replies, slow: Lane) -> Changes:
     """Its listeners, but for the presses on components (see press.py)."""
     targeted = replies.step(set_target, Change.TARGET, tab.wanted, tab.against, notices=[tab.said])
-    return [(Change.TARGET, gr.on([tab.wanted.input, tab.against.input], *targeted, **slow))]
+    return [(Change.TARGET, gr.on([tab.wanted.input, tab.against.input], *targeted, **(slow | AS_SENT)))]
 
 
 def measuring(tab: AttributionTab, replies: Replies) -> Listener:
@@ -101,7 +101,7 @@ def show_look(context: Context, v: Visit) -> str:
     return components_view.look(v, seen, labels, bench.index is not None)
 
 
-def set_target(context: Context, v: Visit, wanted: Index, against: int | None) -> Visit:
+def set_target(context: Context, v: Visit, wanted: Index, against: Index | Literal[-1] | None) -> Visit:
     """Another target."""
     return session.set_target(context.bench(v), v, Target(wanted, None if against in (None, NOTHING) else against))
 

@@ -21,7 +21,7 @@ from ..views import frame
 from ..views.report_words import ceiling_words
 from . import widgets
 from .context import Context
-from .lanes import TURN
+from .lanes import AS_SENT, TURN
 from .replies import Change, Listener, Redraw, Replies, Shown, Shows
 from .wire import OpenTab
 
@@ -140,10 +140,10 @@ def redraws(tab: EvidenceTab) -> list[Redraw]:
 def listen(tab: EvidenceTab, replies: Replies, upload: gr.File) -> None:
     """Its listeners."""
     dose = {"said_dose": tab.said_dose, "dose": tab.dose}
-    tab.which.input(*replies.answer(show_chosen_dose, dose, tab.responses, tab.which), **TURN)
+    tab.which.input(*replies.answer(show_chosen_dose, dose, tab.responses, tab.which), **(TURN | AS_SENT))
     tab.own_twin.expand(*replies.answer(lend, tab.editor, upload), **TURN)
     told = replies.answer(ask_about_own_counterfactual, tab.own_counterfactual, tab.editor)
-    tab.retell.click(*told, **TURN, preprocess=False)  # Gradio would decode the picture and its layers, of any size
+    tab.retell.click(*told, **(TURN | AS_SENT))
 
 
 def following(tab: EvidenceTab, replies: Replies, open_tab: gr.Textbox) -> Listener:

@@ -17,7 +17,7 @@ from ..views import image as image_view
 from ..workbench import Workbench
 from . import widgets
 from .context import Context
-from .lanes import EVERY, PRIVATE, Lane
+from .lanes import AS_SENT, EVERY, PRIVATE, Lane
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Shown
 from .wire import ChooseExample
 
@@ -111,10 +111,11 @@ def listen(tab: ImageTab, replies: Replies, another: Lane) -> Changes:
     own = Shown(tab.own, lambda visible: gr.Textbox(visible=visible))
     tab.wording.input(*replies.answer(own_wording, own, tab.wording), **PRIVATE)
     tab.upload.clear(*replies.answer(keep_picture, tab.said_picture), **EVERY)
+    asking = [tab.classify.click, tab.truth.input, tab.wording.input]
     return [
         (Change.PICTURE, tab.gallery.choose(*chosen, **another)),
         (Change.PICTURE, tab.upload.upload(*brought, **another)),
-        (Change.CLASSES, gr.on([tab.classify.click, tab.truth.input, tab.wording.input], *asked, **another)),
+        (Change.CLASSES, gr.on(asking, *asked, **(another | AS_SENT))),
     ]
 
 

@@ -28,6 +28,10 @@ LATEST: Lane = TURN | {"trigger_mode": "always_last"}
 LONG: Lane = PRIVATE | {"concurrency_id": EVIDENCE, "concurrency_limit": None}
 LOADING: Lane = PRIVATE | {"concurrency_id": "setups", "concurrency_limit": None, "trigger_mode": "multiple"}
 
+AS_SENT: Lane = {"preprocess": False}
+"""The step alone reads its inputs. Gradio would look for a choice among those that this server last sent to the page,
+which one that has restarted does not know; and it would decode a painted picture with its layers, of any size."""
+
 
 def slow(panel: gr.HTML) -> Lane:
     """What takes a moment, told beside the prediction."""

@@ -275,6 +275,30 @@ def test_hostile_inputs_get_an_answer_or_a_sentence(
 
 
 @pytest.mark.parametrize(
+    ("name", "event", "values", "words"),
+    [
+        ("truth", "input", {"classes": "horse\nfrog\nowl", "truth": "horse"}, "horse"),
+        ("wanted", "input", {"wanted": 4, "against": 7}, "There is no class number 7"),
+        ("which", "input", {"which": 3}, "That strength is not there any more"),
+    ],
+)
+def test_choices_that_a_server_forgot_are_no_forgery(
+    http: httpx.Client, name: str, event: str, values: dict[str, Any], words: str
+) -> None:
+    """A page may outlive a server: its lists are then others than those that the server begins with."""
+    config = http.get("/config").json()
+    ids = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
+    usual = {one["id"]: one["props"].get("value") for one in config["components"]}
+    usual |= {ids[part]: value for part, value in values.items()}
+    one = next(one for one in config["dependencies"] if [ids[name], event] in one["targets"])
+    page = OnePage(http)
+    page.session = f"forgot-{name}"
+    assert page.join(one["id"], [usual[number] for number in one["inputs"]]).status_code == 200
+    ((_, _, output),) = page.answers()
+    assert words in json.dumps(output)
+
+
+@pytest.mark.parametrize(
     ("path", "request_body"),
     [
         *(("queue/join", {"data": [], "session_hash": "a"} | wrong) for wrong in (
