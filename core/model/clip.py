@@ -163,7 +163,11 @@ class SplitClip:
     # Texts
 
     def token_ids(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of each prompt, with the start and the end, cut as `texts` cuts them."""
+        """The tokens of each prompt, with the start and the end; of a longer one than the context the end is lost.
+
+        A tokenizer keeps how it was last asked to cut and to pad, so several threads have to ask in the same way: only
+        here, and without padding.
+        """
         ids = self.tokenizer(list(prompts), truncation=True, max_length=self.context)["input_ids"]
         return [tuple(each) for each in ids]
 
@@ -172,16 +176,12 @@ class SplitClip:
         """n prompts -> unit text embeddings [n, p]. Longer prompts than the context lose their end."""
         rows = [torch.empty(0, self.model.config.projection_dim, device=self.device, dtype=self.dtype)]
         for start in range(0, len(prompts), _TEXT_BATCH):
-            batch = self.tokenizer(
-                list(prompts[start : start + _TEXT_BATCH]),
-                padding=True,
-                truncation=True,
-                max_length=self.context,
-                return_tensors="pt",
-            ).to(self.device)
-            features = self.model.get_text_features(
-                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-            )
+            ids = self.token_ids(prompts[start : start + _TEXT_BATCH])
+            length = max(map(len, ids))
+            pad = self.tokenizer.pad_token_id
+            padded = torch.tensor([[*each, *[pad] * (length - len(each))] for each in ids], device=self.device)
+            used = torch.tensor([[k < len(each) for k in range(length)] for each in ids], device=self.device).long()
+            features = self.model.get_text_features(input_ids=padded, attention_mask=used)
             rows.append(F.normalize(features.pooler_output, dim=-1))
         return torch.cat(rows)
 

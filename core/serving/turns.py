@@ -84,6 +84,8 @@ class Turns:
                 try:
                     await asyncio.wait_for(turn.may_start.wait(), TOLD_EVERY)
                 except TimeoutError:
+                    if turn.may_start.is_set():  # just now
+                        break
                     if not wanted():
                         raise NobodyWaitsError from None
                     line = sorted((one for one in self._waiting if one.quick == quick), key=self._order)

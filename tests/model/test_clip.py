@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
 from core.errors import UserError
-from core.model.clip import SplitClip, check_text_work, logits, text_classifier
+from core.model.clip import SplitClip, check_text_work, indistinct_classes, logits, text_classifier
 from core.model.prompts import TEMPLATES
 from core.setups.clips import read_clip
 
@@ -217,3 +217,30 @@ def test_more_texts_than_anybody_waits_for_are_refused(clip, monkeypatch):
     monkeypatch.setattr("core.model.clip.MAX_TEXT_WORK", tokens * weights - 1)
     with pytest.raises(UserError, match="2 classes in 2 wordings are 4 texts: .* about 3 at most"):
         check_text_work(clip, ("dog", "cat"), ("a {}", "the {}"))
+
+
+def test_the_tokenizer_is_always_asked_in_the_same_way(clip):
+    """It keeps how it was last asked to cut and to pad, so that one thread's texts were cut or padded as another's."""
+    asked = []
+
+    class Tokenizer:
+        pad_token_id = clip.tokenizer.pad_token_id
+
+        def __call__(self, prompts, **settings):
+            asked.append(settings)
+            return clip.tokenizer(prompts, **settings)
+
+    watched = SplitClip(clip.model, clip.image_processor, Tokenizer(), clip.layer)
+    prompts = ["a dog", "a photo of a red fish"]
+    assert [len(ids) for ids in watched.token_ids(prompts)] == [len(clip.token_ids([each])[0]) for each in prompts]
+    watched.texts(prompts)
+    check_text_work(watched, prompts, ("{}",))
+    indistinct_classes(watched, prompts, ("{}",))
+    text_classifier(watched, prompts, ("{}",))
+    assert len(asked) > 4
+    assert all(settings == asked[0] and not settings.get("padding") for settings in asked)
+
+
+def test_texts_of_different_lengths_are_read_as_each_alone(clip):
+    prompts = ["a", "a photo of a red fish", "dog" * 100]
+    torch.testing.assert_close(clip.texts(prompts), torch.cat([clip.texts([each]) for each in prompts]))
