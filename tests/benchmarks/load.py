@@ -177,12 +177,12 @@ def _picture_in(panel: object) -> str:
     return found[1] if found else ""
 
 
-async def hostile(page: OpenPage, until: float) -> None:
-    """As many expensive questions as the server takes, read by nobody else."""
-    event, number = page.event("classify", "click"), itertools.count()
+async def hostile(pages: list[OpenPage], until: float) -> None:
+    """As many expensive questions as the server takes, on several pages at one address."""
+    event, number = pages[0].event("classify", "click"), itertools.count()
     wordings = "\n".join(f"{k} photos of a {{}}" for k in range(32))
 
-    async def ask() -> None:
+    async def ask(page: OpenPage) -> None:
         while time.monotonic() < until:
             classes = "\n".join(f"thing {next(number)}" for _ in range(200))
             try:
@@ -190,7 +190,7 @@ async def hostile(page: OpenPage, until: float) -> None:
             except (Busy, Refused, httpx.HTTPError):
                 await asyncio.sleep(0.05)
 
-    await asyncio.gather(*(ask() for _ in range(80)))
+    await asyncio.gather(*(ask(page) for page in pages for _ in range(10)))
 
 
 @asynccontextmanager
@@ -247,9 +247,10 @@ async def run(visitors: int, seconds: float, pause: float, with_hostile: bool, p
         assert len(record.pictures) == visitors, "each looks at a picture of its own"
         until = time.monotonic() + seconds
         staying = [visitor.stay(until, pause) for visitor in everybody]
-        await asyncio.gather(*staying, *([hostile(page(visitors + 1), until)] if with_hostile else ()))
+        bad = [page(visitors + 1) for _ in range(8 if with_hostile else 0)]
+        await asyncio.gather(*staying, *([hostile(bad, until)] if bad else ()))
         memory.cancel()
-        await asyncio.gather(*(visitor.page.close() for visitor in everybody))
+        await asyncio.gather(*(one.close() for one in (*bad, *(visitor.page for visitor in everybody))))
     name = f"{visitors} for {seconds:.0f} s" + (", one hostile" if with_hostile else "")
     print(HEAD)
     print(record.row(name, alone))
