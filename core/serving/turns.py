@@ -3,7 +3,7 @@
 1. Quick work (a press) and long work (a step of the evidence) have a lane each. In a lane, one computation starts after
    the other: two at once take about as long as one after the other, and more take longer.
 2. What is still running when its lane's `PATIENCE` is over keeps the next of that lane from starting no longer, as long
-   as fewer than `MOST` are running, and all but one of these of one address.
+   as fewer than `MOST` are running, and half of these of one address.
 3. Next in a lane is the address that has used least, of its sessions the one that has used least, and of its work what
    came first. Use is computing time, half of which is forgotten every `HALF_LIFE` seconds.
 
@@ -118,7 +118,7 @@ class Turns:
         now, running = self._clock(), self._running
         fresh = any(one.quick == turn.quick and now - one.began < PATIENCE[one.quick] for one in running)
         neighbours = sum(one.who.address == turn.who.address for one in running)
-        return not fresh and len(running) < MOST and neighbours < MOST - 1
+        return not fresh and len(running) < MOST and neighbours < MOST // 2
 
     def _end(self, turn: _Turn) -> None:
         if turn in self._running:

@@ -248,7 +248,9 @@ async def run(visitors: int, seconds: float, pause: float, with_hostile: bool, p
         until = time.monotonic() + seconds
         staying = [visitor.stay(until, pause) for visitor in everybody]
         bad = [page(visitors + 1) for _ in range(8 if with_hostile else 0)]
-        await asyncio.gather(*staying, *([hostile(bad, until)] if bad else ()))
+        asking = asyncio.create_task(hostile(bad, until))
+        await asyncio.gather(*staying)
+        asking.cancel()
         memory.cancel()
         await asyncio.gather(*(one.close() for one in (*bad, *(visitor.page for visitor in everybody))))
     name = f"{visitors} for {seconds:.0f} s" + (", one hostile" if with_hostile else "")

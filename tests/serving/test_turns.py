@@ -43,7 +43,7 @@ def test_every_work_is_done_once_and_never_too_much_at_once(asked: list[tuple[st
             with lock:
                 running.append((address, quick))
                 assert len(running) <= MOST
-                assert sum(one == address for one, _ in running) < MOST
+                assert sum(one == address for one, _ in running) <= MOST // 2
                 clock.now += seconds
                 running.remove((address, quick))
                 done.append(number)
