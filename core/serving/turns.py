@@ -88,8 +88,9 @@ class Turns:
                         break
                     if not wanted():
                         raise NobodyWaitsError from None
-                    line = sorted((one for one in self._waiting if one.quick == quick), key=self._order)
-                    tell(line.index(turn), len(line))
+                    if not turn.may_start.is_set():  # the loop may be late, and the turn have come meanwhile
+                        line = sorted((one for one in self._waiting if one.quick == quick), key=self._order)
+                        tell(line.index(turn), len(line))
             if not wanted():
                 raise NobodyWaitsError
             doing = asyncio.ensure_future(asyncio.to_thread(work))

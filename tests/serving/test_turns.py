@@ -163,3 +163,17 @@ def test_a_turn_that_is_left_is_free_again() -> None:
         assert await turns.take(BEN, True, lambda: 1) == 1
 
     asyncio.run(asyncio.wait_for(all_of_them(), 30))
+
+
+def test_a_turn_that_comes_just_as_the_wait_for_it_is_over_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def over_at_once(turn: Any, _: float) -> None:
+        """As `asyncio.wait_for`, when the loop is late: the time is over, and the turn has come meanwhile."""
+        await turn
+        raise TimeoutError
+
+    async def both() -> list[int]:
+        turns = Turns()
+        return await asyncio.gather(*(turns.take(who, True, lambda: 1) for who in (ANNA, BEN)))
+
+    monkeypatch.setattr(module.asyncio, "wait_for", over_at_once)
+    assert asyncio.run(both()) == [1, 1]
