@@ -6,7 +6,7 @@ and how it reads the reference pictures. Long answers are generators: they tell 
 asking stops them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import lru_cache
 from threading import Lock
 
@@ -216,7 +216,7 @@ class Workbench:
         probes = self._probe_vectors(self._probes(classes), templates)
         return find_edit(self.setup.model, trace, classifier, truth, probes)
 
-    def generalize(self, edit: Edit) -> Iterator[Step | Generalization]:
+    def generalize(self, edit: Edit) -> Generator[Step | Generalization]:
         """What the edit does to the reference pictures: how far that is, and the answer last.
 
         The pictures are read once. Whoever asks meanwhile takes part in the same reading, and who stops asking leaves

@@ -268,7 +268,7 @@ def _agreement(question: Question, attribution: Attribution) -> float:
     return rank_correlation(attribution.total, ablation_effects(question, attribution.component))
 
 
-def score(scorer: Scorer, sizes: ScoringSizes, split: str = "test") -> dict[str, object]:
+def score(scorer: Scorer, sizes: ScoringSizes, split: str = "test") -> dict[str, Any]:
     """The whole report: nested plain values, shares to four places."""
     kinds = {
         name: look_at(scorer, name, sizes.pictures, split)

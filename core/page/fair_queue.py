@@ -16,7 +16,7 @@ import inspect
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Generator, MutableMapping
 from threading import Lock
 from typing import Any
 
@@ -178,7 +178,7 @@ def address_of(scope: MutableMapping[str, Any], hosted: bool) -> str:
 class _Steps:
     """The steps of a generator, worked out in threads."""
 
-    def __init__(self, steps: Iterator[Any]) -> None:
+    def __init__(self, steps: Generator[Any]) -> None:
         self._steps, self._lock = steps, Lock()
 
     def step(self) -> Any:
@@ -187,7 +187,7 @@ class _Steps:
 
     def close(self) -> None:
         with self._lock:
-            self._steps.close()  # type: ignore[attr-defined]
+            self._steps.close()
 
 
 def _busy(why: str) -> fastapi.HTTPException:

@@ -4,7 +4,7 @@ A batch never holds pictures of two parts, so what is in it does not depend on h
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +41,7 @@ def batches(
     parts: Iterable[int],
     after: tuple[int, int] | None = None,
     workers: int = 0,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The pictures of some parts, part by part, in batches of at most `size`.
 
     `crop` makes of a picture what the model sees of it, uint8 [S, S, 3]. `after` names the last batch that is done

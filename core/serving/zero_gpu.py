@@ -9,7 +9,7 @@ given and what it gives back are pickled. So:
 3. Of exceptions only their kind and words cross. What the visitor has to read is sent as a value and raised here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,13 +168,13 @@ class Far(Workbench):
         """As `Workbench.find_edit`, elsewhere."""
         return self._steps("find_edit", *asked)
 
-    def generalize(self, edit: Edit) -> Iterator[Step | Generalization]:
+    def generalize(self, edit: Edit) -> Generator[Step | Generalization]:
         """As `Workbench.generalize`, elsewhere."""
         return self._steps("generalize", edit)
 
     def _one(self, name: str, *arguments: Any) -> Any:
         return self._ask(Call(self.card, name, arguments)).get()
 
-    def _steps(self, name: str, *arguments: Any) -> Iterator[Any]:
+    def _steps(self, name: str, *arguments: Any) -> Generator[Any]:
         for answer in self._ask_in_steps(Call(self.card, name, arguments)):
             yield answer.get()

@@ -7,7 +7,7 @@ longest leaves when the memory is needed. A failure is not remembered, so that a
 import gc
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from threading import Condition, Lock, Thread
 from typing import Generic, Protocol, cast
 
@@ -92,7 +92,7 @@ class SetupPool(Generic[T]):
         *_, made = self.bring(name)
         return cast(T, made)
 
-    def bring(self, name: str) -> Iterator[Loading | T]:
+    def bring(self, name: str) -> Generator[Loading | T]:
         """As `get`: how far it is, for as long as that lasts, and last what was made of the setup.
 
         Whoever asks meanwhile waits for the same load. It goes on while anybody waits; when all have closed their
