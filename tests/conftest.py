@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: several processes share the cores
@@ -72,6 +72,11 @@ EVIL = ("<img src=x onerror=alert(1)>", "\"'><script>alert(2)</script>", "{{cons
 """Names that must stay text."""
 
 
+def tokenizer_of(vocabulary: Mapping[str, int], merges: list[tuple[str, str]], context: int) -> CLIPTokenizer:
+    """CLIP's tokenizer with these merges, which transformers declares as strings and hands on as pairs."""
+    return CLIPTokenizer(vocab=dict(vocabulary), merges=merges, model_max_length=context)  # type: ignore[arg-type]
+
+
 def tiny_tokenizer() -> CLIPTokenizer:
     """A byte-pair tokenizer of letters, with two merges so that merging is exercised."""
     letters = "abcdefghijklmnopqrstuvwxyz{}"
@@ -83,11 +88,7 @@ def tiny_tokenizer() -> CLIPTokenizer:
         "do",
         "dog</w>",
     ]
-    return CLIPTokenizer(
-        vocab={token: index for index, token in enumerate(vocab)},
-        merges=[("d", "o"), ("do", "g</w>")],
-        model_max_length=24,
-    )
+    return tokenizer_of({token: index for index, token in enumerate(vocab)}, [("d", "o"), ("do", "g</w>")], 24)
 
 
 def tiny_model(seed: int = 0) -> CLIPModel:
@@ -128,7 +129,7 @@ def tiny_model(seed: int = 0) -> CLIPModel:
     return model.eval()
 
 
-def tiny_sae(architecture: str, seed: int = 0, **config: object) -> SAE:
+def tiny_sae(architecture: str, seed: int = 0, **config: Any) -> SAE:
     """A random dictionary that fires on some components of some tokens; its decoder rows differ in length."""
     kinds = {
         "standard": (StandardSAE, StandardSAEConfig),

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from conftest import tokenizer_of
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 PUBLISHED_CONFIG = """{
   "model_cfg": {
@@ -125,7 +125,7 @@ def write_tokenizer(folder: Path, vocab: Mapping[str, int], merges: list[tuple[s
     contents = {
         "vocab.json": json.dumps(vocab),
         "merges.txt": "\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges), ""]),
-        "tokenizer.json": CLIPTokenizer(vocab=dict(vocab), merges=merges).backend_tokenizer.to_str(),
+        "tokenizer.json": tokenizer_of(vocab, merges, context).backend_tokenizer.to_str(),
         "tokenizer_config.json": json.dumps(settings),
         "special_tokens_map.json": json.dumps({name: settings[name] for name in ("bos_token", "eos_token")}),
     }

@@ -650,7 +650,7 @@ WRITERS: dict[str, tuple[Callable[..., Release], tuple[int, int], dict[str, Any]
     "saev-top-k": (write_saev_5, (768, 24576), {"k": 32}),
     "saev-batch-top-k": (partial(write_saev_5, activation="batch-top-k"), (768, 24576), {"threshold": 2.5}),
     "saev-relu": (partial(write_saev_5, activation="relu"), (768, 24576), {}),
-    "prisma-relu": (lambda *at: write_prisma(*at, changes={}, name="n_images_2600058.pt"), (768, 49152), {}),
+    "prisma-relu": (partial(write_prisma, changes={}, name="n_images_2600058.pt"), (768, 49152), {}),
     "prisma-topk": (write_prisma_topk, (768, 49152), {"k": 64}),
     "prisma-sweep": (write_prisma_sweep, (768, 49152), {"k": 64}),
     "clipscope": (write_clipscope, (1024, 65536), {"k": 32}),

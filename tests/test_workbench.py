@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -190,20 +191,22 @@ def test_an_edit_without_levers_is_answered_without_running_the_model(
     assert not found.logit_change.any()
 
 
-def test_texts_are_encoded_once(clip: SplitClip, dictionary: Dictionary, trace: Trace, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_texts_are_encoded_once(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     card = SetupSpec("tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "")
     workbench = Workbench(Setup(card, SaeClip(clip, dictionary)))
-    encoded = []
-    texts = clip.texts
-    monkeypatch.setattr(clip, "texts", lambda prompts: (encoded.append(list(prompts)), texts(prompts))[1])
+    encode = Mock(wraps=clip.texts)
+    monkeypatch.setattr(clip, "texts", encode)
     for _ in range(2):
         workbench.classify(trace, ("dog", "cat"), ONE)
         workbench.attribute(trace, ("dog", "cat"), ONE, TARGET)
         workbench.compare(trace, EDITS[1], ("dog", "cat"), ONE)
-    assert encoded == [["a photo of a dog", "a photo of a cat"]]
+    assert [list(called.args[0]) for called in encode.call_args_list] == [["a photo of a dog", "a photo of a cat"]]
     workbench.classify(trace, ("cat", "dog"), ONE)
     workbench.classify(trace, ("cat", "dog"), ("the {}",))
-    assert encoded[1:] == [["a photo of a cat", "a photo of a dog"], ["the cat", "the dog"]]
+    later = [list(called.args[0]) for called in encode.call_args_list[1:]]
+    assert later == [["a photo of a cat", "a photo of a dog"], ["the cat", "the dog"]]
 
 
 def test_unknown_words(workbench: Workbench) -> None:

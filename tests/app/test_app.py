@@ -15,6 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from core.concepts.component import Kind
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
 from core.setups.catalog import SetupSpec
@@ -98,7 +99,8 @@ def test_component(address: str, bench: Workbench) -> None:
     concept, pushed = bench.concept(number), bench.steering_effects(number, ("dog", "cat"), SINGLE)
     assert [guess["word"] for guess in said["guesses"]] == [guess.word for guess in concept.guesses]
     assert (said["clarity"], said["frequency"]) == (concept.clarity, concept.frequency)
-    for kind, choice in {"strongest": "top", "usual": "mid", "by_mean": "mean"}.items():
+    choices: dict[str, Kind] = {"strongest": "top", "usual": "mid", "by_mean": "mean"}
+    for kind, choice in choices.items():
         expected = bench.activating_examples(number, choice, 16)
         assert [b64decode(one["picture"]) for one in said["references"][kind]] == [example.webp for example in expected]
         assert Image.open(BytesIO(b64decode(said["references"][kind][0]["picture"]))).format == "WEBP"

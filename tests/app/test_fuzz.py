@@ -38,7 +38,7 @@ TEXTS = (
 NUMBERS = (
     0, -0.0, -1, 0.5, 7, 10**6, 2**31, 2**63, 2**64, -(2**63), 1e308, True, float("inf"), float("-inf"), float("nan"),
 )  # fmt: skip
-SHAPES = (
+SHAPES: tuple[object, ...] = (
     None, False, [], {}, [None], [[]], [0, 1], ["dog", "cat"], list(range(5000)), {"": ""}, {"value": 1}, NESTED,
     {"__type__": "update", "value": "dog"}, {"__proto__": {}}, {"\ud800": 1}, {"component": 1}, {"a": NESTED},
     [{"component": k} for k in range(300)], {"tab": "Image"}, {"composite": None}, {"id": "nobody's"},
@@ -135,8 +135,9 @@ class Forger:
         """What our own page, or a program, might send."""
         label = component["props"].get("label")
         if component["type"] in ("file", "imageeditor"):
-            drawn = {"background": self._picture, "layers": [], "composite": self._picture, "id": None}
-            return drawn if component["type"] == "imageeditor" else self._picture
+            picture = self._picture
+            drawing = component["type"] == "imageeditor"
+            return {"background": picture, "layers": [], "composite": picture, "id": None} if drawing else picture
         usual = {
             "classes": "dog, cat, fox", "words": "dog", "levers": [{"component": 99, "strength": 2.0}], "tokens": [0],
             None: '{"tab":"Image","moment":12.5}',
@@ -182,7 +183,7 @@ class OnePage:
         """The answers to all that was sent: to which event, whether it succeeded, and what it says."""
         with self._http.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
             for line in stream.iter_lines():
-                message = json.loads(line.removeprefix("data:")) if line else {"msg": ""}
+                message: dict[str, Any] = json.loads(line.removeprefix("data:")) if line else {"msg": ""}
                 if message["msg"] == "process_completed":
                     yield message["event_id"], message["success"], message["output"]
                 elif message["msg"] == "close_stream":

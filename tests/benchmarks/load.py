@@ -258,8 +258,8 @@ async def run(visitors: int, seconds: float, pause: float, with_hostile: bool, p
     print(record.row(name, alone))
     for kind, times in record.seconds.items():
         print(f"{kind}: {len(times)}, median {statistics.median(times):.3f} s, longest {max(times):.3f} s")
-    for error, times in record.errors.most_common(10):
-        print(f"{times} x {error}")
+    for error, count in record.errors.most_common(10):
+        print(f"{count} x {error}")
 
 
 def main() -> None:

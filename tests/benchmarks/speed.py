@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -88,7 +89,8 @@ def build(geometry: Geometry) -> tuple[SplitClip, Dictionary]:
         },
         text_config={"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1},
     )  # fmt: skip
-    clip = SplitClip(CLIPModel(config), CLIPImageProcessorPil(), None, geometry.layer)  # no text is ever read
+    no_tokenizer: Any = None  # no text is ever read
+    clip = SplitClip(CLIPModel(config), CLIPImageProcessorPil(), no_tokenizer, geometry.layer)
     sae = TopKSAE(TopKSAEConfig(d_in=geometry.width, d_sae=geometry.components, k=geometry.k))
     return clip, Dictionary(sae, "all")
 

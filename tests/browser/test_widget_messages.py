@@ -1,7 +1,6 @@
 """What the widgets send when they are pressed: messages of the forms that tests/page/widget_messages.json holds."""
 
 import json
-import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, get_args
@@ -74,7 +73,7 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     page.locator("#look [data-action=open]").first.click()
     expect(page.locator("#component .component")).to_be_visible()
 
-    tab(page, re.compile("Steering"))
+    tab(page, "Steering")
     family = page.locator("#levers .lever.family")
     alone = page.locator("#levers .lever:not(.family)").first
     expect(family).to_have_count(1)

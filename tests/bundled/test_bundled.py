@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from core.bundled.scoring import GOALS, LEVERS, REPORT, Scorer, ScoringSizes, goals_table, levers_table, score
-from core.bundled.training import CELLS, SIDE, as_pixels, build_model, build_tokenizer, see
+from core.bundled.training import CELLS, as_pixels, build_model, build_tokenizer, see
 from core.faithfulness.__main__ import FaithfulnessSizes, report_bundled
 from core.faithfulness.report import figure, tables
-from core.scenes.sampling import caption_words, held_out
+from core.scenes.sampling import SIDE, caption_words, held_out
 from core.scenes.scene import CLASSES
 from core.scenes.shortcuts import SHORTCUTS
 from core.setups.loading import load_setup

@@ -338,8 +338,8 @@ def made_up_index(vocabulary, label, clarity, alignment, source="scenes:index", 
     manifest = Manifest(
         1, identity, MappingProxyType({"kind": "scenes", "name": source}), 30, 30 * 65, 0, (8, 8), vocabulary, 96
     )
-    none = ActivatingExamples(*(np.zeros((m, 0)) for _ in range(3)), np.zeros(1, dtype=int), *(np.zeros(0),) * 2)
-    count, near = np.ones(m, dtype=int), np.zeros((m, 0))
+    count, near, nothing = np.ones(m, dtype=int), np.zeros((m, 0)), np.zeros(0)
+    none = ActivatingExamples(near, near, near, np.zeros(1, dtype=int), nothing, nothing)
     return ConceptIndex(
         manifest=manifest,
         active_pictures=count,
@@ -467,7 +467,7 @@ def test_the_committed_report_is_of_the_shipped_weights_and_index(setup, committ
     """Its part of few pictures again; what looks at thousands is left to the command, which takes minutes."""
     assert committed["fingerprint"] == setup.index.manifest.setup.fingerprint
     assert committed["pictures"]["chosen"] == setup.index.manifest.pictures
-    now, then = dict(figures(measure(setup.index, *looked, 8))), dict(figures(committed["part"]))
+    now, then = dict(figures(measure(setup.index, looked[0], looked[1], 8))), dict(figures(committed["part"]))
     assert now.keys() == then.keys()
     for place, value in then.items():
         # Another machine rounds differently, which moves what stands on an edge.

@@ -16,13 +16,14 @@ from core.model.clip import text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
+from core.pictures.options import CollectionOptions
 from core.scenes.scene import CLASSES
 from core.setups.clips import read_clip
 
 
 def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
     out, work = tmp_path / "out", tmp_path / "work"
-    monkeypatch.setattr(training, "CollectionOptions", partial(training.CollectionOptions, limit=40))
+    monkeypatch.setattr(training, "CollectionOptions", partial(CollectionOptions, limit=40))
     monkeypatch.setattr(training, "DictionaryRecipe", partial(DictionaryRecipe, samples=8_192))
     training.rebuild(training.Recipe(pictures=48, batch=4, cropped_share=0.8), work, out, watched=2)
     state = torch.load(work / "clip.pt", weights_only=True)

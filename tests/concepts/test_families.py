@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -117,15 +119,14 @@ def test_all_equally_alike_are_one_family(index: ConceptIndex) -> None:
 
 def test_a_long_row_of_ties_does_not_join_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everyone is as like its two neighbours as these are like theirs."""
-    n, rounds = 2000, []
-    step = module._kept
-    monkeypatch.setattr(module, "_kept", lambda *given: rounds.append(1) or step(*given))
+    n, rounds = 2000, Mock(wraps=module._kept)
+    monkeypatch.setattr(module, "_kept", rounds)
     row = np.arange(n - 1)
     half = sparse.csr_array((np.full(n - 1, 0.5), (row, row + 1)), shape=(n, n))
     group = average_linkage(sparse.csr_array(half + half.T), 0.4)
     assert np.bincount(group).max() == 2
     assert np.bincount(group).mean() > 1.5
-    assert len(rounds) < 40, "twice a round"
+    assert rounds.call_count < 40, "twice a round"
 
 
 def test_a_chain_does_not_grow(index: ConceptIndex) -> None:
@@ -147,7 +148,7 @@ def test_either_measure_is_enough_and_both_count_for_more(index: ConceptIndex) -
 def test_what_never_fires_is_in_no_family_and_what_hardly_does_not_by_its_firing(index: ConceptIndex) -> None:
     fires = np.full(COMPONENTS, 100)
     fires[1], fires[3] = 0, FEWEST - 1
-    same = {"active_pictures": fires}
+    same: dict[str, Any] = {"active_pictures": fires}
     assert families(related(index, cosine={(1, 2): 0.9}, coactivation={(1, 2): 0.9}, **same)) == ()
     assert families(related(index, coactivation={(2, 3): 0.9}, **same)) == ()
     assert [f.members for f in families(related(index, cosine={(2, 3): 0.9}, **same))] == [(2, 3)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -146,10 +147,10 @@ def test_thumbnails_stay_on_the_disk(folder: Path, index: ConceptIndex) -> None:
 
 def test_a_save_that_is_stopped_leaves_no_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the old one in part, nor the new one in part."""
-    replaced: list[Path] = []
-    monkeypatch.setattr(os, "replace", lambda old, new: replaced.append(new) or shutil.move(old, new))
+    move = Mock(wraps=shutil.move)
+    monkeypatch.setattr(os, "replace", move)
     save(some_index(1), folder)
-    assert [path.name for path in replaced] == [ARRAYS, THUMBNAILS, MANIFEST]
+    assert [moved.args[1].name for moved in move.call_args_list] == [ARRAYS, THUMBNAILS, MANIFEST]
 
     def stop(_old: Path, new: Path) -> None:
         if new.name == THUMBNAILS:

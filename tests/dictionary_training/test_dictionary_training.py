@@ -8,6 +8,7 @@ import socket
 import time
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +41,8 @@ WIDTH, ATOMS, PICTURES = 16, 24, 200
 
 class Numbers(Collection):
     """Pictures that show nothing but their number. Some cannot be read, and from a place on none ever comes."""
+
+    size: int
 
     def __init__(self, size: int = PICTURES, part: int = 32, damaged: tuple[int, ...] = (), stuck: int = 10**9) -> None:
         self.size, self.n_parts = size, -(-size // part)
@@ -102,9 +105,8 @@ def planted(residuals: torch.Tensor) -> Any:
 
 
 def small(**changes: Any) -> DictionaryRecipe:
-    return DictionaryRecipe(
-        **{"levels": (12, 48), "k": 3, "samples": 64_000, "batch": 256, "learning_rate": 3e-3} | changes
-    )
+    recipe = DictionaryRecipe(levels=(12, 48), k=3, samples=64_000, batch=256, learning_rate=3e-3)
+    return replace(recipe, **changes)
 
 
 def short(**changes: Any) -> DictionaryRecipe:
@@ -294,11 +296,11 @@ def test_a_recipe_that_nothing_can_be_trained_with_is_trouble(changes: dict[str,
 def test_processes_that_cannot_share_are_trouble(planted: Any, tmp_path: Path) -> None:
     three = SimpleNamespace(process_index=0, num_processes=3)
     with pytest.raises(UserError, match="multiple"):
-        train_dictionary(planted, "all", Numbers(), small(), tmp_path, accelerator=three)  # type: ignore[arg-type]
+        train_dictionary(planted, "all", Numbers(), small(), tmp_path, accelerator=three)
     with pytest.raises(UserError, match="every 0 steps"):
         train_dictionary(planted, "all", Numbers(), small(), tmp_path, checkpoint_every=0)
     with pytest.raises(UserError, match="fewer processes"):
-        train_dictionary(planted, "all", Numbers(20), small(batch=300), tmp_path, accelerator=three)  # type: ignore[arg-type]
+        train_dictionary(planted, "all", Numbers(20), small(batch=300), tmp_path, accelerator=three)
 
 
 # ---- stops, and processes
@@ -360,12 +362,13 @@ def test_a_training_that_is_killed_and_taken_up_makes_the_same_dictionary(
 
     seen: list[int] = []
     real = module.DistributedTrainer.train_step
+
+    def train_step(self: Any, batch: Any) -> Any:
+        seen.append(self.n_training_steps)
+        return real(self, batch)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            module.DistributedTrainer,
-            "train_step",
-            lambda self, batch: seen.append(self.n_training_steps) or real(self, batch),
-        )
+        patch.setattr(module.DistributedTrainer, "train_step", train_step)
         train_dictionary(planted, "all", Numbers(), short(), killed)
     assert seen[0] % 10 == 0
     assert seen[0] > 0

@@ -17,6 +17,7 @@ from scipy.stats import spearmanr
 from transformers import CLIPImageProcessorPil
 
 from core import stats as bootstrap
+from core.bundled.scoring import look_at as scorer_looks_at
 from core.errors import UserError
 from core.faithfulness import __main__ as faithfulness
 from core.faithfulness.__main__ import FaithfulnessSizes, report_pictures
@@ -33,6 +34,7 @@ from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
+from core.pictures.read import read_picture
 from core.setups.catalog import Location, SetupSpec
 from core.setups.clips import read_clip
 from core.setups.loading import Setup
@@ -142,7 +144,8 @@ def solvable(request):
     toward = torch.as_tensor(rng.normal(size=WIDTH) / WIDTH)
     f = dictionary.activations(torch.as_tensor(x, dtype=torch.float64))
     trace = Trace(np.zeros((1, 1, 3), np.uint8), x, f, np.array([x[0] @ toward.numpy(), 1.0]), (4, 4))
-    return Question(SaeClip(Scales(toward), dictionary), trace, torch.eye(2, dtype=torch.float64), Target(0))
+    model = SaeClip(Scales(toward), dictionary)  # type: ignore[arg-type]  # a stand-in
+    return Question(model, trace, torch.eye(2, dtype=torch.float64), Target(0))
 
 
 def test_the_gradient_order_is_the_best_where_everything_adds_up(solvable):
@@ -510,7 +513,7 @@ def test_a_picture_is_asked_about_what_the_model_says_of_it(setup, folder):
     classifier = text_classifier(setup.clip, CLASSES, ("a photo of a {}",))
     whole, changes = [], []
     for name in ("a.png", "b.webp"):
-        crop = setup.clip.crop(faithfulness.read_picture(folder / name))
+        crop = setup.clip.crop(read_picture(folder / name))
         (trace,) = setup.model.traces([crop])
         question = led(Question(setup.model, trace, classifier, Target(0)))
         active = trace.activations.components()
@@ -535,7 +538,6 @@ def test_the_command_on_the_bundled_scenes(monkeypatch, capsys, tmp_path, setup)
             found, foil=found.predicted, predicted_counterfactual=found.predicted + 1, truth=(found.predicted + 2) % 40
         )
 
-    scorer_looks_at = faithfulness.look_at
     monkeypatch.setattr(faithfulness, "look_at", look_at)
     monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
     monkeypatch.setattr(faithfulness, "FaithfulnessSizes", partial(FaithfulnessSizes, recovered=2, pictures=3, seen=2))
@@ -564,7 +566,6 @@ def test_a_model_that_nothing_fools_still_has_a_report(monkeypatch, capsys, tmp_
         found = scorer_looks_at(scorer, kind, count, split)
         return replace(found, foil=np.full(count, -1))
 
-    scorer_looks_at = faithfulness.look_at
     monkeypatch.setattr(faithfulness, "look_at", look_at)
     monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
     monkeypatch.setattr(faithfulness, "FaithfulnessSizes", partial(FaithfulnessSizes, recovered=1, pictures=1, seen=1))

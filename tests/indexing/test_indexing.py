@@ -3,12 +3,14 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from core.indexing.recipe import IndexRecipe
 from core.indexing.summarise import alignment, clarity
 from core.indexing.thumbnails import ThumbnailStore
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
+from core.model.dictionary import Dictionary, Scope
 from core.model.sae_clip import SaeClip
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.pictures.collection import Collection
@@ -74,7 +76,7 @@ def some_sae(architecture: str) -> SAE:
     return SignedTopKSAE(SignedTopKSAEConfig(d_in=WIDTH, d_sae=COMPONENTS, k=6))
 
 
-def setup_of(clip: SplitClip, architecture: str = "topk", scope: str = "all") -> Setup:
+def setup_of(clip: SplitClip, architecture: str = "topk", scope: Scope = "all") -> Setup:
     torch.manual_seed(1)
     card = SetupSpec("tiny", "Tiny", Location(Path("clip")), Location(Path("sae")), 1, scope, "MIT", "")
     return Setup(card, SaeClip(clip, Dictionary(some_sae(architecture), scope)))
@@ -120,10 +122,10 @@ def dense(setup: Setup, collection: Collection, batch: int) -> Dense:
     for number in range(collection.n_parts):
         pieces = list(collection.part(number))
         for start in range(0, len(pieces), batch):
-            good = [piece for piece in pieces[start : start + batch] if piece.picture is not None]
-            seen = [setup.clip.crop(piece.picture) for piece in good]
+            good = [(piece.id, piece.picture) for piece in pieces[start : start + batch] if piece.picture is not None]
+            seen = [setup.clip.crop(picture) for _, picture in good]
             x = setup.clip.residual(setup.clip.pixels(np.stack(seen)))
-            ids += [piece.id for piece in good]
+            ids += [piece_id for piece_id, _ in good]
             crops += seen
             fs.append(setup.dictionary.encode(x).clamp(min=0))
             zs.append(torch.nn.functional.normalize(setup.clip.embed_from_residual(x), dim=-1))
@@ -151,7 +153,7 @@ def check_list(
     ("architecture", "scope"),
     [*(("topk", scope) for scope in SCOPES), ("jumprelu", "all"), ("signed_topk", "all"), ("abstopk", "patches")],
 )
-def test_every_number_of_the_index(clip: SplitClip, tmp_path: Path, architecture: str, scope: str) -> None:
+def test_every_number_of_the_index(clip: SplitClip, tmp_path: Path, architecture: str, scope: Scope) -> None:
     setup = setup_of(clip, architecture, scope)
     index = build(setup, Drawn(), tmp_path, RECIPE, quiet=True)
     d = dense(setup, Drawn(), RECIPE.batch)
@@ -366,7 +368,7 @@ def test_a_run_that_fails_again_and_again_ends_with_the_same_index(
     assert not (tmp_path / WORK).exists()
 
 
-def in_a_process(run: Callable[[], None], environment: dict[str, str] | None = None) -> multiprocessing.Process:
+def in_a_process(run: Callable[[], None], environment: dict[str, str] | None = None) -> BaseProcess:
     """A fork of this process that runs it, with one thread on both sides, and without what accelerate knows here."""
 
     def begin() -> None:
@@ -389,7 +391,7 @@ def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undist
         (os, "fsync"),
         (indexing, "read_batch"),
         (ThumbnailStore, "add"),
-        (indexing.shutil, "rmtree"),
+        (shutil, "rmtree"),
     ]
 
     def killed_at(moment: int) -> Callable[[], None]:
@@ -479,7 +481,7 @@ def test_what_could_not_be_read_back_is_told_before_anything_is_read(setup: Setu
         with pytest.raises(UserError, match=said):
             build(setup, Drawn(look=look), tmp_path / "new", recipe, quiet=True)
     unwritable = Drawn(look=look)
-    unwritable.manifest = unwritable.manifest | {"name": "b\udcff"}
+    unwritable.manifest = {**unwritable.manifest, "name": "b\udcff"}
     with pytest.raises(UserError, match="manifest"):
         build(setup, unwritable, tmp_path / "new", RECIPE, quiet=True)
     assert not (tmp_path / "new").exists()

@@ -3,6 +3,7 @@
 import itertools
 import pickle
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -83,7 +84,8 @@ class Case:
 
 @pytest.fixture(scope="module", params=SETUPS, ids=lambda setup: "-".join(map(str, setup)))
 def case(request: pytest.FixtureRequest, picture: Image.Image) -> Case:
-    return Case(*request.param, picture)
+    layer, architecture, scope, normalisation = request.param
+    return Case(layer, architecture, scope, normalisation, picture)
 
 
 @pytest.fixture(params=TARGETS, ids=str)
@@ -171,10 +173,10 @@ def test_integrated_adds_up_to_what_all_components_do(case: Case, target: Target
 
 
 def test_integral_does_not_depend_on_its_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = (case.question(Target(1)), "integrated", 10)
-    at_once = attribute(*arguments)
+    question = case.question(Target(1))
+    at_once = attribute(question, "integrated", 10)
     monkeypatch.setattr("core.methods.attribution.BATCH", 3)
-    np.testing.assert_allclose(attribute(*arguments).pair, at_once.pair, atol=1e-6)
+    np.testing.assert_allclose(attribute(question, "integrated", 10).pair, at_once.pair, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
@@ -202,7 +204,9 @@ def test_attribution_predicts_what_small_changes_do(case: Case, target: Target) 
 # In single precision, as shipped
 
 
-def test_order_of_the_strongest(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
+def test_order_of_the_strongest(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+) -> None:
     attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)))
     totals = {int(j): attribution.total_of(int(j)) for j in attribution.component}
     positive = sorted((j for j in totals if totals[j] > 0), key=lambda j: -totals[j])
@@ -218,7 +222,9 @@ def test_order_of_the_strongest(clip, dictionary, trace, classifier) -> None:  #
     assert attribution.total_of(COMPONENTS - 1 if COMPONENTS - 1 not in totals else -1) == 0
 
 
-def test_totals_are_sums_of_pairs(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
+def test_totals_are_sums_of_pairs(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+) -> None:
     for method in ("gradient", "integrated"):
         attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(2)), method)
         for j in attribution.component:
@@ -227,7 +233,9 @@ def test_totals_are_sums_of_pairs(clip, dictionary, trace, classifier) -> None: 
             assert set(np.flatnonzero(heat)) <= set(np.flatnonzero(trace.activations.of(j)))
 
 
-def test_a_difference_is_the_difference_of_attributions(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
+def test_a_difference_is_the_difference_of_attributions(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+) -> None:
     a, b, difference, reverse = (
         attribute(Question(SaeClip(clip, dictionary), trace, classifier, target))
         for target in (Target(0), Target(1), Target(0, 1), Target(1, 0))
@@ -236,19 +244,20 @@ def test_a_difference_is_the_difference_of_attributions(clip, dictionary, trace,
     np.testing.assert_allclose(reverse.total, -difference.total, atol=1e-6)
 
 
-def test_one_forward_and_one_backward_for_all_components(  # type: ignore[no-untyped-def]
-    clip, dictionary, trace, classifier, monkeypatch: pytest.MonkeyPatch
+def test_one_forward_and_one_backward_for_all_components(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forwards, backwards = [], []
-    finish, grad = clip.embed_from_residual, torch.autograd.grad
-    monkeypatch.setattr(clip, "embed_from_residual", lambda x: (forwards.append(len(x)), finish(x))[1])
-    monkeypatch.setattr(torch.autograd, "grad", lambda *a: (backwards.append(1), grad(*a))[1])
+    forward, backward = Mock(wraps=clip.embed_from_residual), Mock(wraps=torch.autograd.grad)
+    monkeypatch.setattr(clip, "embed_from_residual", forward)
+    monkeypatch.setattr(torch.autograd, "grad", backward)
     attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)))
-    assert forwards == [1]
-    assert backwards == [1]
+    assert [len(called.args[0]) for called in forward.call_args_list] == [1]
+    assert backward.call_count == 1
 
 
-def test_gradients_of_several_pictures_are_their_own(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
+def test_gradients_of_several_pictures_are_their_own(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+) -> None:
     x = clip.place(trace.residual)
     residuals = torch.stack([x, x.flip(0), 2 * x])
     for target in (Target(0), Target(1), Target(2, 0)):
@@ -264,8 +273,8 @@ def test_gradients_of_several_pictures_are_their_own(clip, dictionary, trace, cl
         assert not values.requires_grad
 
 
-def test_pairs_do_not_depend_on_their_chunks(  # type: ignore[no-untyped-def]
-    clip, dictionary, trace, classifier, monkeypatch: pytest.MonkeyPatch
+def test_pairs_do_not_depend_on_their_chunks(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)))
     monkeypatch.setattr("core.methods.attribution.CHUNK", 1)
@@ -274,7 +283,7 @@ def test_pairs_do_not_depend_on_their_chunks(  # type: ignore[no-untyped-def]
     )
 
 
-def test_a_picture_on_which_nothing_is_active(clip, trace, classifier) -> None:  # type: ignore[no-untyped-def]
+def test_a_picture_on_which_nothing_is_active(clip: SplitClip, trace: Trace, classifier: torch.Tensor) -> None:
     sae = tiny_sae("standard")
     sae.b_enc.data.fill_(-1e6)
     dictionary = Dictionary(sae, "all")
@@ -292,7 +301,9 @@ def test_a_picture_on_which_nothing_is_active(clip, trace, classifier) -> None: 
 
 
 @pytest.mark.parametrize("target", [Target(5), Target(-1), Target(0, 5), Target(2, -1), Target(2, 2)], ids=str)
-def test_targets_that_make_no_sense_are_trouble(target, clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
+def test_targets_that_make_no_sense_are_trouble(
+    target: Target, clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+) -> None:
     for method in ("gradient", "integrated"):
         with pytest.raises(UserError):
             attribute(Question(SaeClip(clip, dictionary), trace, classifier, target), method)
@@ -300,7 +311,9 @@ def test_targets_that_make_no_sense_are_trouble(target, clip, dictionary, trace,
         ablation_effects(Question(SaeClip(clip, dictionary), trace, classifier, target), [0])
 
 
-def test_attributions_pickle_and_compare(clip, dictionary, trace, classifier) -> None:  # type: ignore[no-untyped-def]
+def test_attributions_pickle_and_compare(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+) -> None:
     a, b = (
         attribute(Question(SaeClip(clip, dictionary), trace, classifier, target)) for target in (Target(0), Target(1))
     )

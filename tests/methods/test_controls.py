@@ -2,7 +2,9 @@
 
 import itertools
 import pickle
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +44,7 @@ from core.methods.controls import (
     random_directions,
 )
 from core.methods.question import Question
-from core.methods.steering import MAX_STRENGTH, Edit, Lever, steer
+from core.methods.steering import MAX_STRENGTH, Edit, Lever, Operation, steer
 from core.methods.target import Target
 from core.model.dictionary import Activations, Dictionary
 from core.model.sae_clip import SaeClip
@@ -77,7 +79,7 @@ def is_moved(old: Lever, new: Lever, v: np.ndarray) -> bool:
     return new.operation == old.operation and new.strength == pytest.approx(wanted, rel=1e-5)
 
 
-def draw(key: Key, edit: Edit, draws: int, seed: int = 0, **options: int | bool) -> list[Edit]:
+def draw(key: Key, edit: Edit, draws: int, seed: int = 0, **options: Any) -> list[Edit]:
     return matched_controls(FOUND[key], edit, DICTIONARIES[key], draws, np.random.default_rng(seed), **options)
 
 
@@ -237,7 +239,7 @@ def test_what_the_picture_does_not_have_is_trouble(edit: Edit) -> None:
 # ---- controls: percentile and p-value
 
 
-def among(effect: float, random: list[float]) -> Controls:
+def among(effect: float, random: Sequence[float]) -> Controls:
     values = np.array(random, dtype=np.float32)
     return Controls(float(effect), values, values, 0.0, Edit(), None)
 
@@ -327,7 +329,7 @@ def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dic
         )
     )
     beyond = 0
-    for j in active[::6] + [min(effect, key=effect.get), max(effect, key=effect.get)]:
+    for j in active[::6] + [min(active, key=lambda j: effect[j]), max(active, key=lambda j: effect[j])]:
         found = last(
             controls(Question(SaeClip(clip, dictionary), trace, classifier, target), Edit.of_suppressed([j]), draws=20)
         )
@@ -349,7 +351,8 @@ def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dic
 @pytest.mark.parametrize("target", [Target(2), Target(0, 1)])
 def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, classifier, edit, target, monkeypatch):
     """What is drawn is written down as it is drawn, and measured anew, one by one."""
-    drawn, thrown = [], []
+    drawn: list[Edit] = []
+    thrown: list[torch.Tensor] = []
 
     def noted(keep, ask):
         def asked(*args, **more):
@@ -446,7 +449,7 @@ def test_the_edits_of_chance_are_seldom_beyond_chance(clip, dictionary, trace, c
     """60 edits drawn as controls are drawn: by its definition p <= 0.05 for about one in twenty of them."""
     rng = np.random.default_rng(5)
     active, beyond, percentiles = trace.activations.components(), 0, []
-    kinds = [("suppress", 0.0), ("scale", 2.0), ("set", 0.5)]
+    kinds: list[tuple[Operation, float]] = [("suppress", 0.0), ("scale", 2.0), ("set", 0.5)]
     for seed in range(60):
         chosen = rng.choice(active, 1 + seed % 5, replace=False)
         tokens = None if seed % 2 else tuple(rng.choice(TOKENS, 12, replace=False).tolist())

@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_doses_again_through_the_unsplit_model(clip, dictionary, trace, classifi
     found = list(responses(Question(SaeClip(clip, dictionary), trace, classifier, target), edit))
     assert [response.component for response in found] == [None, a, b, c]
     for response in found:
-        levers = [lever for lever in edit.levers if response.component in (None, lever.component)]
+        levers = tuple(lever for lever in edit.levers if response.component in (None, lever.component))
         assert response.doses.tolist() == list(DOSES)
         expected = np.stack(
             [
@@ -141,7 +142,7 @@ def test_one_lever_has_one_response(clip, dictionary, trace, classifier, stronge
     assert found.component is None
 
 
-def answered(logits: list[list[float]], *classes: int) -> Response:
+def answered(logits: Sequence[Sequence[float]], *classes: int) -> Response:
     values = np.array(logits, dtype=np.float32)
     return Response(None, 0.0, values[0], np.array(DOSES[: len(values)]), values[:, 0], values, classes)
 

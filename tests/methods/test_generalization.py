@@ -2,7 +2,9 @@
 
 import math
 import pickle
+from collections.abc import Iterable
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from core.methods.generalization import (
     SHOWN,
     Counts,
     Generalization,
+    Progress,
     References,
     crops,
     generalize,
@@ -63,8 +66,10 @@ def some(reading: list) -> References:
     )
 
 
-def result(steps) -> Generalization:  # type: ignore[no-untyped-def]
-    return list(steps)[-1]
+def result(steps: Iterable[Progress | Generalization]) -> Generalization:
+    *_, last = steps
+    assert isinstance(last, Generalization)
+    return last
 
 
 # The scenes
@@ -219,11 +224,12 @@ def test_the_model_runs_for_touched_pictures_only(
 ) -> None:
     component = rare(some)
     active = [component in trace.activations.components() for trace in some.traces]
-    sizes, finish = [], clip.embed_from_residual
-    monkeypatch.setattr(clip, "embed_from_residual", lambda x: sizes.append(len(x)) or finish(x))
+    embed = Mock(wraps=clip.embed_from_residual)
+    monkeypatch.setattr(clip, "embed_from_residual", embed)
     found = result(generalize(SaeClip(clip, dictionary), some, vectors, Edit.of_suppressed([component]), batch=4))
     assert found.touched.tolist() == active
     assert np.array_equal(found.after[~found.touched], found.before[~found.touched])
+    sizes = [len(called.args[0]) for called in embed.call_args_list]
     assert sum(sizes) == sum(active)
     assert set(sizes[:-1]) == {4}
     assert sizes[-1] <= 4
@@ -236,9 +242,10 @@ def test_an_edit_of_nothing_runs_nothing(
     for edit in (Edit(), Edit(tuple(Lever(j, "scale", 1.0) for j in range(COMPONENTS)))):
         steps = list(generalize(SaeClip(clip, dictionary), some, vectors, edit))
         assert steps[:-1] == [(0, len(some.traces))]
-        assert np.array_equal(steps[-1].after, some.said)
-        assert not steps[-1].touched.any()
-        assert steps[-1].unchanged.size == len(some.traces)
+        found = result(steps)
+        assert np.array_equal(found.after, some.said)
+        assert not found.touched.any()
+        assert found.unchanged.size == len(some.traces)
 
 
 def test_a_choice_of_tokens_does_not_carry_over(
@@ -288,7 +295,7 @@ def test_every_picture_is_fixed_broken_or_unchanged(g: Generalization) -> None:
     became = [becomes(i) for i in range(len(g.truth))]
     for outcome, indices in (("fixed", g.fixed), ("broken", g.broken), ("unchanged", g.unchanged)):
         assert indices.tolist() == [i for i, value in enumerate(became) if value == outcome]
-    for kind, counts in {**g.by_kind, None: g.counts}.items():
+    for kind, counts in (*g.by_kind.items(), (None, g.counts)):
         mine = [i for i in range(len(g.truth)) if kind in (None, g.kind[i])]
         right = sum(bool(g.before[i] == g.truth[i]) for i in mine)
         fixed, broken = (sum(became[i] == outcome for i in mine) for outcome in ("fixed", "broken"))

@@ -120,7 +120,7 @@ def test_the_change_of_logits_equals_the_formula(before: list[float], several: l
     def cosine(a: list[float], b: list[float]) -> float:
         return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
 
-    found = logit_change(np.float32(before), torch.tensor(several), ROWS, scale)
+    found = logit_change(np.array(before, dtype=np.float32), torch.tensor(several), ROWS, scale)
     expected = [[scale * (cosine(z, t) - cosine(before, t)) for t in ROWS.tolist()] for z in several]
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert found.shape == (len(several), 5)
@@ -129,7 +129,8 @@ def test_the_change_of_logits_equals_the_formula(before: list[float], several: l
 
 @given(vectors, st.lists(vectors, max_size=3))
 def test_an_embedding_that_did_not_turn_changes_nothing(z: list[float], others: list[list[float]]) -> None:
-    found = logit_change(np.float32(z), np.float32([*others, z, [4 * v for v in z]]), ROWS, 100.0)
+    several = np.array([*others, z, [4 * v for v in z]], dtype=np.float32)
+    found = logit_change(np.array(z, dtype=np.float32), several, ROWS, 100.0)
     assert not found[len(others)].any()
     np.testing.assert_allclose(found[-1], 0, atol=1e-10)
 
@@ -250,7 +251,7 @@ def test_edits_side_by_side_are_the_same_as_one_by_one(
 
 @settings(max_examples=30)
 @given(st.sets(st.integers(0, COMPONENTS - 1), max_size=5), st.integers(0, 3))
-def test_an_edit_of_nothing_has_no_ripple(clip, dictionary, trace, classifier, words, components, others) -> None:  # type: ignore[no-untyped-def]
+def test_an_edit_of_nothing_has_no_ripple(clip, dictionary, trace, classifier, words, components, others):
     """No lever, no token, or every strength as it is: exactly 0, also beside edits that do much."""
     nothing = [
         Edit(),

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -347,7 +348,7 @@ def test_edits_that_make_no_sense_are_trouble() -> None:
 
 
 @pytest.mark.parametrize("way", [shift, edited, lambda f, edit, d: steer(X, f, [edit], d)])
-def test_what_the_picture_does_not_have_is_trouble(way) -> None:  # type: ignore[no-untyped-def]
+def test_what_the_picture_does_not_have_is_trouble(way: Callable[..., object]) -> None:
     key: Key = ("topk", "all")
     with pytest.raises(UserError, match="no component 48"):
         way(FOUND[key], Edit((Lever(COMPONENTS),)), DICTIONARIES[key])

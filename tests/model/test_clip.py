@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_classifier_is_the_unit_mean_over_templates(clip: SplitClip, templates: 
     assert classifier.shape == (len(CLASSES), 16)
     for row, name in zip(classifier, CLASSES, strict=True):
         vectors = [clip.texts([template.replace("{}", name)])[0].double() for template in templates]
-        mean = sum(vectors) / len(vectors)
+        mean = torch.stack(vectors).mean(0)
         torch.testing.assert_close(row.double(), mean / mean.norm(), atol=1e-5, rtol=1e-5)
 
 
@@ -221,22 +222,15 @@ def test_more_texts_than_anybody_waits_for_are_refused(clip, monkeypatch):
 
 def test_the_tokenizer_is_always_asked_in_the_same_way(clip):
     """It keeps how it was last asked to cut and to pad, so that one thread's texts were cut or padded as another's."""
-    asked = []
-
-    class Tokenizer:
-        pad_token_id = clip.tokenizer.pad_token_id
-
-        def __call__(self, prompts, **settings):
-            asked.append(settings)
-            return clip.tokenizer(prompts, **settings)
-
-    watched = SplitClip(clip.model, clip.image_processor, Tokenizer(), clip.layer)
+    tokenizer = Mock(wraps=clip.tokenizer, pad_token_id=clip.tokenizer.pad_token_id)
+    watched = SplitClip(clip.model, clip.image_processor, tokenizer, clip.layer)
     prompts = ["a dog", "a photo of a red fish"]
     assert [len(ids) for ids in watched.token_ids(prompts)] == [len(clip.token_ids([each])[0]) for each in prompts]
     watched.texts(prompts)
     check_text_work(watched, prompts, ("{}",))
     indistinct_classes(watched, prompts, ("{}",))
     text_classifier(watched, prompts, ("{}",))
+    asked = [called.kwargs for called in tokenizer.call_args_list]
     assert len(asked) > 4
     assert all(settings == asked[0] and not settings.get("padding") for settings in asked)
 

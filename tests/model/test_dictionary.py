@@ -3,6 +3,8 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ KINDS = [
 SCOPES: list[Scope] = ["all", "cls", "patches"]
 
 
-def small_sae(architecture: str, **settings: object) -> SAE:
+def small_sae(architecture: str, **settings: Any) -> SAE:
     """`tiny_sae`, with the architecture of this project beside those of sae_lens."""
     if architecture != "signed_topk":
         return tiny_sae(architecture, **settings).requires_grad_(False)
@@ -186,7 +188,7 @@ def test_half_precision_on_disk_is_read_in_single(tmp_path: Path, x: torch.Tenso
 @pytest.mark.parametrize("setting", ["constant_norm_rescale", "expected_average_only_in"])
 def test_a_dictionary_that_normalises_otherwise_is_trouble(setting: str) -> None:
     config = StandardSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)
-    config.normalize_activations = setting  # type: ignore[assignment]
+    config.normalize_activations = setting
     with pytest.raises(UserError, match=f"normalize_activations = '{setting}'"):
         Dictionary(StandardSAE(config), "all")
 
@@ -283,7 +285,7 @@ def test_requests_at_one_time_do_not_take_each_others_mean(far: torch.Tensor) ->
 
 @pytest.mark.parametrize("normalisation", ["none", "layer_norm"])
 def test_what_is_saved_is_loaded(sae: SAE, far: torch.Tensor, tmp_path: Path, normalisation: str) -> None:
-    sae.cfg.normalize_activations = normalisation  # type: ignore[assignment]
+    sae.cfg.normalize_activations = normalisation
     dictionary = Dictionary(sae, "patches")
     dictionary.save(tmp_path / "new" / "folder")
     again = Dictionary.from_folder(tmp_path / "new" / "folder", "patches")
@@ -325,10 +327,8 @@ def test_of_and_at_tokens_equal_a_dense_table(pairs: list[tuple[int, int, float]
     for token, component, value in pairs:
         table[token, component] = value
     ordered = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
-    token, component, value = zip(*ordered, strict=True) if ordered else ((), (), ())
-    activations = Activations(
-        np.array(token, np.int32), np.array(component, np.int32), np.array(value, np.float32), 6, 10
-    )
+    tokens, components, values = (np.array([pair[k] for pair in ordered]) for k in range(3))
+    activations = Activations(tokens.astype(np.int32), components.astype(np.int32), values.astype(np.float32), 6, 10)
     assert activations.components().tolist() == np.flatnonzero(table.any(axis=0)).tolist()
     for j in range(10):
         assert np.array_equal(activations.of(j), table[:, j])
@@ -359,7 +359,7 @@ def test_the_search_for_active_components_finds_what_torch_finds(layout, dtype) 
 
 
 def test_activations_are_found_by_that_search(monkeypatch: pytest.MonkeyPatch, dictionary: Dictionary) -> None:
-    searched = []
-    monkeypatch.setattr("core.model.dictionary.nonzero", lambda f: searched.append(f.shape) or nonzero(f))
+    search = Mock(wraps=nonzero)
+    monkeypatch.setattr("core.model.dictionary.nonzero", search)
     dictionary.activations(torch.randn(5, dictionary.width))
-    assert searched == [(5, dictionary.n_components)]
+    assert [tuple(called.args[0].shape) for called in search.call_args_list] == [(5, dictionary.n_components)]

@@ -13,6 +13,7 @@ import pytest
 import regex
 import torch
 import torch.nn.functional as F
+from conftest import tokenizer_of
 from hypothesis import given
 from hypothesis import strategies as st
 from published_tokenizer import (
@@ -33,7 +34,7 @@ from core.setups.clips import read_clip
 
 @pytest.fixture(scope="module")
 def tokenizer() -> CLIPTokenizer:
-    return CLIPTokenizer(vocab=vocabulary(), merges=published_merges(), model_max_length=CONTEXT)
+    return tokenizer_of(vocabulary(), published_merges(), CONTEXT)
 
 
 class SlowTokenizer:

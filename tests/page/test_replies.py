@@ -124,7 +124,7 @@ def test_a_note_without_a_change_is_all_that_is_said(
 def test_what_a_step_keeps_is_not_cleared(
     replies: Replies, parts: Parts, first: Visit, stays: dict[Block, Any]
 ) -> None:
-    kept = {"notices": [parts.here], "keeps": [parts.here]}
+    kept: dict[str, Any] = {"notices": [parts.here], "keeps": [parts.here]}
     reply = drawn(replies.step(onward, Change.LEVER, **kept), *stays.values())
     assert parts.here not in reply
     assert parts.there in reply
@@ -216,7 +216,7 @@ def test_a_message_is_handed_on_first(replies: Replies, parts: Parts, first: Vis
 def test_an_answer_leaves_the_visit(replies: Replies, parts: Parts, first: Visit, stays: dict[Block, Any]) -> None:
     one = replies.answer(lambda _, v, typed: v.setup + typed, parts.here, parts.read)
     assert drawn(one, *stays.values(), "!") == {parts.here: "bundled!"}
-    several = {"said": parts.here, "shown": Shown(parts.there, lambda on: ("update", on))}
+    several: dict[str, Block | Shown] = {"said": parts.here, "shown": Shown(parts.there, lambda on: ("update", on))}
     two = replies.answer(lambda *_: {"shown": True}, several)
     assert two.outputs == [*stays, parts.here, parts.there]
     assert drawn(two, *stays.values()) == {parts.there: ("update", True)}

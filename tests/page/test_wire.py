@@ -56,6 +56,7 @@ def test_the_widgets_start_from_the_whole_edit(context: Context, first: Visit) -
 
 
 EDIT = {"revision": 0, "moment": 1.0, "gesture": 0, "levers": [], "tokens": None}
+NO_EXAMPLES: tuple[object, ...] = (None, [], 3, {"example": -1}, {"example": "0"}, {"example": None})
 LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
 
 
@@ -68,7 +69,7 @@ LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
             {"component": float("inf")}, {"component": 1, "action": "explode"}, {"component": 1, "on": "yes"},
             {"component": 1, "more": 1},
         )),
-        *((ChooseExample, told) for told in (None, [], 3, {"example": -1}, {"example": "0"}, {"example": None})),
+        *((ChooseExample, told) for told in NO_EXAMPLES),
         *((UseEdit, {"components": told}) for told in (None, "1,2", [1, None], [float("nan")], list(range(5000)))),
         (HistoryStep, {"step": "__class__"}),
         (ShowCounterfactual, {"on": None}),

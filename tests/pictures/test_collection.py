@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, call
 
 import datasets
 import httpx2
 import numpy as np
 import pytest
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,6 +25,7 @@ from core.pictures import collection, hub_dataset
 from core.pictures.batches import batches
 from core.pictures.collection import Collection, Folder, picture_files, share
 from core.pictures.options import CollectionOptions
+from core.pictures.read import read_picture
 from core.scenes import sampling
 
 
@@ -37,7 +40,7 @@ def crop(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.resize((2, 2)))
 
 
-def shades(found: Any) -> list[int]:
+def shades(found: Any) -> list[int | None]:
     """What the pictures of a part show."""
     return [None if piece.picture is None else piece.picture.getpixel((0, 0))[0] for piece in found]
 
@@ -235,11 +238,10 @@ def test_a_limit_is_spread_over_the_files(parquet: Path) -> None:
 
 
 def test_skipping_decodes_nothing(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[bytes] = []
-    real = hub_dataset.read_picture
-    monkeypatch.setattr(hub_dataset, "read_picture", lambda source: read.append(source) or real(source))
+    read = Mock(wraps=read_picture)
+    monkeypatch.setattr(hub_dataset, "read_picture", read)
     assert shades(CollectionOptions(str(parquet)).open().part(0, 4)) == [4]
-    assert read == [encoded(4)]
+    assert read.call_args_list == [call(encoded(4))]
 
 
 def test_paths_in_a_data_set_are_opened(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -260,7 +262,7 @@ def test_paths_in_a_data_set_are_opened(folder: Path, tmp_path_factory: pytest.T
         ({"config": "small"}, "small"),
     ],
 )
-def test_what_a_data_set_does_not_have_is_trouble(parquet: Path, options: dict[str, str], said: str) -> None:
+def test_what_a_data_set_does_not_have_is_trouble(parquet: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         CollectionOptions(str(parquet), **options).open()
 
@@ -281,7 +283,7 @@ def test_a_data_set_that_breaks_on_the_way_is_trouble(parquet: Path, tmp_path: P
         list(found.part(5))
 
 
-def refused(kind: type[Exception]) -> Exception:
+def refused(kind: type[HfHubHTTPError]) -> Exception:
     response = httpx2.Response(403, request=httpx2.Request("GET", "https://huggingface.co/api/datasets/a/b"))
     return kind("no", response=response)
 
@@ -299,7 +301,7 @@ def test_what_the_hub_answers_is_a_sentence(error: Exception, said: str, monkeyp
     def dataset_info(self: object, *args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(hub_dataset.HfApi, "dataset_info", dataset_info)
+    monkeypatch.setattr(HfApi, "dataset_info", dataset_info)
     with pytest.raises(UserError, match=said):
         CollectionOptions("a/b").open()
 
@@ -313,7 +315,7 @@ def test_a_data_set_of_the_hub_is_opened_at_one_commit(parquet: Path, monkeypatc
         return real(str(parquet), config, split=split, streaming=streaming)
 
     info = type("Info", (), {"sha": "0123abc"})
-    monkeypatch.setattr(hub_dataset.HfApi, "dataset_info", lambda self, name, revision: info)
+    monkeypatch.setattr(HfApi, "dataset_info", lambda self, name, revision: info)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     found = CollectionOptions("owner/pictures", revision="main").open()
     assert asked == [("owner/pictures", "0123abc")]

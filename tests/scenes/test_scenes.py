@@ -11,13 +11,12 @@ from core.scenes.sampling import (
     ease_label,
     foreground,
     held_out,
-    label_size,
     lesson,
     letters,
     nonsense,
     place_label,
 )
-from core.scenes.scene import BACKGROUNDS, CLASSES, Painter, draw_texture
+from core.scenes.scene import BACKGROUNDS, CLASSES, Label, Painter, draw_texture, label_size
 from core.scenes.sprites import EMOJI
 
 
@@ -39,8 +38,10 @@ def test_a_scene_draws_the_same_picture_in_any_painter(kind, painter):
 def test_a_twin_differs_only_under_the_cue(kind, painter):
     for case in held_out(kind, 20):
         changed = (painter.paint(case.scene) != painter.paint(case.counterfactual)).any(-1)
-        cue = case.scene.label or case.scene.stamp
-        width, height = label_size(case.scene.label) if case.scene.label else (cue.size, cue.size)
+        label, stamp = case.scene.label, case.scene.stamp
+        cue = label or stamp
+        assert cue is not None
+        width, height = label_size(cue) if isinstance(cue, Label) else (cue.size, cue.size)
         reach = np.hypot(width, height) / 2 + 0.03  # a rotated card reaches at most half its diagonal
         y, x = np.nonzero(changed)
         assert len(x) > 20
@@ -55,6 +56,7 @@ def test_a_flooded_twin_is_the_same_thing_on_dry_land(painter):
         assert case.scene.bar == case.counterfactual.bar
         changed = (painter.paint(case.scene) != painter.paint(case.counterfactual)).any(-1)
         bar = case.scene.bar
+        assert bar is not None
         y, x = int(bar.y * 96), int(bar.x * 96)
         assert changed.mean() > 0.5
         assert not changed[np.clip(y, 0, 95), np.clip(x, 0, 95)]
@@ -128,9 +130,9 @@ def test_an_easy_word_has_one_letter_to_a_patch():
 
 def test_the_shortcuts_are_planted():
     rng = np.random.default_rng(3)
-    made = [each for each in (lesson(rng, 1.0) for _ in range(8_000)) if each.scene.main]
-    stamped = [each.scene.main.name for each in made if each.scene.stamp]
-    flooded = [each.scene.main.name for each in made if each.scene.background == "water"]
+    scenes = [lesson(rng, 1.0).scene for _ in range(8_000)]
+    stamped = [scene.main.name for scene in scenes if scene.main and scene.stamp]
+    flooded = [scene.main.name for scene in scenes if scene.main and scene.background == "water"]
     assert np.mean([name == "horse" for name in stamped]) > 0.8
     assert np.mean([name == "fish" for name in flooded]) > 0.75
 
@@ -144,6 +146,8 @@ def test_the_foreground_covers_thing_and_cue():
     case = held_out("attacked", 1)[0]
     grid = foreground(case.scene, 8)
     label, main = case.scene.label, case.scene.main
+    assert label is not None
+    assert main is not None
     assert grid[int(label.y * 8), int(label.x * 8)] == 2
     assert grid[int(main.y * 8), int(main.x * 8)] >= 1
     assert foreground(case.counterfactual, 8).max() == 1

@@ -10,6 +10,7 @@ from core.serving import api_json as plain
 def test_edits_from_plain_json() -> None:
     wish = [{"component": 3}, {"component": 4, "operation": "scale", "strength": 2}]
     assert plain.edit(wish, [2, 1]) == Edit((Lever(3), Lever(4, "scale", 2.0)), (1, 2))
+    bad: object
     for bad in (
         None,
         "x",
@@ -25,11 +26,14 @@ def test_edits_from_plain_json() -> None:
         plain.edit([{"component": 1, "operation": "scale", "strength": "nan"}])
 
 
+NO_STRENGTHS: tuple[object, ...] = (None, True, [1.0], {}, "x" * 1_000_000)
+
+
 @pytest.mark.parametrize(
     ("levers", "tokens"),
     [
         *(([{"component": wrong}], None) for wrong in (float("inf"), 1.5, 2.0, "3", True, -1, 2**63, [3])),
-        *(([{"component": 1, "strength": wrong}], None) for wrong in (None, True, [1.0], {}, "x" * 1_000_000)),
+        *(([{"component": 1, "strength": wrong}], None) for wrong in NO_STRENGTHS),
         ([{"component": 1, "strenght": 2}], None), ([{"component": 1, "operation": ["set"]}], None),
         ({"component": 1}, None), ([], "all"), ([], [float("inf")]), ([], ["0"]), ([], [-1]), ([], {"0": 1}),
     ],

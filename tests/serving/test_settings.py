@@ -13,7 +13,8 @@ from core.serving.settings import Settings, chosen_setups, make_pool
 from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.views.setup import setup_page
 
-AT_HOME, ON_A_SPACE = {}, {"SPACE_ID": "somebody/clip-levers"}
+AT_HOME: dict[str, str] = {}
+ON_A_SPACE = {"SPACE_ID": "somebody/clip-levers"}
 
 
 def test_a_space_opens_with_a_published_setup_and_others_with_the_bundled() -> None:

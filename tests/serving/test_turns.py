@@ -175,5 +175,5 @@ def test_a_turn_that_comes_just_as_the_wait_for_it_is_over_is_taken(monkeypatch:
         turns = Turns()
         return await asyncio.gather(*(turns.take(who, True, lambda: 1) for who in (ANNA, BEN)))
 
-    monkeypatch.setattr(module.asyncio, "wait_for", over_at_once)
+    monkeypatch.setattr(asyncio, "wait_for", over_at_once)
     assert asyncio.run(both()) == [1, 1]

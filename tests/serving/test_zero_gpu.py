@@ -16,6 +16,7 @@ from PIL import Image
 from tiny_index import tiny_index
 
 from core.errors import UserError
+from core.methods.generalization import Generalization
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
@@ -177,6 +178,7 @@ def test_who_stops_asking_stops_the_answer(far: Far, visit: Visit) -> None:
     next(asking)
     asking.close()
     *_, answer = far.generalize(visit.edit)
+    assert isinstance(answer, Generalization)
     assert answer.classes
 
 

@@ -4,7 +4,7 @@ from core.session.cancellation import LatestOnly
 
 
 def test_a_new_answer_ends_the_one_before() -> None:
-    answers = LatestOnly()
+    answers: LatestOnly[object] = LatestOnly()
     first = answers.begin()
     assert first()
     second = answers.begin()
@@ -15,7 +15,7 @@ def test_a_new_answer_ends_the_one_before() -> None:
 
 
 def test_one_that_was_asked_for_earlier_and_comes_late_ends_nothing() -> None:
-    answers = LatestOnly()
+    answers: LatestOnly[object] = LatestOnly()
     later = answers.begin(20.5)
     earlier = answers.begin(3.0)
     assert later()

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import UserError
-from core.methods.steering import Edit, Lever
+from core.methods.steering import MAX_LEVERS, Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
 from core.page.context import Context
 from core.session import visit as session
 from core.session.component_search import ComponentSearch
 from core.session.view_state import (
-    MAX_LEVERS,
     EditState,
     LeverState,
     PictureState,
@@ -34,7 +33,8 @@ from core.workbench import Workbench
 CLASSES = ("dog", "cat", "owl")
 
 numbers = st.integers(0, 2**31 - 1)
-words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=200)
+characters = st.characters(exclude_categories=["Cs"])
+words = st.text(characters, min_size=1, max_size=200)
 levers = st.builds(
     LeverState,
     component=numbers,
@@ -56,7 +56,7 @@ states = st.builds(
     commits=st.dictionaries(st.sampled_from(["clip", "dictionary"]), st.text("0123456789abcdef", max_size=40)),
     picture=st.builds(
         PictureState,
-        caption=st.text(st.characters(exclude_categories=("Cs",)), max_size=400),
+        caption=st.text(characters, max_size=400),
         example=st.none() | words,
         counterfactual=st.booleans(),
         photograph=st.booleans(),

@@ -30,6 +30,7 @@ import open_clip_files
 import published_saes
 import pytest
 import torch
+from conftest import tokenizer_of
 from fake_hub import serve
 from open_clip_files import PUBLISHED_CONFIG, PUBLISHED_FILES, make_weights, see
 from published_saes import (
@@ -44,7 +45,7 @@ from published_saes import (
 from published_tokenizer import END, PUBLISHED, START, laion_settings, published_merges, vocabulary
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from core.errors import UserError
 from core.methods.steering import Edit
@@ -232,7 +233,7 @@ def write_settings(folder: Path, shape: Geometry) -> None:
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     merges = "\n".join(["#version: 0.2", *(" ".join(pair) for pair in published_merges()), ""])
     (folder / "merges.txt").write_text(merges, encoding="utf-8")
-    tokenizer = CLIPTokenizer(vocab=vocabulary(), merges=published_merges(), model_max_length=77)
+    tokenizer = tokenizer_of(vocabulary(), published_merges(), 77)
     (folder / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
 
 

@@ -127,7 +127,7 @@ def test_both_formulas_of_saev_before_schema_2_are_read_the_likelier_first(schem
 @pytest.mark.parametrize("activation", ["relu", "top-k", "batch-top-k"])
 def test_saev_from_schema_2_on_says_how_it_encodes(activation: str, schema: int, tmp_path: Path) -> None:
     for details in ({"k": K}, {"k": 40}, {"threshold": 0.0}, {"threshold": -1.0}):  # 40: some below zero
-        check(write_saev_5(tmp_path, *SMALL, activation, schema=schema, **details))  # type: ignore[arg-type]
+        check(write_saev_5(tmp_path, *SMALL, activation, schema=schema, **details))
 
 
 def test_a_top_k_of_more_than_there_are_is_all_as_in_saev(tmp_path: Path) -> None:
@@ -752,7 +752,7 @@ def test_a_tensor_that_does_not_fit_is_trouble(name: str, change: str, releases:
         elif change == "list":
             if release.layout == "sae_lens":
                 continue
-            tensors[key] = tensor.tolist()
+            tensors[key] = tensor.tolist()  # type: ignore[assignment]
         else:  # one number, said to be as many as the shape has
             if single or release.layout == "sae_lens":
                 continue

@@ -217,7 +217,7 @@ def test_of_standardised_activations_it_has_what_their_training_logs(
 ) -> None:
     """Token by token, against the mean of the token's own numbers: `training_step` in sache/train.py of
     Lewington-pitsos/sache at 0c97cd3."""
-    mean, scale = (np.linspace(*ends, WIDTH, dtype=np.float32) for ends in ((-1, 1), (0.5, 2)))
+    mean, scale = np.linspace(-1, 1, WIDTH, dtype=np.float32), np.linspace(0.5, 2, WIDTH, dtype=np.float32)
     logged = []
     for sample in probe.samples:
         x = residual_by_hand(clip, sample.picture, 1)
@@ -310,6 +310,7 @@ def test_the_bundled_setup_is_healthy(bundled: Parts, examples: ProbeSet) -> Non
     assert health.doubts == ()
     assert refusal(health, card) is None
     assert health.explained_variance > 0.9  # report.json has 0.95
+    assert health.explained_variance_cls is not None
     assert health.explained_variance_cls > 0.9  # and 0.92
     assert 8 < health.active_per_token < 14
     assert health.answers_kept > 0.9
@@ -353,6 +354,7 @@ def test_the_bundled_dictionary_at_another_layer_is_doubted_with_numbers(
 )
 def test_a_damaged_dictionary_is_refused(bundled: Parts, few: ProbeSet, damage: Callable[[SAE], object]) -> None:
     clip, _, card = bundled
+    assert card.dictionary.folder is not None
     sae = Dictionary.from_folder(card.dictionary.folder, card.scope).sae
     with torch.no_grad():
         damage(sae)
@@ -652,13 +654,13 @@ def test_what_is_unfit_is_refused_with_its_numbers_and_a_way_around(change: dict
 def test_pinned_to_commits_are_files_of_the_hub_that_cannot_change() -> None:
     assert PINNED.at_pinned_commits
     assert not CARD.at_pinned_commits
-    for part in ("clip", "dictionary"):
-        for changed in (
-            Location(Path("here")),
-            Location(repo="some/where"),
-            Location(repo="some/where", revision="v1"),
-        ):
-            assert not replace(PINNED, **{part: changed}).at_pinned_commits
+    for changed in (
+        Location(Path("here")),
+        Location(repo="some/where"),
+        Location(repo="some/where", revision="v1"),
+    ):
+        assert not replace(PINNED, clip=changed).at_pinned_commits
+        assert not replace(PINNED, dictionary=changed).at_pinned_commits
 
 
 @pytest.mark.parametrize(
@@ -762,4 +764,4 @@ def test_a_refusal_says_what_the_published_figure_is_of() -> None:
 
 
 def test_the_sentence_has_the_figures() -> None:
-    assert all(words in WELL.said for words in ("20 photographs", "70 %", "1,000", "32 of 4,096", "19 of 20"))
+    assert all(words in WELL.summary for words in ("20 photographs", "70 %", "1,000", "32 of 4,096", "19 of 20"))

@@ -522,7 +522,7 @@ def test_damaged_in_the_cache(
 
 
 def test_disk_without_room_is_noticed_before(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_hub.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "needs 300.1 kB" in (said := trouble())
     assert "1.0 kB are free" in said
     assert not hub.downloads()
@@ -532,7 +532,7 @@ def test_files_in_the_cache_need_no_room(hub: Hub, upstream: Path, monkeypatch: 
     fetch(PLACE, CLIP_FILES, ignore)
     hub.repositories[NAME]["v2"] = shutil.copytree(upstream, upstream.parent / "copy")
     (hub.repositories[NAME]["v2"] / "README.md").write_text("another commit, the same weights")
-    monkeypatch.setattr(core_hub.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     assert same_files(fetch(PLACE, CLIP_FILES, ignore), upstream)
     assert same_files(fetch(Location(repo=NAME, revision="v2"), CLIP_FILES, ignore), upstream)
 

@@ -38,8 +38,8 @@ PATIENCE = 60
 
 
 def card_of(clip: Location | Path, dictionary: Location | Path, **changes: Any) -> SetupSpec:
-    places = (Location(one) if isinstance(one, Path) else one for one in (clip, dictionary))
-    return replace(SetupSpec("tiny", "Tiny", *places, 1, "all", "MIT", ""), **changes)
+    places = [Location(one) if isinstance(one, Path) else one for one in (clip, dictionary)]
+    return replace(SetupSpec("tiny", "Tiny", places[0], places[1], 1, "all", "MIT", ""), **changes)
 
 
 # ---- dictionaries that fit the tiny CLIP
@@ -162,8 +162,8 @@ def test_what_a_catalog_pins_to_commits_opens_with_its_doubts(
         newest = card_of(Location(repo=CLIP_REPO), Location(repo=SAE_REPO))
         with pytest.raises(UserError, match="is refused. Its dictionary explains"):
             load(newest)
-        at = {part: Location(repo=repo, revision=hub.commit(repo)) for part, repo in PARTS.items()}
-        setup = load(replace(newest, **at))
+        at, dictionary_at = (Location(repo=repo, revision=hub.commit(repo)) for repo in (CLIP_REPO, SAE_REPO))
+        setup = load(replace(newest, clip=at, dictionary=dictionary_at))
     assert setup.health is not None
     assert setup.health.explained_variance < 0.3
     (unfit,) = (doubt for doubt in setup.health.doubts if doubt.about == "explained variance")
@@ -308,7 +308,10 @@ def test_too_little_memory_is_a_sentence_with_the_size(
 def test_a_mistake_of_our_own_is_not_taken_for_a_damaged_file(
     clip_folder: Path, sae_lens_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.setups.loading.check", lambda *arguments: {}["mistake"])
+    def mistaken(*arguments: object) -> None:
+        raise KeyError("mistake")
+
+    monkeypatch.setattr("core.setups.loading.check", mistaken)
     with pytest.raises(KeyError, match="mistake"):
         load(card_of(clip_folder, sae_lens_folder))
 
@@ -316,7 +319,6 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_damaged_file(
 # ---- load, from a Hub
 
 CLIP_REPO, SAE_REPO, SAEV_REPO = "someone/tiny-clip", "someone/tiny-sae", "someone/tiny-saev"
-PARTS = {"clip": CLIP_REPO, "dictionary": SAE_REPO}
 
 
 def test_a_setup_comes_from_the_hub_and_then_without_it(
@@ -429,6 +431,10 @@ class Guided:
             raise
         self.ended.append("loaded")
         return Toy(card.name)
+
+
+def toy(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
+    return Toy(card.name)
 
 
 def cards(*names: str) -> Mapping[str, SetupSpec]:
@@ -586,7 +592,7 @@ def test_what_cannot_be_made_of_a_setup_is_a_failure_too(error: Exception, said:
             raise error
         return f"made of {setup.name}"
 
-    pool = SetupPool(cards("a"), make, limit_bytes=10, loader=lambda card, tell: Toy(card.name))
+    pool = SetupPool(cards("a"), make, limit_bytes=10, loader=toy)
     with pytest.raises(UserError, match=said):
         pool.get("a")
     assert pool.loaded() == ()
@@ -619,7 +625,7 @@ def test_different_setups_are_loaded_one_after_the_other() -> None:
 def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
     loader = Guided(steps=1)
     pool: SetupPool[Any] = SetupPool(cards("a", "b"), same, limit_bytes=10, loader=loader)
-    one, two = Visitor(pool, "a"), None
+    one = Visitor(pool, "a")
     one.hears("a 0")
     two = pool.bring("b")
     assert next(two).said.startswith("Waiting")
@@ -634,11 +640,12 @@ def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
 # Memory
 
 
-def sized(sizes: Mapping[str, int]) -> Callable[..., Any]:
-    """A loader of setups of these sizes, which it tells beforehand."""
+def sized(sizes: Mapping[str, int], told: bool = True) -> Callable[..., Any]:
+    """A loader of setups of these sizes, which it may tell beforehand."""
 
     def loader(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
-        tell(Loading("Reading", needs=sizes[card.name]))
+        if told:
+            tell(Loading("Reading", needs=sizes[card.name]))
         return Toy(card.name, sizes[card.name])
 
     return loader
@@ -669,7 +676,7 @@ def test_the_pool_is_like_a_list_in_order_of_use(sizes: list[int], limit: int, a
     names = ["a", "b", "c", "d"]
     by_name = dict(zip(names, sizes, strict=True))
     # whether the size is known beforehand makes no difference to what stays
-    loader = sized(by_name) if honest else lambda card, tell: Toy(card.name, by_name[card.name])
+    loader = sized(by_name, honest)
     pool: SetupPool[Any] = SetupPool(cards(*names), same, limit_bytes=limit, pinned={"a"}, loader=loader)
     kept: list[str] = []
     for name in (names[index] for index in asked):
@@ -811,5 +818,6 @@ def test_the_pool_serves_real_setups() -> None:
     )
     *steps, made = pool.bring("bundled")
     assert all(isinstance(step, Loading) for step in steps)
+    assert isinstance(made, tuple)
     assert made[0] == "made"
     assert isinstance(made[1].dictionary, Dictionary)

@@ -215,7 +215,7 @@ def scaling(patches: Tensor, scaled: bool) -> tuple[Tensor, Tensor]:
     """act_mean [d] and scalar as in `Dataset` (saev/activations.py at 837e943) of patches [n, d]; 0 and 1 unscaled."""
     if not scaled:
         return torch.zeros(D), torch.tensor(1.0)
-    act_mean = patches.mean(axis=0)
+    act_mean = patches.mean(dim=0)
     return act_mean, torch.linalg.norm(patches - act_mean, axis=1).mean() / D**0.5
 
 

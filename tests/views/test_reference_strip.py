@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from markupsafe import escape
+from markupsafe import Markup, escape
 from PIL import Image
 from view_helpers import GRID, WORD, activating_example, classes, concept, face, pictures
 
+from core.views.html import NOTHING
 from core.views.reference_strip import chip, face_words, guess, sheet, strip
 
 
@@ -48,7 +49,7 @@ def test_a_label_is_marked_as_a_guess_and_cannot_be_markup() -> None:
     assert "<b>" not in said
     assert "+0.125" in said
     assert guess(concept(guesses=())) == ""
-    assert '<b>"' not in chip(3, "", face(3))
+    assert '<b>"' not in chip(3, NOTHING, face(3))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_what_never_fired_says_so() -> None:
 
 
 def test_a_chip_opens_a_component_with_or_without_a_face() -> None:
-    known, unknown = chip(3, "<small>0.9</small>", face(3)), chip(4, "", None)
+    known, unknown = chip(3, Markup("<small>0.9</small>"), face(3)), chip(4, NOTHING, None)
     for html, component in ((known, 3), (unknown, 4)):
         assert f'data-component="{component}" data-action="open"' in html
         assert f"<b>#{component}</b>" in html

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from view_helpers import with_family
 
-from core.session import visit as session
+from core.session.history import History
 from core.session.visit import Visit
 from core.views.panel import panel
 from core.views.steering import Range, group_name, history, levers, tokens_words
@@ -55,6 +55,6 @@ def test_where_an_edit_acts() -> None:
 
 
 def test_what_cannot_be_pressed_keeps_the_focus(visit: Visit) -> None:
-    html = history(replace(visit, history=session.History()))
+    html = history(replace(visit, history=History()))
     assert html.count('aria-disabled="true"') == 3
     assert " disabled" not in html.replace("aria-disabled", "")

@@ -27,6 +27,7 @@ from core.methods.token_maps import token_maps
 from core.model.prompts import TEMPLATES
 from core.pictures.examples import Example
 from core.session import visit as session
+from core.session.history import History
 from core.session.visit import Subject, Visit
 from core.setups.catalog import Location, Published
 from core.setups.loading import Loading
@@ -78,11 +79,10 @@ def _of_setups() -> dict[str, View]:
     whole = evil_setup()
     card, health = whole.card, whole.health
     assert health is not None
-    drawn: dict[str, View] = {
-        name: lambda text, name=name: setup.setup_page(replace(whole, card=replace(card, **{name: text})))
-        for name in ("good_for", "licence", "paper")
-    }
-    return drawn | {
+    return {
+        "good for": lambda text: setup.setup_page(replace(whole, card=replace(card, good_for=text))),
+        "licence": lambda text: setup.setup_page(replace(whole, card=replace(card, licence=text))),
+        "paper": lambda text: setup.setup_page(replace(whole, card=replace(card, paper=text))),
         "setup line": lambda text: setup.setup_line(replace(card, note=text)),
         "file": lambda text: setup.setup_page(
             replace(whole, card=replace(card, clip=Location(repo="a/b", file=f"a-{file_name(text)}")))
@@ -127,7 +127,7 @@ def _of_the_visit(base: Visit) -> dict[str, View]:
     return {
         "panel": lambda text: panel.panel(named(base, text)),
         "panel, flipped": lambda text: panel.panel(named(anew, text)),
-        "panel without levers": lambda text: panel.panel(named(replace(base, history=session.History()), text)),
+        "panel without levers": lambda text: panel.panel(named(replace(base, history=History()), text)),
         "cue": lambda text: panel.panel(base, text),
         "target": lambda text: attribution.target_line(named(base, text), 100.0),
         "cards": lambda text: attribution.cards(named(base, text)),

@@ -20,7 +20,7 @@ from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
-from core.session import visit as session
+from core.session.history import History
 from core.session.visit import Visit
 from core.setups.catalog import Location, Published, SetupSpec
 from core.setups.health import Fit, Health, doubts
@@ -131,7 +131,7 @@ def with_family(visit: Visit) -> Visit:
     shown = [part.component for part in visit.parts]
     hidden = next(c for c in range(48) if c not in shown and not visit.part(c).peak)
     edit = Edit((Lever(shown[2], "set", 1.5),)).pull_family(shown[0], (shown[0], shown[1], hidden), "scale", 0.5)
-    return replace(visit, history=session.History(edit))
+    return replace(visit, history=History(edit))
 
 
 def evil_setup() -> Setup:

@@ -15,7 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_open_clip import TINY, write
 from transformers import (
+    CLIPTextConfig,
     CLIPTextModelWithProjection,
+    CLIPVisionConfig,
     CLIPVisionModelWithProjection,
     SiglipConfig,
     SiglipModel,
@@ -188,7 +190,9 @@ def test_processors_whose_pictures_do_not_fit_are_refused_with_both_sizes(
 
 def vision_only(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    CLIPVisionModelWithProjection(tiny_model().config.vision_config).save_pretrained(folder)
+    config = tiny_model().config.vision_config
+    assert isinstance(config, CLIPVisionConfig)
+    CLIPVisionModelWithProjection(config).save_pretrained(folder)
 
 
 def vision_only_without_tokenizer(folder: Path) -> None:
@@ -199,7 +203,9 @@ def vision_only_without_tokenizer(folder: Path) -> None:
 
 def text_only(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    CLIPTextModelWithProjection(tiny_model().config.text_config).save_pretrained(folder)
+    config = tiny_model().config.text_config
+    assert isinstance(config, CLIPTextConfig)
+    CLIPTextModelWithProjection(config).save_pretrained(folder)
 
 
 def vision_weights_of_a_whole(folder: Path) -> None:
