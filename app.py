@@ -1,7 +1,6 @@
 """The app: `python app.py`, and what a Space runs. Settings and launch are in core/page/launch.py."""
 
-from core.page.appearance import launch_options
-from core.page.launch import main, make_page
+from core.page.launch import launch_options, main, make_page
 
 __all__ = ["launch_options", "main", "make_page"]
 

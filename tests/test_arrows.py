@@ -87,6 +87,15 @@ def test_imports_within_core_are_relative(path: Path) -> None:
             assert (node.module or "").split(".")[0] != "core"
 
 
+@pytest.mark.parametrize("path", [CORE.parent / "app.py", CORE / "page" / "__main__.py"], ids=lambda path: path.name)
+def test_the_app_comes_by_its_launch_alone(path: Path) -> None:
+    """Which imports all that is large, and has nothing looked through for garbage meanwhile."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert [name.rsplit(".")[-1] for name in found if name] == ["launch"]
+    assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))
+
+
 def test_every_package_says_what_it_holds() -> None:
     for path in CORE.glob("*/__init__.py"):
         assert (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").strip(), path

@@ -43,6 +43,8 @@ with all_kept():
     from .fair_queue import FairQueue
     from .layout import build
 
+__all__ = ["launch_options", "main", "make_page"]
+
 LAST_SECONDS = 8.0
 """For answers that are being worked out when the app has to end."""
 
