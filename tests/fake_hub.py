@@ -234,7 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: int, code: str | None, message: str) -> None:
         self._send(status, {"X-Error-Message": message} | ({} if code is None else {"X-Error-Code": code}))
 
-    def _refused(self, repo: str, file: bool) -> bool:
+    def _found(self, repo: str, revision: str, file: bool) -> tuple[str, Path] | None:
+        """The commit and its folder; None once it is refused."""
         token = self.headers.get("Authorization")
         known = repo in self.hub.repositories and (token is not None or repo not in self.hub.private)
         if token not in (None, f"Bearer {TOKEN}"):
@@ -245,18 +246,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "RepoNotFound", "Repository not found")
         elif file and token is None and repo in self.hub.gated:
             self._refuse(401, "GatedRepo", f"Access to model {repo} is restricted. Please log in.")
+        elif (found := self.hub._find(repo, revision)) is None:
+            self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         else:
-            return False
-        return True
+            return found
+        return None
 
     # Answers
 
     def _model(self, repo: str, revision: str) -> None:
-        if self._refused(repo, file=False):
-            return
-        found = self.hub._find(repo, revision)
+        found = self._found(repo, revision, file=False)
         if found is None:
-            self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return
         commit, folder = found
         siblings = []
@@ -271,11 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
     def _resolve(self, repo: str, revision: str, name: str) -> None:
-        if self._refused(repo, file=True):
-            return
-        found = self.hub._find(repo, revision)
+        found = self._found(repo, revision, file=True)
         if found is None:
-            self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return
         commit, folder = found
         if name not in _files(folder):
