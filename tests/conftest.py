@@ -2,8 +2,9 @@
 
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,10 @@ from tiny_index import tiny_index
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 from core.concepts.index import ConceptIndex
+from core.methods.attribution import attribute
+from core.methods.question import Question
 from core.methods.steering import Edit, Lever
+from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
@@ -201,6 +205,20 @@ def trace(clip: SplitClip, dictionary: Dictionary, picture: Image.Image) -> Trac
 def classifier(clip: SplitClip) -> torch.Tensor:
     """Class vectors of CLASSES."""
     return text_classifier(clip, CLASSES, ("a photo of a {}",))
+
+
+@pytest.fixture(scope="session")
+def question_of(clip: SplitClip, picture: Image.Image, classifier: torch.Tensor) -> Callable[[Target], Question]:
+    """Questions about the picture, with more components active than a lever has neighbours."""
+    model = SaeClip(clip, Dictionary(tiny_sae("topk", k=12), "all"))
+    (trace,) = model.traces([clip.crop(picture)])
+    return partial(Question, model, trace, classifier)
+
+
+@pytest.fixture(scope="session")
+def strongest(question_of: Callable[[Target], Question]) -> list[int]:
+    """The components of these questions that speak most for dog against cat."""
+    return attribute(question_of(Target(0, 1))).strongest_for(4).tolist()
 
 
 @pytest.fixture(scope="session")

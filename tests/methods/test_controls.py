@@ -32,7 +32,7 @@ from tiny_edits import (
 
 from core.errors import UserError
 from core.methods import controls as module
-from core.methods.attribution import ablation_effects, attribute
+from core.methods.attribution import ablation_effects
 from core.methods.controls import (
     CHANCE,
     DIRECTIONS,
@@ -48,18 +48,6 @@ from core.methods.steering import MAX_STRENGTH, Edit, Lever, Operation, steer
 from core.methods.target import Target
 from core.model.dictionary import Activations, Dictionary
 from core.model.sae_clip import SaeClip
-from core.model.trace import Trace
-
-
-@pytest.fixture(scope="module")
-def dictionary() -> Dictionary:
-    """With more components active than a lever has neighbours."""
-    return Dictionary(tiny_sae("topk", k=12), "all")
-
-
-@pytest.fixture(scope="module")
-def trace(clip, dictionary, picture) -> Trace:
-    return SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
 
 
 def energies(found: Activations, edit: Edit, dictionary: Dictionary) -> dict[int, float]:
@@ -309,30 +297,22 @@ def last(found):
     return end
 
 
-@pytest.fixture(scope="module")
-def strongest(clip, dictionary, trace, classifier) -> list[int]:
-    """The components that speak most for dog against cat."""
-    return attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1))).strongest_for(4).tolist()
-
-
-def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dictionary, trace, classifier):
+def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(question_of):
     """Exact ablation of the 20 components nearest in energy, for every active component in turn."""
-    target = Target(0, 1)
-    energy = energies(trace.activations, Edit(), dictionary)
+    question = question_of(Target(0, 1))
+    energy = energies(question.trace.activations, Edit(), question.model.dictionary)
     active = sorted(energy)
     assert len(active) > 21
     effect = dict(
         zip(
             active,
-            -ablation_effects(Question(SaeClip(clip, dictionary), trace, classifier, target), active).astype(float),
+            -ablation_effects(question, active).astype(float),
             strict=True,
         )
     )
     beyond = 0
     for j in active[::6] + [min(active, key=lambda j: effect[j]), max(active, key=lambda j: effect[j])]:
-        found = last(
-            controls(Question(SaeClip(clip, dictionary), trace, classifier, target), Edit.of_suppressed([j]), draws=20)
-        )
+        found = last(controls(question, Edit.of_suppressed([j]), draws=20))
         others = sorted(set(active) - {j}, key=lambda other: abs(energy[other] - energy[j]))[:20]
         assert found.energy == pytest.approx(np.median([energy[other] for other in others]) / energy[j], rel=1e-4)
         assert found.effect == pytest.approx(effect[j], abs=1e-4)
@@ -349,7 +329,7 @@ def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(clip, dic
     ],
 )
 @pytest.mark.parametrize("target", [Target(2), Target(0, 1)])
-def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, classifier, edit, target, monkeypatch):
+def test_every_effect_again_through_the_unsplit_model(question_of, edit, target, monkeypatch):
     """What is drawn is written down as it is drawn, and measured anew, one by one."""
     drawn: list[Edit] = []
     thrown: list[torch.Tensor] = []
@@ -363,12 +343,14 @@ def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, c
 
     monkeypatch.setattr(module, "matched_controls", noted(drawn, matched_controls))
     monkeypatch.setattr(module, "random_directions", noted(thrown, random_directions))
-    found = last(controls(Question(SaeClip(clip, dictionary), trace, classifier, target), edit, draws=40, seed=1))
+    question = question_of(target)
+    clip, dictionary, trace = question.model.clip, question.model.dictionary, question.trace
+    found = last(controls(question, edit, draws=40, seed=1))
 
-    before = unsplit(clip, trace, classifier, np.zeros((TOKENS, WIDTH)))
+    before = unsplit(clip, trace, question.classifier, np.zeros((TOKENS, WIDTH)))
 
     def effect(move: np.ndarray) -> float:
-        change = unsplit(clip, trace, classifier, move) - before
+        change = unsplit(clip, trace, question.classifier, move) - before
         return float(change[target.wanted] - (0 if target.against is None else change[target.against]))
 
     own = {lever.component for lever in edit.levers}
@@ -390,15 +372,15 @@ def test_every_effect_again_through_the_unsplit_model(clip, dictionary, trace, c
     assert pickle.loads(pickle.dumps(found)) == found
 
 
-def test_what_is_yielded_grows_to_the_whole(clip, dictionary, trace, classifier, strongest):
+def test_what_is_yielded_grows_to_the_whole(question_of, strongest):
     edit = Edit.of_suppressed(strongest[:3])
-    steps = list(controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)), edit))
+    steps = list(controls(question_of(Target(0, 1)), edit))
     assert [(len(s.random), len(s.directions)) for s in steps] == [(30, 0), (62, 0), (64, 0), (64, DIRECTIONS)]
     for step in steps:
         assert (step.effect, step.rival, step.rival_edit) == (steps[-1].effect, steps[-1].rival, steps[-1].rival_edit)
         np.testing.assert_array_equal(step.random, steps[-1].random[: len(step.random)])
-    assert last(controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)), edit)) == steps[-1]
-    other = last(controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)), edit, seed=1))
+    assert last(controls(question_of(Target(0, 1)), edit)) == steps[-1]
+    other = last(controls(question_of(Target(0, 1)), edit, seed=1))
     assert other != steps[-1]
     assert other.effect == steps[-1].effect
 
@@ -411,12 +393,10 @@ def test_what_is_yielded_grows_to_the_whole(clip, dictionary, trace, classifier,
     seeds,
 )
 def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
-    clip, dictionary, trace, classifier, components, tokens, wanted, seed
+    question_of, components, tokens, wanted, seed
 ):
     edit = Edit(tuple(Lever(j, "scale", 1.0) for j in components), tokens)
-    found = last(
-        controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(wanted, 4)), edit, draws=20, seed=seed)
-    )
+    found = last(controls(question_of(Target(wanted, 4)), edit, draws=20, seed=seed))
     assert found.effect == found.rival == 0
     assert not found.random.any()
     assert found.directions.shape == (DIRECTIONS,)
@@ -428,12 +408,11 @@ def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
 
 @settings(max_examples=30)
 @given(edits.filter(lambda edit: len(edit.levers) > 0), st.integers(0, 40), seeds)
-def test_controls_of_any_edit(clip, dictionary, trace, classifier, edit, draws, seed):
-    found = last(
-        controls(Question(SaeClip(clip, dictionary), trace, classifier, Target(1)), edit, draws=draws, seed=seed)
-    )
+def test_controls_of_any_edit(question_of, edit, draws, seed):
+    question = question_of(Target(1))
+    found = last(controls(question, edit, draws=draws, seed=seed))
     own = {lever.component for lever in edit.levers}
-    active = set(energies(trace.activations, edit, dictionary))
+    active = set(energies(question.trace.activations, edit, question.model.dictionary))
     assert len(found.random) <= draws
     assert len(found.directions) == DIRECTIONS
     # A control other than the edit: another component for a lone lever, another set of as many for several.
@@ -445,8 +424,9 @@ def test_controls_of_any_edit(clip, dictionary, trace, classifier, edit, draws, 
     assert len(found.rival_edit.levers) <= len(edit.levers)
 
 
-def test_the_edits_of_chance_are_seldom_beyond_chance(clip, dictionary, trace, classifier):
+def test_the_edits_of_chance_are_seldom_beyond_chance(question_of):
     """60 edits drawn as controls are drawn: by its definition p <= 0.05 for about one in twenty of them."""
+    trace, dictionary = question_of(Target(0)).trace, question_of(Target(0)).model.dictionary
     rng = np.random.default_rng(5)
     active, beyond, percentiles = trace.activations.components(), 0, []
     kinds: list[tuple[Operation, float]] = [("suppress", 0.0), ("scale", 2.0), ("set", 0.5)]
@@ -456,7 +436,7 @@ def test_the_edits_of_chance_are_seldom_beyond_chance(clip, dictionary, trace, c
         seeded = Edit(tuple(Lever(int(j), *kinds[rng.integers(3)]) for j in chosen), tokens)
         (edit,) = matched_controls(trace.activations, seeded, dictionary, 1, rng)
         target = Target(*rng.choice(len(CLASSES), 2, replace=False).tolist())
-        steps = controls(Question(SaeClip(clip, dictionary), trace, classifier, target), edit, draws=60, seed=seed)
+        steps = controls(question_of(target), edit, draws=60, seed=seed)
         found = last(itertools.islice(steps, 2))  # the random components; the directions would follow
         beyond += found.p_value <= CHANCE  # alone, without the help of the directions
         percentiles.append(found.percentile)

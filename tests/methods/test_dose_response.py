@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, tiny_sae
+from conftest import CLASSES
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_edits import (
@@ -26,35 +26,13 @@ from tiny_edits import (
 )
 
 from core.errors import UserError
-from core.methods.attribution import attribute
 from core.methods.controls import (
     controls,
 )
 from core.methods.dose_response import DOSES, Response, dosed, responses
-from core.methods.question import Question
 from core.methods.steering import MAX_STRENGTH, Edit, Lever, steer
 from core.methods.target import Target
-from core.model.dictionary import Dictionary
 from core.model.prediction import predict
-from core.model.sae_clip import SaeClip
-from core.model.trace import Trace
-
-
-@pytest.fixture(scope="module")
-def dictionary() -> Dictionary:
-    """With more components active than a lever has neighbours."""
-    return Dictionary(tiny_sae("topk", k=12), "all")
-
-
-@pytest.fixture(scope="module")
-def trace(clip, dictionary, picture) -> Trace:
-    return SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
-
-
-@pytest.fixture(scope="module")
-def strongest(clip, dictionary, trace, classifier) -> list[int]:
-    """The components that speak most for dog against cat."""
-    return attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1))).strongest_for(4).tolist()
 
 
 @given(edits, st.floats(-1e4, 1e4))
@@ -101,17 +79,21 @@ def test_a_dose_that_is_no_number_is_trouble():
 
 
 @pytest.mark.parametrize("target", [Target(3), Target(0, 1)])
-def test_doses_again_through_the_unsplit_model(clip, dictionary, trace, classifier, strongest, target):
+def test_doses_again_through_the_unsplit_model(question_of, strongest, target):
     a, b, c = strongest[:3]
     edit = Edit((Lever(a), Lever(b, "set", 0.8), Lever(c, "scale", 2.0)), tokens=tuple(range(0, 17, 2)))
-    found = list(responses(Question(SaeClip(clip, dictionary), trace, classifier, target), edit))
+    question = question_of(target)
+    clip, dictionary, trace = question.model.clip, question.model.dictionary, question.trace
+    found = list(responses(question, edit))
     assert [response.component for response in found] == [None, a, b, c]
     for response in found:
         levers = tuple(lever for lever in edit.levers if response.component in (None, lever.component))
         assert response.doses.tolist() == list(DOSES)
         expected = np.stack(
             [
-                unsplit(clip, trace, classifier, dense_move(trace, dictionary, replace(edit, levers=levers), dose))
+                unsplit(
+                    clip, trace, question.classifier, dense_move(trace, dictionary, replace(edit, levers=levers), dose)
+                )
                 for dose in DOSES
             ]
         )
@@ -126,19 +108,20 @@ def test_doses_again_through_the_unsplit_model(clip, dictionary, trace, classifi
 
 
 @pytest.mark.parametrize("kind", ["suppress", "scale"])
-def test_dose_1_is_the_picture_unedited_bit_for_bit(clip, dictionary, trace, classifier, strongest, kind):
-    before = predict(trace.embedding, classifier, CLASSES, clip.logit_scale).logits
+def test_dose_1_is_the_picture_unedited_bit_for_bit(question_of, strongest, kind):
+    question = question_of(Target(2))
+    before = predict(question.trace.embedding, question.classifier, CLASSES, question.model.clip.logit_scale).logits
     edit = Edit(tuple(Lever(j, kind, 0.0) for j in strongest[:3]))
-    for response in responses(Question(SaeClip(clip, dictionary), trace, classifier, Target(2)), edit):
+    for response in responses(question, edit):
         at = DOSES.index(1)
         assert response.logits[at].tobytes() == before.tobytes()
         assert response.target[at] == before[2]
         assert (np.delete(response.logits, at, axis=0) != before).any(axis=1).all()
 
 
-def test_one_lever_has_one_response(clip, dictionary, trace, classifier, strongest):
+def test_one_lever_has_one_response(question_of, strongest):
     edit = Edit.of_suppressed(strongest[:1])
-    (found,) = responses(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)), edit)
+    (found,) = responses(question_of(Target(0)), edit)
     assert found.component is None
 
 
@@ -183,9 +166,9 @@ def test_three_are_shown_unless_asked():
     assert answered([[0, 0, 0, 0, 0], [5, 1, 2, 3, 4]], 4).most_affected().tolist() == [0, 3, 2]
 
 
-def test_an_empty_edit_is_trouble(clip, dictionary, trace, classifier):
+def test_an_empty_edit_is_trouble(question_of):
     for ask in (controls, responses):
         with pytest.raises(UserError, match="Pull a lever first"):
-            next(ask(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)), Edit(tokens=(1,))))
+            next(ask(question_of(Target(0)), Edit(tokens=(1,))))
         with pytest.raises(UserError, match="no class number 9"):
-            next(ask(Question(SaeClip(clip, dictionary), trace, classifier, Target(9)), Edit.of_suppressed([1])))
+            next(ask(question_of(Target(9)), Edit.of_suppressed([1])))
