@@ -105,7 +105,7 @@ def test_the_readme_s_library_snippet_runs_by_the_package_s_name(said: list[str]
 
 
 def test_a_second_process_without_network_serves_the_bundled_setup(said: list[str]) -> None:
-    assert said[1].strip() == "dog instead of dog"  # the first example's twin: the same dog without its note
+    assert said[1].strip() == "dog instead of dog"  # the first example without its cue: the same dog without its note
 
 
 def test_every_process_builds_the_same_tokenizer(said: list[str]) -> None:

@@ -85,7 +85,7 @@ def _moved(lever: Lever, component: int, ratio: float) -> Lever:
     return Lever(component, "set", float(np.clip(lever.strength * ratio, -MAX_STRENGTH, MAX_STRENGTH)))
 
 
-def _elsewhere(edit: Edit, components: np.ndarray, norms: np.ndarray, dictionary: Dictionary) -> list[Edit]:
+def _on_other_components(edit: Edit, components: np.ndarray, norms: np.ndarray, dictionary: Dictionary) -> list[Edit]:
     """The edit on other components: a row for each edit, a component for each lever or for the first ones.
 
     components int [n, k], their norms float [n, k]. A set lever of strength c gets c ||v_old|| / ||v_new||: the same
@@ -136,7 +136,7 @@ def matched_controls(
         drawn[:, i] = near[(nth > picks[:, i, None]).argmax(axis=1)]
         taken[np.arange(draws), drawn[:, i]] = True
     at = others[drawn]
-    return _elsewhere(edit, active.component[at], active.norm[at], dictionary)
+    return _on_other_components(edit, active.component[at], active.norm[at], dictionary)
 
 
 def by_activation(activations: Activations, edit: Edit, dictionary: Dictionary) -> Edit:
@@ -147,7 +147,7 @@ def by_activation(activations: Activations, edit: Edit, dictionary: Dictionary) 
     """
     active = _active(activations, edit, dictionary)
     at = np.argsort(-active.energy, kind="stable")[: len(edit.levers)]
-    return _elsewhere(edit, active.component[at][None], active.norm[at][None], dictionary)[0]
+    return _on_other_components(edit, active.component[at][None], active.norm[at][None], dictionary)[0]
 
 
 @torch.no_grad()

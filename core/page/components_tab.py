@@ -129,8 +129,8 @@ def show_page(context: Context, v: Visit, known: KnownEffects | None) -> str:
         return components_view.no_index(bench.card.title, bench.setup.index_trouble)
     if component is None:
         return components_view.no_page()
-    pushes = steering_effects.known_for(v, component, known)
-    return components_view.component_page(v, _page(bench, bench.index, component), pushes, v.search.openings)
+    effects = steering_effects.known_for(v, component, known)
+    return components_view.component_page(v, _page(bench, bench.index, component), effects, v.search.openings)
 
 
 def show_page_sheet(context: Context, v: Visit) -> str:

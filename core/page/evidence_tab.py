@@ -85,7 +85,7 @@ class EvidenceTab:
     side_effects: gr.HTML
     generalization: gr.HTML
     counterfactual: gr.HTML
-    own_twin: gr.Accordion
+    own_section: gr.Accordion
     editor: gr.ImageEditor
     retell: gr.Button
     own_counterfactual: gr.HTML
@@ -111,7 +111,7 @@ def build() -> EvidenceTab:
         side_effects = widgets.html(elem_id="ripple")
         generalization = widgets.html(elem_id="elsewhere")
         counterfactual = widgets.html(elem_id="really")
-        with gr.Accordion("Take the cue away yourself", open=False, elem_id="own-twin") as own_twin:
+        with gr.Accordion("Take the cue away yourself", open=False, elem_id="own-twin") as own_section:
             editor = gr.ImageEditor(
                 sources=(), transforms=("crop",), layers=False, height=420,
                 brush=gr.Brush(default_size=28, colors=["#808080", "#ffffff", "#000000", "#7a9a5a"]),
@@ -123,7 +123,7 @@ def build() -> EvidenceTab:
         told_about, responses, latest = gr.State(None), gr.State([]), gr.State(LatestOnly())
     return EvidenceTab(
         tab, summary, tried, said_chance, chance, said_dose, which, dose, side_effects, generalization, counterfactual,
-        own_twin, editor, retell, own_counterfactual, reconstruction_error,
+        own_section, editor, retell, own_counterfactual, reconstruction_error,
         told_about, responses, latest,
     )  # fmt: skip
 
@@ -133,7 +133,7 @@ def redraws(tab: EvidenceTab) -> list[Redraw]:
     return [
         Redraw(tab.editor, Change.PICTURE, lambda *_: None),
         Redraw(tab.own_counterfactual, Change.PICTURE, lambda *_: ""),
-        Redraw(tab.own_twin, Change.PICTURE, lambda *_: gr.Accordion(open=False)),
+        Redraw(tab.own_section, Change.PICTURE, lambda *_: gr.Accordion(open=False)),
     ]
 
 
@@ -141,7 +141,7 @@ def listen(tab: EvidenceTab, replies: Replies, upload: gr.File) -> None:
     """Its listeners."""
     dose = {"said_dose": tab.said_dose, "dose": tab.dose}
     tab.which.input(*replies.answer(show_chosen_dose, dose, tab.responses, tab.which), **(TURN | AS_SENT))
-    tab.own_twin.expand(*replies.answer(lend, tab.editor, upload), **TURN)
+    tab.own_section.expand(*replies.answer(lend, tab.editor, upload), **TURN)
     told = replies.answer(ask_about_own_counterfactual, tab.own_counterfactual, tab.editor)
     tab.retell.click(*told, **(TURN | AS_SENT))
 

@@ -61,7 +61,7 @@ def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
 
 def check_pictures(examples: Iterable[Example]) -> None:
     """Raises UserError for a picture of an example, or a counterfactual, that cannot be read."""
-    for file in {example.file(twin) for example in examples for twin in (False, True)}:
+    for file in {example.file(counterfactual) for example in examples for counterfactual in (False, True)}:
         try:
             read_picture(file)
         except UserError as trouble:

@@ -346,7 +346,7 @@ def _unfit(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
         sentence = (
             f"Its dictionary explains {explained} of the variance ({where}), where 1 is all of it and "
             f"{LEAST_EXPLAINED:.2f} the least that is asked for{stated}. "
-            f"{_elsewhere(health, spec) or 'The layer, the scope, the layout or the CLIP may be another one.'}"
+            f"{_better_layer(health, spec) or 'The layer, the scope, the layout or the CLIP may be another one.'}"
         )
         found.append(Doubt("explained variance", "unfit", sentence))
     if health.answers_kept < LEAST_KEPT:
@@ -397,7 +397,7 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
     share = _share_left(health, spec)
     if explained >= LEAST_EXPLAINED and share < 1:
         much = "The difference is clear" if share < CLEARLY_BETTER else "The difference is small"
-        odd("layer", f"{_elsewhere(health, spec)} {much}: compare with what the release says.")
+        odd("layer", f"{_better_layer(health, spec)} {much}: compare with what the release says.")
     cls = health.explained_variance_cls
     if spec.scope == "all" and cls is not None and cls < LEAST_EXPLAINED:
         odd(
@@ -467,7 +467,7 @@ def _share_left(health: Health, spec: SetupSpec) -> float:
     return max((1 - best.explained_variance) / of_all, best.missed / of_median)
 
 
-def _elsewhere(health: Health, spec: SetupSpec) -> str:
+def _better_layer(health: Health, spec: SetupSpec) -> str:
     """Where it fits better; nothing where it does not."""
     pair = _neighbour(health, spec)
     if pair is None:

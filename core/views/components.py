@@ -83,8 +83,8 @@ def page_sheet(page: Page) -> Markup:
     return sheet(chain(page.face.examples, page.usual, page.mean, *tiny))
 
 
-def component_page(visit: Visit, page: Page, pushes: SteeringEffects | None, opening: int = 0) -> Markup:
-    """All that is known of one component; its pictures are in `page_sheet`. `pushes` None: still being measured.
+def component_page(visit: Visit, page: Page, effects: SteeringEffects | None, opening: int = 0) -> Markup:
+    """All that is known of one component; its pictures are in `page_sheet`. `effects` None: still being measured.
 
     `opening` counts the pages that were opened, for cards.js, which brings a newly opened one into sight.
     """
@@ -111,7 +111,7 @@ def component_page(visit: Visit, page: Page, pushes: SteeringEffects | None, ope
         rest=[chip(member, NOTHING, None) for member in others[CHIPPED:]],
         near=_neighbours(page.near, page.faces),
         coactivated=_neighbours(page.coactivated, page.faces),
-        effects=_steering_effects(pushes),
+        effects=_steering_effects(effects),
         source=_source(page.source),
     )
 

@@ -316,14 +316,14 @@ def change_by_a_lever(page: Page) -> None:
     expect(page.locator("#component [data-action=suppress]")).to_have_text("Suppressed ✓")
 
 
-def change_by_the_twin(page: Page) -> None:
+def change_by_the_counterfactual(page: Page) -> None:
     page.locator("[data-twin]").click()
     expect(page.locator("#component .here")).to_contain_text("it is not active")
     page.locator("[data-twin]").click()
     expect(page.locator("#component .here")).to_contain_text("activation up to")
 
 
-@pytest.mark.parametrize(("width", "change"), [(1400, change_by_the_twin), (390, change_by_a_lever)])
+@pytest.mark.parametrize(("width", "change"), [(1400, change_by_the_counterfactual), (390, change_by_a_lever)])
 def test_an_open_page_follows_and_stays_where_it_is(
     open_page: Open, width: int, change: Callable[[Page], None]
 ) -> None:

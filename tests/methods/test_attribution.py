@@ -34,7 +34,7 @@ TARGETS = [Target(0), Target(3), Target(0, 1), Target(4, 2)]
 
 
 class Case:
-    """A setup in float64 with one picture, and the slow twin of everything that is asked of it."""
+    """A setup in float64 with one picture, and everything that is asked of it, worked out slowly."""
 
     def __init__(self, layer: int, architecture: str, scope: Scope, normalisation: str, picture: Image.Image) -> None:
         processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
@@ -46,7 +46,7 @@ class Case:
         self.classifier = text_classifier(self.clip, CLASSES, ("a photo of a {}",))
         self.trace: Trace = SaeClip(self.clip, self.dictionary).traces([self.clip.crop(picture)])[0]
         self.x = torch.as_tensor(self.trace.residual)
-        # Activations are stored in float32: the twin starts from the same numbers.
+        # Activations are stored in float32: the slow way starts from the same numbers.
         self.f = np.zeros((17, COMPONENTS))
         for j in range(COMPONENTS):
             self.f[:, j] = self.trace.activations.of(j)

@@ -55,7 +55,7 @@ def vectors(n: int, seed: int) -> torch.Tensor:
 PROBES = vectors(30, 1000)
 
 
-class Twin:
+class Unsplit:
     """The picture under suppressions, through the unsplit model in float64 with a hook after layer 1."""
 
     def __init__(self, clip: SplitClip, trace: Trace) -> None:
@@ -84,31 +84,31 @@ class Twin:
 
 
 class Case:
-    """One question, what was found with and without probes, and the slow twin's view of any set."""
+    """One question, what was found with and without probes, and what the unsplit model says of any set."""
 
-    def __init__(self, twin: Twin, clip: SplitClip, dictionary: Dictionary, trace: Trace, seed: int, truth: int):
-        self.counterfactual, self.truth = twin, truth
+    def __init__(self, unsplit: Unsplit, clip: SplitClip, dictionary: Dictionary, trace: Trace, seed: int, truth: int):
+        self.unsplit, self.truth = unsplit, truth
         self.classifier = vectors(N_CLASSES, seed)
         *self.steps, self.found = find_edit(SaeClip(clip, dictionary), trace, self.classifier, truth)
         *_, self.probed = find_edit(SaeClip(clip, dictionary), trace, self.classifier, truth, PROBES)
-        self.predicted = int(twin.logits(twin.before, self.classifier).argmax())
+        self.predicted = int(unsplit.logits(unsplit.before, self.classifier).argmax())
         target = Target(self.predicted, truth)
         totals = attribute(Question(SaeClip(clip, dictionary), trace, self.classifier, target))
         self.ranked = tuple(int(j) for j in totals.ranked() if totals.total_of(int(j)) > 0)[:CANDIDATES]
         self.seen: dict[Components, Candidate] = {}
 
     def look(self, sets: list[Components]) -> list[Candidate]:
-        """What the twin says about sets of components, in the words of the search."""
+        """What the unsplit model says about sets of components, in the words of the search."""
         new = [one for one in sets if one not in self.seen]
         if new:
-            z = self.counterfactual.embeddings(new)
+            z = self.unsplit.embeddings(new)
             rows, old = (
-                self.counterfactual.logits(z, self.classifier),
-                self.counterfactual.logits(self.counterfactual.before, self.classifier),
+                self.unsplit.logits(z, self.classifier),
+                self.unsplit.logits(self.unsplit.before, self.classifier),
             )
             probed, unprobed = (
-                self.counterfactual.logits(z, PROBES),
-                self.counterfactual.logits(self.counterfactual.before, PROBES),
+                self.unsplit.logits(z, PROBES),
+                self.unsplit.logits(self.unsplit.before, PROBES),
             )
             for one, row, concepts in zip(new, rows, probed, strict=True):
                 margin = min(row[self.truth] - row[c] for c in range(N_CLASSES) if c != self.truth)
@@ -156,11 +156,11 @@ def components(edit: Edit | None) -> Components:
 @pytest.fixture(scope="module")
 def cases(clip: SplitClip, dictionary: Dictionary, trace: Trace) -> list[Case]:
     """Random classes, each in turn what the picture should be."""
-    twin = Twin(clip, trace)
+    unsplit = Unsplit(clip, trace)
     made = []
     for seed in SEEDS:
-        top = int(twin.logits(twin.before, vectors(N_CLASSES, seed)).argmax())
-        made += [Case(twin, clip, dictionary, trace, seed, truth) for truth in range(N_CLASSES) if truth != top]
+        top = int(unsplit.logits(unsplit.before, vectors(N_CLASSES, seed)).argmax())
+        made += [Case(unsplit, clip, dictionary, trace, seed, truth) for truth in range(N_CLASSES) if truth != top]
     return made
 
 

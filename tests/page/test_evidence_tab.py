@@ -90,8 +90,8 @@ def test_another_question_ends_it_and_nothing_is_told_out_of_sight(context: Cont
 
 def test_when_the_cue_is_really_gone(context: Context, first: Visit) -> None:
     assert ceiling_words(context.reports["bundled"], "note") in show_counterfactual(context, first)
-    twin = switch_counterfactual(context, first, ShowCounterfactual(on=True))
-    assert "This is the picture without its cue" in show_counterfactual(context, twin)
+    without = switch_counterfactual(context, first, ShowCounterfactual(on=True))
+    assert "This is the picture without its cue" in show_counterfactual(context, without)
 
 
 def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Path) -> None:

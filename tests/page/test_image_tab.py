@@ -88,7 +88,7 @@ def test_the_same_scene_without_its_cue_and_with_it_again(context: Context, firs
     assert show_about(context, again) == show_about(context, first) != show_about(context, without)
 
 
-def test_a_picture_without_a_twin_stays(context: Context, first: Visit) -> None:
+def test_a_picture_without_a_counterfactual_stays(context: Context, first: Visit) -> None:
     own = brought(context, first)
     assert switch_counterfactual(context, own, ShowCounterfactual(on=True)) is own
 
@@ -102,5 +102,5 @@ def test_the_picture_of_a_visit(context: Context, first: Visit, tmp_path: Path) 
     refused.write_bytes(b"no picture")
     assert context.picture(own, str(refused)) is own.trace.crop
     assert context.picture(first, str(CAT)) == context.examples[0].file()
-    twin = switch_counterfactual(context, first, ShowCounterfactual(on=True))
-    assert context.picture(twin, None) == context.examples[0].file(counterfactual=True)
+    without = switch_counterfactual(context, first, ShowCounterfactual(on=True))
+    assert context.picture(without, None) == context.examples[0].file(counterfactual=True)

@@ -45,13 +45,15 @@ def test_a_damaged_list_gets_a_sentence(listed, tmp_path):
         read_examples(tmp_path)
 
 
-@pytest.mark.parametrize("twin", [False, True])
-def test_a_truncated_picture_gets_a_sentence(twin, tmp_path, monkeypatch):
+@pytest.mark.parametrize("counterfactual", [False, True])
+def test_a_truncated_picture_gets_a_sentence(counterfactual, tmp_path, monkeypatch):
     example = next(example for example in EXAMPLES.values() if example.counterfactual)
     for which in (False, True):
         whole = example.file(which).read_bytes()
-        (tmp_path / example.file(which).name).write_bytes(whole[: len(whole) // 2] if which == twin else whole)
-    broken = example.file(twin).name
+        (tmp_path / example.file(which).name).write_bytes(
+            whole[: len(whole) // 2] if which == counterfactual else whole
+        )
+    broken = example.file(counterfactual).name
     monkeypatch.setattr("core.pictures.examples.FOLDER", tmp_path)
     with pytest.raises(UserError, match=f"{broken}, is damaged. Get it anew"):
         check_pictures([example])

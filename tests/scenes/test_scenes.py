@@ -1,4 +1,4 @@
-"""Scenes: the same value draws the same picture, and a twin differs where its cue was and nowhere else."""
+"""Scenes: the same value draws the same picture, and a counterfactual differs where its cue was and nowhere else."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def test_a_scene_draws_the_same_picture_in_any_painter(kind, painter):
 
 
 @pytest.mark.parametrize("kind", ["attacked", "stamped"])
-def test_a_twin_differs_only_under_the_cue(kind, painter):
+def test_a_counterfactual_differs_only_under_the_cue(kind, painter):
     for case in held_out(kind, 20):
         changed = (painter.paint(case.scene) != painter.paint(case.counterfactual)).any(-1)
         label, stamp = case.scene.label, case.scene.stamp
@@ -48,7 +48,7 @@ def test_a_twin_differs_only_under_the_cue(kind, painter):
         assert np.all(np.hypot((x + 0.5) / 96 - cue.x, (y + 0.5) / 96 - cue.y) < reach)
 
 
-def test_a_flooded_twin_is_the_same_thing_on_dry_land(painter):
+def test_a_flooded_counterfactual_is_the_same_thing_on_dry_land(painter):
     for case in held_out("flooded", 10):
         assert case.scene.background == "water"
         assert case.counterfactual.background != "water"

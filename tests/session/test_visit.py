@@ -157,7 +157,7 @@ def test_trouble_leaves_the_visit_as_it_was(bench: Workbench, visit: Visit) -> N
     assert (visit.edit, visit.revision, visit.comparison) == before
 
 
-def test_the_twin_beside_the_edit(bench: Workbench, picture: Image.Image, visit: Visit) -> None:
+def test_the_counterfactual_beside_the_edit(bench: Workbench, picture: Image.Image, visit: Visit) -> None:
     same = session.without_cue(bench, visit, picture)
     assert same.cosine == pytest.approx(1, abs=1e-5)
     assert same.prediction.best == visit.prediction.best

@@ -53,7 +53,7 @@ def page(component: int, family: int = 3, **known: object) -> pages.Page:
     )  # fmt: skip
 
 
-def pushes(n: int = 3, classes: tuple[str, ...] = EVIL) -> SteeringEffects:
+def effects(n: int = 3, classes: tuple[str, ...] = EVIL) -> SteeringEffects:
     rng = np.random.default_rng(1)
     change, each = rng.normal(size=len(classes)), rng.normal(size=(n, len(classes)))
     return SteeringEffects(classes, 12.5, change.astype(np.float32), each.astype(np.float32))
@@ -67,7 +67,7 @@ def all_views(visit: Visit) -> dict[str, Markup]:
     first, quiet = visit.parts[0].component, quiet_component(visit)
     faces = {first: face(first)}
     return {
-        "page": pages.component_page(visit, page(first), pushes()),
+        "page": pages.component_page(visit, page(first), effects()),
         "page, family of many": pages.component_page(visit, page(first, 20), None),
         "page, silent": pages.component_page(
             visit, replace(page(quiet, 0, fired=0, guesses=(), clarity=None), histogram=None), None
@@ -86,7 +86,7 @@ def test_nothing_from_an_index_becomes_markup(visit: Visit) -> None:
 
 def test_the_page_says_what_is_known(visit: Visit) -> None:
     first = visit.parts[0]
-    html = pages.component_page(visit, page(first.component), pushes())
+    html = pages.component_page(visit, page(first.component), effects())
     assert f"Component #{first.component} " in html
     assert html.count("guess: “") > 1
     assert "its strongest: " in html
@@ -137,21 +137,21 @@ def test_the_page_of_what_is_not_active_and_of_what_never_fired(visit: Visit) ->
 def test_the_pushes_wait_and_then_say_what_was_done(visit: Visit) -> None:
     component = visit.parts[0].component
     assert "Measuring on a grey picture" in pages.component_page(visit, page(component), None)
-    html = pages.component_page(visit, page(component), pushes())
+    html = pages.component_page(visit, page(component), effects())
     assert "Set to 12.5 on a grey picture" in html
     assert "Suppressed on its 3 reference pictures" in html
     assert "less the mean change of all classes" in html
     assert "± " in html
     assert "logit" in html
-    told = pushes()
+    told = effects()
     for change in (told.relative_on_blank, told.relative_on_references):
         for k, value in enumerate(change.tolist()):
             assert f"{'▲' if value > 0 else '▼'}</span> {'+' if value > 0 else '−'}{abs(value):.2f}" in html, k
-    alone = pages.component_page(visit, page(component), pushes(1, ("dog",)))
+    alone = pages.component_page(visit, page(component), effects(1, ("dog",)))
     assert "less the mean" not in alone
     assert "± nan" not in alone
     assert "1 reference picture<" not in alone
-    assert "Suppressed" not in pages.component_page(visit, page(component), pushes(0)).split("What it pushes")[1]
+    assert "Suppressed" not in pages.component_page(visit, page(component), effects(0)).split("What it pushes")[1]
 
 
 def test_of_many_classes_the_most_pushed_are_listed(visit: Visit) -> None:

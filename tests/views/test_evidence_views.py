@@ -48,7 +48,7 @@ def everything(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str
         "ripple": proofs.side_effects(rippled, shifted),
         "elsewhere": proofs.generalization(tested),
         "gone": proofs.counterfactual(visit, EVIL[1], gone, EVIL[0]),
-        "no twin": proofs.no_counterfactual(True) + proofs.no_counterfactual(False),
+        "no counterfactual": proofs.no_counterfactual(True) + proofs.no_counterfactual(False),
         "missed": proofs.reconstruction_error(bench.reconstruction_error(*asked)),
         "searching": steering_view.finder(visit, searches[0]),
         "found": steering_view.finder(visit, searches[-1]),

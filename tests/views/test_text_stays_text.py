@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 from PIL import Image
-from test_components import page, pushes
+from test_components import effects, page
 from view_helpers import Reader, evil_setup, face
 
 from core.concepts.component import Guess
@@ -159,7 +159,7 @@ def _of_components(base: Visit, first: int) -> dict[str, View]:
         "collection": lambda text: source(text, "name"),
         "kind of collection": lambda text: source(text, "kind"),
         "split of a collection": lambda text: source(text, "split"),
-        "what is pushed": lambda text: components.component_page(base, page(first), pushes(classes=(text, "a"))),
+        "what is pushed": lambda text: components.component_page(base, page(first), effects(classes=(text, "a"))),
         "the target on a page": lambda text: components.component_page(named(base, text), page(first), None),
         "what was asked": lambda text: components.found(base, text, (Match(first, 0.25),), faces),
         "the target of what was found": lambda text: components.found(
