@@ -852,6 +852,7 @@ def test_settings_of_prisma_that_cannot_be_read(changes: dict, sentence: str, em
             {"schema": 5, "cfg": {"d_model": 12, "d_sae": 48, "activation": {"cls": "BatchTopK", "params": {}}}},
             "lacks activation.threshold",
         ),
+        ({"schema": 2, "cfg": {"d_model": 12, "d_sae": 48}}, "does not hold activation"),
         ({"schema": 1, "cls": "JumpRelu", "cfg": {"d_vit": 12, "exp_factor": 4}}, "activation = JumpRelu"),
         ({"schema": 1, "cls": "Relu"}, "does not hold cfg"),
         ({"d_vit": 16, "exp_factor": 3}, r"W_enc is \[12, 48\], expected \[16, 48\]"),

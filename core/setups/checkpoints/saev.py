@@ -56,7 +56,8 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
             raise UserError(
                 f"{file} is larger than a dictionary of {m} components for a residual {d} wide. Download it again."
             )
-        kind, details = _activation(file, header, settings)
+        younger = isinstance(header.get("schema"), int) and header["schema"] >= 2
+        kind, details = _activation(file, header, settings, stated=younger)
         rest = BytesIO(stream.read())
     tensors = Tensors(file, read_torch(file, rest))
     del rest  # as large as the tensors
@@ -72,7 +73,6 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         threshold = max(tensors.finite_number(_THRESHOLD), 0.0)
         formula, config = f"relu({{}}) where it is above {threshold:.4g}", JumpReLUSAEConfig
         weights["threshold"] = torch.full((m,), threshold)
-    younger = isinstance(header.get("schema"), int) and header["schema"] >= 2
     encoders = {"x W_enc + b_enc": False} if younger else {"(x − b_dec) W_enc + b_enc": True, "x W_enc + b_enc": False}
     readings = tuple(
         built(formula.format(before), config(d_in=d, d_sae=m, apply_b_dec_to_input=minus), weights)
@@ -92,10 +92,15 @@ def scaled(statistics: ResidualStatistics) -> Standardisation:
     return Standardisation(statistics.mean, np.full_like(statistics.mean, scalar))
 
 
-def _activation(file: str, header: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """The class of the activation, and its settings. Raises UserError for one that cannot be read here."""
+def _activation(
+    file: str, header: Mapping[str, Any], settings: Mapping[str, Any], stated: bool
+) -> tuple[str, Mapping[str, Any]]:
+    """The class of the activation, which the settings may have `stated` surely, and its settings.
+
+    Raises UserError for one that cannot be read here.
+    """
     kind, details = header.get("cls", "Relu"), settings
-    if "activation" in settings:  # from schema 2 on, and in some files of schema 1
+    if stated or "activation" in settings:  # from schema 2 on, and in some files of schema 1
         activation = dict_in(file, settings, "activation")
         kind = activation.get("cls")
         details = {} if kind == "Relu" else dict_in(file, activation, "params")
