@@ -47,7 +47,7 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary, Scope
+from ..model.dictionary import CHUNK, Dictionary, Scope
 from ..pictures.collection import Collection, share
 from .buffer import Ring
 from .checkpoint import CHECKPOINTS, load_checkpoint, newest_checkpoint, save_checkpoint, settings_of
@@ -55,8 +55,6 @@ from .recipe import DictionaryRecipe
 
 _DRAWN = 8
 """Batches by which the threshold is calibrated, and what the dictionary explains is measured."""
-_DENSE = 1 << 25
-"""Numbers in one dense block of activations (128 MB)."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +235,7 @@ def calibrate_threshold(sae: BatchTopKTrainingSAE, tokens: Tensor, k: int) -> No
     """
     wanted = k * len(tokens)
     largest = tokens.new_empty(0)
-    for some in tokens.split(max(1, _DENSE // sae.cfg.d_sae)):
+    for some in tokens.split(max(1, CHUNK // sae.cfg.d_sae)):
         _, before = sae.encode_with_hidden_pre(some)
         both = torch.cat([largest, before.relu().flatten()])
         largest = both.topk(min(wanted, len(both))).values
@@ -248,7 +246,7 @@ def calibrate_threshold(sae: BatchTopKTrainingSAE, tokens: Tensor, k: int) -> No
 def _measured(dictionary: Dictionary, tokens: Tensor) -> tuple[float, float]:
     """Explained variance and L0 over tokens [n, d], all taken to be in scope."""
     missed, active = 0.0, 0
-    for some in tokens.split(max(1, _DENSE // dictionary.n_components)):
+    for some in tokens.split(max(1, CHUNK // dictionary.n_components)):
         f = dictionary.sae.encode(some)
         missed += (some - dictionary.sae.decode(f)).cpu().double().square().sum().item()
         active += int((f != 0).sum())

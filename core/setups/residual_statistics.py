@@ -16,7 +16,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from safetensors.numpy import save
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..files import replacing
 from ..model.clip import SplitClip
 from ..model.dictionary import Scope, tokens_in_scope
 from ..pictures.photographs import FOLDER, crops
@@ -117,9 +117,8 @@ def write_statistics(statistics: ResidualStatistics, about: Mapping[str, str], p
     arrays = {name: np.atleast_1d(getattr(statistics, name)) for name in _ARRAYS}
     counts = {name: str(getattr(statistics, name)) for name in _COUNTS}
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
-    fresh.write_bytes(save(arrays, {"format": _FORMAT, **about, **counts}))
-    os.replace(fresh, path)
+    with replacing(path, shared=True) as beside:
+        beside.write_bytes(save(arrays, {"format": _FORMAT, **about, **counts}))
 
 
 def read_statistics(path: Path) -> tuple[ResidualStatistics, Mapping[str, str]]:

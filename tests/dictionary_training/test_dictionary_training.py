@@ -191,7 +191,7 @@ def test_the_threshold_lets_k_of_all_activations_through(monkeypatch: pytest.Mon
     torch.manual_seed(0)
     tokens = torch.randn(50, WIDTH)
     for numbers in (1, 3 * 48, 1 << 20):
-        monkeypatch.setattr(module, "_DENSE", numbers)
+        monkeypatch.setattr(module, "CHUNK", numbers)
         sae = module.new_sae(SimpleNamespace(width=WIDTH), small(), "cpu")  # type: ignore[arg-type]
         calibrate_threshold(sae, tokens, 3)
         _, before = sae.encode_with_hidden_pre(tokens)

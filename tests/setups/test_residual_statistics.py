@@ -129,7 +129,7 @@ def test_a_damaged_memory_is_written_anew(clip: SplitClip, few: Path, content: b
         assert statistics_of(SPEC, clip, COMMIT) == first
     assert sum(seen) == 11
     assert list(few.rglob("*.safetensors")) == [path]
-    assert not list(few.rglob("*.tmp"))
+    assert not list(few.rglob("*.part"))
 
 
 def test_where_nothing_can_be_written_they_are_measured_again(clip: SplitClip, few: Path) -> None:
