@@ -39,8 +39,6 @@ class EvidenceParts(TypedDict, total=False):
 
     summary: str
     """The edit, and three numbers about it."""
-    pulled: bool
-    """Whether there is an edit to try."""
     said_chance: str
     chance: "go.Figure | None"
     said_dose: str
@@ -76,7 +74,6 @@ class EvidenceTab:
 
     tab: gr.Tab
     summary: gr.HTML
-    tried: gr.Row
     said_chance: gr.HTML
     chance: gr.Plot
     said_dose: gr.HTML
@@ -100,7 +97,8 @@ def build() -> EvidenceTab:
     """Its layout."""
     with gr.Tab(NAME, id="evidence", render_children=True) as tab:
         summary = widgets.html(evidence_view.no_edit(), elem_id="summary")
-        with gr.Row(equal_height=False, visible=False) as tried:
+        # Hidden by style while there is no edit: a plot in a row that Gradio shows and hides may lose its figure.
+        with gr.Row(equal_height=False, elem_id="tried"):
             with gr.Column(min_width=320, elem_classes="sheet"):
                 said_chance = widgets.html(elem_id="said-chance")
                 chance = gr.Plot(show_label=False, container=False, elem_id="chance")
@@ -122,7 +120,7 @@ def build() -> EvidenceTab:
         reconstruction_error = widgets.html(elem_id="lacking")
         told_about, responses, latest = gr.State(None), gr.State([]), gr.State(LatestOnly())
     return EvidenceTab(
-        tab, summary, tried, said_chance, chance, said_dose, which, dose, side_effects, generalization, counterfactual,
+        tab, summary, said_chance, chance, said_dose, which, dose, side_effects, generalization, counterfactual,
         own_section, editor, retell, own_counterfactual, reconstruction_error,
         told_about, responses, latest,
     )  # fmt: skip
@@ -176,7 +174,6 @@ def evidence(context: Context, v: Visit) -> Iterator[EvidenceParts]:
     missed = bench.reconstruction_error(v.trace, v.classes, v.templates)
     yield {
         "summary": evidence_view.headline(v) if pulled else evidence_view.no_edit(),
-        "pulled": pulled,
         "said_chance": frame.heading("More than chance?")
         + frame.waiting("Trying random edits of this size"),
         "said_dose": frame.heading("Strength"),
@@ -276,9 +273,7 @@ def ask_about_own_counterfactual(context: Context, v: Visit, drawing: Drawing | 
 
 def _shows(tab: EvidenceTab) -> Shows:
     """The parts by their names in `EvidenceParts`, and how Gradio wants to hear of those that are no HTML."""
-    as_row = Shown(tab.tried, lambda pulled: gr.Row(visible=pulled))
-    as_list = Shown(tab.which, _as_list)
-    unlike: dict[str, Shown] = {"pulled": as_row, "which": as_list}
+    unlike = {"which": Shown(tab.which, _as_list)}
     return {name: unlike.get(name) or getattr(tab, name) for name in EvidenceParts.__annotations__}
 
 

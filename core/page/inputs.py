@@ -71,6 +71,24 @@ class TypedBlocks(gr.Blocks):
         except Exception as error:
             raise gr.Error(FAULT) from error
 
+    def handle_streaming_diffs(self, block_fn: BlockFunction, data: list[Any], *more: Any, **named: Any) -> list[Any]:
+        """What of a stream's step is sent: what changed, and whole.
+
+        The page applies edits within a value to the very object that it gave to a component, which draws a moment
+        later: of two steps in one packet the first one's figure was emptied by the second, which said nothing of it.
+        """
+        whole = list(data)
+        told = super().handle_streaming_diffs(block_fn, data, *more, **named)
+        return [
+            [["replace", [], now]] if sent is not now and _edits_within(sent) else sent
+            for now, sent in zip(whole, told, strict=True)
+        ]
+
+
+def _edits_within(sent: object) -> bool:
+    """Whether these are edits, as Gradio writes them (kind, path, value), of parts of a value."""
+    return isinstance(sent, list) and any(path for _, path, _ in sent)
+
 
 def _answer_unreadable(request: Request, error: Exception) -> Response:
     """Gradio's own routes look up what a request names, and run into what that raises; elsewhere that is our fault."""

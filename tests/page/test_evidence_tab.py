@@ -41,13 +41,12 @@ def pulled(context: Context, first: Visit) -> Visit:
 
 
 def test_every_part_has_a_place() -> None:
-    assert EvidenceParts.__annotations__.keys() - {"pulled"} <= EvidenceTab.__annotations__.keys()
+    assert EvidenceParts.__annotations__.keys() <= EvidenceTab.__annotations__.keys()
 
 
 def test_without_an_edit_it_says_so_and_what_the_sae_misses(context: Context, first: Visit) -> None:
     (parts,) = evidence(context, first)
     assert "No lever yet" in parts["summary"]
-    assert not parts["pulled"]
     assert "Through the reconstruction alone" in parts["reconstruction_error"]
     assert "Really without it, the model says “dog”" in parts["counterfactual"]
 
@@ -58,7 +57,6 @@ def test_what_answers_quickly_comes_first(context: Context, pulled: Visit) -> No
     for step in steps:
         last |= step
     assert "Trying random edits" in steps[0]["said_chance"]
-    assert steps[0]["pulled"]
     assert "Beyond chance" in last["summary"]
     assert "Rose most" in last["side_effects"]
     assert "95 % interval" in last["generalization"]

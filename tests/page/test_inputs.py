@@ -117,3 +117,18 @@ def test_a_fault_of_our_own_is_told_in_the_log_alone() -> None:
     assert trouble.message == FAULT
     assert trouble.print_exception
     assert isinstance(trouble.__cause__, IndexError)
+
+
+def test_what_changes_in_a_stream_is_sent_whole() -> None:
+    """Edits within a value would change what the page has still to draw."""
+    with TypedBlocks() as page:
+        parts = [gr.Plot(), gr.HTML(), gr.Plot()]
+        gr.on([], lambda: None, None, parts)
+    (fn,) = page.fns.values()
+    figure, skipped = {"type": "plotly", "plot": "{}", "chart": ""}, {"__type__": "update"}
+    steps = [[figure, "a", skipped], [skipped, "ab", skipped], [figure | {"plot": "[]"}, "c", figure]]
+    sent = [page.handle_streaming_diffs(fn, list(step), session_hash="s", run="r", final=False) for step in steps]
+    assert sent[0] == steps[0]
+    assert sent[1] == [[["replace", [], skipped]], [["append", [], "b"]], []]
+    assert sent[2] == [[["replace", [], steps[2][0]]], [["replace", [], "c"]], [["replace", [], figure]]]
+    assert page.handle_streaming_diffs(fn, [None] * 3, session_hash="s", run="r", final=True) == steps[2]
