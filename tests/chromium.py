@@ -61,7 +61,7 @@ def watched(browser: Browser, address: str) -> Iterator[Open]:
     yield open_page
     for context in contexts:
         context.close()
-    assert errors == []
+    assert not errors, "\n".join(errors)
     assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
 
 

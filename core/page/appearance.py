@@ -7,7 +7,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from ..files import ASSETS
-from .doors import Doors
+from .doors import MAX_FILE_MB, Doors
 from .inputs import HANDLERS
 
 SESSIONS = 300
@@ -31,7 +31,7 @@ def launch_options() -> dict[str, Any]:
     script = (ASSETS / "widgets" / "tabs.js").read_text(encoding="utf-8")
     return {
         "theme": theme(), "head": f"<style>{style}</style><script>{script}</script>",
-        "footer_links": [], "max_file_size": "40mb",
+        "footer_links": [], "max_file_size": f"{MAX_FILE_MB}mb",
         "run_history": False, "ssr_mode": False, "show_error": True, "enable_monitoring": False, "pwa": False,
         "state_session_capacity": SESSIONS,
         "app_kwargs": {"middleware": [Middleware(Doors)], "exception_handlers": HANDLERS},

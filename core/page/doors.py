@@ -21,8 +21,10 @@ from .fair_queue import SESSION, FairQueue, address_of
 MEGABYTE = 1_000_000
 MAX_BODY = 2 * MEGABYTE
 """Bytes of a request that brings no file."""
-MAX_UPLOAD = 41 * MEGABYTE
-"""Bytes of one that does: a file, and what is around it."""
+MAX_FILE_MB = 40
+"""Of a file that is brought."""
+MAX_UPLOAD = (MAX_FILE_MB + 1) * MEGABYTE
+"""Bytes of a request that brings one: the file, and what is around it."""
 HOUR = 3600.0
 UPLOADS_OF_AN_ADDRESS = 400 * MEGABYTE
 UPLOADS_OF_ALL = 2_000 * MEGABYTE
@@ -128,7 +130,7 @@ class Doors:
             received += len(message.get("body", b""))
             upload.size = max(received, LEAST_UPLOAD)
             if received > MAX_UPLOAD:
-                raise _RefusedError(413, "The file is larger than 40 MB. Make the picture smaller.")
+                raise _RefusedError(413, f"The file is larger than {MAX_FILE_MB} MB. Make the picture smaller.")
             if sum(one.size for one in self._uploads if one.address == address) > UPLOADS_OF_AN_ADDRESS:
                 raise _RefusedError(
                     429, "Too much was uploaded from your address. Wait for some minutes, and try again."

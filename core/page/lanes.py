@@ -35,7 +35,16 @@ which one that has restarted does not know; and it would decode a painted pictur
 
 def slow(panel: gr.HTML) -> Lane:
     """What takes a moment, told beside the prediction."""
-    return EVERY | {"show_progress": "minimal", "show_progress_on": [panel]}
+    return EVERY | _told_on(panel)
+
+
+def long(place: gr.HTML) -> Lane:
+    """What takes long, and is told where its answer will stand."""
+    return LONG | _told_on(place)
+
+
+def _told_on(part: gr.HTML) -> Lane:
+    return {"show_progress": "minimal", "show_progress_on": [part]}
 
 
 def another(panel: gr.HTML, searching: Dependency) -> Lane:

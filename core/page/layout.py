@@ -131,8 +131,8 @@ def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Te
     """What follows a change, and the opening of a tab: another one ends what nobody looks at any more."""
     measuring = attribution_tab.measuring(parts.attribution, replies)
     in_sight = (
-        evidence_tab.following(parts.evidence, replies, open_tab),
-        components_tab.following(parts.components, replies, open_tab),
+        (evidence_tab.following(parts.evidence, replies, open_tab), parts.evidence.summary),
+        (components_tab.following(parts.components, replies, open_tab), parts.components.found),
     )
     for change, event in changes:
         if change >= Change.TARGET:
@@ -142,7 +142,7 @@ def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Te
         *(one.tab.select for one in tabs),
         *(event.then for _, event in changes),
     ]
-    options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"} | lanes.LONG
+    options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"}
     for before in befores:
-        for listener in in_sight:
-            before(*listener, **options)
+        for listener, place in in_sight:
+            before(*listener, **(options | lanes.long(place)))

@@ -14,7 +14,7 @@ from ..session.visit import Visit
 from ..views import steering as steering_view
 from . import widgets
 from .context import Context
-from .lanes import EVERY, LATEST, LONG
+from .lanes import EVERY, LATEST, long
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies
 from .wire import EditMessage, HistoryStep, UseEdit
 
@@ -86,7 +86,7 @@ def listen(tab: SteeringTab, replies: Replies) -> Changes:
 
 def searching(tab: SteeringTab, replies: Replies) -> Dependency:
     """The search for an edit, which other listeners cancel."""
-    search: Dependency = tab.finder.find(*replies.stream(find, {"finder": tab.finder}), **LONG)
+    search: Dependency = tab.finder.find(*replies.stream(find, {"finder": tab.finder}), **long(tab.finder))
     return search
 
 

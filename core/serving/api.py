@@ -15,7 +15,10 @@ EXAMPLES = 16
 
 
 class Programs:
-    """Answers by the setups of a pool. Every answer names the setup it came from; every method raises UserError."""
+    """Answers by the setups of a pool. Every answer names the setup it came from; every method raises UserError.
+
+    Answers among classes have `notes`, which say how the text with these was read.
+    """
 
     def __init__(self, pool: SetupPool[Workbench], default: str) -> None:
         """Answer by `pool`, and by the setup `default` where none is named."""
@@ -28,8 +31,9 @@ class Programs:
 
     def predict(self, picture: str | None, classes: str | None, setup: str | None) -> Plain:
         """The prediction among the classes."""
-        bench, names = self._bench(setup), parse_classes(classes or "").names
-        return self._told(bench, plain.prediction(bench.classify(bench.open(picture), names, SINGLE)))
+        bench, asked = self._bench(setup), parse_classes(classes or "")
+        found = bench.classify(bench.open(picture), asked.names, SINGLE)
+        return self._told(bench, plain.prediction(found), asked.notes)
 
     def attribute(
         self,
@@ -41,19 +45,20 @@ class Programs:
         setup: str | None,
     ) -> Plain:
         """The strongest components for a target, by default the predicted class against the next."""
-        bench, names = self._bench(setup), parse_classes(classes or "").names
+        bench, asked = self._bench(setup), parse_classes(classes or "")
         trace = bench.open(picture)
-        target = named_target(bench.classify(trace, names, SINGLE), wanted, against)
-        found = bench.attribute(trace, names, SINGLE, target)
-        return self._told(bench, plain.attribution(found, names, max(1, shown or 10)))
+        target = named_target(bench.classify(trace, asked.names, SINGLE), wanted, against)
+        found = bench.attribute(trace, asked.names, SINGLE, target)
+        return self._told(bench, plain.attribution(found, asked.names, max(1, shown or 10)), asked.notes)
 
     def steer(
         self, picture: str | None, classes: str | None, levers: object, tokens: object, setup: str | None
     ) -> Plain:
         """The prediction before and after an edit."""
-        bench, names = self._bench(setup), parse_classes(classes or "").names
+        bench, asked = self._bench(setup), parse_classes(classes or "")
         edit = plain.edit(levers, tokens)
-        return self._told(bench, plain.comparison(bench.compare(bench.open(picture), edit, names, SINGLE)))
+        found = bench.compare(bench.open(picture), edit, asked.names, SINGLE)
+        return self._told(bench, plain.comparison(found), asked.notes)
 
     def component(self, number: int | None, classes: str | None, setup: str | None) -> Plain:
         """What is known of a component: the page of it, for programs. With classes also what it pushes among them."""
@@ -70,10 +75,11 @@ class Programs:
             "by_direction": plain.neighbours(bench.neighbours(number, "direction")),
             "by_firing": plain.neighbours(bench.neighbours(number, "firing")),
         }
-        if (classes or "").strip() and found["pictures_fired_in"]:
-            names = parse_classes(classes or "").names
-            found["pushes"] = plain.steering_effects(bench.steering_effects(number, names, SINGLE))
-        return self._told(bench, found)
+        if not (classes or "").strip() or not found["pictures_fired_in"]:
+            return self._told(bench, found)
+        asked = parse_classes(classes or "")
+        found["pushes"] = plain.steering_effects(bench.steering_effects(number, asked.names, SINGLE))
+        return self._told(bench, found, asked.notes)
 
     def search(self, words: str | None, picture: str | None, most: int | None, setup: str | None) -> Plain:
         """The components that fit words, or a picture where there are none."""
@@ -87,5 +93,6 @@ class Programs:
     def _bench(self, setup: str | None) -> Workbench:
         return self._pool.get(find(self._pool.cards, setup or self._default).name)
 
-    def _told(self, bench: Workbench, answer: Plain) -> Plain:
-        return answer | {"setup": plain.provenance(bench.setup)}
+    def _told(self, bench: Workbench, answer: Plain, notes: tuple[str, ...] | None = None) -> Plain:
+        told = {} if notes is None else {"notes": list(notes)}
+        return answer | told | {"setup": plain.provenance(bench.setup)}

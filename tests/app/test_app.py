@@ -87,6 +87,14 @@ def test_steer(ask: Ask, bench: Workbench) -> None:
     assert not nothing["flipped"]
 
 
+def test_answers_say_how_the_classes_were_read(ask: Ask) -> None:
+    assert ask("predict", DOG, "dog\ncat")["notes"] == []
+    questions = ("predict", DOG, "dog, cat"), ("steer", DOG, "dog, cat", [], None), ("attribute", DOG, "dog, cat", "", "", 2)
+    for question in questions:
+        (note,) = ask(*question)["notes"]
+        assert "commas separate" in note
+
+
 def test_only_the_named_endpoints_are_public(address: str) -> None:
     named = Client(address, verbose=False).view_api(return_format="dict")["named_endpoints"]
     assert set(named) == {"/predict", "/attribute", "/steer", "/setups", "/component", "/search"}

@@ -86,10 +86,13 @@ def served() -> Iterator[Served]:
 
 
 @pytest.fixture(autouse=True)
-def fresh(served: Served) -> None:
+def fresh(served: Served) -> Iterator[None]:
     served.let_go.clear()
     served.begun.clear()
     served.steps.clear()
+    yield
+    served.let_go.set()
+    wait_for(lambda: not served.queue.event_ids_to_events)
 
 
 async def counted(page: OpenPage) -> int:
