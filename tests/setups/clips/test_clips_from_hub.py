@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -86,7 +87,10 @@ def test_settings_alone_do_not_count_as_a_copy(hub: Hub) -> None:
         find_clip(Location(repo=DATACOMP), 1, ignore)
 
 
-def test_when_the_hub_breaks_down_before_the_weights_all_is_read_of_the_older_copy(hub: Hub, tmp_path: Path) -> None:
+def test_when_the_hub_breaks_down_before_the_weights_all_is_read_of_the_older_copy(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=ignore))  # it would try for 20 s
     _, old = read(DATACOMP)
     newer = tmp_path / "newer"
     newer.mkdir()
