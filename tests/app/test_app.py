@@ -89,9 +89,9 @@ def test_steer(ask: Ask, bench: Workbench) -> None:
 
 def test_answers_say_how_the_classes_were_read(ask: Ask) -> None:
     assert ask("predict", DOG, "dog\ncat")["notes"] == []
-    questions = ("predict", DOG, "dog, cat"), ("steer", DOG, "dog, cat", [], None), ("attribute", DOG, "dog, cat", "", "", 2)
-    for question in questions:
-        (note,) = ask(*question)["notes"]
+    more: dict[str, tuple[object, ...]] = {"predict": (), "steer": ([], None), "attribute": ("", "", 2)}
+    for question, values in more.items():
+        (note,) = ask(question, DOG, "dog, cat", *values)["notes"]
         assert "commas separate" in note
 
 
