@@ -28,9 +28,9 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs to show the page as designed."""
     # In the head: Gradio rewrites what it is given as css=, prefixing selectors and breaking some.
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
-    script = (ASSETS / "widgets" / "tabs.js").read_text(encoding="utf-8")
+    scripts = "\n".join((ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8") for name in ("tabs", "pressed"))
     return {
-        "theme": theme(), "head": f"<style>{style}</style><script>{script}</script>",
+        "theme": theme(), "head": f"<style>{style}</style><script>{scripts}</script>",
         "footer_links": [], "max_file_size": f"{MAX_FILE_MB}mb",
         "run_history": False, "ssr_mode": False, "show_error": True, "enable_monitoring": False, "pwa": False,
         "state_session_capacity": SESSIONS,

@@ -33,7 +33,7 @@ class AttributionTab:
     said: gr.HTML
     target: gr.HTML
     sheet: gr.HTML
-    """The reference pictures on the cards: a style sheet, so that a move of a lever carries none of them again."""
+    """The reference pictures on the cards: a style sheet, so that a picture stands on the page once."""
     cards: gr.HTML
     look: gr.HTML
 
@@ -59,7 +59,7 @@ def redraws(tab: AttributionTab) -> list[Redraw]:
         Redraw(tab.against, Change.TARGET, lambda _, v: gr.Dropdown(**_against_list(v))),
         Redraw(tab.target, Change.TARGET, show_target),
         Redraw(tab.sheet, Change.TARGET, show_sheet),
-        Redraw(tab.cards, Change.LEVER, show_cards),
+        Redraw(tab.cards, Change.TARGET, show_cards),
         Redraw(tab.look, Change.TARGET, show_look),
     ]
 
@@ -86,7 +86,7 @@ def show_cards(context: Context, v: Visit) -> str:
 
 
 def show_sheet(context: Context, v: Visit) -> str:
-    """The pictures on the cards: once, and not with every move of a lever."""
+    """The pictures on the cards, each once."""
     return sheet(example for face in on_cards(context.bench(v), v).values() for example in face.examples)
 
 

@@ -33,9 +33,9 @@ AS_SENT: Lane = {"preprocess": False}
 which one that has restarted does not know; and it would decode a painted picture with its layers, of any size."""
 
 
-def slow(panel: gr.HTML) -> Lane:
-    """What takes a moment, told beside the prediction."""
-    return EVERY | _told_on(panel)
+def slow(prediction: gr.HTML) -> Lane:
+    """What takes a moment, told over the prediction."""
+    return EVERY | _told_on(prediction)
 
 
 def long(place: gr.HTML) -> Lane:
@@ -47,6 +47,6 @@ def _told_on(part: gr.HTML) -> Lane:
     return {"show_progress": "minimal", "show_progress_on": [part]}
 
 
-def another(panel: gr.HTML, searching: Dependency) -> Lane:
+def another(prediction: gr.HTML, searching: Dependency) -> Lane:
     """Another picture, other classes, another setup: it ends the search for an edit, which is for one of each."""
-    return slow(panel) | {"cancels": [searching]}
+    return slow(prediction) | {"cancels": [searching]}

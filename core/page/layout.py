@@ -85,14 +85,14 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
     bar = setup_bar.build(context, first, apology)
     with gr.Row(elem_id="desk"):
         with gr.Column(scale=0, min_width=340, elem_id="side"):
-            panel = side_panel.build(context, first)
+            canvas, prediction = side_panel.build(context, first)
         with gr.Column(scale=1, min_width=320, elem_id="main"):
             kept = keeper.build(context, first)
             about = side_panel.build_about(context, first)
             with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
                 parts = Parts(
                     bar,
-                    side_panel.SidePanel(panel, about),
+                    side_panel.SidePanel(canvas, prediction, about),
                     tabs,
                     image_tab.build(context, first),
                     attribution_tab.build(context, first),
@@ -108,8 +108,8 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
 
 def _listen(parts: Parts, replies: Replies) -> Changes:
     """All listeners but those that follow a change; returned are those that change the visit."""
-    slow = lanes.slow(parts.side.panel)
-    another = lanes.another(parts.side.panel, steering_tab.searching(parts.steering, replies))
+    slow = lanes.slow(parts.side.prediction)
+    another = lanes.another(parts.side.prediction, steering_tab.searching(parts.steering, replies))
     places = parts.attribution.cards, parts.attribution.look, parts.components.found, parts.components.page
     said = parts.attribution.said, parts.components.said
     components_tab.listen(parts.components, replies, slow)

@@ -6,8 +6,9 @@ import gradio as gr
 
 from ..session import visit as session
 from ..session.visit import Visit
+from ..views import canvas as canvas_view
 from ..views import frame
-from ..views import panel as panel_view
+from ..views import prediction as prediction_view
 from ..views.report_words import repair_words
 from . import widgets
 from .context import Context
@@ -20,14 +21,19 @@ from .wire import ShowCounterfactual
 class SidePanel:
     """Its parts."""
 
-    panel: gr.HTML
+    canvas: gr.HTML
+    """The picture."""
+    prediction: gr.HTML
+    """What is predicted of it, and the edit."""
     about: gr.HTML
     """Over the tabs."""
 
 
-def build(context: Context, first: Visit) -> gr.HTML:
-    """The panel's layout."""
-    return widgets.widget("panel", show_panel(context, first))
+def build(context: Context, first: Visit) -> tuple[gr.HTML, gr.HTML]:
+    """The layout of what stands at the side: canvas and prediction."""
+    with gr.Column(elem_id="panel"):
+        canvas = widgets.widget("canvas", show_canvas(context, first))
+        return canvas, widgets.html(show_prediction(context, first), elem_id="prediction")
 
 
 def build_about(context: Context, first: Visit) -> gr.HTML:
@@ -37,18 +43,27 @@ def build_about(context: Context, first: Visit) -> gr.HTML:
 
 def redraws(side: SidePanel) -> list[Redraw]:
     """What it draws anew, and since when."""
-    return [Redraw(side.panel, Change.LEVER, show_panel), Redraw(side.about, Change.PICTURE, show_about)]
+    return [
+        Redraw(side.canvas, Change.TARGET, show_canvas),
+        Redraw(side.prediction, Change.LEVER, show_prediction),
+        Redraw(side.about, Change.PICTURE, show_about),
+    ]
 
 
 def listen(side: SidePanel, replies: Replies, said: gr.HTML, another: Lane) -> Changes:
     """Its listeners."""
     listener = replies.step(switch_counterfactual, Change.PICTURE, hears=ShowCounterfactual, notices=[said])
-    return [(Change.PICTURE, side.panel.twin(*listener, **another))]
+    return [(Change.PICTURE, side.canvas.twin(*listener, **another))]
 
 
-def show_panel(context: Context, v: Visit) -> str:
-    """The picture and the prediction."""
-    return panel_view.panel(v, context.cue(v))
+def show_canvas(context: Context, v: Visit) -> str:
+    """The picture."""
+    return canvas_view.canvas(v, context.cue(v))
+
+
+def show_prediction(_context: Context, v: Visit) -> str:
+    """The prediction, and the edit that made it so."""
+    return prediction_view.prediction(v)
 
 
 def show_about(context: Context, v: Visit) -> str:

@@ -51,7 +51,7 @@ class ChooseExample(Message):
 
 
 class ShowCounterfactual(Message):
-    """The button beside the picture was pressed (panel.js)."""
+    """The button beside the picture was pressed (canvas.js)."""
 
     on: Annotated[bool, Field(strict=True)]
     """Whether the counterfactual is to be shown."""

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from ..session.visit import Part, Visit
 from ..words import percent, signed
-from .component import actions, firing, heat_of, lever_on, target_words
+from .component import actions, firing, heat_of, target_words
 from .html import NOTHING, render
 from .images import picture_uri
 from .reference_strip import NO_FACES, STRIP, Face, face_words, guess, strip
@@ -34,7 +34,7 @@ def cards(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
     for_other, against_other = ("", "") if visit.against is None else (f", for {other}", f", against {other}")
 
     def drawn(sign: int) -> list[Markup]:
-        return [_card(p, visit, strongest, faces.get(p.component)) for p in visit.parts if p.total * sign > 0]
+        return [_card(p, strongest, faces.get(p.component)) for p in visit.parts if p.total * sign > 0]
 
     return render(
         "cards",
@@ -48,11 +48,10 @@ def cards(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
     )
 
 
-def _card(part: Part, visit: Visit, strongest: float, face: Face | None) -> Markup:
+def _card(part: Part, strongest: float, face: Face | None) -> Markup:
     return render(
         "card",
         part=part,
-        pulled=lever_on(visit.edit, part.component) is not None,
         heat=heat_of(part),
         guess=guess(face.concept) if face else NOTHING,
         strongest=strongest,
@@ -61,7 +60,7 @@ def _card(part: Part, visit: Visit, strongest: float, face: Face | None) -> Mark
         face=face,
         strip=strip(face, face.examples[:STRIP], "where it fires most") if face and face.examples else NOTHING,
         known=face_words(face.concept) if face else NOTHING,
-        actions=actions(part.component, visit.edit, face),
+        actions=actions(part.component, face),
     )
 
 

@@ -10,7 +10,7 @@ from ..session.visit import Visit
 from .component import target_words
 from .html import render
 from .images import heat_uri, picture_uri
-from .panel import flip_words
+from .prediction import flip_words
 
 
 def chart(visit: Visit) -> Markup:

@@ -3,10 +3,9 @@
 import numpy as np
 from markupsafe import Markup
 
-from ..methods.steering import Edit, Lever
 from ..session.visit import Part, Visit
 from ..words import signed
-from .html import NOTHING, flag
+from .html import NOTHING
 from .images import heat_uri
 from .reference_strip import ONLY_CLS, Face
 
@@ -35,19 +34,18 @@ def firing(part: Part) -> str:
     return f"activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches"
 
 
-def actions(component: int, edit: Edit, face: Face | None, more: bool = True) -> Markup:
-    """What can be done with a component, as buttons: pull its lever, or its family's, or open its page."""
-    lever = lever_on(edit, component)
-    suppressed = lever is not None and lever.operation == "suppress"
-    amplified = lever is not None and lever.operation == "scale" and lever.strength > 1
+def actions(component: int, face: Face | None, more: bool = True) -> Markup:
+    """What can be done with a component, as buttons: pull its lever, or its family's, or open its page.
+
+    Which of them are pressed is known to the page's script alone (pressed.js).
+    """
     buttons = [
-        _toggle(component, "suppress", suppressed, "Suppress", "Suppressed ✓"),
-        _toggle(component, "amplify", amplified, "Amplify", "Amplified ✓"),
+        _toggle(component, "suppress", "Suppress", "Suppressed ✓"),
+        _toggle(component, "amplify", "Amplify", "Amplified ✓"),
     ]
     if face and face.family and len(face.family.members) > 1:
-        n, as_one = len(face.family.members), len(edit.group_of(component)) > 1
-        offer, done = f"Suppress family ({n})", f"Family suppressed ({n}) ✓"
-        buttons.append(_toggle(component, "family", suppressed and as_one, offer, done))
+        n = len(face.family.members)
+        buttons.append(_toggle(component, "family", f"Suppress family ({n})", f"Family suppressed ({n}) ✓"))
     if face and more:
         buttons.append(
             Markup("""<button type="button" class="act" data-component="{component}" data-action="open"
@@ -56,21 +54,12 @@ def actions(component: int, edit: Edit, face: Face | None, more: bool = True) ->
     return Markup("\n").join(buttons)
 
 
-def _toggle(component: int, action: str, on: bool, offer: str, done: str) -> Markup:
+def _toggle(component: int, action: str, offer: str, done: str) -> Markup:
     return Markup("""<button type="button" class="act" data-component="{component}" data-action="{action}"
- aria-pressed="{on}" aria-label="{offer} {of}component {component}">{words}</button>""").format(
-        component=component,
-        action=action,
-        on=flag(on),
-        offer=offer,
-        of="of " if action == "family" else "",
-        words=done if on else offer,
+ data-off="{offer}" data-on="{done}" aria-pressed="false" aria-label="{offer} {of}component {component}"
+>{offer}</button>""").format(
+        component=component, action=action, offer=offer, done=done, of="of " if action == "family" else ""
     )
-
-
-def lever_on(edit: Edit, component: int) -> Lever | None:
-    """The lever on a component; None where there is none."""
-    return next((lever for lever in edit.levers if lever.component == component), None)
 
 
 def target_words(visit: Visit) -> str:

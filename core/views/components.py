@@ -99,7 +99,7 @@ def component_page(visit: Visit, page: Page, effects: SteeringEffects | None, op
         opening=opening,
         guess=guess(c),
         words=face_words(c),
-        actions=actions(c.component, visit.edit, page.face, more=False),
+        actions=actions(c.component, page.face, more=False),
         heat=heat_of(part, "small"),  # as tall when it does nothing here: what stands below keeps its place
         firing=firing(part),
         target=target_words(visit),
@@ -229,7 +229,6 @@ def found(visit: Visit, asked: str, matches: Sequence[Match], faces: Mapping[int
         target=target_words(visit),
         rows=[(match, part, faces.get(match.component)) for match, part in zip(matches, parts, strict=True)],
         shown=FOUND_EXAMPLES,
-        edit=visit.edit,
         guess=guess,
         strip=strip,
         actions=actions,

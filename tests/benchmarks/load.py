@@ -153,7 +153,7 @@ class Visitor:
 
     async def _shows_mine(self, name: str, event: str, told: object = None, **given: object) -> None:
         await self.page.press(name, event, told, **given)
-        shown = str(self.page.values[self.page.id("panel")])
+        shown = "".join(str(self.page.values[self.page.id(part)]) for part in ("canvas", "prediction"))
         self.picture = self.picture or _picture_in(shown)
         if _picture_in(shown) != self.picture or any(one not in shown for one in self.classes):
             self.record.foreign += 1
@@ -172,8 +172,8 @@ def _picture(number: int) -> bytes:
     return file.getvalue()
 
 
-def _picture_in(panel: object) -> str:
-    found = re.search(r'<img src="([^"]+)"', str(panel))
+def _picture_in(shown: str) -> str:
+    found = re.search(r'<img src="([^"]+)"', shown)
     return found[1] if found else ""
 
 

@@ -86,7 +86,7 @@ def test_quick_presses_all_count(open_page: Open) -> None:
     n = buttons.count()
     for k in range(n):
         buttons.nth(k).click()
-    expect(page.locator("#cards .card.pulled")).to_have_count(n)
+    expect(page.locator("#cards [data-pulled=true]")).to_have_count(n)
     expect(page.get_by_role("tab", name=f"Steering · {n}")).to_be_visible()
 
 

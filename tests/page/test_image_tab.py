@@ -10,7 +10,7 @@ from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
 from core.page.context import Context
 from core.page.image_tab import ask, bring, choose, keep_picture, own_wording, show_gallery, show_unknown_words
-from core.page.side_panel import show_about, show_panel, switch_counterfactual
+from core.page.side_panel import show_about, show_canvas, switch_counterfactual
 from core.page.wire import ChooseExample, ShowCounterfactual
 from core.session import visit as session
 from core.session.visit import Visit
@@ -81,7 +81,7 @@ def test_the_same_scene_without_its_cue_and_with_it_again(context: Context, firs
     assert without.subject.counterfactual
     assert without.edit == pulled.edit
     assert without.prediction.best == "dog"
-    assert "Show with the note" in show_panel(context, without)
+    assert "Show with the note" in show_canvas(context, without)
     again = switch_counterfactual(context, without, ShowCounterfactual(on=False))
     assert again.comparison == pulled.comparison
     assert not again.subject.counterfactual

@@ -6,7 +6,7 @@ from view_helpers import with_family
 
 from core.session.history import History
 from core.session.visit import Visit
-from core.views.panel import panel
+from core.views.prediction import prediction
 from core.views.steering import Range, group_name, history, levers, tokens_words
 from core.words import signed
 
@@ -28,7 +28,7 @@ def test_a_family_is_one_lever(visit: Visit) -> None:
     assert f"{signed(together)} <small>logits</small>" in family
     assert 'value="0.5"' in family
     assert 'data-family=""' in alone
-    assert "(2 levers)" in panel(pulled)
+    assert "(2 levers)" in prediction(pulled)
     assert group_name(pulled.edit.release(members[0]).groups()[1]) == f"the others of #{members[0]}’s family"
     assert group_name(pulled.edit.groups()[0]) == f"#{pulled.edit.levers[0].component}"
 

@@ -31,7 +31,7 @@ from core.session.history import History
 from core.session.visit import Subject, Visit
 from core.setups.catalog import Location, Published
 from core.setups.loading import Loading
-from core.views import attribution, compare, components, evidence, frame, image, panel, setup, steering
+from core.views import attribution, canvas, compare, components, evidence, frame, image, prediction, setup, steering
 from core.workbench import Workbench
 
 View = Callable[[str], Markup]
@@ -125,10 +125,11 @@ def _of_the_visit(base: Visit) -> dict[str, View]:
     flipped = replace(base.comparison.before, logits=-base.comparison.before.logits)
     anew = replace(base, comparison=replace(base.comparison, after=flipped))
     return {
-        "panel": lambda text: panel.panel(named(base, text)),
-        "panel, flipped": lambda text: panel.panel(named(anew, text)),
-        "panel without levers": lambda text: panel.panel(named(replace(base, history=History()), text)),
-        "cue": lambda text: panel.panel(base, text),
+        "canvas": lambda text: canvas.canvas(named(base, text)),
+        "cue": lambda text: canvas.canvas(base, text),
+        "prediction": lambda text: prediction.prediction(named(base, text)),
+        "prediction, flipped": lambda text: prediction.prediction(named(anew, text)),
+        "prediction without levers": lambda text: prediction.prediction(named(replace(base, history=History()), text)),
         "target": lambda text: attribution.target_line(named(base, text), 100.0),
         "cards": lambda text: attribution.cards(named(base, text)),
         "chart": lambda text: compare.chart(named(base, text)),

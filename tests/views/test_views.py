@@ -16,11 +16,12 @@ from core.session import visit as session
 from core.session.visit import Visit
 from core.setups.loading import Loading
 from core.views.attribution import cards, target_line
+from core.views.canvas import canvas
 from core.views.compare import Support, chart, heat_pair, table
 from core.views.frame import foot, header, notice
 from core.views.html import render
 from core.views.image import gallery, unknown_words
-from core.views.panel import panel
+from core.views.prediction import prediction
 from core.views.setup import loading, setup_page
 from core.views.steering import history, levers, patches
 
@@ -30,7 +31,8 @@ def all_views(visit: Visit) -> dict[str, Markup]:
     support = Support("Before", 1.0, tokens)
     examples = [Example(EVIL[1], EVIL[0], (), "", None, "")]
     return {
-        "panel": panel(visit, cue=EVIL[0]),
+        "canvas": canvas(visit, cue=EVIL[0]),
+        "prediction": prediction(visit),
         "gallery": gallery(examples, ["data:,"], EVIL[1]),
         "words": unknown_words({name: (name,) for name in EVIL}, EVIL),
         "target": target_line(visit, 100.0),
@@ -57,7 +59,7 @@ def test_nothing_typed_becomes_markup(visit: Visit) -> None:
 
 def test_what_was_typed_is_shown(visit: Visit) -> None:
     shown = all_views(visit)
-    for name in ("panel", "chart", "table"):
+    for name in ("prediction", "chart", "table"):
         assert "&lt;img src=x onerror=alert(1)&gt;" in shown[name]
         assert "a &amp; b" in shown[name]
 

@@ -1,33 +1,27 @@
-"""The picture and its prediction, now against before -> HTML beside every tab."""
+"""The prediction now against before, and the edit that made it so -> HTML at the side of every tab."""
+
+from typing import Any
 
 from markupsafe import Markup
 
+from ..methods.steering import Edit
 from ..model.prediction import Comparison
 from ..session.visit import Visit
 from .html import render
-from .images import picture_uri
 
-PANEL_CLASSES = 6
+SHOWN_CLASSES = 6
 """Classes beside the picture; the chart has all."""
 
 
-def panel(visit: Visit, cue: str | None = None, shown: int = PANEL_CLASSES) -> Markup:
-    """The picture as the model sees it, and the prediction now against before.
-
-    With `cue` (what the counterfactual lacks) comes the button that shows the same scene without it.
-    """
+def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
+    """The prediction now against before, and what is done to make it so."""
     c, levers = visit.comparison, visit.edit.n_groups
     order = [int(k) for k in c.before.order[:shown]]
     order += [] if c.after.top in order else [c.after.top]
-    height, width = visit.trace.crop.shape[:2]
     tone, flip = flip_words(c, levers)
     return render(
-        "panel",
-        subject=visit.subject,
-        picture=picture_uri(visit.trace.crop),
-        width=width,
-        height=height,
-        cue=cue,
+        "prediction",
+        held=held(visit.edit),
         levers=levers,
         classes=c.before.classes,
         before=c.before.probabilities.tolist(),
@@ -38,6 +32,18 @@ def panel(visit: Visit, cue: str | None = None, shown: int = PANEL_CLASSES) -> M
         flip=flip,
         cosine=c.cosine,
     )
+
+
+def held(edit: Edit) -> list[dict[str, Any]]:
+    """The edit as the page's scripts read it: its levers, those of a family as one."""
+    return [
+        {
+            "components": [lever.component for lever in group],
+            "operation": group[0].operation,
+            "strength": group[0].strength,
+        }
+        for group in edit.groups()
+    ]
 
 
 def flip_words(comparison: Comparison, levers: int) -> tuple[str, Markup | str]:
