@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from ..files import ASSETS
 from .doors import MAX_FILE_MB, Doors
@@ -12,6 +13,10 @@ from .inputs import HANDLERS
 
 SESSIONS = 300
 """Visits kept in memory, some 0.4 MB each; of more, those that were asked least recently are forgotten."""
+
+
+AS_THEY_ARE = tuple(kind for kind in DEFAULT_EXCLUDED_CONTENT_TYPES if kind != "text/event-stream")
+"""What is sent uncompressed, being compressed already. The stream of answers is not: each is compressed as it comes."""
 
 
 def theme() -> gr.themes.Base:
@@ -29,10 +34,11 @@ def launch_options() -> dict[str, Any]:
     # In the head: Gradio rewrites what it is given as css=, prefixing selectors and breaking some.
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
     scripts = "\n".join((ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8") for name in ("tabs", "pressed"))
+    compressed = Middleware(GZipMiddleware, compresslevel=5, exclude_content_types=AS_THEY_ARE)
     return {
         "theme": theme(), "head": f"<style>{style}</style><script>{scripts}</script>",
         "footer_links": [], "max_file_size": f"{MAX_FILE_MB}mb",
         "run_history": False, "ssr_mode": False, "show_error": True, "enable_monitoring": False, "pwa": False,
         "state_session_capacity": SESSIONS,
-        "app_kwargs": {"middleware": [Middleware(Doors)], "exception_handlers": HANDLERS},
+        "app_kwargs": {"middleware": [compressed, Middleware(Doors)], "exception_handlers": HANDLERS},
     }  # fmt: skip

@@ -123,3 +123,15 @@ def test_every_answer_tells_the_browser_what_it_may_do(http: httpx.Client) -> No
         policy = response.headers["content-security-policy"]
         assert "frame-ancestors 'self' https://huggingface.co" in policy
         assert "object-src 'none'" in policy
+
+
+def test_answers_are_compressed_as_they_come(http: httpx.Client) -> None:
+    """Each whole: what is sent can be read at once, and not when the stream ends."""
+    joined = http.post("/gradio_api/queue/join", json={"fn_index": 0, "data": [], "session_hash": "compressed"})
+    assert joined.status_code == 200
+    with http.stream("GET", "/gradio_api/queue/data", params={"session_hash": "compressed"}) as answers:
+        assert answers.headers["content-encoding"] == "gzip"
+        assert json.loads(next(answers.iter_lines()).removeprefix("data: "))["msg"] in ("estimation", "process_starts")
+    page = http.get("/")
+    assert page.headers["content-encoding"] == "gzip"
+    assert int(page.headers["content-length"]) < len(page.content) / 2
