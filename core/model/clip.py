@@ -25,6 +25,7 @@ from transformers.image_processing_backends import PilBackend
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ..errors import UserError
+from ..pauses import pause
 
 _TEXT_BATCH = 128
 MAX_TEXT_WORK = 3e12
@@ -176,6 +177,7 @@ class SplitClip:
         """n prompts -> unit text embeddings [n, p]. Longer prompts than the context lose their end."""
         rows = [torch.empty(0, self.model.config.projection_dim, device=self.device, dtype=self.dtype)]
         for start in range(0, len(prompts), _TEXT_BATCH):
+            pause()
             ids = self.token_ids(prompts[start : start + _TEXT_BATCH])
             length = max(map(len, ids))
             pad = self.tokenizer.pad_token_id

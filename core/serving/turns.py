@@ -4,23 +4,29 @@
    the other: two at once take about as long as one after the other, and more take longer.
 2. What is still running when its lane's `PATIENCE` is over keeps the next of that lane from starting no longer, as long
    as fewer than `MOST` are running, and half of these of one address.
-3. Next in a lane is the address that has used least, of its sessions the one that has used least, and of its work what
+3. Work that has outrun its patience stops between its batches (`core.pauses`) while quick work runs, `PAUSE` at most.
+4. Next in a lane is the address that has used least, of its sessions the one that has used least, and of its work what
    came first. Use is computing time, half of which is forgotten every `HALF_LIFE` seconds.
 
 All of it happens in one event loop; only the work itself is done in threads.
 """
 
 import asyncio
+import functools
 import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from ..pauses import ASKED
+
 MOST = 4
 """Computations at once."""
 PATIENCE = {True: 0.25, False: 2.0}
 """Seconds for which quick work (True) and long work (False) has its lane for itself."""
+PAUSE = 0.1
+"""Seconds for which long work lets quick work go first, between two of its batches."""
 HALF_LIFE = 10.0
 """Seconds after which half of what was used is forgotten."""
 TOLD_EVERY = 1.0
@@ -93,6 +99,7 @@ class Turns:
                         tell(line.index(turn), len(line))
             if not wanted():
                 raise NobodyWaitsError
+            ASKED.set(functools.partial(self._give_way, turn))  # in the context that the thread takes over
             doing = asyncio.ensure_future(asyncio.to_thread(work))
         except BaseException:
             self._end(turn)
@@ -116,10 +123,21 @@ class Turns:
             asyncio.get_running_loop().call_later(PATIENCE[turn.quick] + 0.01, self._start)
 
     def _startable(self, turn: _Turn) -> bool:
-        now, running = self._clock(), self._running
-        fresh = any(one.quick == turn.quick and now - one.began < PATIENCE[one.quick] for one in running)
+        running = self._running
+        fresh = any(one.quick == turn.quick and self._is_fresh(one) for one in running)
         neighbours = sum(one.who.address == turn.who.address for one in running)
         return not fresh and len(running) < MOST and neighbours < MOST // 2
+
+    def _give_way(self, turn: _Turn) -> None:
+        """Wait, in the thread of long work, while quick work of others runs."""
+        if self._is_fresh(turn):
+            return
+        until = self._clock() + PAUSE
+        while self._clock() < until and any(one.quick and self._is_fresh(one) for one in tuple(self._running)):
+            time.sleep(0.005)
+
+    def _is_fresh(self, turn: _Turn) -> bool:
+        return self._clock() - turn.began < PATIENCE[turn.quick]
 
     def _end(self, turn: _Turn) -> None:
         if turn in self._running:

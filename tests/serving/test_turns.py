@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.pauses import pause
 from core.serving import turns as module
 from core.serving.turns import MOST, NobodyWaitsError, Turns, Visitor
 
@@ -177,3 +178,39 @@ def test_a_turn_that_comes_just_as_the_wait_for_it_is_over_is_taken(monkeypatch:
 
     monkeypatch.setattr(asyncio, "wait_for", over_at_once)
     assert asyncio.run(both()) == [1, 1]
+
+
+@pytest.mark.parametrize(("at_most", "first"), [(60.0, ["quick", "long"]), (0.02, ["long", "quick"])])
+def test_long_work_lets_quick_work_go_first_but_not_forever(
+    monkeypatch: pytest.MonkeyPatch, at_most: float, first: list[str]
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", {True: 60.0, False: 0.0})
+    monkeypatch.setattr(module, "PAUSE", at_most)
+    began, quick_runs, paused, ended = threading.Event(), threading.Event(), threading.Event(), []
+
+    def long() -> None:
+        began.set()
+        assert quick_runs.wait(60)
+        paused.set()
+        pause()
+        ended.append("long")
+
+    def quick() -> None:
+        quick_runs.set()
+        assert paused.wait(60)
+        threading.Event().wait(0.2)
+        ended.append("quick")
+
+    async def both() -> None:
+        turns = Turns()
+        slow = asyncio.create_task(turns.take(ANNA, False, long))
+        while not began.is_set():
+            await asyncio.sleep(0.001)
+        await asyncio.gather(slow, turns.take(BEN, True, quick))
+
+    asyncio.run(both())
+    assert ended == first
+
+
+def test_work_alone_makes_no_pause() -> None:
+    assert asyncio.run(Turns().take(ANNA, False, pause)) is None
