@@ -23,7 +23,9 @@ class OpenPage:
 
     def __init__(self, address: str, config: Mapping[str, Any], local_address: str | None = None) -> None:
         """A page as the server sends it (`/config`), opened from an address of this machine."""
-        transport = httpx.AsyncHTTPTransport(local_address=local_address)
+        # A connection is let go before the server does so: one that it closes while a request is under way is an error.
+        limits = httpx.Limits(keepalive_expiry=2)
+        transport = httpx.AsyncHTTPTransport(local_address=local_address, limits=limits)
         self.http = httpx.AsyncClient(base_url=f"{address}/gradio_api/", transport=transport, timeout=300)
         self.session = secrets.token_hex(6)
         self.values = {one["id"]: one["props"].get("value") for one in config["components"]}

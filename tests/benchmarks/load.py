@@ -256,6 +256,8 @@ async def run(visitors: int, seconds: float, pause: float, with_hostile: bool, p
     name = f"{visitors} for {seconds:.0f} s" + (", one hostile" if with_hostile else "")
     print(HEAD)
     print(record.row(name, alone))
+    by_the_minute = [mb for k, (_, mb) in enumerate(record.memory) if not k % 60]
+    print("memory by the minute, MB: " + ", ".join(f"{mb:.0f}" for mb in by_the_minute))
     for kind, times in record.seconds.items():
         print(f"{kind}: {len(times)}, median {statistics.median(times):.3f} s, longest {max(times):.3f} s")
     for error, count in record.errors.most_common(10):
