@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -63,6 +63,23 @@ def watched(browser: Browser, address: str) -> Iterator[Open]:
         context.close()
     assert not errors, "\n".join(errors)
     assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+@contextmanager
+def sending(page: Page) -> Iterator[None]:
+    """At its end, the server has all that was sent meanwhile: requests of a hasty visitor may overtake each other."""
+    sent: list[Request] = []
+
+    def note(request: Request) -> None:
+        sent.append(request)
+
+    page.on("request", note)
+    yield
+    page.wait_for_timeout(50)  # what a press leads to is sent a moment later
+    for request in sent:
+        if request.url.endswith("/queue/join"):
+            request.response()
+    page.remove_listener("request", note)
 
 
 def tab(page: Page, name: str) -> None:

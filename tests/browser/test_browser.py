@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chromium import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, press_strongest, step, tab
+from chromium import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, press_strongest, sending, step, tab
 from playwright.sync_api import Browser, expect
 
 from core.serving.settings import Settings
@@ -214,10 +214,11 @@ def test_own_picture_and_own_wording(open_page: Open) -> None:
     page.locator("#upload input[type=file]").set_input_files(EXAMPLES / "photo-cat.webp")
     expect(page.locator("#panel")).to_contain_text("Your picture")
     expect(page.locator("#about")).to_contain_text("never seen photographs")
-    pick(page, "#wording", "my own")
     own = page.locator("#own textarea")
-    own.fill("a drawing")
-    page.locator("button#classify").click()
+    with sending(page):
+        pick(page, "#wording", "my own")
+        own.fill("a drawing")
+        page.locator("button#classify").click()
     expect(page.locator("#said-classes")).to_contain_text("where the class goes")
     expect(own).to_have_value("a drawing")
     own.fill("a drawing of a {}")
