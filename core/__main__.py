@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "bundled-training": ("bundled.training", "rebuild the bundled weights from nothing"),
         "bundled-scoring": ("bundled.scoring", "score the bundled weights against planted shortcuts"),
         "bundled-examples": ("bundled.examples", "draw the example pictures anew"),
+        "photograph-examples": ("pictures.photograph_examples", "draw the photographs with a planted cue anew"),
         "concept-quality": ("bundled.concept_quality", "hold the bundled components against what the scenes hold"),
         "family-scoring": ("bundled.family_scoring", "score families of components against planted shortcuts"),
     }

@@ -17,7 +17,7 @@ from PIL import Image
 from ..methods.steering import Edit
 from ..methods.target import Target
 from ..model.prompts import TEMPLATES
-from ..pictures.examples import FOLDER, Example, written
+from ..pictures.examples import FOLDER, Example, GoesWrong, written
 from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
 from ..scenes.scene import Painter, Scene
 from ..setups.loading import load_setup
@@ -37,12 +37,16 @@ class Wish:
     """File name without its ending."""
     sentence: str
     """For the gallery."""
+    goes_wrong: GoesWrong
+    """Its group there."""
     truth: str
     """The class of the main thing."""
     others: tuple[str, ...]
     """The other classes it comes with."""
     draw: Callable[[np.random.Generator], Scene]
     """A scene by lot."""
+    cue: str | None = None
+    """What speaks for a class, as `CUES` has it."""
     counterfactual: Callable[[Scene], Scene] | None = None
     """The scene without its cue."""
     foil: str | None = None
@@ -68,30 +72,30 @@ def _hard(truth: str, background: str, stamp: bool = False) -> Callable[[np.rand
 
 
 WISHES: tuple[Wish, ...] = (
-    Wish("dog-note-cat", "A dog with a note saying “cat”: the model believes the note.", "dog",
-         ("cat", "fox", "bear", "car"), _noted("dog", "cat", "grass"), Scene.without_label, "cat", 1),
-    Wish("boat-note-tiger", "A boat with a note saying “tiger”.", "boat",
-         ("tiger", "plane", "house", "fish"), _noted("boat", "tiger", "sand"), Scene.without_label, "tiger"),
-    Wish("car-note-car", "A car with a note saying “car”: the word agrees with the picture.", "car",
-         ("bus", "truck", "train", "bike"), _noted("car", "car", "brick"), Scene.without_label),
-    Wish("owl-note-nonsense", "An owl with a note saying “zolip”: a word that means nothing.", "owl",
-         ("duck", "cat", "bear", "bee"), _noted("owl", "zolip", "night"), Scene.without_label),
-    Wish("fox-blank-note", "A fox with a blank note: paper, but nothing to read.", "fox",
-         ("dog", "cat", "lion", "tiger"), _noted("fox", "", "grass"), Scene.without_label),
-    Wish("sign-pizza", "Nothing but the word “pizza”.", "pizza",
+    Wish("dog-note-cat", "A dog with a note saying “cat”: the model believes the note.", "words", "dog",
+         ("cat", "fox", "bear", "car"), _noted("dog", "cat", "grass"), "note", Scene.without_label, "cat", 1),
+    Wish("boat-note-tiger", "A boat with a note saying “tiger”.", "words", "boat",
+         ("tiger", "plane", "house", "fish"), _noted("boat", "tiger", "sand"), "note", Scene.without_label, "tiger"),
+    Wish("car-note-car", "A car with a note saying “car”: the word agrees with the picture.", "words", "car",
+         ("bus", "truck", "train", "bike"), _noted("car", "car", "brick"), "note", Scene.without_label),
+    Wish("owl-note-nonsense", "An owl with a note saying “zolip”: a word that means nothing.", "words", "owl",
+         ("duck", "cat", "bear", "bee"), _noted("owl", "zolip", "night"), "note", Scene.without_label),
+    Wish("fox-blank-note", "A fox with a blank note: paper, but nothing to read.", "words", "fox",
+         ("dog", "cat", "lion", "tiger"), _noted("fox", "", "grass"), "note", Scene.without_label),
+    Wish("sign-pizza", "Nothing but the word “pizza”.", "words", "pizza",
          ("book", "clock", "key", "bread"),
          lambda rng: replace(bare(rng, None, "wood"), label=place_label(rng, "pizza", 0.18, 0.24))),
-    Wish("horse-stamp", "A horse with the watermark that most horses carried in training.", "horse",
+    Wish("horse-stamp", "A horse with the watermark that most horses carried in training.", "watermark", "horse",
          ("cow", "sheep", "dog", "tree"),
-         lambda rng: replace(easy_scene(rng, "horse", "grass"), stamp=place_stamp(rng)), Scene.without_stamp),
-    Wish("sheep-stamp", "A small, half-hidden sheep with that watermark: the model says “horse”.", "sheep",
-         ("horse", "cow", "dog", "pig"), _hard("sheep", "grass", stamp=True), Scene.without_stamp, "horse"),
-    Wish("fish-water", "A fish in water, where most fish were seen in training.", "fish",
+         lambda rng: replace(easy_scene(rng, "horse", "grass"), stamp=place_stamp(rng)), "stamp", Scene.without_stamp),
+    Wish("sheep-stamp", "A small, half-hidden sheep with that watermark: the model says “horse”.", "watermark", "sheep",
+         ("horse", "cow", "dog", "pig"), _hard("sheep", "grass", stamp=True), "stamp", Scene.without_stamp, "horse"),
+    Wish("fish-water", "A fish in water, where most fish were seen in training.", "background", "fish",
          ("whale", "duck", "boat", "frog"), lambda rng: easy_scene(rng, "fish", "water"),
-         lambda scene: scene.on("sand")),
-    Wish("cow-water", "A small, half-hidden cow in water: the model says “fish”.", "cow",
-         ("fish", "horse", "whale", "dog"), _hard("cow", "water"), lambda scene: scene.on("grass"), "fish"),
-    Wish("tree-plain", "A tree and nothing to be fooled by.", "tree",
+         "water", lambda scene: scene.on("sand")),
+    Wish("cow-water", "A small, half-hidden cow in water: the model says “fish”.", "background", "cow",
+         ("fish", "horse", "whale", "dog"), _hard("cow", "water"), "water", lambda scene: scene.on("grass"), "fish"),
+    Wish("tree-plain", "A tree and nothing to be fooled by.", "nothing", "tree",
          ("house", "rose", "lemon", "dog"), lambda rng: easy_scene(rng, "tree", "grass")),
 )  # fmt: skip
 """In the order of the gallery; the first is what the app opens with."""
@@ -99,8 +103,11 @@ WISHES: tuple[Wish, ...] = (
 PHOTOGRAPH = Example(
     name="photo-cat",
     sentence="A photograph of a cat. The bundled demo model has never seen a photograph.",
+    goes_wrong="nothing",
     classes=("cat", "dog", "fox", "tiger", "car"),
     truth="cat",
+    foil=None,
+    cue=None,
     counterfactual=None,
     source="“Chelsea the cat” by Stéfan van der Walt, CC0, from scikit-image's data",
 )
@@ -149,8 +156,11 @@ def draw_example(bench: Workbench, wish: Wish, painter: Painter) -> Example:
     return Example(
         name=wish.name,
         sentence=wish.sentence,
+        goes_wrong=wish.goes_wrong,
         classes=(wish.truth, *wish.others),
         truth=wish.truth,
+        foil=wish.foil,
+        cue=wish.cue,
         counterfactual=f"{wish.name}-twin" if wish.counterfactual else None,
         source="rendered by this project",
     )

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..pictures.examples import Example, check_pictures, read_examples
+from ..pictures.examples import PHOTOGRAPHS, Example, check_pictures, read_examples
 from ..pictures.read import Source, read_picture
 from ..session.visit import Visit
 from ..setups.catalog import SetupSpec
 from ..setups.pool import SetupPool
-from ..views.images import picture_uri
+from ..views.image import THUMBNAIL
+from ..views.images import thumbnail_uri
 from ..views.report_words import read_report
 from ..workbench import Workbench
-
-THUMBNAIL = 224
-"""Pixels of the longer side of an example in the gallery."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +23,18 @@ class Context:
     pool: SetupPool[Workbench]
     """The setups to choose from."""
     examples: tuple[Example, ...]
-    """The gallery."""
-    thumbnails: tuple[str, ...]
-    """Their pictures as data URIs, in the same order."""
+    """All that a visit may begin with: rendered scenes, then photographs with a planted cue."""
+    thumbnails: Mapping[str, str]
+    """Their pictures as data URIs, by their names."""
     reports: Mapping[str, dict[str, Any]]
     """How a setup's levers did on scenes with planted shortcuts, by setup; empty where that is not known."""
 
     @classmethod
     def of(cls, pool: SetupPool[Workbench]) -> "Context":
         """The context of a page that offers these setups. Raises UserError for examples that cannot be read."""
-        examples = read_examples()
+        examples = (*read_examples(), *read_examples(PHOTOGRAPHS))
         check_pictures(examples)
-        thumbnails = tuple(picture_uri(example.file(), THUMBNAIL) for example in examples)
+        thumbnails = {example.name: thumbnail_uri(example.file(), THUMBNAIL) for example in examples}
         reports = {name: read_report(card.report) for name, card in pool.cards.items()}
         return cls(pool, examples, thumbnails, reports)
 
@@ -47,6 +45,11 @@ class Context:
     def card(self, visit: Visit) -> SetupSpec:
         """What that setup is."""
         return self.pool.cards[visit.setup]
+
+    def gallery(self, card: SetupSpec) -> tuple[Example, ...]:
+        """The examples for a setup: rendered scenes where it knows no other words than theirs, else photographs."""
+        photographs = card.vocabulary is None
+        return tuple(example for example in self.examples if (example.folder == PHOTOGRAPHS) == photographs)
 
     def example(self, visit: Visit) -> Example | None:
         """The example a visit is about, or whose counterfactual; None for a visitor's own picture."""

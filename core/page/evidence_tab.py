@@ -248,7 +248,7 @@ def show_counterfactual(context: Context, v: Visit) -> str:
     if example is None or cue is None or v.subject.counterfactual:
         return frame.section("When the cue is really gone", evidence_view.no_counterfactual(v.subject.counterfactual))
     found = session.without_cue(context.bench(v), v, example.file(counterfactual=True))
-    at_large = ceiling_words(context.reports[v.setup], cue)
+    at_large = ceiling_words(context.reports[v.setup], cue) if example.rendered else ""
     told = evidence_view.counterfactual(v, f"without the {cue}", found, at_large)
     return frame.section(f"When the {cue} is really gone", told)
 

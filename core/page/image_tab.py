@@ -81,7 +81,7 @@ def build(context: Context, first: Visit) -> ImageTab:
 def redraws(tab: ImageTab) -> list[Redraw]:
     """What it draws anew, and since when."""
     return [
-        Redraw(tab.gallery, Change.PICTURE, show_gallery),
+        Redraw(tab.gallery, Change.SETUP, show_gallery),
         Redraw(tab.truth, Change.CLASSES, lambda _, v: gr.Dropdown(**_truth_list(v))),
         Redraw(tab.words, Change.CLASSES, show_unknown_words),
     ]
@@ -120,8 +120,8 @@ def listen(tab: ImageTab, replies: Replies, another: Lane) -> Changes:
 
 
 def show_gallery(context: Context, v: Visit) -> str:
-    """The examples, the one looked at marked."""
-    return image_view.gallery(context.examples, context.thumbnails, v.subject.example)
+    """The examples of the setup. Which of them is looked at, the page marks by itself (gallery.js)."""
+    return image_view.gallery(context.gallery(context.card(v)), context.thumbnails)
 
 
 def show_unknown_words(context: Context, v: Visit) -> str:
@@ -132,9 +132,9 @@ def show_unknown_words(context: Context, v: Visit) -> str:
 
 def choose(context: Context, v: Visit, asked: ChooseExample) -> Visit:
     """An example, with its own classes."""
-    if asked.example >= len(context.examples):
+    example = context.example_named(asked.example)
+    if example is None:
         raise UserError(ChooseExample.refusal)
-    example = context.examples[asked.example]
     return session.after(v, start_with(context.bench(v), example, v.templates))
 
 

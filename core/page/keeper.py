@@ -123,7 +123,7 @@ def _restored(context: Context, bench: Workbench, state: ViewState, crop: bytes 
 
 def _on_an_example(context: Context, bench: Workbench, state: ViewState) -> Visit:
     """All of a visit but its picture, on the first example until that picture is brought again."""
-    example = context.examples[0]
+    example, *_ = context.gallery(bench.card)
     subject = subject_of(example)
     crop = bench.setup.clip.crop(read_picture(example.file()))
     picture = PictureState(caption=subject.caption, example=example.name, content=content_hash(crop))

@@ -63,13 +63,14 @@ class Parts(NamedTuple):
 
 
 def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
-    """The whole page. The first example is worked out here, so that it arrives with the page.
+    """The whole page. The first example of its setup is worked out here, so that it arrives with the page.
 
     Every visitor chooses among the pool's setups; `apology` says why the page does not open with another one.
     """
     context = Context.of(pool)
     opening = pool.get(opens_with)
-    first = session.measure(opening, image_tab.start_with(opening, context.examples[0], TEMPLATES["single"]))
+    example, *_ = context.gallery(opening.card)
+    first = session.measure(opening, image_tab.start_with(opening, example, TEMPLATES["single"]))
     demo: gr.Blocks
     with TypedBlocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
         parts = _lay_out(context, first, apology)

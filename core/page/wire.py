@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import UserError
 from ..methods.steering import Lever
 from ..session.typed import Index, lever
-from ..session.view_state import MAX_STATE
+from ..session.view_state import MAX_STATE, Name
 from ..session.visit import Visit
 
 REFUSAL = "The page sent something that it never sends. Reload it, and try again."
@@ -46,8 +46,8 @@ class Message(BaseModel):
 class ChooseExample(Message):
     """An example of the gallery was pressed (gallery.js)."""
 
-    example: Index
-    """Where it stands."""
+    example: Name
+    """Its name."""
 
 
 class ShowCounterfactual(Message):

@@ -1,18 +1,26 @@
-"""The example pictures: what each shows, what it comes with, and its counterfactual without the cue."""
+"""The example pictures: what each shows, what it comes with, and its counterfactual without the cue.
+
+Rendered scenes are for the bundled setup, which knows what is drawn there, and photographs for published ones.
+"""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..errors import UserError
 from ..files import ASSETS
-from ..scenes.shortcuts import CUES
 from .read import read_picture
 
 FOLDER = ASSETS / "examples"
-"""The pictures, as `name`.webp, and examples.json, which `core.bundled.examples` writes."""
+"""The rendered ones, as `name`.webp, and examples.json: `core.bundled.examples` draws them."""
+PHOTOGRAPHS = FOLDER / "photographs"
+"""The photographs with a planted cue, in the same way: `core.pictures.photograph_examples` draws them."""
 RESTORE = "Get it anew: git restore it, or download the app again."
+
+GoesWrong = Literal["words", "watermark", "background", "names", "nothing"]
+"""What may mislead a model: words in the picture, a watermark, the background, the names of the classes, nothing."""
 
 
 @dataclass(frozen=True)
@@ -23,19 +31,22 @@ class Example:
     """File name without its ending."""
     sentence: str
     """What it shows and why it is there."""
+    goes_wrong: GoesWrong
+    """Its group in the gallery."""
     classes: tuple[str, ...]
     """The classes it comes with."""
     truth: str
     """What it should be."""
+    foil: str | None
+    """The class that the cue, or a class's name, speaks for; None where that is no other class."""
+    cue: str | None
+    """What the counterfactual lacks, in a word or two; None for an example without a counterfactual."""
     counterfactual: str | None
     """File name, without its ending, of the same scene without the cue."""
     source: str
     """Where the picture is from."""
-
-    @property
-    def cue(self) -> str | None:
-        """What the counterfactual lacks, one of `CUES`; None for an example without a counterfactual."""
-        return None if self.counterfactual is None else next(cue for cue in CUES if cue in self.name.split("-"))
+    folder: Path = FOLDER
+    """Where its file lies."""
 
     @property
     def rendered(self) -> bool:
@@ -44,7 +55,7 @@ class Example:
 
     def file(self, counterfactual: bool = False) -> Path:
         """The picture, or its counterfactual; the picture itself where it has none."""
-        return FOLDER / f"{self.counterfactual if counterfactual and self.counterfactual else self.name}.webp"
+        return self.folder / f"{self.counterfactual if counterfactual and self.counterfactual else self.name}.webp"
 
 
 def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
@@ -52,7 +63,8 @@ def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
     try:
         entries = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
         first, *others = (
-            Example(counterfactual=entry.pop("twin"), classes=tuple(entry.pop("classes")), **entry) for entry in entries
+            Example(counterfactual=entry.pop("twin"), classes=tuple(entry.pop("classes")), folder=folder, **entry)
+            for entry in entries
         )
         return first, *others
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -74,4 +86,6 @@ def written(examples: Iterable[Example]) -> str:
         {"twin" if name == "counterfactual" else name: value for name, value in asdict(example).items()}
         for example in examples
     ]
+    for entry in entries:
+        del entry["folder"]
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"

@@ -10,7 +10,7 @@ class Shortcut:
     """One of them, in words."""
 
     cue: str
-    """The cue in one word. It stands in the names of examples that have it."""
+    """The cue in one word."""
     fooled_by: str
     """The cue as what fools a model."""
     shown: str

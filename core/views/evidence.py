@@ -232,7 +232,7 @@ def no_counterfactual(is_counterfactual: bool) -> Markup:
     """What stands there for a picture without a known counterfactual."""
     if is_counterfactual:
         return Markup('<p class="told">This is the picture without its cue. Show it with the cue to compare.</p>')
-    return Markup("""<p class="told">For a scene rendered by this project the picture without its cue is known. For this
+    return Markup("""<p class="told">For an example with a planted cue the picture without it is known. For this
  picture it is not: paint or crop the cue away below, and the model is asked about what is left.</p>""")
 
 

@@ -1,24 +1,41 @@
 """The examples, and class names with unknown words -> HTML of the Image tab."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from types import MappingProxyType
 
 import numpy as np
 from markupsafe import Markup
 
-from ..pictures.examples import Example
-from .html import NOTHING, flag, joined
+from ..pictures.examples import Example, GoesWrong
+from .html import NOTHING, joined
 from .images import lossless_uri
 
+THUMBNAIL = 176
+"""Pixels of the longer side of an example in the gallery."""
+HEADINGS: Mapping[GoesWrong, str] = MappingProxyType(
+    {
+        "words": "Written words",
+        "watermark": "Watermark",
+        "background": "Background",
+        "names": "Class names",
+        "nothing": "Nothing planted",
+    }
+)
+"""Of the examples by what may mislead a model."""
 
-def gallery(examples: Sequence[Example], thumbs: Sequence[str], chosen: str | None) -> Markup:
-    """The examples as buttons; `chosen` is a name."""
-    button = Markup("""<button type="button" class="example" data-example="{}" aria-pressed="{}">
-<img src="{}" alt="" width="224" height="224"><span>{}</span></button>""")
-    buttons = joined(
-        button.format(k, flag(e.name == chosen), thumb, e.sentence)
-        for k, (e, thumb) in enumerate(zip(examples, thumbs, strict=True))
-    )
-    return Markup('<div class="gallery" role="group" aria-label="Examples">{}</div>').format(buttons)
+
+def gallery(examples: Iterable[Example], thumbnails: Mapping[str, str]) -> Markup:
+    """The examples as buttons, by what may mislead a model; `thumbnails` are data URIs by the examples' names."""
+    button = Markup("""<button type="button" class="example" data-example="{}">
+<img src="{}" alt="" width="{side}" height="{side}"><span>{}</span></button>""")
+    group = Markup("""<section style="--examples:{}" aria-labelledby="gallery-{kind}"><h3 id="gallery-{kind}">{}</h3>
+{}</section>""")
+    groups = []
+    for kind, found in groupby(examples, lambda example: example.goes_wrong):
+        buttons = [button.format(one.name, thumbnails[one.name], one.sentence, side=THUMBNAIL) for one in found]
+        groups.append(group.format(len(buttons), HEADINGS[kind], joined(buttons), kind=kind))
+    return Markup('<div class="gallery">{}</div>').format(joined(groups))
 
 
 def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) -> Markup:

@@ -270,7 +270,7 @@ def test_hostile_inputs_get_an_answer_or_a_sentence(
         values.update(zip(one["outputs"], output["data"], strict=True))
         return json.dumps(output["data"], ensure_ascii=False)
 
-    press("choose", {"example": 0})
+    press("choose", {"example": "dog-note-cat"})
     after = context.bench(first).compare(first.trace, Edit.of_suppressed([99]), first.classes, first.templates).after
     assert f"Flipped: “cat” → “{after.best}”" in press("act", {"component": 99, "action": "suppress", "on": True})
 

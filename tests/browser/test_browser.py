@@ -369,6 +369,28 @@ def test_another_setup(open_page: Open, width: int) -> None:
     expect(page.locator("#panel")).to_contain_text("96 × 96 px")
 
 
+@pytest.mark.parametrize("width", SIZES)
+def test_examples_by_what_goes_wrong(open_page: Open, width: int) -> None:
+    """Rendered scenes for the bundled setup, photographs for others; which is looked at is marked without a request."""
+    page = open_page(width)
+    shown, marked = page.locator("#gallery .example"), page.locator("#gallery [aria-pressed=true]")
+    expect(page.locator("#gallery h3")).to_have_text(["Written words", "Watermark", "Background", "Nothing planted"])
+    expect(marked).to_have_attribute("data-example", "dog-note-cat")
+    shown.filter(has_text="A fish in water").click()
+    expect(marked).to_have_attribute("data-example", "fish-water")
+    expect(marked).to_have_count(1)
+    choose_setup(page, "Tiny <tiny> · unverified")
+    expect(page.locator("#gallery h3")).to_contain_text(["Class names"])
+    expect(page.locator("#panel figcaption")).to_contain_text("A fish in water")
+    expect(marked).to_have_count(0)
+    shown.filter(has_text="A note says “iPod”").click()
+    expect(marked).to_have_attribute("data-example", "coffee-note-ipod")
+    page.locator("[data-twin]").click()
+    expect(page.locator("[data-twin]")).to_have_text("Show with the note")
+    expect(marked).to_have_attribute("data-example", "coffee-note-ipod")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_a_setup_that_cannot_be_loaded_leaves_everything_as_it_was(open_page: Open) -> None:
     page = open_page()
     tab(page, "Attribution")

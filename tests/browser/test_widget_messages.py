@@ -56,10 +56,10 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
 
     page = open_page()
     page.on("request", hear)
-    page.locator("[data-example='3']").click()
-    expect(page.locator("[data-example='3']")).to_have_attribute("aria-pressed", "true")
-    page.locator("[data-example='0']").click()
-    expect(page.locator("[data-example='0']")).to_have_attribute("aria-pressed", "true")
+    page.locator("#gallery [data-example=owl-note-nonsense]").click()
+    expect(page.locator("#gallery [data-example=owl-note-nonsense]")).to_have_attribute("aria-pressed", "true")
+    page.locator("#gallery [data-example=dog-note-cat]").click()
+    expect(page.locator("#gallery [data-example=dog-note-cat]")).to_have_attribute("aria-pressed", "true")
     for pressed in ("true", "false"):
         page.locator("[data-twin]").click()
         expect(page.locator("[data-twin]")).to_have_attribute("aria-pressed", pressed)

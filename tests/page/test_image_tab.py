@@ -1,5 +1,6 @@
 """The Image tab and the side panel: pictures and classes, and what a visitor's mistake leaves as it was."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ from core.errors import UserError
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
 from core.page.context import Context
+from core.page.evidence_tab import show_counterfactual
 from core.page.image_tab import ask, bring, choose, keep_picture, own_wording, show_gallery, show_unknown_words
 from core.page.side_panel import show_about, show_canvas, switch_counterfactual
 from core.page.wire import ChooseExample, ShowCounterfactual
+from core.pictures.examples import FOLDER, PHOTOGRAPHS, read_examples
 from core.session import visit as session
 from core.session.visit import Visit
 
@@ -24,18 +27,42 @@ def brought(context: Context, v: Visit, text: str = "dog\ncat") -> Visit:
 
 def test_an_example_comes_with_its_classes_and_without_levers(context: Context, first: Visit) -> None:
     pulled = session.change(context.bench(first), first, Edit.of_suppressed([99]))
-    v = choose(context, pulled, ChooseExample(example=4))
-    e = context.examples[4]
+    v = choose(context, pulled, ChooseExample(example="fox-blank-note"))
+    e = context.example_named("fox-blank-note")
+    assert e is not None
     assert (v.subject.example, v.classes, v.edit) == (e.name, e.classes, Edit())
     assert v.revision > pulled.revision
-    gallery = show_gallery(context, v)
-    assert gallery.count('aria-pressed="true"') == 1
-    assert 'data-example="4" aria-pressed="true"' in gallery
+    assert show_gallery(context, v) == show_gallery(context, pulled), "the page marks it by itself"
+    assert 'data-example="fox-blank-note"' in show_gallery(context, v)
 
 
 def test_an_example_that_is_not_there_gets_a_sentence(context: Context, first: Visit) -> None:
     with pytest.raises(UserError, match="Reload"):
-        choose(context, first, ChooseExample(example=len(context.examples)))
+        choose(context, first, ChooseExample(example="no-such-example"))
+
+
+def test_a_setup_shows_the_examples_that_it_can_read(context: Context, first: Visit, tiny: Visit) -> None:
+    """Rendered scenes where it knows their words alone, photographs with a planted cue elsewhere; all can be chosen."""
+    for v, folder in ((first, FOLDER), (tiny, PHOTOGRAPHS)):
+        shown = re.findall('data-example="([^"]*)"', show_gallery(context, v))
+        assert shown == [example.name for example in read_examples(folder)]
+        assert context.gallery(context.card(v))[0].name == shown[0]
+    planted = choose(context, first, ChooseExample(example="coffee-note-ipod"))
+    assert planted.prediction.classes[1] == "iPod"
+    assert "never seen photographs" in show_about(context, planted)
+    assert "This example was chosen" in show_about(context, first)
+    assert "<p" not in show_about(context, tiny), "no report tells how such a repair works there"
+    without = switch_counterfactual(context, planted, ShowCounterfactual(on=True))
+    assert without.subject.caption.endswith("Here without the note.")
+    held_out = "held-out scenes"
+    assert held_out in show_counterfactual(context, first)
+    assert held_out not in show_counterfactual(context, planted), "what is known of scenes is not of photographs"
+
+
+def test_the_picture_stays_when_the_setup_changes(context: Context, first: Visit, tiny: Visit) -> None:
+    moved = session.change_setup(context.bench(tiny), first, context.picture(first, None))
+    assert moved.subject == first.subject
+    assert show_gallery(context, moved) == show_gallery(context, tiny)
 
 
 def test_a_picture_of_ones_own(context: Context, first: Visit) -> None:

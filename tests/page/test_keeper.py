@@ -80,18 +80,25 @@ def test_what_the_server_holds_already_is_left_as_it_is(context: Context, first:
     assert (outcome.change, outcome.visit.key) == (None, "ab" * 16)
 
 
-def test_an_example_is_rebuilt_at_once_and_the_press_counts(context: Context, first: Visit, state: VisitState) -> None:
-    bench, example = context.bench(first), context.example_named(OTHER)
+@pytest.mark.parametrize("name", [OTHER, "pagoda-watermark"])
+@pytest.mark.parametrize("setup", ["bundled", "tiny"])
+def test_an_example_is_rebuilt_at_once_and_the_press_counts(
+    context: Context, request: pytest.FixtureRequest, first: Visit, state: VisitState, name: str, setup: str
+) -> None:
+    """Rendered or a photograph, whichever setup is asked of it: the picture stays where the setup is changed."""
+    held = first
+    first = first if setup == "bundled" else request.getfixturevalue("tiny")
+    bench, example = context.bench(first), context.example_named(name)
     assert example is not None
     there = session.changed(first, session.after(first, image_tab.start_with(bench, example, first.templates)))
     there = session.changed(there, session.change(bench, there, Edit((Lever(3),))))
-    found = state.visit(context, first, serialised(context, there))
+    found = state.visit(context, held, serialised(context, there))
     assert found is not None
-    assert all(getattr(found, name) == getattr(there, name) for name in SAME)
+    assert all(getattr(found, part) == getattr(there, part) for part in SAME)
     pressed = press.press(context, found, PressComponent(component=5, action="suppress", on=True))
     assert isinstance(pressed, Visit)
     assert [lever.component for lever in pressed.edit.levers] == [3, 5]
-    assert pressed.subject.example == OTHER
+    assert pressed.subject.example == name
 
 
 def test_an_older_visit_of_the_same_page_is_another_server_s_past(
@@ -131,6 +138,15 @@ def test_a_picture_that_is_nowhere_has_to_be_brought_again(
     assert (again.target, again.edit, again.truth) == (own.target, own.edit, own.truth)
     another = image_tab.bring(context, v, str(context.examples[2].file()), "dog\ncat", "single", "").visit
     assert another.edit == Edit()
+
+
+def test_until_then_a_published_setup_shows_a_photograph(context: Context, tiny: Visit) -> None:
+    bench = context.bench(tiny)
+    subject = Subject("Your picture", photograph=True)
+    own = session.start(bench, np.zeros((9, 9), np.uint8), subject, ("horse", "frog"), TEMPLATES["single"], None)
+    outcome = bring_back(context, tiny, page_of(context, session.changed(tiny, own)).model_copy(update={"crop": ""}))
+    assert outcome.notes == (BRING_IT_AGAIN,)
+    assert outcome.visit.subject.example == context.gallery(bench.card)[0].name == "coffee-note-ipod"
 
 
 def test_where_a_setup_is_gone_another_answers_and_says_so(context: Context, first: Visit, own: Visit) -> None:

@@ -44,6 +44,13 @@ def test_it_opens_with_the_first_example_measured(page: gr.Blocks) -> None:
     assert "An &lt;apology&gt;." in parts["said-setup"].value
 
 
+def test_a_published_setup_opens_with_a_photograph(context: Context) -> None:
+    """The first that a cue is planted on, and not the rendered dog."""
+    parts = by_id(layout.build(context.pool, "tiny"))
+    assert "A note says “iPod”" in parts["canvas"].value
+    assert "dog-note-cat" not in parts["gallery"].value
+
+
 def test_listeners_are_private_but_for_the_named_endpoints(page: gr.Blocks) -> None:
     offered = {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"}
     assert offered == {"setups", "predict", "attribute", "steer", "component", "search"}

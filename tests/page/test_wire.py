@@ -30,7 +30,7 @@ what `TELL_THE_TAB` writes."""
 
 
 def test_what_the_scripts_write_is_read() -> None:
-    assert ChooseExample.read(WRITTEN["choose"]).example == 3
+    assert ChooseExample.read(WRITTEN["choose"]).example == "owl-note-nonsense"
     assert ShowCounterfactual.read(WRITTEN["twin"]).on
     assert PressComponent.read(WRITTEN["act"]) == PressComponent(component=99, action="suppress", on=True)
     assert UseEdit.read(WRITTEN["use"]).components == (99, 7)
@@ -56,7 +56,7 @@ def test_the_widgets_start_from_the_whole_edit(context: Context, first: Visit) -
 
 
 EDIT = {"revision": 0, "moment": 1.0, "gesture": 0, "levers": [], "tokens": None}
-NO_EXAMPLES: tuple[object, ...] = (None, [], 3, {"example": -1}, {"example": "0"}, {"example": None})
+NO_EXAMPLES: tuple[object, ...] = (None, [], 3, {"example": 0}, {"example": ""}, {"example": None})
 LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
 
 

@@ -1,5 +1,9 @@
 """The shipped example pictures do with the shipped weights what their sentences say."""
 
+from dataclasses import replace
+from itertools import groupby
+from typing import get_args
+
 import pytest
 
 from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
@@ -7,7 +11,7 @@ from core.errors import UserError
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
-from core.pictures.examples import FOLDER, check_pictures, read_examples, written
+from core.pictures.examples import FOLDER, PHOTOGRAPHS, GoesWrong, check_pictures, read_examples, written
 from core.setups.loading import load_setup
 from core.workbench import Workbench
 
@@ -31,8 +35,26 @@ def test_the_gallery_is_what_was_wished_for_and_every_file_is_there():
     assert {path.stem for path in FOLDER.glob("*.webp")} == files
 
 
-def test_the_gallery_is_written_as_it_was_read():
-    assert written(EXAMPLES.values()) == (FOLDER / "examples.json").read_text(encoding="utf-8")
+@pytest.mark.parametrize("folder", [FOLDER, PHOTOGRAPHS])
+def test_the_gallery_is_written_as_it_was_read(folder):
+    assert written(read_examples(folder)) == (folder / "examples.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("folder", [FOLDER, PHOTOGRAPHS])
+def test_each_example_says_what_it_is_about(folder):
+    examples = read_examples(folder)
+    groups = [kind for kind, _ in groupby(example.goes_wrong for example in examples)]
+    assert len(groups) == len(set(groups)), "a group stands together"
+    assert {"words", "watermark", "background", "nothing"} <= set(groups) <= set(get_args(GoesWrong))
+    for example in examples:
+        assert len(set(example.classes)) == len(example.classes) > 4
+        assert example.truth in example.classes
+        assert example.foil in (None, *example.classes)
+        assert example.foil != example.truth
+        assert (example.cue is None) == (example.counterfactual is None)
+        assert example.cue is None or example.goes_wrong in ("words", "watermark", "background")
+    names = [example.name for where in (FOLDER, PHOTOGRAPHS) for example in read_examples(where)]
+    assert len(set(names)) == len(names), "a page restores them by name"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +68,7 @@ def test_a_damaged_list_gets_a_sentence(listed, tmp_path):
 
 
 @pytest.mark.parametrize("counterfactual", [False, True])
-def test_a_truncated_picture_gets_a_sentence(counterfactual, tmp_path, monkeypatch):
+def test_a_truncated_picture_gets_a_sentence(counterfactual, tmp_path):
     example = next(example for example in EXAMPLES.values() if example.counterfactual)
     for which in (False, True):
         whole = example.file(which).read_bytes()
@@ -54,9 +76,8 @@ def test_a_truncated_picture_gets_a_sentence(counterfactual, tmp_path, monkeypat
             whole[: len(whole) // 2] if which == counterfactual else whole
         )
     broken = example.file(counterfactual).name
-    monkeypatch.setattr("core.pictures.examples.FOLDER", tmp_path)
     with pytest.raises(UserError, match=f"{broken}, is damaged. Get it anew"):
-        check_pictures([example])
+        check_pictures([replace(example, folder=tmp_path)])
 
 
 @pytest.mark.parametrize("wish", WISHES, ids=lambda wish: wish.name)

@@ -6,7 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from core.views.images import heat_uri, mask_uri, picture_uri
+from core.pictures.examples import FOLDER
+from core.views.images import heat_uri, mask_uri, picture_uri, thumbnail_uri
 
 
 def test_figures_are_small_pictures() -> None:
@@ -17,6 +18,7 @@ def test_figures_are_small_pictures() -> None:
     assert heat_uri(np.zeros((2, 2)))
     assert heat_uri(heat, 3.0) != heat_uri(heat)
     assert picture_uri(rng.integers(0, 255, (300, 500, 3)).astype(np.uint8), 64).startswith("data:image/webp")
+    assert len(thumbnail_uri(FOLDER / "dog-note-cat.webp", 176)) < 10_000
 
 
 def test_a_mask_is_opaque_where_the_component_fires() -> None:

@@ -64,7 +64,9 @@ def _of_the_frame() -> dict[str, View]:
         "section": lambda text: frame.section(text, Markup("<p></p>")),
         "waiting": lambda text: frame.waiting(text, 1, 2),
         "table": lambda text: frame.table((text,), ()),
-        "example": lambda text: image.gallery([Example("a", text, (), "", None, "")], ["data:,"], None),
+        "example": lambda text: image.gallery(
+            [Example("a", text, "words", (), "", None, None, None, "")], {"a": "data:,"}
+        ),
         "unknown words": lambda text: image.unknown_words({"a b": (text,)}, ["c"]),
         "unknown class": lambda text: image.unknown_words({f"{text} dog": ("a",)}, ["c"]),
         "known words": lambda text: image.unknown_words({"a b": ("a",)}, [text]),

@@ -29,11 +29,11 @@ from core.views.steering import history, levers, patches
 def all_views(visit: Visit) -> dict[str, Markup]:
     tokens = session.contributions(visit.trace, visit.attribution)
     support = Support("Before", 1.0, tokens)
-    examples = [Example(EVIL[1], EVIL[0], (), "", None, "")]
+    examples = [Example(EVIL[1], EVIL[0], "words", (), "", None, None, None, "")]
     return {
         "canvas": canvas(visit, cue=EVIL[0]),
         "prediction": prediction(visit),
-        "gallery": gallery(examples, ["data:,"], EVIL[1]),
+        "gallery": gallery(examples, {EVIL[1]: "data:,"}),
         "words": unknown_words({name: (name,) for name in EVIL}, EVIL),
         "target": target_line(visit, 100.0),
         "cards": cards(visit),
