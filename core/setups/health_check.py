@@ -13,6 +13,7 @@ What the figures mean is said in `core.setups.health`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from ..files import ASSETS
 from ..model.clip import SplitClip, logits, text_classifier
 from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
-from ..pictures.examples import read_examples
+from ..pictures.examples import PHOTOGRAPHS, Example, read_examples
 from ..pictures.photographs import photographs
 from ..pictures.read import read_picture
 from ..stats import explained_variance
@@ -66,10 +67,18 @@ class ProbeSet:
 
 
 def probe_for(spec: SetupSpec) -> ProbeSet:
-    """The pictures that a setup is checked on: photographs, but for the bundled CLIP, which has never seen one."""
+    """The pictures that a setup is checked on: photographs, but for the bundled CLIP, which has never seen one.
+
+    Those that cues are planted on are among them, without the cues: with one, a healthy CLIP may be wrong.
+    """
     if is_bundled_clip(spec):
         return ProbeSet("example pictures", example_samples())
-    found = (Sample(read_picture(one.path), one.classes, one.label) for one in photographs())
+    clean: dict[Path, Example] = {}
+    for example in read_examples(PHOTOGRAPHS):
+        if example.counterfactual is not None:
+            clean.setdefault(example.file(counterfactual=True), example)
+    found = [Sample(read_picture(one.path), one.classes, one.label) for one in photographs()]
+    found += (Sample(read_picture(path), one.classes, one.truth) for path, one in clean.items())
     return ProbeSet("photographs", tuple(found))
 
 

@@ -45,12 +45,13 @@ def about_check(spec: SetupSpec, clip: SplitClip, setup: Identity) -> Mapping[st
     if _is_bundled(spec):
         for part in parts:
             parts[part] = _hash_of(getattr(spec, part).folder)
+    pictures = [examples.FOLDER] if is_bundled_clip(spec) else [photographs.FOLDER, examples.PHOTOGRAPHS]
     about = {
         "version": _VERSION,
         "fingerprint": setup.fingerprint,
         "device": clip.device.type,
         "precision": str(clip.prefix).removeprefix("torch."),
-        "pictures": _hash_of(examples.FOLDER if is_bundled_clip(spec) else photographs.FOLDER),
+        "pictures": _hash_of(*pictures),
     }
     for part, version in parts.items():
         if version is None:
@@ -96,10 +97,10 @@ def _is_bundled(spec: SetupSpec) -> bool:
     return is_bundled_clip(spec) and folder is not None and folder.resolve() == BUNDLED_HEALTH.parent / "dictionary"
 
 
-def _hash_of(folder: Path) -> str:
-    """SHA-256 of the names and bytes of the files in a folder."""
+def _hash_of(*folders: Path) -> str:
+    """SHA-256 of the names and bytes of the files in some folders."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+    for path in (path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()

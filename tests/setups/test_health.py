@@ -24,6 +24,7 @@ from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary, Scope
 from core.pictures.examples import FOLDER as EXAMPLES
+from core.pictures.examples import PHOTOGRAPHS, read_examples
 from core.pictures.photographs import photographs
 from core.pictures.read import read_picture
 from core.setups.catalog import CATALOG, Location, Published, SetupSpec, read_catalog
@@ -294,10 +295,17 @@ def test_the_bundled_setup_is_checked_on_its_examples(examples: ProbeSet) -> Non
 def test_all_others_are_checked_on_photographs(tmp_path: Path) -> None:
     asked = [probe_for(PINNED), probe_for(CARD)]
     assert asked[0].kind == asked[1].kind == "photographs"
-    assert len(asked[0].samples) == len(photographs()) > 8
-    for sample, photograph in zip(asked[0].samples, photographs(), strict=True):
+    plain, clean = asked[0].samples[: len(photographs())], asked[0].samples[len(photographs()) :]
+    assert len(plain) > 8
+    for sample, photograph in zip(plain, photographs(), strict=True):
         assert (sample.classes, sample.truth) == (photograph.classes, photograph.label)
         assert sample.picture == read_picture(photograph.path)
+    # Those that a cue is planted on, once each, and without it.
+    planted = [example for example in read_examples(PHOTOGRAPHS) if example.counterfactual]
+    assert len(clean) == len({example.counterfactual for example in planted}) > 4
+    for sample in clean:
+        example = next(one for one in planted if read_picture(one.file(counterfactual=True)) == sample.picture)
+        assert (sample.classes, sample.truth) == (example.classes, example.truth)
     # Whatever dictionary somebody trains for the bundled CLIP, and however its folder is named.
     link = tmp_path / "link"
     link.symlink_to(BUNDLED_CLIP, target_is_directory=True)

@@ -106,6 +106,27 @@ def test_what_decides_the_figures_stands_in_the_text() -> None:
     assert len({json.dumps(text) for text in texts}) == len(texts)
 
 
+@pytest.mark.parametrize(
+    ("folder", "published"), [("examples.FOLDER", False), ("photographs.FOLDER", True), ("examples.PHOTOGRAPHS", True)]
+)
+def test_other_pictures_decide_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, published: bool
+) -> None:
+    """The bundled setup's are its own examples, and those of all others are photographs."""
+    setup = load_setup("bundled")
+    elsewhere = Location(repo="a/b", revision="0" * 40)
+    specs = (BUNDLED, replace(BUNDLED, clip=elsewhere, dictionary=elsewhere))
+    commits = {"clip": "0" * 40, "dictionary": "1" * 40}
+
+    def about() -> list[object]:
+        return [about_check(spec, setup.clip, identity(spec, commits, setup.clip, setup.dictionary)) for spec in specs]
+
+    before = about()
+    assert None not in before
+    monkeypatch.setattr(f"core.pictures.{folder}", tmp_path)
+    assert [now == then for now, then in zip(about(), before, strict=True)] == [published, not published]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"about": 1}', "\udcff", "{health}", "{strings}"])
 def test_what_is_damaged_is_measured_again(copied: SetupSpec, text: str) -> None:
     kept = json.loads(module.BUNDLED_HEALTH.read_text())
