@@ -141,7 +141,7 @@ def choose(context: Context, v: Visit, asked: ChooseExample) -> Visit:
 def start_with(bench: Workbench, example: Example, templates: tuple[str, ...]) -> Visit:
     """A visit that begins with an example."""
     return session.start(
-        bench, example.file(), session.subject_of(example), example.classes, templates, example.truth
+        bench, example.file(), session.subject_of(example), example.classes, templates, example.truth, example.foil
     )  # fmt: skip
 
 

@@ -149,15 +149,26 @@ class Visit(Record):
 
 def subject_of(example: Example, counterfactual: bool = False) -> Subject:
     """An example, or its counterfactual, as what is looked at."""
-    caption = f"{example.sentence} Here without it." if counterfactual else example.sentence
+    caption = f"{example.sentence} Here without the {example.cue}." if counterfactual else example.sentence
     return Subject(caption, example.name, counterfactual, not example.rendered)
 
 
 def start(
-    bench: Workbench, source: Source | None, subject: Subject, classes: Names, templates: Names, truth: str | None
+    bench: Workbench,
+    source: Source | None,
+    subject: Subject,
+    classes: Names,
+    templates: Names,
+    truth: str | None,
+    foil: str | None = None,
 ) -> Visit:
-    """A visit that begins with this picture and no edit. Raises UserError for a picture that cannot be read."""
-    return begin(bench, bench.open(source), subject, classes, templates, class_index(classes, truth))
+    """A visit that begins with this picture and no edit. Raises UserError for a picture that cannot be read.
+
+    Where the truth is predicted, the target compares it with the foil, if there is one.
+    """
+    trace = bench.open(source)
+    right, wrong = class_index(classes, truth), class_index(classes, foil)
+    return begin(bench, trace, subject, classes, templates, right, foil=wrong)
 
 
 def begin(
@@ -169,10 +180,11 @@ def begin(
     truth: int | None,
     target: Target | None = None,
     edit: Edit | None = None,
+    foil: int | None = None,
 ) -> Visit:
     """A visit about a picture that has been read; without a target, one is chosen."""
     edit = check_size(edit or Edit())
-    answers = _answers(bench, trace, classes, templates, truth, edit, target)
+    answers = _answers(bench, trace, classes, templates, truth, edit, target, foil)
     answers |= {"history": History(edit)}
     return Visit(setup=bench.card.name, subject=subject, trace=trace, classes=classes, templates=templates, **answers)
 
@@ -316,20 +328,24 @@ def _answers(
     truth: int | None,
     edit: Edit,
     target: Target | None = None,
+    foil: int | None = None,
 ) -> dict[str, Any]:
     comparison = bench.compare(trace, edit, classes, templates)
     return {
         "truth": truth,
         "comparison": comparison,
-        **_explained(bench, trace, classes, templates, target or target_for(comparison.before, truth)),
+        **_explained(bench, trace, classes, templates, target or target_for(comparison.before, truth, foil)),
     }
 
 
-def target_for(prediction: Prediction, truth: int | None) -> Target:
+def target_for(prediction: Prediction, truth: int | None, foil: int | None = None) -> Target:
     """The predicted class against the truth, or against the runner-up where that is right or not known.
 
+    Where it is right, a foil is compared with in the runner-up's place.
     Not the predicted class alone: most of what carries one logit carries all the others as well.
     """
+    if foil is not None and prediction.top == truth:
+        return Target(prediction.top, foil)
     return default_target(prediction, prediction.top if truth is None else truth)
 
 

@@ -76,6 +76,12 @@ def test_the_target_follows_the_truth(bench: Workbench, visit: Visit) -> None:
     assert said[first].target == Target(first, second)
     assert said[first].truth == first
     assert said[third].target == Target(first, third)
+    # What a cue speaks for is compared with where it did not win.
+    right, wrong = (
+        session.start(bench, visit.trace.crop, Subject("x"), CLASSES, SINGLE, CLASSES[truth], CLASSES[third])
+        for truth in (first, second)
+    )
+    assert (right.target, wrong.target) == (Target(first, third), Target(first, second))
     alone = session.ask(bench, visit, ("dog",), SINGLE, "dog")
     assert alone.target == Target(0, None)
     assert alone.against is None
