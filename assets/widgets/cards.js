@@ -10,17 +10,22 @@ element.addEventListener('click', (event) => {
 });
 // A component's page comes into sight when it is opened, not whenever it is drawn anew. Openings are counted, so that
 // opening the one that is open counts too; the first may be over before this part is drawn, and a tab takes a moment.
+// Where there is room it stands beside what was found, and scrolls by itself; else in its place, until one goes back.
 let seen = 0;
 const bring = (frames) => {
   const page = element.querySelector('.component');
   if (!page?.offsetParent) return frames && requestAnimationFrame(() => bring(frames - 1));
-  page.scrollIntoView({ block: 'start' });
+  const pane = element.closest('#opened');
+  pane.scrollTop = 0;
+  if (getComputedStyle(pane).position === 'sticky') pane.scrollIntoView({ block: 'nearest' });
+  else page.scrollIntoView({ block: 'start' });
   page.focus({ preventScroll: true });
 };
 const look = () => {
   const opening = Number(element.querySelector('.component')?.dataset.opening || 0);
   if (opening <= seen) return;
   seen = opening;
+  document.documentElement.classList.remove('component-shut');
   requestAnimationFrame(() => bring(120));
 };
 look();

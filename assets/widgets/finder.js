@@ -1,7 +1,9 @@
-// Ask for an edit, or use one that was found.
+// Ask for an edit, use one that was found, or open one of its components.
 element.addEventListener('click', (event) => {
   const find = event.target.closest('button[data-find]');
   if (find && find.getAttribute('aria-disabled') !== 'true') trigger('find');
+  const open = event.target.closest('[data-action]');
+  if (open) trigger('act', { component: Number(open.dataset.component), action: open.dataset.action, on: true });
   const use = event.target.closest('button[data-use]');
   if (use) trigger('use', { components: use.dataset.use.split(',').map(Number) });
 });

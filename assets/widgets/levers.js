@@ -48,6 +48,8 @@ const choose = (button) => {
   gesture += 1;  // a drag that follows is a step of its own
 };
 element.addEventListener('click', (event) => {
+  const open = event.target.closest('[data-action]');
+  if (open) trigger('act', { component: Number(open.dataset.component), action: open.dataset.action, on: true });
   const operation = event.target.closest('[role=radio]');
   if (operation) choose(operation);
   const remove = event.target.closest('[data-remove]');

@@ -9,16 +9,19 @@ document.addEventListener('keydown', (event) => {
   next.focus();
   next.click();
 });
-// "Back" on a component's page leads to what it was opened from, which may stand far away, in another tab.
+// "Back" on a component's page leads to what it was opened from, which may stand far away, in another tab. On a phone
+// the page stands in place of what was found, and goes.
 let from;
 document.addEventListener('click', (event) => {
   const pressed = event.target.closest?.('[data-action=open], [data-back]');
-  const place = pressed?.closest('#cards, #look, #found');
+  const place = pressed?.closest('#rows, #look, #found, #levers, #finder');
   if (place) {
     const { tabId } = document.querySelector('#tabs [role=tab][aria-selected=true]').dataset;
     from = { tabId, selector: `#${place.id} button[data-action=open][data-component="${pressed.dataset.component}"]`, place: place.id };
   }
-  if (!pressed?.matches('[data-back]') || !from) return;
+  if (!pressed?.matches('[data-back]')) return;
+  document.documentElement.classList.add('component-shut');
+  if (!from) return;
   document.querySelector(`#tabs [data-tab-id=${from.tabId}]`).click();
   requestAnimationFrame(() => requestAnimationFrame(() => {
     const button = document.querySelector(from.selector);

@@ -1,4 +1,4 @@
-"""Attribution tab: the target, the components that speak for and against it, and where the model looks."""
+"""Attribution tab: the target, what it is made of, and where the model looks."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from ..views import components as components_view
 from ..views.reference_strip import sheet
 from . import widgets
 from .context import Context
-from .faces import on_cards
+from .faces import of_parts
 from .lanes import AS_SENT, Lane
 from .replies import Besides, Change, Changes, Listener, Redraw, Replies
 
@@ -33,8 +33,9 @@ class AttributionTab:
     said: gr.HTML
     target: gr.HTML
     sheet: gr.HTML
-    """The reference pictures on the cards: a style sheet, so that a picture stands on the page once."""
-    cards: gr.HTML
+    """The reference pictures of the rows: a style sheet, so that measured effects carry none of them again."""
+    waterfall: gr.HTML
+    rows: gr.HTML
     look: gr.HTML
 
 
@@ -46,10 +47,11 @@ def build(context: Context, first: Visit) -> AttributionTab:
             against = gr.Dropdown(**_against_list(first), label="against", elem_id="against", min_width=120)
         said = widgets.notice_place("said-target")
         target = widgets.html(show_target(context, first), elem_id="target")
-        pictures = widgets.html(show_sheet(context, first), elem_id="cards-sheet")
-        cards = widgets.widget("cards", show_cards(context, first))
+        pictures = widgets.html(show_sheet(context, first), elem_id="rows-sheet")
+        waterfall = widgets.html(show_waterfall(context, first), elem_id="waterfall")
+        rows = widgets.widget("rows", show_rows(context, first), "cards")
         look = widgets.widget("look", show_look(context, first))
-    return AttributionTab(tab, wanted, against, said, target, pictures, cards, look)
+    return AttributionTab(tab, wanted, against, said, target, pictures, waterfall, rows, look)
 
 
 def redraws(tab: AttributionTab) -> list[Redraw]:
@@ -59,7 +61,8 @@ def redraws(tab: AttributionTab) -> list[Redraw]:
         Redraw(tab.against, Change.TARGET, lambda _, v: gr.Dropdown(**_against_list(v))),
         Redraw(tab.target, Change.TARGET, show_target),
         Redraw(tab.sheet, Change.TARGET, show_sheet),
-        Redraw(tab.cards, Change.TARGET, show_cards),
+        Redraw(tab.waterfall, Change.TARGET, show_waterfall),
+        Redraw(tab.rows, Change.TARGET, show_rows),
         Redraw(tab.look, Change.TARGET, show_look),
     ]
 
@@ -72,7 +75,11 @@ def listen(tab: AttributionTab, replies: Replies, slow: Lane) -> Changes:
 
 def measuring(tab: AttributionTab, replies: Replies) -> Listener:
     """What follows another target, other classes, another picture."""
-    return replies.step(measure, None, besides=[Besides(tab.cards, lambda context, _, v: show_cards(context, v))])
+    ticked = [
+        Besides(tab.waterfall, lambda context, _, v: show_waterfall(context, v)),
+        Besides(tab.rows, lambda context, _, v: show_rows(context, v)),
+    ]
+    return replies.step(measure, None, besides=ticked)
 
 
 def show_target(context: Context, v: Visit) -> str:
@@ -80,14 +87,19 @@ def show_target(context: Context, v: Visit) -> str:
     return attribution_view.target_line(v, context.bench(v).setup.clip.logit_scale)
 
 
-def show_cards(context: Context, v: Visit) -> str:
+def show_waterfall(context: Context, v: Visit) -> str:
+    """What the target is made of, from zero to its value."""
+    return attribution_view.waterfall_chart(v, of_parts(context.bench(v), v))
+
+
+def show_rows(context: Context, v: Visit) -> str:
     """The strongest components for and against."""
-    return attribution_view.cards(v, on_cards(context.bench(v), v))
+    return attribution_view.part_rows(v, of_parts(context.bench(v), v))
 
 
 def show_sheet(context: Context, v: Visit) -> str:
-    """The pictures on the cards, each once."""
-    return sheet(example for face in on_cards(context.bench(v), v).values() for example in face.examples)
+    """The pictures of the rows."""
+    return sheet(example for face in of_parts(context.bench(v), v).values() for example in face.examples)
 
 
 def show_look(context: Context, v: Visit) -> str:

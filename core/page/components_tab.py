@@ -1,6 +1,6 @@
 """Components tab: the search for components by words or a picture, and the page of one of them."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
@@ -8,9 +8,11 @@ import gradio as gr
 
 from ..concepts.index import ConceptIndex
 from ..session import component_search, steering_effects
+from ..session import visit as session
 from ..session.cancellation import LatestOnly
 from ..session.steering_effects import KnownEffects
 from ..session.typed import Text
+from ..session.view_state import content_hash
 from ..session.visit import Visit
 from ..views import components as components_view
 from ..views import frame
@@ -21,7 +23,7 @@ from .context import Context
 from .faces import faces
 from .lanes import Lane
 from .replies import Besides, Change, Listener, Redraw, Replies
-from .wire import OpenTab
+from .wire import AskWords, OpenTab
 
 NAME = "Components"
 """Of the tab, on the page."""
@@ -38,6 +40,8 @@ class ComponentAnswers(TypedDict, total=False):
     """HTML: the answer to the search."""
     page: str
     """HTML: the page of the one that is open."""
+    drawn: Hashable
+    """What both are about."""
     effects: KnownEffects | None
     """What that one pushes, as far as it was measured."""
 
@@ -57,6 +61,8 @@ class ComponentsTab:
     """The pictures of `page`: a style sheet, which changes with the component alone."""
     found: gr.HTML
     page: gr.HTML
+    drawn: gr.State
+    """What the answer and the page that stand there are about (`_about`); None before any."""
     effects: gr.State
     """KnownEffects | None."""
     latest: gr.State
@@ -65,20 +71,21 @@ class ComponentsTab:
 
 def build(context: Context, first: Visit) -> ComponentsTab:
     """Its layout."""
-    with gr.Tab(NAME, id=COMPONENTS, render_children=True) as tab:
-        with gr.Row(elem_id="search", visible=context.bench(first).index is not None) as searching:
-            words_for = gr.Textbox(
-                label="Find components by words", placeholder="written text", elem_id="words-for", submit_btn="Search",
-                scale=3, min_width=260,
-            )  # fmt: skip
-            picture_for = gr.File(label="or by a picture", height=132, elem_id="picture-for", scale=2, min_width=220)
-        said = widgets.notice_place("said-search")
-        found_sheet, page_sheet = widgets.html(elem_id="found-sheet"), widgets.html(elem_id="component-sheet")
-        found = widgets.widget("found", show_found(context, first), script="cards")
-        page = widgets.widget("component", show_page(context, first, None), script="cards")
-        effects, latest = gr.State(None), gr.State(LatestOnly())  # beside the tabs, they would be counted as tabs
+    with gr.Tab(NAME, id=COMPONENTS, render_children=True) as tab, gr.Row(elem_id="components", equal_height=False):
+        with gr.Column(elem_id="finding", min_width=260):
+            with gr.Row(elem_id="search", visible=context.bench(first).index is not None) as searching:
+                words_for = gr.Textbox(label="Find components by words", elem_id="words-for", scale=3, min_width=200)
+                picture_for = gr.File(label="or by a picture", height=84, elem_id="picture-for", scale=2, min_width=150)
+            said = widgets.notice_place("said-search")
+            found_sheet = widgets.html(elem_id="found-sheet")
+            found = widgets.widget("found", show_found(context, first), "cards", "search")
+        with gr.Column(elem_id="opened", min_width=260):
+            page_sheet = widgets.html(elem_id="component-sheet")
+            page = widgets.widget("component", show_page(context, first, None), "cards")
+            # beside the tabs, they would be counted as tabs
+            drawn, effects, latest = gr.State(None), gr.State(None), gr.State(LatestOnly())
     return ComponentsTab(
-        tab, searching, words_for, picture_for, said, found_sheet, page_sheet, found, page, effects, latest
+        tab, searching, words_for, picture_for, said, found_sheet, page_sheet, found, page, drawn, effects, latest
     )  # fmt: skip
 
 
@@ -95,16 +102,16 @@ def listen(tab: ComponentsTab, replies: Replies, slow: Lane) -> None:
         Besides(tab.said, lambda *_: frame.notice()),
     ]
     no_picture = Besides(tab.picture_for, lambda *_: None)
-    by_words = replies.step(search_words, None, tab.words_for, notices=[tab.said], besides=[*shown, no_picture])
+    by_words = replies.step(search_words, None, hears=AskWords, notices=[tab.said], besides=[*shown, no_picture])
     by_picture = replies.step(search, None, tab.words_for, tab.picture_for, notices=[tab.said], besides=shown)
-    tab.words_for.submit(*by_words, **slow)
+    tab.found.ask(*by_words, **slow)
     gr.on([tab.picture_for.upload, tab.picture_for.clear], *by_picture, **slow)
 
 
 def following(tab: ComponentsTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
     """What follows every change, where the tab is in sight."""
-    shows = {"found": tab.found, "page": tab.page, "effects": tab.effects}
-    return replies.stream(follow, shows, tab.effects, tab.latest, hears=OpenTab, written_in=open_tab)
+    shows = {"found": tab.found, "page": tab.page, "drawn": tab.drawn, "effects": tab.effects}
+    return replies.stream(follow, shows, tab.drawn, tab.effects, tab.latest, hears=OpenTab, written_in=open_tab)
 
 
 def show_found(context: Context, v: Visit) -> str:
@@ -112,9 +119,10 @@ def show_found(context: Context, v: Visit) -> str:
     bench = context.bench(v)
     if bench.index is None:
         return ""
+    offered = components_view.examples(component_search.examples(bench))
     if v.search.matches is None:
-        return components_view.asked_nothing()
-    return components_view.found(v, v.search.asked, v.search.matches, _found_faces(bench, v))
+        return offered
+    return offered + components_view.found(v, v.search.asked, v.search.matches, _found_faces(bench, v))
 
 
 def show_found_sheet(context: Context, v: Visit) -> str:
@@ -141,9 +149,13 @@ def show_page_sheet(context: Context, v: Visit) -> str:
     return components_view.page_sheet(_page(bench, bench.index, component))
 
 
-def search_words(context: Context, v: Visit, words: Text) -> Visit:
-    """The components that match words; a picture that was dropped before is asked about no more."""
-    return search(context, v, words, None)
+def search_words(context: Context, v: Visit, asked: AskWords) -> Visit:
+    """The components that match words; a picture that was dropped before is asked about no more.
+
+    What was asked before the latest search, and comes after it, changes nothing.
+    """
+    told = session.accept_message(v, "search", v.revision, asked.moment)
+    return v if told is None else search(context, told, asked.words, None)
 
 
 def search(context: Context, v: Visit, words: Text, picture: str | None) -> Visit:
@@ -152,19 +164,34 @@ def search(context: Context, v: Visit, words: Text, picture: str | None) -> Visi
 
 
 def follow(
-    context: Context, v: Visit, opened: OpenTab, known: KnownEffects | None, latest: LatestOnly[None]
+    context: Context,
+    v: Visit,
+    opened: OpenTab,
+    drawn: Hashable,
+    known: KnownEffects | None,
+    latest: LatestOnly[None],
 ) -> Iterator[ComponentAnswers]:
-    """What components do in the present picture, where that is in sight; what one pushes is measured last."""
+    """What components do in the present picture, where that is in sight; what one pushes is measured last.
+
+    What stands there (`drawn`) is not drawn again: no lever changes it.
+    """
     wanted_still = latest.begin(opened.moment)
     if opened.tab != NAME or not wanted_still():
         return
-    yield {"found": show_found(context, v), "page": show_page(context, v, known), "effects": known}
+    if drawn != _about(v):
+        yield {"found": show_found(context, v), "page": show_page(context, v, known), "drawn": _about(v)}
     bench = context.bench(v)
     if not steering_effects.unmeasured(bench, v, known):
         return
     known = steering_effects.measure(bench, v)
     if wanted_still():
         yield {"effects": known, "page": show_page(context, v, known)}
+
+
+def _about(v: Visit) -> Hashable:
+    """What a visit says of components depends on this."""
+    asked = v.setup, v.subject, content_hash(v.trace.crop), v.classes, v.templates, v.target
+    return *asked, v.search, v.agreement is None
 
 
 def _found_faces(bench: Workbench, v: Visit) -> dict[int, Face]:

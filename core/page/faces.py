@@ -14,6 +14,6 @@ def faces(bench: Workbench, components: Iterable[int], most: int = STRIP) -> Map
     return {c: Face(bench.concept(c), bench.activating_examples(c, "top", most), bench.family(c)) for c in components}
 
 
-def on_cards(bench: Workbench, visit: Visit) -> Mapping[int, Face]:
-    """Of the components whose cards are shown."""
+def of_parts(bench: Workbench, visit: Visit) -> Mapping[int, Face]:
+    """Of the target's strongest components."""
     return faces(bench, (part.component for part in visit.parts))

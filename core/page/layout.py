@@ -111,7 +111,10 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     """All listeners but those that follow a change; returned are those that change the visit."""
     slow = lanes.slow(parts.side.prediction)
     another = lanes.another(parts.side.prediction, steering_tab.searching(parts.steering, replies))
-    places = parts.attribution.cards, parts.attribution.look, parts.components.found, parts.components.page
+    places = (
+        parts.attribution.rows, parts.attribution.look, parts.components.found, parts.components.page,
+        parts.steering.levers, parts.steering.finder,
+    )  # fmt: skip
     said = parts.attribution.said, parts.components.said
     components_tab.listen(parts.components, replies, slow)
     compare_tab.listen(parts.compare, replies)

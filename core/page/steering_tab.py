@@ -1,6 +1,6 @@
 """Steering tab: undo, the levers of the edit, the patches it acts on, and the search for a small edit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -12,8 +12,10 @@ from ..methods.steering import Edit
 from ..session import visit as session
 from ..session.visit import Visit
 from ..views import steering as steering_view
+from ..views.reference_strip import Face, sheet
 from . import widgets
 from .context import Context
+from .faces import faces
 from .lanes import EVERY, LATEST, long
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies
 from .wire import EditMessage, HistoryStep, UseEdit
@@ -34,6 +36,8 @@ class SteeringTab:
     history: gr.HTML
     said: gr.HTML
     levers: gr.HTML
+    sheet: gr.HTML
+    """The reference pictures of the levers which the rows on Attribution do not have: a style sheet."""
     patches: gr.HTML
     finder: gr.HTML
 
@@ -44,20 +48,22 @@ def build(context: Context, first: Visit) -> SteeringTab:
     with gr.Tab(title(first), id="steering", render_children=True) as tab:
         history = widgets.widget("history", steering_view.history(first))
         said = widgets.notice_place("said-levers")
+        pictures = widgets.html(show_sheet(context, first), elem_id="levers-sheet")
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
-                levers = widgets.message_widget("levers", steering_view.levers(first), message)
+                levers = widgets.message_widget("levers", show_levers(context, first), message)
             with gr.Column(scale=2, min_width=280):
                 patches = widgets.message_widget("patches", show_patches(context, first), message)
         finder = widgets.widget("finder", steering_view.finder(first))
-    return SteeringTab(tab, history, said, levers, patches, finder)
+    return SteeringTab(tab, history, said, levers, pictures, patches, finder)
 
 
 def redraws(tab: SteeringTab) -> list[Redraw]:
     """What it draws anew, and since when. The page's own levers show a move already."""
     return [
         Redraw(tab.history, Change.LEVER, lambda _, v: steering_view.history(v)),
-        Redraw(tab.levers, Change.EDIT, lambda _, v: _redrawn(steering_view.levers(v), v), always=True),
+        Redraw(tab.sheet, Change.EDIT, show_sheet),
+        Redraw(tab.levers, Change.EDIT, lambda context, v: _redrawn(show_levers(context, v), v), always=True),
         Redraw(tab.patches, Change.EDIT, lambda context, v: _redrawn(show_patches(context, v), v), always=True),
         Redraw(tab.finder, Change.CLASSES, lambda _, v: steering_view.finder(v)),
         Redraw(tab.tab, Change.LEVER, lambda _, v: gr.Tab(title(v))),
@@ -93,6 +99,17 @@ def searching(tab: SteeringTab, replies: Replies) -> Dependency:
 def title(v: Visit) -> str:
     """The tab's name, with the number of levers."""
     return f"Steering · {v.edit.n_groups}" if v.edit.levers else "Steering"
+
+
+def show_levers(context: Context, v: Visit) -> str:
+    """The levers of the edit."""
+    return steering_view.levers(v, _faces(context, v))
+
+
+def show_sheet(context: Context, v: Visit) -> str:
+    """The pictures of the levers, but for those that the rows on Attribution have."""
+    shown = {part.component for part in v.parts}
+    return sheet(example for c, face in _faces(context, v).items() if c not in shown for example in face.examples)
 
 
 def show_patches(context: Context, v: Visit) -> str:
@@ -136,8 +153,9 @@ def find(context: Context, v: Visit) -> Iterator[Found]:
     if v.truth is None:
         return
     try:
-        for search in context.bench(v).find_edit(v.trace, v.classes, v.templates, v.truth):
-            yield {"finder": steering_view.finder(v, search)}
+        bench = context.bench(v)
+        for search in bench.find_edit(v.trace, v.classes, v.templates, v.truth):
+            yield {"finder": steering_view.finder(v, search, faces=faces(bench, steering_view.proposed(search)))}
     except UserError as trouble:
         yield {"finder": steering_view.finder(v, trouble=str(trouble))}
 
@@ -151,7 +169,11 @@ def _redrawn(drawn: str, v: Visit) -> gr.HTML:
     return widgets.redrawn(drawn, EditMessage.of(v).to_json())
 
 
-def _other_rows(_context: Context, was: Visit, v: Visit) -> object:
+def _other_rows(context: Context, was: Visit, v: Visit) -> object:
     """Rows that came or went are drawn. A slider that moved is not: that would move it under the visitor's hand."""
     before, now = ([(lever.component, lever.operation) for lever in one.edit.levers] for one in (was, v))
-    return gr.skip() if before == now else widgets.redrawn(steering_view.levers(v))
+    return gr.skip() if before == now else widgets.redrawn(show_levers(context, v))
+
+
+def _faces(context: Context, v: Visit) -> Mapping[int, Face]:
+    return faces(context.bench(v), map(steering_view.head, v.edit.groups()))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import UserError
 from ..methods.steering import Lever
-from ..session.typed import Index, lever
+from ..session.typed import Index, Text, lever
 from ..session.view_state import MAX_STATE, Name
 from ..session.visit import Visit
 
@@ -20,6 +20,8 @@ MAX_CHARACTERS = 2_000_000
 """Of a message that comes as JSON."""
 MAX_CROP = 1_900_000
 """Characters of a crop: enough for any 640 x 640 pixels."""
+MAX_SEARCH = 10_000
+"""Characters of a search: more than is answered, so that a long one is refused with a sentence of its own."""
 MAX_LISTED = 4096
 """Levers of an edit, and tokens it acts on."""
 
@@ -58,7 +60,7 @@ class ShowCounterfactual(Message):
 
 
 class PressComponent(Message):
-    """A component's button was pressed (cards.js, look.js)."""
+    """A component's button was pressed (cards.js, look.js, levers.js, finder.js)."""
 
     refusal: ClassVar[str] = "That press names no component. Reload the page, and press again."
 
@@ -68,6 +70,15 @@ class PressComponent(Message):
     """Which of its buttons."""
     on: Annotated[bool, Field(strict=True)]
     """What the button is to be."""
+
+
+class AskWords(Message):
+    """Components are searched for by words (search.js)."""
+
+    words: Annotated[Text, Field(max_length=MAX_SEARCH)]
+    """As typed; none to end the search."""
+    moment: Number
+    """When it was asked, in ms by the page's clock: what was asked before it and comes after it is outdated."""
 
 
 class UseEdit(Message):

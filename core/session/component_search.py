@@ -12,6 +12,11 @@ from ..workbench import Workbench
 
 FOUND = 12
 """Components listed for a search."""
+OFFERED = 6
+"""Searches offered as examples."""
+
+_EXAMPLES = ("written text", "the word cat", "a note", "water", "grass", "night", "a face", "fur", "wheels", "sky")
+"""Searches worth trying, where a setup knows their words."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class ComponentSearch:
     def open_page(self, component: int) -> "ComponentSearch":
         """With the page of that component open."""
         return replace(self, opened=component, openings=self.openings + 1)
+
+
+def examples(bench: Workbench) -> tuple[str, ...]:
+    """Searches to begin with, of words that the setup has seen."""
+    return tuple(words for words in _EXAMPLES if not bench.unknown_words((words,)))[:OFFERED]
 
 
 def search(bench: Workbench, present: ComponentSearch, words: str, picture: Source | None) -> ComponentSearch:

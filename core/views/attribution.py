@@ -1,92 +1,159 @@
-"""The target, and a card for each of its strongest components -> HTML of the Attribution tab."""
+"""The target, the steps that lead to it, and rows of its strongest components -> HTML of the Attribution tab."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
-from ..session.visit import Part, Visit
-from ..words import percent, signed
-from .component import actions, firing, heat_of, target_words
-from .html import NOTHING, render
-from .images import picture_uri
-from .reference_strip import NO_FACES, STRIP, Face, face_words, guess, strip
+from ..methods.waterfall import Waterfall, waterfall
+from ..session.visit import Visit
+from ..words import count, percent, signed
+from .component import target_words
+from .html import NOTHING, render, sign
+from .reference_strip import NO_FACES, Face, thumb
+from .row import Axis, disagreement, effect_of, rows
+
+# ---- the target
 
 
 def target_line(visit: Visit, logit_scale: float) -> Markup:
     """The target's value and what of it the components can explain."""
-    a = visit.attribution
-    share = a.completeness.error_share or 0.0
+    share = visit.attribution.completeness.error_share or 0.0
     return Markup("""<p class="target">{} stands at <b>{} logits</b>
-<small>(a logit is {:.0f} × cosine). Predicted contributions: activation × gradient, summed over tokens.
-<b>The SAE misses {} %</b> of what flows into this target; no component
- speaks for that part.</small></p>""").format(target_words(visit), signed(a.value), logit_scale, percent(share))
+<small>(a logit is {:.0f} × cosine). <b>The SAE misses {} %</b> of what flows into it.</small></p>""").format(
+        target_words(visit), signed(visit.attribution.value), logit_scale, percent(share)
+    )
 
 
-def cards(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
-    """Two columns, for and against. The picture stands once (--picture), each heatmap is a few bytes.
+# ---- what it is made of
+
+
+@dataclass(frozen=True)
+class Step:
+    """A bar of the waterfall."""
+
+    name: str
+    """Under the bar."""
+    start: float
+    """Where it begins, in logits."""
+    size: float
+    """What it adds, in logits."""
+    title: str
+    """The same in words."""
+    component: int | None = None
+    """The component whose row it leads to."""
+    picture: Markup = NOTHING
+    """Of that component."""
+    measured: float | None = None
+    """What that component adds according to the model, in logits."""
+    whole: bool = False
+    """Whether it is the value itself, which begins at zero."""
+
+    @property
+    def end(self) -> float:
+        """Where it ends, in logits."""
+        return self.start + self.size
+
+    @property
+    def tick(self) -> float | None:
+        """Where it would end if it were what was measured."""
+        return None if self.measured is None else self.start + self.measured
+
+    @property
+    def tone(self) -> str:
+        """Of what it adds; the value and what no component has part in are of neither."""
+        if self.whole:
+            return "whole"
+        return "rest" if self.component is None else sign(self.size)[0]
+
+
+def steps(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> list[Step]:
+    """From zero to the target's value: what speaks for it, what against it, and all that no row is about."""
+    found, at = waterfall(visit.attribution, [part.component for part in visit.parts]), 0.0
+    drawn: list[Step] = []
+    for part in visit.parts:
+        face = faces.get(part.component)
+        guess = "" if face is None or face.concept.label is None else f" (guess: “{face.concept.label}”)"
+        measured = "" if part.measured is None else f", measured {signed(part.measured)}"
+        title = f"#{part.component}{guess}: predicted {signed(part.total)}{measured} logits"
+        drawn.append(Step(f"#{part.component}", at, part.total, title, part.component, thumb(face), part.measured))
+        at = drawn[-1].end
+    others = f"The other {count(found.n_others, 'active component')} together"
+    for name, size, title in [(f"{found.n_others} others", found.others, others), *_besides(found)]:
+        if size:
+            drawn.append(Step(name, at, size, f"{title}: {signed(size)} logits"))
+            at = drawn[-1].end
+    value = f"{target_words(visit)} stands at {signed(found.value)} logits"
+    return [*drawn, Step("target", 0.0, found.value, value, whole=True)]
+
+
+def _besides(found: Waterfall) -> list[tuple[str, float, str]]:
+    """What no component has part in: name, size and meaning."""
+    return [
+        ("SAE misses", found.error, "What the SAE misses: no component explains it, no lever reaches it"),
+        ("offset", found.offset, "The SAE’s bias, and the tokens it does not read"),
+        ("not linear", found.beyond, "What activation × gradient cannot see: the layers after the SAE are not linear"),
+    ]
+
+
+def waterfall_chart(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
+    """The steps as bars, each from where the one before ended; a component's leads to its row.
+
+    The pictures are in the sheet that the rows have.
+    """
+    drawn, found = steps(visit, faces), waterfall(visit.attribution, [part.component for part in visit.parts])
+    return render(
+        "waterfall",
+        steps=drawn,
+        axis=Axis.over(value for step in drawn for value in (step.start, step.end, step.tick)),
+        target=target_words(visit),
+        components=found.components,
+        besides=_besides(found),
+        value=found.value,
+    )
+
+
+# ---- its strongest components
+
+
+def part_rows(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
+    """The strongest components, for and against, on one axis.
 
     `faces` by component; empty without a concept index. Their pictures stand in `reference_strip.sheet`, which the page
     has once.
     """
-    strongest = max((abs(part.total) for part in visit.parts), default=1.0)
+    effects = {part.component: effect_of(part, awaited=True) for part in visit.parts}
+    axis = Axis.over(value for effect in effects.values() for value in (effect.bar, effect.tick))
     wanted, other = f"“{visit.wanted}”", f"“{visit.against}”"
     for_other, against_other = ("", "") if visit.against is None else (f", for {other}", f", against {other}")
 
-    def drawn(sign: int) -> list[Markup]:
-        return [_card(p, strongest, faces.get(p.component)) for p in visit.parts if p.total * sign > 0]
+    def side(way: int) -> tuple[int, Markup]:
+        shown = {c: effect for c, effect in effects.items() if effect.bar * way > 0}
+        return len(shown), rows(visit, shown, faces, axis, anchored=True)
 
     return render(
-        "cards",
+        "rows",
         agreement=_agreement(visit),
-        picture=picture_uri(visit.trace.crop, 160),
-        columns=(
-            ("for", "▲", f"For {wanted}{against_other}", drawn(1)),
-            ("against", "▼", f"Against {wanted}{for_other}", drawn(-1)),
+        sides=(
+            ("for", "▲", f"For {wanted}{against_other}", *side(1)),
+            ("against", "▼", f"Against {wanted}{for_other}", *side(-1)),
         ),
         pictures=next(iter(faces.values())).concept.pictures if faces else None,
     )
 
 
-def _card(part: Part, strongest: float, face: Face | None) -> Markup:
-    return render(
-        "card",
-        part=part,
-        heat=heat_of(part),
-        guess=guess(face.concept) if face else NOTHING,
-        strongest=strongest,
-        doubt="" if part.measured is None else disagreement(part.total, part.measured),
-        firing=firing(part),
-        face=face,
-        strip=strip(face, face.examples[:STRIP], "where it fires most") if face and face.examples else NOTHING,
-        known=face_words(face.concept) if face else NOTHING,
-        actions=actions(part.component, face),
-    )
-
-
 def _agreement(visit: Visit) -> str:
-    """How well prediction and measurement agree over the cards, in words."""
+    """How well prediction and measurement agree over the rows, in words."""
     if visit.agreement is None:
         return "Measuring what the model does without each of these …"
     doubted = sum(bool(disagreement(p.total, p.measured)) for p in visit.parts if p.measured is not None)
     if np.isnan(visit.agreement):
         return ""
-    said = f"Predicted and measured effects of these {len(visit.parts)}: rank correlation {visit.agreement:.2f}."
+    said = f"Predicted and measured: rank correlation {visit.agreement:.2f}"
     if not doubted:
-        return f"{said} None differs in sign or by more than a factor of two."
-    return f"{said} {doubted} of them {'differ' if doubted > 1 else 'differs'} in sign or by more than a factor of two."
-
-
-def disagreement(predicted: float, measured: float) -> str:
-    """How a measured effect contradicts its prediction, in words; nothing where they agree within a factor of two.
-
-    Effects that both round to nothing (below 0.01 logits) are not worth a sentence.
-    """
-    small, large = sorted((abs(predicted), abs(measured)))
-    if large < 0.01:
-        return ""
-    if predicted * measured < 0 and small >= 0.01:
-        return "the other way"
-    if large <= 2 * small:
-        return ""
-    return "more than twice as much" if abs(measured) > abs(predicted) else "less than half"
+        return f"{said}; none of these {len(visit.parts)} differs in sign or by more than a factor of two."
+    return (
+        f"{said}; {doubted} of these {len(visit.parts)} {'differ' if doubted > 1 else 'differs'} in sign or by more "
+        "than a factor of two."
+    )

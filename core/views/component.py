@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from ..session.visit import Part, Visit
 from ..words import signed
-from .html import NOTHING
+from .html import NOTHING, joined
 from .images import heat_uri
 from .reference_strip import ONLY_CLS, Face
 
@@ -34,31 +34,25 @@ def firing(part: Part) -> str:
     return f"activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches"
 
 
-def actions(component: int, face: Face | None, more: bool = True) -> Markup:
-    """What can be done with a component, as buttons: pull its lever, or its family's, or open its page.
-
-    Which of them are pressed is known to the page's script alone (pressed.js).
-    """
+def actions(component: int, face: Face | None) -> Markup:
+    """The levers of a component as buttons: its own, and its family's. A script marks what is pulled (pressed.js)."""
     buttons = [
-        _toggle(component, "suppress", "Suppress", "Suppressed ✓"),
-        _toggle(component, "amplify", "Amplify", "Amplified ✓"),
+        _lever(component, "suppress", "Suppress", "Suppressed ✓"),
+        _lever(component, "amplify", "Amplify", "Amplified ✓"),
     ]
     if face and face.family and len(face.family.members) > 1:
         n = len(face.family.members)
-        buttons.append(_toggle(component, "family", f"Suppress family ({n})", f"Family suppressed ({n}) ✓"))
-    if face and more:
-        buttons.append(
-            Markup("""<button type="button" class="act" data-component="{component}" data-action="open"
- aria-label="More about component {component}">More</button>""").format(component=component)
-        )
-    return Markup("\n").join(buttons)
+        buttons.append(_lever(component, "family", f"Family ({n})", f"Family ({n}) ✓"))
+    return joined(buttons)
 
 
-def _toggle(component: int, action: str, offer: str, done: str) -> Markup:
+def _lever(component: int, action: str, offer: str, done: str) -> Markup:
+    title = "Suppress all of its family, as one lever" if action == "family" else ""
+    name = f"{offer}: suppress the family of" if action == "family" else offer
     return Markup("""<button type="button" class="act" data-component="{component}" data-action="{action}"
- data-off="{offer}" data-on="{done}" aria-pressed="false" aria-label="{offer} {of}component {component}"
->{offer}</button>""").format(
-        component=component, action=action, offer=offer, done=done, of="of " if action == "family" else ""
+ aria-pressed="false" aria-label="{name} component {component}" title="{title}" data-off="{offer}"
+ data-on="{done}">{offer}</button>""").format(
+        component=component, action=action, name=name, title=title, offer=offer, done=done
     )
 
 

@@ -1,7 +1,7 @@
 """Components (SAE latents) -> HTML of the Components tab: the page of one, the answers to a search, the token maps.
 
-Reference pictures stand in style sheets of their own (`page_sheet`, `found_sheet`), so that
-a part that is drawn anew after a move of a lever carries none of them again.
+Reference pictures stand in style sheets of their own (`page_sheet`, `found_sheet`), so that a part that is drawn anew
+for another target carries none of them again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,16 @@ from ..concepts.index import Manifest
 from ..concepts.search import Match
 from ..methods.token_maps import TokenMaps
 from ..session.visit import Part, Visit
-from ..words import count, decimal
-from .component import actions, firing, heat_of, target_words
+from ..words import count, decimal, signed
+from .component import actions, firing, target_words
 from .frame import notice
-from .html import NOTHING, render
+from .html import NOTHING, joined, render
 from .images import picture_uri
-from .reference_strip import CHIPPED, Face, alignment_words, chip, face_words, guess, sheet, strip
+from .reference_strip import CHIPPED, STRIP, Face, alignment_words, chip, face_words, guess, sheet, strip
+from .row import effect_of, map_of, rows
 
 PUSHED = 3
 """Classes listed in each direction."""
-FOUND_EXAMPLES = 3
-"""Reference pictures beside each component that was found."""
 TICKS = 5
 """Marks on the histogram's axis, about."""
 BUILD = "python -m core.indexing"
@@ -62,10 +61,9 @@ class Page:
 def no_index(title: str, trouble: str = "") -> Markup:
     """What stands there for a setup without a concept index: what is missing, and how to get it."""
     why = Markup("<b>{}</b> ").format(trouble) if trouble else NOTHING
-    return Markup("""<p class="empty">{}{} has no concept index, so its components are numbers without faces:
- no reference pictures, no label guesses, no search by words, no families. All else works. To build one from a folder of
- pictures or a data set of the Hub, run <code>{}</code> where this app is installed; <code>--help</code> tells
- how.</p>""").format(why, title, BUILD)
+    return Markup("""<p class="empty no-index">{}{} has no concept index: no reference pictures, no label guesses, no
+ search, no families. All else works. To build one from a folder of pictures or a data set of the Hub, run
+ <code>{}</code> where this app is installed; <code>--help</code> tells how.</p>""").format(why, title, BUILD)
 
 
 # ---- the page of a component
@@ -73,8 +71,8 @@ def no_index(title: str, trouble: str = "") -> Markup:
 
 def no_page() -> Markup:
     """What stands there before a component was opened."""
-    return Markup("""<p class="empty">Press <b>More</b> on a component in <b>Attribution</b>,
- or the number of one found here, to see what it fires for, how often, what is like it and what it pushes.</p>""")
+    return Markup("""<p class="empty">Press the <b>number</b> of a component, here or in <b>Attribution</b>, to see what
+ it fires for, how often, what is like it and what it pushes.</p>""")
 
 
 def page_sheet(page: Page) -> Markup:
@@ -95,12 +93,11 @@ def component_page(visit: Visit, page: Page, effects: SteeringEffects | None, op
         "component",
         page=page,
         part=part,
-        picture=picture_uri(visit.trace.crop, 160),
+        map=map_of(visit, c.component),
         opening=opening,
         guess=guess(c),
         words=face_words(c),
-        actions=actions(c.component, page.face, more=False),
-        heat=heat_of(part, "small"),  # as tall when it does nothing here: what stands below keeps its place
+        actions=actions(c.component, page.face),
         firing=firing(part),
         target=target_words(visit),
         strip=strip,
@@ -205,15 +202,16 @@ def _most_moved(
 # ---- asked by words or by a picture
 
 
-def asked_nothing() -> Markup:
-    """What stands there before a search."""
-    return Markup("""<p class="empty">Type a few words, such as <b>written text</b>, or drop a picture, and see the
- components whose reference pictures match.</p>""")
+def examples(words: Sequence[str]) -> Markup:
+    """Searches to press (search.js)."""
+    button = Markup('<button type="button" class="act" data-ask="{words}">{words}</button>')
+    offered = joined(button.format(words=one) for one in words)
+    return Markup('<p class="asks" role="group" aria-label="Example searches">{}</p>').format(offered)
 
 
 def found_sheet(faces: Mapping[int, Face]) -> Markup:
     """The pictures of a search's answer."""
-    return sheet(chain.from_iterable(face.examples[:FOUND_EXAMPLES] for face in faces.values()))
+    return sheet(chain.from_iterable(face.examples[:STRIP] for face in faces.values()))
 
 
 def found(visit: Visit, asked: str, matches: Sequence[Match], faces: Mapping[int, Face]) -> Markup:
@@ -221,17 +219,19 @@ def found(visit: Visit, asked: str, matches: Sequence[Match], faces: Mapping[int
     if not matches:
         return notice("No component of this index ever fired, so there is none to find.")
     parts = [visit.part(match.component) for match in matches]
-    active = sum(bool(part.peak) for part in parts)
+    note = Markup('<small class="match">match {}</small>')
     return render(
         "found",
         asked=asked,
-        active={0: "none of them is", 1: "one of them is"}.get(active, f"{active} of them are"),
+        n=len(matches),
+        active=sum(bool(part.peak) for part in parts),
         target=target_words(visit),
-        rows=[(match, part, faces.get(match.component)) for match, part in zip(matches, parts, strict=True)],
-        shown=FOUND_EXAMPLES,
-        guess=guess,
-        strip=strip,
-        actions=actions,
+        rows=rows(
+            visit,
+            {part.component: effect_of(part) for part in parts},
+            faces,
+            notes={match.component: note.format(signed(match.score, 3)) for match in matches},
+        ),
     )
 
 

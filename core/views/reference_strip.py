@@ -21,8 +21,8 @@ from .images import mask_uri, webp_uri
 
 ONLY_CLS = Markup("<em>only CLS</em>")
 
-STRIP = 5
-"""Reference pictures in a strip."""
+STRIP = 4
+"""Reference pictures in the strip of a row."""
 
 CHIPPED = 12
 """Members of a family that are listed with their picture."""
@@ -94,15 +94,17 @@ def _classes(example: ActivatingExample) -> tuple[str, str]:
 
 def chip(component: int, note: Markup, face: Face | None) -> Markup:
     """A component in passing: its strongest picture, its number, a note. A press opens its page."""
-    picture = label = NOTHING
-    if face is not None:
-        label = Markup(" {}").format(guess(face.concept))
-        if face.examples:
-            picture = Markup('<span class="shot {} whole"></span>').format(_classes(face.examples[0])[0])
+    label = NOTHING if face is None else Markup(" {}").format(guess(face.concept))
     return Markup("""<button type="button" class="chip" data-component="{component}" data-action="open"
- aria-label="Open component {component}">{picture}<span><b>#{component}</b> {note}{label}</span></button>""").format(
-        component=component, picture=picture, note=note, label=label
-    )
+ data-row="{component}" aria-label="Open component {component}">{picture}<span><b>#{component}</b>
+ {note}{label}</span></button>""").format(component=component, picture=thumb(face), note=note, label=label)
+
+
+def thumb(face: Face | None) -> Markup:
+    """A component's strongest reference picture alone; nothing where there is none."""
+    if face is None or not face.examples:
+        return NOTHING
+    return Markup('<span class="shot {} whole"></span>').format(_classes(face.examples[0])[0])
 
 
 def guess(concept: Concept) -> Markup:
@@ -122,13 +124,10 @@ def alignment_words(best: Guess) -> str:
 
 
 def face_words(concept: Concept) -> Markup:
-    """Clarity and frequency on a line, in words that explain themselves when pointed at."""
+    """Clarity and frequency, in words that explain themselves when pointed at."""
     if concept.dead:
-        return Markup('<p class="detail">It never fired in the {:,} pictures of the index.</p>').format(
-            concept.pictures
-        )
-    told = filter(None, (_clarity(concept), _frequency(concept)))
-    return Markup('<p class="detail">{}</p>').format(Markup(" · ").join(told))
+        return Markup("It never fired in the {:,} pictures of the index").format(concept.pictures)
+    return Markup(" · ").join(filter(None, (_clarity(concept), _frequency(concept))))
 
 
 def _clarity(concept: Concept) -> Markup:

@@ -1,7 +1,8 @@
 """The edit -> HTML of the Steering tab: undo, levers, the patches it acts on, and the search for one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -9,11 +10,12 @@ from markupsafe import Markup
 from ..methods.edit_search import Search
 from ..methods.steering import MAX_STRENGTH, Edit, Lever
 from ..session.visit import Part, Visit
-from ..words import NONE, signed
-from .component import heat_of
-from .frame import section, table
+from ..words import signed
+from .frame import section
 from .html import NOTHING, flag, joined, render, sign
 from .images import picture_uri
+from .reference_strip import NO_FACES, Face, guess, sheet
+from .row import Axis, map_of, number, picture_of, pictures
 
 OPERATIONS = {"suppress": "Suppress", "scale": "Scale", "set": "Set"}
 UNITS = {"scale": "× its activation", "set": "its activation, wherever the edit acts"}
@@ -57,40 +59,54 @@ def history(visit: Visit) -> Markup:
     return Markup('<div class="history" role="group" aria-label="History">{}</div>').format(joined(buttons))
 
 
-def levers(visit: Visit) -> Markup:
-    """The levers of the edit. `data-revision` makes each drawing differ, so that undo takes back a drag too."""
+def levers(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
+    """The levers of the edit. `data-revision` makes each drawing differ, so that undo takes back a drag too.
+
+    The pictures of `faces`, by component, have to be in a sheet of the page.
+    """
     body = Markup(
         '<p class="empty">No lever yet. Go to <b>Attribution</b> and press <b>Suppress</b> on a component.</p>'
     )
     if visit.edit.levers:
-        body = Markup("<ul>{}</ul>").format(joined(_lever(group, visit) for group in visit.edit.groups()))
-    return Markup("""<div class="levers" data-revision="{}"
- style="--picture:url({})">{}</div>""").format(visit.revision, picture_uri(visit.trace.crop, 160), body)
+        body = Markup("<ul>{}</ul>").format(joined(_lever(group, visit, faces) for group in visit.edit.groups()))
+    return Markup("""<div class="levers" data-revision="{}"{}>{}</div>""").format(
+        visit.revision, picture_of(visit, faces), body
+    )
 
 
-def _lever(group: Sequence[Lever], visit: Visit) -> Markup:
-    """One lever, or those of a family, which are moved as one."""
+def _lever(group: Sequence[Lever], visit: Visit, faces: Mapping[int, Face]) -> Markup:
+    """One lever, or those of a family, which are moved as one and shown by the one it was pulled from."""
     first, parts = group[0], [visit.part(lever.component) for lever in group]
     operation, several = first.operation, len(group) > 1
     # A family is not set to an activation: its members' usual activations differ, and one number would suit none.
     offered = {key: word for key, word in OPERATIONS.items() if key != "set" or not several or operation == "set"}
     ranges = {key: Range.of(key, max((p.peak for p in parts), key=abs)) for key in UNITS if key in offered}
+    shown = visit.part(head(group))
+    face = faces.get(shown.component)
     return render(
         "lever",
         name=group_name(group),
-        several=several,
+        shown=_named(shown.component, face),
+        family=first.family,
         components=[lever.component for lever in group],
-        family="" if first.family is None else first.family,
         operation=operation,
         strength=first.strength,
         operations=offered,
         ranges=ranges,
         own=ranges.get(operation, ranges["scale"]),
         unit=UNITS.get(operation, ""),
-        seen=_members(parts) if several else heat_of(parts[0], "small"),
+        component=shown.component,
+        map=map_of(visit, shown.component),
+        pictures=pictures(shown, face),
+        members=_members(parts, visit) if several else NOTHING,
         active=any(part.peak for part in parts),
         total=sum(part.total for part in parts),
     )
+
+
+def head(group: Sequence[Lever]) -> int:
+    """The component that stands for a lever: its own; of a family, the one it was pulled from, if it is in it still."""
+    return next((lever.component for lever in group if lever.component == lever.family), group[0].component)
 
 
 def group_name(group: Sequence[Lever]) -> str:
@@ -101,11 +117,20 @@ def group_name(group: Sequence[Lever]) -> str:
     return f"#{group[0].family} and its family" if whole else f"the others of #{group[0].family}’s family"
 
 
-def _members(parts: Sequence[Part]) -> Markup:
+def _named(component: int, face: Face | None) -> Markup:
+    """Its number and what it may stand for."""
+    return (
+        number(component, face)
+        if face is None
+        else Markup("{} {}").format(number(component, face), guess(face.concept))
+    )
+
+
+def _members(parts: Sequence[Part], visit: Visit) -> Markup:
     """The members of a family: a lever for all of them hides none."""
-    member = Markup("<li>{}\n<span>#{}<small>{}</small></span></li>")
+    member = Markup('<li data-row="{}"{}><b>#{}</b> {}</li>')
     listed = joined(
-        member.format(heat_of(part, "tiny") if part.peak else NOTHING, part.component, _share_of(part))
+        member.format(part.component, map_of(visit, part.component), part.component, _share_of(part))
         for part in sorted(parts, key=lambda part: (not part.peak, -abs(part.total)))
     )
     return Markup(
@@ -143,8 +168,13 @@ def tokens_words(tokens: Sequence[int] | None, n_patches: int) -> str:
     return f"{n} of {n_patches} patches"
 
 
-def finder(visit: Visit, search: Search | None = None, trouble: str = "") -> Markup:
-    """The offer to find an edit, how far the search is, and what it found, each edit with a button to use it."""
+def finder(
+    visit: Visit, search: Search | None = None, trouble: str = "", faces: Mapping[int, Face] = NO_FACES
+) -> Markup:
+    """The offer to find an edit, how far the search is, and what it found, each edit with a button to use it.
+
+    `faces` are those of the components found, by component; their pictures come with it.
+    """
     title = "Find me an edit"
     if visit.truth is None:
         return section(
@@ -160,36 +190,64 @@ def finder(visit: Visit, search: Search | None = None, trouble: str = "") -> Mar
     )
     if search is not None:
         said = Markup('<p class="told" role="status">{}</p>{}')
-        return section(title, offer + said.format(search.said(visit.classes), _found(visit, search, wanted)))
+        return section(title, offer + said.format(search.said(visit.classes), _found(visit, search, wanted, faces)))
     return section(title, offer + (Markup('<p class="notice bad">{}</p>').format(trouble) if trouble else NOTHING))
 
 
-def _found(visit: Visit, search: Search, wanted: str) -> Markup:
-    rows = []
+@dataclass(frozen=True)
+class _Proposal:
+    """An edit that was found or tried, and what the model then did."""
+
+    components: tuple[int, ...]
+    """Those to suppress."""
+    predicted: int
+    """Index of the class predicted with it."""
+    lead: float
+    """The logit of the wanted class minus the best other."""
+    effect: float
+    """On the class predicted without an edit, against the wanted one, in logits."""
+    side: float | None
+    """Standard deviation of the change over other concepts, in logits; None where it is not known."""
+
+
+def proposed(search: Search) -> tuple[int, ...]:
+    """All components that an edit of the search's answer has a lever on."""
+    return tuple(dict.fromkeys(c for one in _proposals(search) for c in one.components))
+
+
+def _proposals(search: Search) -> list[_Proposal]:
+    found = []
     if search.edit is not None and search.edit.levers:
         assert search.margin is not None
         assert search.effect is not None
-        rows.append(_offer(visit, search.edit, search.truth, search.margin, search.effect, search.side_effect))
-    rows += [_offer(visit, c.edit, c.predicted, c.margin, c.effect, c.side_effect) for c in search.alternatives]
-    if not rows:
+        found = [_proposal(search.edit, search.truth, search.margin, search.effect, search.side_effect)]
+    return found + [_proposal(c.edit, c.predicted, c.margin, c.effect, c.side_effect) for c in search.alternatives]
+
+
+def _proposal(edit: Edit, *measured: Any) -> _Proposal:
+    return _Proposal(tuple(lever.component for lever in edit.levers), *measured)
+
+
+def _found(visit: Visit, search: Search, wanted: str, faces: Mapping[int, Face]) -> Markup:
+    proposals = _proposals(search)
+    if not proposals:
         return NOTHING
-    heads = ("Suppress", "Then it says", "Lead, logits", "Effect, logits", "Side effect, logits", "")
-    legend = Markup("""<p class="legend">Lead: {wanted} over the best other class. Effect: on the class
- predicted without an edit, against {wanted}. Side effect: standard deviation of the change over concepts you did not
- ask about.</p>""")
-    return table(heads, rows) + legend.format(wanted=wanted)
+    return render(
+        "proposals",
+        sheet=sheet(example for face in faces.values() for example in face.examples),
+        proposals=proposals,
+        pictures={c: _pictured(visit, c, faces) for c in proposed(search)},
+        axis=Axis.over(value for one in proposals for value in (one.lead, one.effect)),
+        classes=visit.classes,
+        wanted=wanted,
+        truth=search.truth,
+        picture=picture_of(visit, faces),
+    )
 
 
-def _offer(visit: Visit, edit: Edit, predicted: int, lead: float, effect: float, side: float | None) -> Markup:
-    components = [str(lever.component) for lever in edit.levers]
-    return Markup("""<tr><th scope="row" title="{names}">{names}</th><td>{predicted}</td>
-<td>{lead}</td><td>{effect}</td><td>{side}</td>
-<td><button type="button" class="act" data-use="{components}" aria-label="Use {names}">Use</button></td>
-</tr>""").format(
-        names=" ".join(f"#{component}" for component in components),
-        components=",".join(components),
-        predicted=visit.classes[predicted],
-        lead=signed(lead),
-        effect=signed(effect),
-        side=NONE if side is None else f"{side:.2f}",
+def _pictured(visit: Visit, component: int, faces: Mapping[int, Face]) -> Markup:
+    """A component of a proposal: its pictures over its name."""
+    face = faces.get(component)
+    return Markup('<div data-row="{}"{}>{}<p class="who">{}</p></div>').format(
+        component, map_of(visit, component), pictures(visit.part(component), face), _named(component, face)
     )

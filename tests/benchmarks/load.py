@@ -115,16 +115,16 @@ class Visitor:
 
     async def press(self) -> None:
         """A component's button."""
-        cards = str(self.page.values[self.page.id("cards")])
-        component = int(self.chance.choice(re.findall(r'data-component="(\d+)"', cards)))
+        rows = str(self.page.values[self.page.id("rows")])
+        component = int(self.chance.choice(re.findall(r'data-component="(\d+)"', rows)))
         told = {"component": component, "action": "suppress", "on": self.chance.random() < 0.6}
-        await self._shows_mine("cards", "act", told)
+        await self._shows_mine("rows", "act", told)
 
     async def slider(self) -> None:
         """The lever of one component, moved."""
         page = self.page
-        cards = str(page.values[page.id("cards")])
-        component = int(re.findall(r'data-component="(\d+)"', cards)[0])
+        rows = str(page.values[page.id("rows")])
+        component = int(re.findall(r'data-component="(\d+)"', rows)[0])
         message = json.loads(page.values[page.id("levers")])
         strength = str(round(self.chance.uniform(0, 3), 2))
         self.lever += 1
@@ -138,7 +138,7 @@ class Visitor:
     async def evidence(self) -> None:
         """All evidence about the edit."""
         page = self.page
-        event = next(one for one in page.following(page.event("cards", "act")) if page.id("summary") in one["outputs"])
+        event = next(one for one in page.following(page.event("rows", "act")) if page.id("summary") in one["outputs"])
         await page.answer(event)
 
     async def upload(self) -> None:

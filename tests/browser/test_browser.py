@@ -25,8 +25,9 @@ def test_the_story(open_page: Open, width: int) -> None:
     expect(page.locator("#gallery [aria-pressed=true]")).to_contain_text("A dog with a note")
     tab(page, "Attribution")
     expect(page.locator("#target")).to_contain_text("“cat” against “dog” stands at")
-    expect(page.locator(".half.for .card").first).to_contain_text("logits")
-    expect(page.locator(".half.for .card .heat i").first).to_have_attribute("style", re.compile("data:image/png"))
+    expect(page.locator("#waterfall figcaption")).to_contain_text("It adds up")
+    expect(page.locator(".half.for .row").first).to_contain_text("logits")
+    expect(page.locator(".half.for .row .shot")).not_to_have_count(0)
     press_strongest(page)
     expect(page.locator("#panel .flip")).to_contain_text("Flipped: “cat” → “dog”")
     expect(page.locator("#panel .bar.best .name")).to_have_text("dog")
@@ -86,7 +87,7 @@ def test_quick_presses_all_count(open_page: Open) -> None:
     n = buttons.count()
     for k in range(n):
         buttons.nth(k).click()
-    expect(page.locator("#cards [data-pulled=true]")).to_have_count(n)
+    expect(page.locator("#rows [data-pulled=true]")).to_have_count(n)
     expect(page.get_by_role("tab", name=f"Steering · {n}")).to_be_visible()
 
 
@@ -200,7 +201,7 @@ def test_a_mistake_before_the_tabs_were_opened(open_page: Open) -> None:
     page.locator("#classes textarea").fill(" ")
     page.locator("button#classify").click()
     expect(page.locator("#said-classes")).to_contain_text("no classes")
-    drawn = (".half.for .card", "#component .empty", "#patches .grid", "#heats h3", "#lacking h3")
+    drawn = (".half.for .row", "#component .empty", "#patches .grid", "#heats h3", "#lacking h3")
     for name, part in zip(TABS[1:], drawn, strict=True):
         tab(page, name)
         expect(page.locator(part).first).to_be_visible()

@@ -18,8 +18,12 @@ HIDES = """(shown) => {
 AT_REST = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
-def card(page: Page) -> Locator:
+def row(page: Page) -> Locator:
     return page.locator(f"#component-{STRONGEST}")
+
+
+def open_by_number(page: Page) -> None:
+    row(page).get_by_role("button", name=f"Open component {STRONGEST}").click()
 
 
 def heading(page: Page) -> Locator:
@@ -31,7 +35,7 @@ def ask(page: Page, words: str) -> None:
     page.locator("#words-for textarea").press_sequentially(
         words, delay=20
     )  # typed: filled at once, it may come too late
-    page.locator("#words-for").get_by_role("button", name="Search").click()
+    page.locator("#words-for textarea").press("Enter")
 
 
 def expect_in_sight(page: Page) -> None:
@@ -54,11 +58,14 @@ def expect_pushes(page: Page) -> None:
 def test_a_component_has_a_face_and_a_page(open_page: Open, width: int) -> None:
     page = open_page(width)
     tab(page, "Attribution")
-    strip = card(page).locator(".strip")
-    expect(strip.locator(".shot")).to_have_count(5)
-    expect(card(page).locator(".guess")).to_have_text(re.compile("^guess: “.+”$"))
-    expect(card(page).locator(".known")).to_have_text(re.compile(r"clarity 0\.\d\d.*fires in \d+ % of pictures"))
-    expect(page.locator("#cards .legend")).to_contain_text("The pictures are the evidence; the label is a guess.")
+    strip = row(page).locator(".strip")
+    expect(strip.locator(".shot")).to_have_count(4)
+    expect(row(page).locator(".guess")).to_have_text(re.compile("^guess: “.+”$"))
+    details = row(page).locator(".detail")
+    expect(details).to_be_hidden()
+    row(page).locator("summary").press("Enter")
+    expect(details).to_have_text(re.compile(r"by CLS .* patches .*clarity 0\.\d\d.*fires in \d+ % of pictures"))
+    expect(page.locator("#rows .legend")).to_contain_text("They are the evidence; the label is a guess.")
     shot = strip.locator(".shot").first
     dimmed, lit = (
         shot.evaluate(f"(shot) => ({{...getComputedStyle(shot, '::{part}')}})") for part in ("before", "after")
@@ -69,7 +76,7 @@ def test_a_component_has_a_face_and_a_page(open_page: Open, width: int) -> None:
     assert lit["filter"] == "none"
     assert "data:image/png" in lit["maskImage"]
 
-    card(page).get_by_role("button", name="More about").click()
+    row(page).get_by_role("button", name="More about").click()
     expect(page.get_by_role("tab", name="Components")).to_have_attribute("aria-selected", "true")
     expect(heading(page)).to_contain_text(f"Component #{STRONGEST} guess:")
     expect_in_sight(page)
@@ -98,9 +105,9 @@ def test_search_by_words(open_page: Open, width: int) -> None:
     """What is found can be opened, though a long list stands above, and led back from, and suppressed."""
     page = open_page(width)
     tab(page, "Components")
-    expect(page.locator("#component")).to_contain_text("Press More on a component")
+    expect(page.locator("#component")).to_contain_text("Press the number of a component")
     ask(page, "the word cat")
-    rows = page.locator("#found tbody tr")
+    rows = page.locator("#found .row")
     expect(rows).to_have_count(12)
     expect(page.locator("#found .told")).to_contain_text("match “the word cat” best")
     opens = rows.nth(10).locator(".opens")
@@ -121,7 +128,7 @@ def test_search_by_words(open_page: Open, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     ask(page, "")
     expect(rows).to_have_count(0)
-    expect(page.locator("#found")).to_contain_text("Type a few words")
+    expect(page.locator("#found [data-ask]").first).to_be_visible()
     expect(heading(page)).to_contain_text(f"{number} ")
 
 
@@ -142,7 +149,7 @@ def test_search_by_a_picture(open_page: Open) -> None:
     )
     drop.locator("button").first.dispatch_event("drop", {"dataTransfer": transfer})
     expect(told).to_contain_text("match your picture best")
-    expect(page.locator("#found tbody tr")).to_have_count(12)
+    expect(page.locator("#found .row")).to_have_count(12)
     expect(drop).to_contain_text("dog")
     ask(page, "the word cat")
     expect(told).to_contain_text("match “the word cat” best")
@@ -170,44 +177,44 @@ def test_what_cannot_be_searched_for_costs_nothing(open_page: Open) -> None:
 def test_a_family_is_one_lever(open_page: Open) -> None:
     page = open_page()
     tab(page, "Attribution")
-    family = card(page).locator("[data-action=family]")
+    family = row(page).locator("[data-action=family]")
     family.click()
-    expect(family).to_have_text(re.compile(r"Family suppressed \(\d+\) ✓"))
+    expect(family).to_have_text(re.compile(r"Family \(\d+\) ✓"))
     n = int(re.sub(r"\D", "", family.inner_text()))
     expect(page.locator("#panel .flip")).to_contain_text("Flipped: “cat” → “dog”")
     expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
     tab(page, "Steering")
-    row = page.locator("#levers .lever")
-    expect(row).to_have_count(1)
-    expect(row).to_contain_text(f"#{STRONGEST} and its family")
-    expect(row.locator(".members li")).to_have_count(n)
-    expect(row.locator(".members li").first).to_be_visible()
-    row.get_by_role("radio", name="Scale").click()
-    expect(row.locator("[type=range]:visible")).to_have_count(1)
+    lever = page.locator("#levers .lever")
+    expect(lever).to_have_count(1)
+    expect(lever).to_contain_text(f"#{STRONGEST} and its family")
+    expect(lever.locator(".members li")).to_have_count(n)
+    expect(lever.locator(".members li").first).to_be_visible()
+    lever.get_by_role("radio", name="Scale").click()
+    expect(lever.locator("[type=range]:visible")).to_have_count(1)
     expect(page.locator("#panel .flip")).to_contain_text("No flip")  # once its activation is as it was
-    exact = row.locator(".exact")
+    exact = lever.locator(".exact")
     exact.fill("0")
     exact.press("Enter")
     expect(page.locator("#panel .flip")).to_contain_text("Flipped: “cat” → “dog”")
-    row.locator("[data-remove]").click()
-    expect(row).to_have_count(0)
+    lever.locator("[data-remove]").click()
+    expect(lever).to_have_count(0)
     expect(page.get_by_role("tab", name="Steering", exact=True)).to_be_visible()
     expect(page.locator("#panel .flip")).to_contain_text("No lever pulled")
     step(page, "undo").click()
-    expect(row.locator(".members li")).to_have_count(n)
+    expect(lever.locator(".members li")).to_have_count(n)
     expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
     tab(page, "Attribution")
-    card(page).locator("[data-action=suppress]").click()  # one of them by a lever of its own
+    row(page).locator("[data-action=suppress]").click()  # one of them by a lever of its own
     tab(page, "Steering")
-    expect(row).to_have_count(2)
-    expect(row.filter(has_text=f"the others of #{STRONGEST}’s family")).to_contain_text(f"{n - 1} components as one")
+    expect(lever).to_have_count(2)
+    expect(lever.filter(has_text=f"the others of #{STRONGEST}’s family")).to_contain_text(f"{n - 1} components as one")
 
 
 def test_evidence_for_a_family(open_page: Open) -> None:
     """It comes to its end, and is still there after a look at another tab."""
     page = open_page()
     tab(page, "Attribution")
-    family = card(page).locator("[data-action=family]")
+    family = row(page).locator("[data-action=family]")
     family.click()
     expect(family).to_contain_text("✓")
     tab(page, "Evidence")
@@ -294,15 +301,15 @@ def test_a_setup_without_an_index(open_page: Open) -> None:
     expect(page.locator("#component")).to_contain_text("Tiny <tiny> has no concept index")
     expect(page.locator("#component code").first).to_have_text("python -m core.indexing")
     expect(page.locator("#words-for")).to_be_hidden()
-    expect(page.locator("#found table")).to_have_count(0)
+    expect(page.locator("#found .row")).to_have_count(0)
     tab(page, "Attribution")
-    expect(page.locator("#cards .card").first).to_be_visible()
-    assert page.locator("#cards .strip, #cards [data-action=open], #cards [data-action=family]").count() == 0
+    expect(page.locator("#rows .row").first).to_be_visible()
+    assert page.locator("#rows .strip, #rows [data-action=open], #rows [data-action=family]").count() == 0
     assert page.locator("#look [data-action=open]").count() == 0
     tab(page, "Components")
     page.evaluate("scrollTo(0, 0)")
     choose_setup(page, "Bundled demo")
-    expect(page.locator("#found tbody tr")).to_have_count(12)
+    expect(page.locator("#found .row")).to_have_count(12)
     expect(heading(page)).to_have_text(title)
     expect(page.locator("#words-for textarea")).to_have_value("the word cat")
     assert page.evaluate("scrollY") == 0, "its page was not opened just now"
@@ -330,7 +337,7 @@ def test_an_open_page_follows_and_stays_where_it_is(
     page = open_page(width)
     tab(page, "Components")
     ask(page, "the word cat")
-    page.locator("#found tbody tr").filter(has_text="active, up to").locator(".opens").first.click()
+    page.locator("#found .row").filter(has_text="logits").locator(".opens").first.click()
     expect_in_sight(page)
     expect_pushes(page)
     top = page.locator("#component .here").bounding_box()
@@ -345,7 +352,7 @@ def test_an_open_page_follows_and_stays_where_it_is(
 def test_another_example_while_a_page_is_open(open_page: Open) -> None:
     page = open_page()
     tab(page, "Attribution")
-    card(page).get_by_role("button", name="More about").click()
+    open_by_number(page)
     expect(page.locator("#component .here")).to_contain_text("“cat” against “dog”")
     tab(page, "Image")
     page.locator("#gallery .example").filter(has_text="A car with a note").click()
@@ -359,8 +366,8 @@ def test_all_tabs_are_in_reach_on_a_phone(open_page: Open) -> None:
     """Also with the longest titles, and whatever is in them."""
     page = open_page(390)
     tab(page, "Attribution")
-    card(page).locator("[data-action=family]").click()
-    card(page).get_by_role("button", name="More about").click()
+    row(page).locator("[data-action=family]").click()
+    open_by_number(page)
     expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
     expect_in_sight(page)
     for name in TABS:

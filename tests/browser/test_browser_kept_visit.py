@@ -244,7 +244,7 @@ def test_another_server_takes_over_and_hands_back(opened: Opened, idle: Idle, se
             answers_next[0] = address
             buttons.nth(k).click()
             expect(page.get_by_role("tab", name=f"Steering · {k + 1}")).to_be_visible()
-            expect(page.locator("#cards [data-pulled=true]")).to_have_count(k + 1)
+            expect(page.locator("#rows [data-pulled=true]")).to_have_count(k + 1)
             assert picture(page) == seen
     finally:
         other.stop()

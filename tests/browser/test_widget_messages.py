@@ -10,6 +10,7 @@ from chromium import Open, step, tab
 from playwright.sync_api import Request, expect
 
 from core.page.wire import (
+    AskWords,
     ChooseExample,
     EditMessage,
     HistoryStep,
@@ -22,7 +23,8 @@ from core.page.wire import (
 
 WRITTEN = json.loads((Path(__file__).parents[1] / "page" / "widget_messages.json").read_text(encoding="utf-8"))
 READ_BY: dict[str, type[Message]] = {
-    "choose": ChooseExample, "twin": ShowCounterfactual, "act": PressComponent, "use": UseEdit, "step": HistoryStep,
+    "choose": ChooseExample, "twin": ShowCounterfactual, "act": PressComponent, "ask": AskWords, "use": UseEdit,
+    "step": HistoryStep,
     "pull": EditMessage, "pick": EditMessage, "tab": OpenTab,
 }  # fmt: skip
 NOTE = 99
@@ -65,7 +67,7 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
         expect(page.locator("[data-twin]")).to_have_attribute("aria-pressed", pressed)
 
     tab(page, "Attribution")
-    card = page.locator(f"#cards .card:has([data-component='{NOTE}'])")
+    card = page.locator(f"#component-{NOTE}")
     for action in ("family", "amplify", "suppress"):
         button = card.locator(f".act[data-action={action}]")
         button.click()

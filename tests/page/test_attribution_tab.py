@@ -3,7 +3,16 @@
 import pytest
 
 from core.errors import UserError
-from core.page.attribution_tab import NOTHING, measure, set_target, show_cards, show_look, show_sheet, show_target
+from core.page.attribution_tab import (
+    NOTHING,
+    measure,
+    set_target,
+    show_look,
+    show_rows,
+    show_sheet,
+    show_target,
+    show_waterfall,
+)
 from core.page.context import Context
 from core.session.visit import Visit
 
@@ -22,16 +31,19 @@ def test_a_target_of_ones_own(context: Context, first: Visit) -> None:
 
 def test_effects_are_measured_once(context: Context, first: Visit) -> None:
     assert first.agreement is None
-    assert "measuring …" in show_cards(context, first)
+    assert "measuring …" in show_rows(context, first)
+    assert "tick" not in show_waterfall(context, first)
     v = measure(context, first)
     assert v.agreement is not None
-    assert "measuring …" not in show_cards(context, v)
+    assert "measuring …" not in show_rows(context, v)
+    assert show_waterfall(context, v).count('class="tick"') == len(v.parts)
     assert measure(context, v) is v
 
 
-def test_pictures_on_the_cards_stand_in_a_sheet(context: Context, first: Visit, tiny: Visit) -> None:
+def test_pictures_of_the_rows_stand_in_a_sheet(context: Context, first: Visit, tiny: Visit) -> None:
     assert show_sheet(context, first).count("data:image/webp") > 10
-    assert show_cards(context, first).count("data:image/webp") <= 1, "the visit's own picture"
+    assert "data:" not in show_rows(context, first)
+    assert "data:" not in show_waterfall(context, first)
     assert "data:" not in show_sheet(context, tiny), "without an index there are none"
 
 

@@ -38,8 +38,8 @@ def test_there_are_tabs_among_the_tabs_and_nothing_else(page: gr.Blocks) -> None
 def test_it_opens_with_the_first_example_measured(page: gr.Blocks) -> None:
     parts = by_id(page)
     assert "CLIP says “cat”" in parts["prediction"].value
-    assert "measured" in parts["cards"].value
-    assert "rank correlation" in parts["cards"].value, "the second half of the answer is there already"
+    assert "measured" in parts["waterfall"].value
+    assert "rank correlation" in parts["rows"].value, "the second half of the answer is there already"
     assert EditMessage.read(parts["levers"].value).levers == ()
     assert "An &lt;apology&gt;." in parts["said-setup"].value
 

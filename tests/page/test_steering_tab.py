@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.methods.steering import Edit, Lever
 from core.page.context import Context
 from core.page.replies import Outcome
-from core.page.steering_tab import find, pick, pull, show_patches, step, title, use
+from core.page.steering_tab import find, pick, pull, show_levers, show_patches, show_sheet, step, title, use
 from core.page.wire import EditMessage, HistoryStep, LeverMessage, UseEdit
 from core.session import visit as session
 from core.session.visit import Visit
@@ -85,11 +85,27 @@ def test_undo_redo_reset(context: Context, pulled: Visit, first: Visit) -> None:
 def test_an_edit_is_found_and_used(context: Context, first: Visit) -> None:
     *_, last = find(context, first)
     assert "One suppression does it" in last["finder"]
+    assert last["finder"].count("data:image/webp") > 4, "with its pictures"
     v = use(context, first, UseEdit(components=(NOTE,)))
     assert v.edit == Edit.of_suppressed([NOTE])
     assert v.comparison.flipped
     with pytest.raises(UserError, match="component"):
         use(context, first, UseEdit(components=(10**6,)))
+
+
+def test_a_lever_shows_its_pictures_which_are_sent_once(context: Context, pulled: Visit) -> None:
+    """Those of the strongest components stand on the page already."""
+    assert f'class="opens" data-component="{NOTE}"' in show_levers(context, pulled)
+    assert 'class="shot' in show_levers(context, pulled)
+    assert NOTE in [part.component for part in pulled.parts]
+    assert "data:" not in show_levers(context, pulled) + show_sheet(context, pulled)
+    index = context.bench(pulled).index
+    assert index is not None
+    other = next(
+        c for c in index.active_pictures.argsort()[::-1].tolist() if c not in {p.component for p in pulled.parts}
+    )
+    both = session.change(context.bench(pulled), pulled, Edit.of_suppressed([NOTE, other]))
+    assert show_sheet(context, both).count("data:image/webp") == 4
 
 
 def test_nothing_is_searched_while_nothing_is_said_to_be_right(context: Context, first: Visit) -> None:

@@ -12,6 +12,8 @@ from core.methods.steering import Edit, Lever
 from core.page.context import Context
 from core.page.wire import (
     MAX_CHARACTERS,
+    MAX_SEARCH,
+    AskWords,
     ChooseExample,
     EditMessage,
     HistoryStep,
@@ -33,6 +35,7 @@ def test_what_the_scripts_write_is_read() -> None:
     assert ChooseExample.read(WRITTEN["choose"]).example == "owl-note-nonsense"
     assert ShowCounterfactual.read(WRITTEN["twin"]).on
     assert PressComponent.read(WRITTEN["act"]) == PressComponent(component=99, action="suppress", on=True)
+    assert AskWords.read(WRITTEN["ask"]) == AskWords(words="the word cat", moment=812.3)
     assert UseEdit.read(WRITTEN["use"]).components == (99, 7)
     assert HistoryStep.read(WRITTEN["step"]).step == "undo"
     pulled, picked = EditMessage.read(WRITTEN["pull"]), EditMessage.read(WRITTEN["pick"])
@@ -71,6 +74,9 @@ LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
         )),
         *((ChooseExample, told) for told in NO_EXAMPLES),
         *((UseEdit, {"components": told}) for told in (None, "1,2", [1, None], [float("nan")], list(range(5000)))),
+        *((AskWords, {"words": "cat", "moment": 1.0} | wrong) for wrong in (
+            {"words": None}, {"words": ["cat"]}, {"words": "x" * (MAX_SEARCH + 1)}, {"moment": "now"}, {"more": 1},
+        )),
         (HistoryStep, {"step": "__class__"}),
         (ShowCounterfactual, {"on": None}),
         *((EditMessage, told) for told in ("", "null", "[]", "{", "[" * 100_000, "\ud800", "NaN", None, 3, b"{}")),

@@ -1,97 +1,148 @@
-"""The cards: every number has its unit, signs have shapes, levers and families are known."""
+"""The Attribution tab: what the target is made of adds up, and its rows are for and against it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from view_helpers import activating_example, classes, concept, faces_of
+from view_helpers import activating_example, check_markup, classes, concept, face, faces_of
 
-from core.session.history import History
 from core.session.visit import Visit
-from core.views.attribution import cards, disagreement
+from core.views.attribution import Step, part_rows, steps, target_line, waterfall_chart
 from core.views.component import actions
 from core.views.reference_strip import Face, sheet
+from core.words import signed
 
 
-def test_every_card_says_unit_sign_and_shape(visit: Visit) -> None:
-    html = cards(visit)
-    assert html.count('id="component-') == len(visit.parts)
-    assert (
-        html.count("by CLS")
-        == len(visit.parts)
-        == html.count("measured +") + html.count("measured −") + html.count("measured ±")
-    )
-    for part in visit.parts:
-        assert f"#{part.component}<" in html
-        assert "logits" in html
-    assert "▲" in html
-    assert "▼" in html
+def test_the_target_line_says_unit_and_what_is_missed(visit: Visit) -> None:
+    html = target_line(visit, 19.0)
+    assert f"stands at <b>{signed(visit.attribution.value)} logits</b>" in html
+    assert "(a logit is 19 × cosine)" in html
+    assert re.search(r"The SAE misses \d+ %", html)
 
 
-def test_cards_wait_for_the_measurement(visit: Visit) -> None:
-    early = replace(visit, parts=tuple(replace(part, measured=None) for part in visit.parts))
-    assert cards(early).count("measuring …") == len(visit.parts)
-    assert "rank correlation" in cards(visit)
-    assert "measuring" not in cards(visit)
+# ---- the waterfall
 
 
-@pytest.mark.parametrize(
-    ('predicted', 'measured', 'said'),
-    [
-        (1.0, 0.9, ""), (1.0, 2.0, ""), (-1.0, -0.5, ""), (0.001, -0.004, ""),
-        (1.0, 2.1, "more than twice as much"), (-1.0, -0.4, "less than half"), (0.5, 0.0, "less than half"),
-        (1.0, -0.2, "the other way"), (-0.3, 3.0, "the other way"),
-    ],
-)  # fmt: skip
-def test_a_disagreement_is_said(predicted: float, measured: float, said: str) -> None:
-    assert disagreement(predicted, measured) == said
+def test_each_bar_begins_where_the_one_before_ended(visit: Visit) -> None:
+    *parts, whole = steps(visit)
+    at = 0.0
+    for step in parts:
+        assert step.start == pytest.approx(at)
+        at = step.end
+    assert at == pytest.approx(visit.attribution.value, abs=1e-5)
+    assert (whole.start, whole.size, whole.tone) == (0.0, visit.attribution.value, "whole")
+    shown = [part.component for part in visit.parts]
+    assert [step.component for step in parts[: len(shown)]] == shown
+    assert [step.size for step in parts[: len(shown)]] == [part.total for part in visit.parts]
+    assert [step.name for step in parts[len(shown) :]] == [
+        f"{len(visit.attribution.component) - len(shown)} others", "SAE misses", "offset", "not linear",
+    ]  # fmt: skip
 
 
-def test_a_card_is_the_same_whatever_the_edit(visit: Visit) -> None:
-    """What is pressed is marked on the page (pressed.js)."""
-    assert visit.edit.levers
-    assert cards(visit) == cards(replace(visit, history=History()))
-    assert cards(visit).count('data-row="') == len(visit.parts)
+def test_the_bars_as_they_are_drawn_add_up_to_the_value(visit: Visit) -> None:
+    """From the places in the HTML alone: sizes with their signs, by the scale that the last bar sets."""
+    html = waterfall_chart(visit)
+    zero = float(re.findall(r"--zero:([\d.]+)%", html)[0])
+    drawn = [
+        (float(left), float(size), float(end))
+        for left, size, end in re.findall(r"--from:([\d.]+)%;--size:([\d.]+)%;--end:([\d.]+)%", html)
+    ]
+    at = zero
+    for left, size, end in drawn[:-1]:
+        assert min(abs(left - at), abs(left + size - at)) < 0.03, "it touches the end of the one before"
+        assert min(abs(left - end), abs(left + size - end)) < 0.03
+        at = end
+    left, size, end = drawn[-1]
+    assert at == pytest.approx(end, abs=0.03)
+    value = visit.attribution.value
+    assert (left if value > 0 else left + size) == pytest.approx(zero, abs=0.03)
+    assert html.count("<li ") == len(drawn) == len(steps(visit))
 
 
-def test_cards_with_faces(visit: Visit) -> None:
-    """Strips and words where they are known; the pictures themselves are in the sheet."""
+def test_it_says_that_it_adds_up(visit: Visit) -> None:
+    text = re.sub(r"<[^>]*>", "", waterfall_chart(visit).split("<figcaption>")[1])
+    told = [float(n.replace("−", "-").replace("±", "")) for n in re.findall(r"[+−±]\d+\.\d\d", text)]
+    assert sum(told[:-1]) == pytest.approx(told[-1], abs=0.03), "to rounding"
+    assert told[-1] == pytest.approx(visit.attribution.value, abs=0.005)
+    for words in ("It adds up", "components", "SAE misses", "offset", "not linear", "logits"):
+        assert words in text
+
+
+def test_bars_lead_to_their_rows_and_say_what_they_are(visit: Visit) -> None:
     faces = faces_of(visit)
-    html, bare = cards(visit, faces), cards(visit)
-    assert html.count('class="strip"') == len(visit.parts) - 1
-    assert html.count("never fired in the 200 pictures") == 1
-    assert html.count('data-action="open"') == 2 * len(visit.parts) - 1
-    assert html.count("The pictures are the evidence; the label is a guess.") == 1
-    assert html.count("data:image/webp") == 1, "the visitor's own picture"
-    assert "guess: “&lt;img" in html
-    assert html.count("guess: “") == len(visit.parts) - 1
-    for absent in ("strip", "guess", "open", "family", "evidence"):
-        assert absent not in bare
-    with_pictures = sheet(one for face in faces.values() for one in face.examples)
+    html, rows = waterfall_chart(visit, faces), part_rows(visit, faces)
+    check_markup({"waterfall": html, "without faces": waterfall_chart(visit)})
+    for part in visit.parts:
+        assert part.measured is not None
+        assert f'<a href="#component-{part.component}" data-row="{part.component}"' in html
+        assert f'id="component-{part.component}" tabindex="-1"' in rows
+        assert f"predicted {signed(part.total)}, measured {signed(part.measured)} logits" in html
+    assert html.count('<i class="tick">') == len(visit.parts)
+    assert html.count('class="shot') == len(visit.parts) - 1
+    assert html.count("▲</span>") + html.count("▼</span>") == len(visit.parts)
+
+
+def test_ticks_come_when_effects_are_measured(visit: Visit) -> None:
+    early = replace(visit, parts=tuple(replace(part, measured=None) for part in visit.parts))
+    assert "tick" not in waterfall_chart(early)
+    assert "measured" not in waterfall_chart(early)
+    step = Step("#3", 1.0, 0.5, "", 3, measured=-0.25)
+    assert (step.end, step.tick, step.tone) == (1.5, 0.75, "for")
+
+
+# ---- the rows
+
+
+def test_rows_are_for_and_against(visit: Visit) -> None:
+    html = part_rows(visit)
+    check_markup({"rows": html})
+    _, speaks_for, against = html.split('<section class="half ')
+    for part in visit.parts:
+        assert f'id="component-{part.component}"' in (speaks_for if part.total > 0 else against)
+    assert "▲" in speaks_for
+    assert "▼" in against
+
+
+def test_rows_wait_for_the_measurement(visit: Visit) -> None:
+    early = replace(visit, parts=tuple(replace(part, measured=None) for part in visit.parts))
+    assert part_rows(early).count("measuring …") == len(visit.parts)
+    assert "rank correlation" in part_rows(visit)
+    assert "measuring" not in part_rows(visit)
+
+
+def test_rows_with_faces(visit: Visit) -> None:
+    """The pictures themselves are in the sheet."""
+    faces = faces_of(visit)
+    html = part_rows(visit, faces)
+    assert "<b>They are the evidence; the label is a guess.</b>" in html
+    assert "evidence" not in part_rows(visit)
+    with_pictures = sheet(one for each in faces.values() for one in each.examples)
     assert all(f".{name}{{" in with_pictures for names in classes(html) for name in names if name != "whole")
 
 
-def test_the_weight_of_the_cards(visit: Visit) -> None:
-    """12 cards with 5 pictures of 1.2 KB: the pictures weigh what base64 makes of them, and come once."""
+def test_the_weight_of_the_rows(visit: Visit) -> None:
+    """12 rows with 4 pictures of 1.2 KB: the pictures weigh what base64 makes of them, and come once."""
     noise = np.random.default_rng(0)
     faces = {}
     for c in range(12):
         examples = [
             replace(activating_example(k), webp=noise.bytes(1200), region=noise.random((16, 16)) < 0.1)
-            for k in range(5)
+            for k in range(4)
         ]
         faces[c] = Face(concept(c), tuple(replace(one, region=one.region.astype(np.float32)) for one in examples))
-    once = len(sheet(one for face in faces.values() for one in face.examples))
+    once = len(sheet(one for each in faces.values() for one in each.examples))
     parts = tuple(replace(visit.parts[0], component=c) for c in faces)
-    again = len(cards(replace(visit, parts=parts), faces)) - len(cards(replace(visit, parts=parts)))
-    assert once < 60 * 1200 * 4 / 3 * 1.25
-    assert again < 20_000
+    again = len(part_rows(replace(visit, parts=parts), faces))
+    assert once < 48 * 1200 * 4 / 3 * 1.25
+    assert again < 40_000, "this goes out again when effects are measured"
 
 
-def test_a_family_has_a_button(visit: Visit) -> None:
-    faces = faces_of(visit)
-    first, second = (part.component for part in visit.parts[:2])
-    buttons = actions(first, faces[first])
+def test_a_family_has_a_button_that_tells_its_size() -> None:
+    buttons = actions(3, face(3, family=3))
     assert buttons.count('data-action="family"') == 1
-    assert 'data-off="Suppress family (3)" data-on="Family suppressed (3) ✓"' in buttons
-    assert "family" not in actions(second, faces[second])
+    assert 'data-off="Family (3)"' in buttons
+    assert 'data-on="Family (3) ✓"' in buttons
+    assert "family" not in actions(3, face(3))
+    assert "family" not in actions(3, None)
+    assert buttons.count('aria-pressed="false"') == 3, "a script marks what is pulled"

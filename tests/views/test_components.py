@@ -25,6 +25,7 @@ from core.session import visit as session
 from core.session.visit import Subject, Visit
 from core.views import components as pages
 from core.views.reference_strip import CHIPPED, Face
+from core.words import signed
 from core.workbench import Workbench
 
 SETUP = Identity(EVIL[0], None, EVIL[1], None, 1, "all", 48, 32, "0" * 64)
@@ -75,7 +76,7 @@ def all_views(visit: Visit) -> dict[str, Markup]:
         "sheet": pages.page_sheet(page(first)) + pages.found_sheet(faces),
         "found": pages.found(visit, EVIL[0], (Match(first, 0.25), Match(quiet, -0.125)), faces),
         "nothing found": pages.found(visit, EVIL[1], (), {}),
-        "nothing": pages.asked_nothing() + pages.no_page() + pages.no_index(EVIL[0], EVIL[1]),
+        "nothing": pages.examples(EVIL) + pages.no_page() + pages.no_index(EVIL[0], EVIL[1]),
         "look": pages.look(visit, seen(visit), {first: WORD, quiet: EVIL[1]}, True),
     }
 
@@ -99,7 +100,7 @@ def test_the_page_says_what_is_known(visit: Visit) -> None:
     assert "activation up to" in html
     assert 'aria-label="Suppress component' in html
     assert "Amplify" in html
-    assert "Suppress family (3)" in html
+    assert "Family (3)" in html
     assert 'data-action="open"' in html
     assert ">More<" not in html
     assert "over 200 pictures of &lt;img src=x onerror=alert(1)&gt; (folder, " in html
@@ -202,23 +203,23 @@ def test_a_search_says_what_matches_and_what_it_does_here(visit: Visit) -> None:
     part, quiet = visit.parts[0], quiet_component(visit)
     faces: dict[int, Face] = {part.component: face(part.component), quiet: face(quiet)}
     html = pages.found(visit, "“<b>”", (Match(part.component, 0.25), Match(quiet, -0.125)), faces)
-    assert "match “&lt;b&gt;” best; one of them is active in your picture" in html
-    first, second = html.split("<tbody")[1].split("<tr")[1:]
-    assert "+0.250" in first
-    assert "<b>active</b>, up to" in first
-    assert f"{abs(part.total):.2f}</b>" in first
-    assert "Suppressed ✓" in first
-    assert "logits" in first
-    assert "−0.125" in second
-    assert "not active" in second
-    assert "–</td>" in second
-    assert "logits" not in second
-    assert first.count('class="shot') == 3
+    assert "2 components match “&lt;b&gt;” best; 1 active in your picture" in html
+    first, second = html.split("<li ")[1:]
+    assert "match +0.250" in first
+    assert f"{signed(part.total)} <small>logits" in first
+    assert "match −0.125" in second
+    assert "not active here" in second
+    assert "logits" not in second.split('<p class="legend')[0]
+    assert first.count('class="shot') == 4
     assert 'data-action="open"' in first
     named = {name for names in classes(html) for name in names}
     assert named == set(pictures(pages.found_sheet(faces)))
-    heads = re.findall(r'role="columnheader">(.*?)</th>', html)
-    assert len(heads) == first.count('role="cell"') + 1 == 6
+
+
+def test_searches_to_press() -> None:
+    html = pages.examples(("water", "the word cat"))
+    assert html.count("data-ask=") == 2
+    assert 'data-ask="the word cat"' in html
 
 
 def test_a_search_of_an_index_where_nothing_ever_fired(visit: Visit) -> None:

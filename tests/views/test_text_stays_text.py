@@ -133,7 +133,8 @@ def _of_the_visit(base: Visit) -> dict[str, View]:
         "prediction, flipped": lambda text: prediction.prediction(named(anew, text)),
         "prediction without levers": lambda text: prediction.prediction(named(replace(base, history=History()), text)),
         "target": lambda text: attribution.target_line(named(base, text), 100.0),
-        "cards": lambda text: attribution.cards(named(base, text)),
+        "rows": lambda text: attribution.part_rows(named(base, text)),
+        "waterfall": lambda text: attribution.waterfall_chart(named(base, text)),
         "chart": lambda text: compare.chart(named(base, text)),
         "table of changes": lambda text: compare.table(named(base, text).comparison),
         "heats": lambda text: compare.heat_pair(named(base, text), support, support),
@@ -154,7 +155,10 @@ def _of_components(base: Visit, first: int) -> dict[str, View]:
 
     faces = {first: face(first)}
     return {
-        "guess on a card": lambda text: attribution.cards(base, {first: face(first, **guessed(text))}),
+        "guess in a row": lambda text: attribution.part_rows(base, {first: face(first, **guessed(text))}),
+        "guess on a bar": lambda text: attribution.waterfall_chart(base, {first: face(first, **guessed(text))}),
+        "guess on a lever": lambda text: steering.levers(base, {first: face(first, **guessed(text))}),
+        "example search": lambda text: components.examples((text,)),
         "guess on a page": lambda text: components.component_page(base, page(first, **guessed(text)), None),
         "guess of a neighbour": lambda text: components.component_page(
             base, replace(page(first), faces={4: face(4, 1, **guessed(text))}), None
@@ -208,6 +212,9 @@ def _of_evidence(bench: Workbench, base: Visit, picture: Image.Image) -> dict[st
             )
         ),
         "an edit that was found": lambda text: steering.finder(named(base, text), search),
+        "guess in an edit that was found": lambda text: steering.finder(
+            base, search, faces={c: face(c, guesses=(Guess(text, 0.1),)) for c in steering.proposed(search)}
+        ),
     }
 
 

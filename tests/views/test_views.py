@@ -15,7 +15,7 @@ from core.pictures.examples import Example
 from core.session import visit as session
 from core.session.visit import Visit
 from core.setups.loading import Loading
-from core.views.attribution import cards, target_line
+from core.views.attribution import part_rows, target_line, waterfall_chart
 from core.views.canvas import canvas
 from core.views.compare import Support, chart, heat_pair, table
 from core.views.frame import foot, header, notice
@@ -36,11 +36,12 @@ def all_views(visit: Visit) -> dict[str, Markup]:
         "gallery": gallery(examples, {EVIL[1]: "data:,"}),
         "words": unknown_words({name: (name,) for name in EVIL}, EVIL),
         "target": target_line(visit, 100.0),
-        "cards": cards(visit),
-        "cards with faces": cards(visit, faces_of(visit)),
+        "rows": part_rows(visit),
+        "rows with faces": part_rows(visit, faces_of(visit)),
+        "waterfall": waterfall_chart(visit, faces_of(visit)),
         "history": history(visit),
         "levers": levers(visit),
-        "family": levers(with_family(visit)),
+        "family": levers(with_family(visit), faces_of(visit)),
         "patches": patches(visit),
         "chart": chart(visit),
         "table": table(visit.comparison),

@@ -1,0 +1,180 @@
+"""A component (SAE latent) as a row, wherever one is shown -> HTML: pictures, effect, levers, details.
+
+The rows of a list share one axis. A row is drawn since the target and not since a lever: a script marks what is pulled.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from ..methods.side_effects import AttributionChanges
+from ..session.visit import Part, Visit
+from ..words import signed
+from .component import actions, firing, heat_of
+from .html import NOTHING, joined, render
+from .images import picture_uri
+from .reference_strip import NO_FACES, STRIP, Face, face_words, guess, strip
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The axis that the rows of a list share, in logits; zero is on it."""
+
+    low: float
+    """Its left end, at most 0."""
+    high: float
+    """Its right end, at least 0."""
+
+    @classmethod
+    def over(cls, values: Iterable[float | None]) -> "Axis":
+        """An axis on which all these have a place."""
+        known = [0.0, *(value for value in values if value is not None)]
+        return cls(min(known), max(known))
+
+    def at(self, value: float) -> float:
+        """The place of a value, in percent from the left."""
+        return 100 * (value - self.low) / (self.high - self.low) if self.high > self.low else 0.0
+
+    def span(self, one: float, other: float = 0.0) -> tuple[float, float]:
+        """Left end and width of a bar between two values, in percent."""
+        left, right = sorted((self.at(one), self.at(other)))
+        return left, right - left
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a row's bar and tick stand for, in logits."""
+
+    bar: float
+    """Told by the bar."""
+    tick: float | None = None
+    """Told by the tick; None where there is none (yet)."""
+    words: Markup | str = NOTHING
+    """What stands under the bar's number: the tick's, or that it is awaited."""
+    doubt: str = ""
+    """How the two disagree; nothing where they do not."""
+
+
+def effect_of(part: Part, awaited: bool = False) -> Effect:
+    """Predicted and measured; `awaited`: what is not measured yet will be."""
+    if part.measured is None:
+        return Effect(part.total, words="measuring …" if awaited else NOTHING)
+    return Effect(
+        part.total, part.measured, f"measured {signed(part.measured)}", disagreement(part.total, part.measured)
+    )
+
+
+def disagreement(predicted: float, measured: float) -> str:
+    """How a measured effect contradicts its prediction, in words; nothing where they agree within a factor of two.
+
+    Effects that both round to nothing (below 0.01 logits) are not worth a sentence.
+    """
+    small, large = sorted((abs(predicted), abs(measured)))
+    if large < 0.01:
+        return ""
+    if predicted * measured < 0 and small >= 0.01:
+        return "the other way"
+    if large <= 2 * small:
+        return ""
+    return "over twice as much" if abs(measured) > abs(predicted) else "less than half"
+
+
+def rows(
+    visit: Visit,
+    effects: Mapping[int, Effect],
+    faces: Mapping[int, Face] = NO_FACES,
+    axis: Axis | None = None,
+    notes: Mapping[int, Markup] | None = None,
+    anchored: bool = False,
+) -> Markup:
+    """The rows of some components, in the order of `effects`, on a common axis (their own without `axis`).
+
+    `notes`: more about a component, beside its number. `anchored`: links on the page lead to these rows, by their ids.
+    """
+    axis = axis or Axis.over(value for effect in effects.values() for value in (effect.bar, effect.tick))
+    drawn = [
+        render(
+            "row",
+            part=part,
+            effect=effect,
+            axis=axis,
+            anchored=anchored,
+            map=map_of(visit, component),
+            pictures=pictures(part, faces.get(component)),
+            number=number(component, faces.get(component)),
+            guess=guess(faces[component].concept) if component in faces else NOTHING,
+            note=(notes or {}).get(component, NOTHING),
+            actions=actions(component, faces.get(component)),
+            details=_details(part, faces.get(component)),
+            opens=component in faces,
+        )
+        for component, effect in effects.items()
+        for part in [visit.part(component)]
+    ]
+    return Markup('<ul class="rows"{}>{}</ul>').format(picture_of(visit, faces), joined(drawn))
+
+
+def picture_of(visit: Visit, faces: Mapping[int, Face]) -> Markup:
+    """The visit's picture as an attribute of a list, for rows that have none of their own."""
+    return NOTHING if faces else Markup(' style="--picture:url({})"').format(picture_uri(visit.trace.crop, 160))
+
+
+def pictures(part: Part, face: Face | None) -> Markup:
+    """Its reference pictures; without a concept index its map, small, in the visit's picture."""
+    if face is None:
+        return heat_of(part, "small")
+    if not face.examples:
+        return Markup('<div class="strip"></div>')
+    return strip(face, face.examples[:STRIP], "where it fires most")
+
+
+def number(component: int, face: Face | None) -> Markup:
+    """Its number, which opens its page where it has one."""
+    if face is None:
+        return Markup("<b>#{}</b>").format(component)
+    return Markup("""<button type="button" class="opens" data-component="{component}" data-action="open"
+ aria-label="Open component {component}">#{component}</button>""").format(component=component)
+
+
+def map_of(visit: Visit, component: int) -> Markup:
+    """Where a component fires, and what for, as an attribute for the picture at the side.
+
+    [[token, activation, attribution], ...], to 3 digits and to 0.0001 logits. Nothing for the target's strongest
+    components, whose maps that picture has, and for one that is not active.
+    """
+    f = visit.trace.activations
+    where = f.span(component)
+    if where.start == where.stop or any(part.component == component for part in visit.parts):
+        return NOTHING
+    places = zip(f.token[where].tolist(), f.value[where].tolist(), visit.attribution.pair[where].tolist(), strict=True)
+    listed = ",".join(f"[{token},{activation:.3g},{round(share, 4):g}]" for token, activation, share in places)
+    return Markup(' data-map="[{}]"').format(listed)
+
+
+def _details(part: Part, face: Face | None) -> Markup:
+    """What there is to know besides: where the effect comes from, where it fires, how clear and how frequent it is."""
+    told = []
+    if part.peak:
+        strongest = float(part.heat.flat[np.abs(part.heat).argmax()])
+        told = [
+            f"by patches {signed(part.total - part.on_cls)}, at most {signed(strongest)} by one; "
+            f"by CLS {signed(part.on_cls)} logits",
+            firing(part),
+        ]
+    if face is not None:
+        told.append(face_words(face.concept))
+    return Markup(" · ").join(told)
+
+
+def changed(visit: Visit, changes: AttributionChanges, faces: Mapping[int, Face] = NO_FACES) -> Markup:
+    """Components that an edit changed besides its own: what each contributed before (bar) and contributes now (tick).
+
+    Their pictures have to be in a sheet of the page (`reference_strip.sheet`).
+    """
+    numbers: Sequence[tuple[int, float, float]] = list(
+        zip(changes.component.tolist(), changes.before.tolist(), changes.after.tolist(), strict=True)
+    )
+    effects = {c: Effect(before, after, f"now {signed(after)}") for c, before, after in numbers}
+    return rows(visit, effects, faces)
