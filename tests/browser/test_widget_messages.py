@@ -74,6 +74,9 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
         expect(button).to_have_attribute("aria-pressed", "true")
     page.locator("#look [data-action=open]").first.click()
     expect(page.locator("#component .component")).to_be_visible()
+    page.locator("#words-for textarea").fill("the word cat")
+    page.locator("#words-for textarea").press("Enter")
+    expect(page.locator("#found .row")).to_have_count(12)
 
     tab(page, "Steering")
     family = page.locator("#levers .lever.family")
