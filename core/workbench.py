@@ -53,6 +53,7 @@ from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.sae_clip import BATCH
 from .model.trace import Trace
 from .pictures.read import Source, read_picture
+from .scenes.sampling import SIDE
 from .setups.catalog import SetupSpec
 from .setups.loading import Setup
 
@@ -222,6 +223,22 @@ class Workbench:
         The pictures are read once. Whoever asks meanwhile takes part in the same reading, and who stops asking leaves
         it to the next one where it is.
         """
+        yield from self._read_references()
+        references = self._references
+        assert references is not None
+        classifier = self._classifier(references.classes, TEMPLATES["single"])
+        for found in generalize(self.setup.model, references, classifier, edit):
+            yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
+
+    def read_ahead(self) -> Generator[Step]:
+        """Read the reference pictures before anybody asks, where that takes little: a CLIP for which they are painted.
+
+        A large one takes a minute for it, and 300 MB, and they may never be asked for.
+        """
+        if self.setup.clip.model.config.vision_config.image_size == SIDE:
+            yield from self._read_references()
+
+    def _read_references(self) -> Generator[Step]:
         while self._references is None:
             with self._reading:
                 if self._references is not None:
@@ -235,10 +252,6 @@ class Workbench:
                     self._references = step
                     break
             yield "Reading the reference pictures (once)", *step
-        references = self._references
-        classifier = self._classifier(references.classes, TEMPLATES["single"])
-        for found in generalize(self.setup.model, references, classifier, edit):
-            yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
 
     # What components are about. All but `index` raise UserError without one, and for a component that there is not.
 

@@ -9,18 +9,21 @@ before it and is right with it, breaks one that was right and is wrong with it, 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import comb
 from types import MappingProxyType
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from ..files import ASSETS
 from ..model.clip import SplitClip, logits, text_classifier
 from ..model.prompts import TEMPLATES
 from ..model.sae_clip import BATCH, SaeClip
 from ..model.trace import Trace
 from ..records import Preview, Record
-from ..scenes.sampling import HELD_OUT
+from ..scenes.sampling import HELD_OUT, SIDE
 from ..scenes.scene import CLASSES, Painter, Scene
 from ..stats import wilson
 from ..words import percent
@@ -30,6 +33,8 @@ KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stam
 """How many of each kind of scene: without a cue, and with a conflicting word, the stamp, water."""
 
 SEED = 3_000_000
+PAINTED = ASSETS / "bundled" / "references.webp"
+"""The reference pictures at `SIDE`, row by row, by `core.bundled.references`."""
 SHOWN = 8
 """Pictures kept of those an edit fixes, and of those it breaks."""
 
@@ -108,10 +113,9 @@ class Counts:
 
         1 when nothing is fixed or broken.
         """
-        from scipy.stats import binomtest  # here, since it takes nearly half a second
-
         changed = self.fixed + self.broken
-        return float(binomtest(self.fixed, changed).pvalue) if changed else 1.0
+        tail = sum(comb(changed, k) for k in range(min(self.fixed, self.broken) + 1))
+        return min(1.0, 2 * tail / 2**changed)
 
     @property
     def said(self) -> str:
@@ -202,6 +206,14 @@ def crops(cases: Sequence[Reference], side: int) -> Iterator[np.ndarray]:
     return (painter.paint(case.scene) for case in cases)
 
 
+def painted() -> np.ndarray:
+    """All reference pictures as they were painted once, uint8 [N, `SIDE`, `SIDE`, 3]."""
+    with Image.open(PAINTED) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    tiles = pixels.reshape(-1, SIDE, pixels.shape[1] // SIDE, SIDE, 3).swapaxes(1, 2)
+    return tiles.reshape(-1, SIDE, SIDE, 3)
+
+
 def read_references(model: SaeClip, batch: int = BATCH) -> Iterator[Progress | References]:
     """Read the reference pictures, `batch` of them at a time.
 
@@ -210,7 +222,8 @@ def read_references(model: SaeClip, batch: int = BATCH) -> Iterator[Progress | R
     """
     cases, clip = reference_cases(), model.clip
     yield 0, len(cases)
-    drawn = crops(cases, clip.model.config.vision_config.image_size)
+    side = clip.model.config.vision_config.image_size
+    drawn = iter(painted()) if side == SIDE else crops(cases, side)
     traces: list[Trace] = []
     while part := list(islice(drawn, batch)):
         traces += model.traces(part)
