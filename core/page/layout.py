@@ -1,6 +1,6 @@
 """Layout of the whole page, and what follows a change: measured effects, and the tabs that answer while in sight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -79,7 +79,18 @@ def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.
         replies = Replies(context, state, parts.redraws(), parts.notices())
         _follow_up(_listen(parts, replies), parts, replies, open_tab)
         endpoints.build(pool, opens_with)
+        demo.load(_reading_ahead(opening), None, None, **lanes.LONG)
     return demo
+
+
+def _reading_ahead(bench: Workbench) -> Callable[[], Iterator[None]]:
+    """What the first evidence would wait for, worked out step by step while the first page is looked at."""
+
+    def read() -> Iterator[None]:
+        for _ in bench.read_ahead():
+            yield
+
+    return read
 
 
 def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
@@ -100,7 +111,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     components_tab.build(context, first),
                     steering_tab.build(context, first),
                     compare_tab.build(context, first),
-                    evidence_tab.build(),
+                    evidence_tab.build(first),
                     kept,
                 )
     widgets.html(frame.foot(), elem_id="foot")
@@ -118,7 +129,6 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     said = parts.attribution.said, parts.components.said
     components_tab.listen(parts.components, replies, slow)
     compare_tab.listen(parts.compare, replies)
-    evidence_tab.listen(parts.evidence, replies, parts.image.upload)
     asked_again = [*setup_bar.asked_again(parts.bar), *image_tab.asked_again(parts.image)]
     return [
         *keeper.listen(parts.keeper, replies, asked_again, slow),
@@ -128,6 +138,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         *attribution_tab.listen(parts.attribution, replies, slow),
         *press.listen(places, parts.components, parts.tabs, replies, said),
         *steering_tab.listen(parts.steering, replies),
+        *evidence_tab.listen(parts.evidence, replies, parts.image.upload),
     ]
 
 

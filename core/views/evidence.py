@@ -1,22 +1,25 @@
-"""The evidence for an edit -> HTML of the Evidence tab; its charts are in core/views/charts.py."""
+"""The evidence for an edit -> HTML of the Evidence tab: five answers at a glance, and what unfolds from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from markupsafe import Markup
 
-from ..methods.controls import Controls
+from ..methods.controls import CHANCE, Controls
 from ..methods.dose_response import Response
 from ..methods.generalization import Generalization
 from ..methods.reconstruction_error import ReconstructionError
 from ..methods.side_effects import AttributionChanges, SideEffects
 from ..methods.steering import Lever
+from ..methods.target import Target
 from ..model.prediction import Prediction
 from ..scenes.shortcuts import SHORTCUTS
 from ..session.visit import Counterfactual, Visit
 from ..words import NONE, count, percent, signed
+from . import charts
 from .component import target_words
-from .frame import table
+from .frame import heading, section, table, waiting
 from .html import NOTHING, joined, render, sign
 from .images import picture_uri
 from .steering import group_name, tokens_words
@@ -27,16 +30,30 @@ NAMED = 6
 """Components listed by number; of more, the rest are counted."""
 ENOUGH = 19
 """Controls that a verdict takes: with fewer, no effect can be beyond chance at p = 0.05."""
+ASKS: Mapping[str, str] = MappingProxyType(
+    {
+        "effect": "Does it move the target?",
+        "chance": "More than chance?",
+        "side_effects": "What else changed?",
+        "generalization": "Does it hold on others?",
+        "reconstruction_error": "What is out of reach?",
+    }
+)
+"""The five questions, by the names of their answers."""
+MARKS: Mapping[str, str] = MappingProxyType({"good": "✓", "doubt": "✕", "open": "–"})
+"""Of verdicts, by their tone."""
+STRENGTH = "How strong?"
+TRYING = "Trying random edits of this size"
 KIND_WORDS = {"clean": "no cue"} | {kind: shortcut.shown for kind, shortcut in SHORTCUTS.items()}
 
 
-# ---- the edit, and three numbers about it
+# ---- the edit, and five answers about it
 
 
 def no_edit() -> Markup:
-    """What stands in place of the evidence while there is no lever."""
-    return Markup("""<p class="empty">No lever yet. Pull one in <b>Attribution</b>, or let <b>Steering</b> find you an
- edit. Here you then see whether it does more than chance, what else it changes, and whether it holds elsewhere.</p>""")
+    """What stands in place of the edit while there is no lever."""
+    return Markup("""<p class="empty">No lever yet. Pull one in <b>Attribution</b>, or let <b>Steering</b> find an
+ edit.</p>""")
 
 
 def lever_words(group: Sequence[Lever]) -> str:
@@ -54,45 +71,142 @@ def group_words(group: Sequence[Lever]) -> str:
     return group_name(group) + (f" ({count(len(group), 'component')})" if len(group) > 1 else "")
 
 
-def headline(visit: Visit, controls: Controls | None = None, ripple: SideEffects | None = None) -> Markup:
-    """The edit, and three numbers about it: effect, chance, selectivity. None: not computed yet."""
+def edit_words(visit: Visit) -> Markup:
+    """The edit that the answers are about."""
     rows, columns = visit.trace.grid
-    effect: Markup | str = "…"
-    tone, words, how = "", "…", "the same done to random components"
-    if controls is not None:
-        effect = Markup("{} <small>logits</small>").format(signed(controls.effect))
-        tone, words, how = verdict(controls)
-    selectivity = "…" if ripple is None else selectivity_words(ripple)
-    return render(
-        "headline",
-        done=", ".join(map(lever_words, visit.edit.groups())),
-        where=tokens_words(visit.edit.tokens, rows * columns),
-        facts=(
-            ("Effect on the target", effect, f"{target_words(visit)}: after minus before"),
-            ("Against chance", Markup('<span class="{}">{}</span>').format(tone, words), how),
-            ("Selectivity", selectivity, "effect on the target, for each unit of side effect"),
-        ),
+    done = ", ".join(map(lever_words, visit.edit.groups()))
+    where = tokens_words(visit.edit.tokens, rows * columns)
+    return Markup('<p class="edit">Your edit: <b>{}</b>, on {}</p>').format(done, where)
+
+
+def unasked(name: str) -> Markup:
+    """A question that waits for an edit."""
+    return Markup('<div class="answer idle"><span class="asks">{}</span><span class="figure">{}</span></div>').format(
+        ASKS[name], NONE
     )
+
+
+def pending(name: str, what: str, done: int = 0, total: int = 0, glance: Markup = NOTHING) -> Markup:
+    """An answer that is still being worked out, and how far that is."""
+    so_far = f"{done} of {total}" if total else ""
+    return _answer(name, glance, "…", "open", f"{what} …", so_far, waiting(what, done, total))
+
+
+def _answer(
+    name: str,
+    glance: Markup,
+    figure: Markup | str,
+    tone: str,
+    says: str,
+    reference: Markup | str,
+    more: Markup | None,
+) -> Markup:
+    """One of the answers. Without `more`, what unfolds is another part of the page."""
+    return render(
+        "answer",
+        name=name,
+        asks=ASKS[name],
+        glance=glance,
+        figure=figure,
+        tone=tone,
+        mark=MARKS[tone],
+        says=says,
+        reference=reference,
+        more=NOTHING if more is None else _unfolded(name, ASKS[name], more),
+    )
+
+
+def _unfolded(name: str, title: str, body: Markup) -> Markup:
+    """What an answer rests on."""
+    return Markup('<section class="sheet unfolded" id="{}-unfolded" aria-label="{}">{}{}</section>').format(
+        name, title, heading(title), body
+    )
+
+
+def _figure(value: str, unit: str) -> Markup:
+    return Markup("<b>{}</b> {}").format(value, unit)
+
+
+# ---- the effect, and the doses
+
+
+def effect(visit: Visit) -> Markup:
+    """From where to where the target moved, and whether the prediction flipped."""
+    c, target = visit.comparison, visit.target
+    was, now = (_value(prediction, target) for prediction in (c.before, c.after))
+    tone, says = "open", f"still “{c.after.best}”"
+    if c.flipped:
+        wrong = visit.truth is not None and c.after.top != visit.truth
+        tone, says = ("doubt" if wrong else "good"), f"flips to “{c.after.best}”"
+    reference = f"{target_words(visit)}: {signed(was)} → {signed(now)}"
+    figure = _figure(signed(now - was), "logits")
+    return _answer("effect", charts.effect_glance(was, now), figure, tone, says, reference, None)
+
+
+def _value(prediction: Prediction, target: Target) -> float:
+    """Of the target, in logits."""
+    against = 0.0 if target.against is None else float(prediction.logits[target.against])
+    return float(prediction.logits[target.wanted]) - against
+
+
+def no_doses() -> Markup:
+    """What unfolds from the effect while the doses are being tried."""
+    return _unfolded("effect", STRENGTH, waiting("Trying other strengths"))
+
+
+def doses(visit: Visit, responses: Sequence[Response]) -> Markup:
+    """What the edit does at many strengths, and each of its levers alone: a chart each, one of them in sight."""
+    groups = visit.edit.groups()
+    of_all = groups[0] if len(groups) == 1 else None
+    shown = [("all levers together", of_all)]
+    if len(responses) > 1:
+        shown += [(f"{group_words(group)} alone", group) for group in groups]
+    parts = []
+    for (_, group), response in zip(shown, responses, strict=True):
+        dragged = None if group is None else charts.handle(group, group_words(group))
+        sets = any(lever.operation == "set" for lever in (visit.edit.levers if group is None else group))
+        chart = charts.dose(response, visit.classes, visit.target, dragged, sets)
+        parts.append(dose_words(response, visit.classes) + chart)
+    return _unfolded("effect", STRENGTH, render("doses", names=[name for name, _ in shown], parts=parts))
+
+
+def dose_words(response: Response, classes: Sequence[str]) -> Markup:
+    """Where the prediction flips along the doses."""
+    if not response.flips:
+        return Markup('<p class="told">At none of these strengths does the prediction flip.</p>')
+    flips = "; ".join(
+        f"between × {flip.low:g} and × {flip.high:g} from “{classes[flip.before]}” to “{classes[flip.after]}”"
+        for flip in response.flips
+    )
+    return Markup('<p class="told">From weak to strong, the prediction flips {}.</p>').format(flips)
+
+
+# ---- chance
+
+
+def chance(controls: Controls) -> Markup:
+    """Whether the effect is more than random edits of this size have."""
+    tone, says, how = verdict(controls)
+    p = max(controls.p_value, controls.p_directions)
+    figure = _figure(f"p = {p:.2f}", "") if len(controls.random) >= ENOUGH else NONE
+    more = chance_words(controls) + charts.distribution(controls)
+    return _answer("chance", charts.distribution(controls, glance=True), figure, tone, says, how, more)
+
+
+def trying(controls: Controls) -> Markup:
+    """The same while more of them are being tried."""
+    return pending("chance", TRYING, glance=charts.distribution(controls, glance=True))
 
 
 def verdict(controls: Controls) -> tuple[str, str, str]:
     """(tone, verdict, how it was reached): whether the effect is more than random edits of this size have."""
     n = len(controls.random)
     if n < ENOUGH:
-        return "doubt", "Cannot be told", f"only {count(n, 'random edit')} of this size can be made here"
-    p = max(controls.p_value, controls.p_directions)
-    how = f"p = {p:.2f}; percentile {controls.percentile:.0f} of {n} random edits"
+        return "open", "Cannot be told", f"only {count(n, 'random edit')} of this size can be made here"
+    how = (
+        f"percentile {controls.percentile:.0f} of {n} random edits; and {count(len(controls.directions), 'direction')}"
+    )
     return ("good", "Beyond chance", how) if controls.beyond_chance else ("doubt", "No better than chance", how)
-
-
-def selectivity_words(ripple: SideEffects) -> Markup | str:
-    """The headline number; a dash where there is nothing to divide by."""
-    if ripple.selectivity is None:
-        return NONE
-    return Markup("{:.1f} <small>×</small>").format(ripple.selectivity)
-
-
-# ---- chance and strength
 
 
 def chance_words(controls: Controls) -> Markup:
@@ -127,21 +241,28 @@ def _range(values: np.ndarray) -> str:
     return f"{signed(float(low))} to {signed(float(high))}"
 
 
-def dose_words(response: Response, classes: Sequence[str]) -> Markup:
-    """Where the prediction flips along the doses."""
-    if not response.flips:
-        return Markup('<p class="told">At none of these strengths does the prediction flip.</p>')
-    flips = "; ".join(
-        f"between × {flip.low:g} and × {flip.high:g} from “{classes[flip.before]}” to “{classes[flip.after]}”"
-        for flip in response.flips
-    )
-    return Markup('<p class="told">From weak to strong, the prediction flips {}.</p>').format(flips)
-
-
 # ---- side effects
 
 
 def side_effects(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
+    """How many times further the target moved than other concepts, and which these are."""
+    n, farther = len(ripple.concepts), int((np.abs(ripple.relative) < abs(ripple.effect)).sum())
+    tone, says = "open", "nothing to compare with"
+    figure: Markup | str = NONE
+    if ripple.selectivity is not None:
+        figure = _figure(f"{ripple.selectivity:.1f} ×", "")
+        tone = "good" if n - farther <= CHANCE * n else "doubt"
+        says = f"farther than {farther} of {count(n, 'other concept')}"
+    reference = f"as far as others (spread {_spread(ripple)})"
+    more = _concepts(ripple, shifted)
+    return _answer("side_effects", charts.side_effects_glance(ripple), figure, tone, says, reference, more)
+
+
+def _spread(ripple: SideEffects) -> str:
+    return NONE if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits"
+
+
+def _concepts(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
     """Everyday concepts that moved most, and other components whose contribution changed."""
 
     def moves(which: np.ndarray) -> list[tuple[str, float]]:
@@ -149,7 +270,7 @@ def side_effects(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
 
     return render(
         "side_effects",
-        side=NONE if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits",
+        side=_spread(ripple),
         concepts=len(ripple.concepts),
         effect=ripple.effect,
         cosine=ripple.cosine,
@@ -166,10 +287,11 @@ def _attribution_changes(changes: AttributionChanges) -> Markup:
     if not len(changes.component):
         return Markup('<p class="told">No other component contributes differently to the target now.</p>')
     row = Markup(
-        '<tr><th scope="row">#{}</th><td>{} → <b>{}</b></td><td><span aria-hidden="true">{}</span> {}</td></tr>'
+        '<tr data-row="{}"><th scope="row">#{}</th><td>{} → <b>{}</b></td>'
+        '<td><span aria-hidden="true">{}</span> {}</td></tr>'
     )
     rows = [
-        row.format(c, signed(b), signed(a), sign(a - b)[1], signed(a - b))
+        row.format(c, c, signed(b), signed(a), sign(a - b)[1], signed(a - b))
         for c, b, a in zip(changes.component.tolist(), changes.before.tolist(), changes.after.tolist(), strict=True)
     ]
     return Markup("""<details><summary>Other components that now contribute differently to the target</summary>
@@ -180,6 +302,18 @@ def _attribution_changes(changes: AttributionChanges) -> Markup:
 
 
 def generalization(found: Generalization) -> Markup:
+    """Whether the same edit fixes more of the reference pictures than it breaks."""
+    c, n = found.counts, len(found.truth)
+    tone, says = "open", "no clear difference" if c.fixed + c.broken else "changes none"
+    if c.fixed != c.broken and c.p_value <= CHANCE:
+        more_fixed = c.fixed > c.broken
+        tone, says = ("good", "fixes more than it breaks") if more_fixed else ("doubt", "breaks more than it fixes")
+    figure = Markup("<b>{}</b> fixed, <b>{}</b> broken").format(c.fixed, c.broken)
+    reference = f"of {n} rendered scenes; {c.unchanged} unchanged"
+    return _answer("generalization", charts.generalization_glance(c), figure, tone, says, reference, _by_kind(found))
+
+
+def _by_kind(found: Generalization) -> Markup:
     """The same edit on the reference pictures: how many it fixes and breaks, by kind, and which."""
     row = Markup("""<tr><th scope="row">{}</th><td>{} of {}{}</td>
 <td>{} of {}{}</td><td>{}</td></tr>""")
@@ -230,10 +364,16 @@ def _thumb(k: int, found: Generalization) -> Markup:
 
 def no_counterfactual(is_counterfactual: bool) -> Markup:
     """What stands there for a picture without a known counterfactual."""
+    told = Markup("""<p class="told">Of this picture none without its cue is known. Paint or crop the cue away below,
+ and ask the model about what is left.</p>""")
     if is_counterfactual:
-        return Markup('<p class="told">This is the picture without its cue. Show it with the cue to compare.</p>')
-    return Markup("""<p class="told">For an example with a planted cue the picture without it is known. For this
- picture it is not: paint or crop the cue away below, and the model is asked about what is left.</p>""")
+        told = Markup('<p class="told">This is the picture without its cue. Show it with the cue to compare.</p>')
+    return section("When the cue is really gone", told)
+
+
+def known_counterfactual(visit: Visit, cue: str, gone: Counterfactual, at_large: str) -> Markup:
+    """What the model says when the cue is really gone, and how often that helps."""
+    return section(f"When the {cue} is really gone", counterfactual(visit, f"without the {cue}", gone, at_large))
 
 
 def counterfactual(visit: Visit, how: str, gone: Counterfactual, at_large: str = "") -> Markup:
@@ -267,6 +407,21 @@ def _share(p: Prediction, k: int) -> Markup:
 
 
 def reconstruction_error(missed: ReconstructionError) -> Markup:
+    """How much of the picture no component reaches, and what the model says without that."""
+    if missed.explained_variance is not None:
+        reached, reference = missed.explained_variance, "of the variance of this picture’s tokens"
+    else:
+        reached, reference = 1 - (missed.cls_share or 0.0), "of the squared length of CLS"
+    same = missed.through.top == missed.before.top
+    says = f"without it, {'still' if same else 'not'} “{(missed.through if same else missed.before).best}”"
+    figure = _figure(f"{percent(float(np.clip(1 - reached, 0, 1)))} %", "missed")
+    return _answer(
+        "reconstruction_error", charts.share_glance(reached), figure, "good" if same else "doubt", says, reference,
+        _missed(missed),
+    )  # fmt: skip
+
+
+def _missed(missed: ReconstructionError) -> Markup:
     """What no component can explain or steer in this picture."""
     facts = []
     if missed.explained_variance is not None:

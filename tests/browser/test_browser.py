@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from chromium import EXAMPLES, PATIENCE, SIZES, TABS, Open, choose_setup, pick, press_strongest, sending, step, tab
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FloatRect, Locator, expect
 
 from core.serving.settings import Settings
 from core.setups.catalog import SetupSpec, read_catalog
@@ -274,6 +274,12 @@ def test_a_target_of_ones_own(open_page: Open) -> None:
     expect(page.locator("#target")).to_contain_text("“car” stands at")
 
 
+def box(part: Locator) -> FloatRect:
+    found = part.bounding_box()
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("width", SIZES)
 def test_the_evidence(open_page: Open, width: int) -> None:
     """The edit that repaired the picture: more than chance, what else it did, elsewhere, and against the real thing."""
@@ -281,16 +287,77 @@ def test_the_evidence(open_page: Open, width: int) -> None:
     press_strongest(page)
     tab(page, "Evidence")
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
-    expect(page.locator("#summary")).to_contain_text("Beyond chance")
-    expect(page.locator("#summary dd").nth(4)).to_have_text(re.compile(r"\d\.\d ×"))
-    for chart in ("#chance", "#dose"):
-        expect(page.locator(f"{chart} .main-svg").first).to_be_visible()
-    expect(page.locator("#said-dose")).to_contain_text("flips between")
-    expect(page.locator("#ripple")).to_contain_text("Rose most")
+    expect(page.locator("#summary")).to_contain_text("suppress #")
+    answers = page.locator("[data-answer]")
+    expect(answers).to_have_text(
+        [
+            re.compile(words, re.DOTALL)
+            for words in ("logits.*flips to “dog”", r"p = 0\.\d\d.*Beyond chance", r"\d\.\d ×.*other concepts",
+                          "fixed.*broken.*300", "% .*missed.*variance")
+        ]
+    )  # fmt: skip
+    tops = [round(box(answer)["y"]) for answer in answers.all()]
+    assert len(set(tops)) == (1 if width > 820 else 5), "in a row, or one under the other"
+    unfolded = {
+        "effect": ("#doses", "flips between"), "chance": ("#chance", "of active components"),
+        "side_effects": ("#ripple", "Rose most"), "generalization": ("#elsewhere", "95 % interval"),
+        "reconstruction_error": ("#lacking", "Through the reconstruction alone"),
+    }  # fmt: skip
+    assert [name for name in unfolded if page.locator(f"#{name}-unfolded").is_visible()] == ["effect"] * (width > 820)
+    for name, (place, words) in unfolded.items():
+        button, part = page.locator(f"[data-answer={name}]"), page.locator(f"{place} .unfolded")
+        if button.get_attribute("aria-expanded") == "false":
+            button.focus()
+            page.keyboard.press("Enter")
+        expect(button).to_have_attribute("aria-expanded", "true")
+        expect(part).to_be_visible()
+        expect(part).to_contain_text(words)
+        if name in ("effect", "chance"):
+            path = box(part.locator(".plot path").first)
+            assert path["width"] > 200
+            assert path["height"] > 30
+        assert page.locator(".unfolded:visible").count() == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
     expect(page.locator("#really")).to_contain_text("When the note is really gone")
     expect(page.locator("#really")).to_contain_text("with your edit, “dog”: the same")
-    expect(page.locator("#lacking")).to_contain_text("Through the reconstruction alone")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_a_lever_is_dragged_along_its_doses(open_page: Open, width: int) -> None:
+    """The prediction follows; the chart, and what is unfolded, stay; the keyboard does it too; one drag is one step."""
+    page = open_page(width)
+    press_strongest(page)
+    tab(page, "Evidence")
+    if width <= 820:
+        page.locator("[data-answer=effect]").click()
+    handle, plot = page.locator("#doses .handle"), page.locator("#doses .plot")
+    expect(handle).to_have_attribute("aria-valuetext", "suppressed")
+    expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
+    handle.scroll_into_view_if_needed()
+    at, whole = box(handle), box(plot)
+    page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+    page.mouse.down()
+    for dose in (0.3, 0.8, 1.4, 2.0):
+        page.mouse.move(whole["x"] + whole["width"] * (1 + dose) / 5, at["y"] + at["height"] / 2)
+    page.mouse.up()
+    expect(handle).to_have_attribute("aria-valuetext", "× 2")
+    expect(page.locator("#summary .edit")).to_contain_text("× 2,")
+    expect(page.locator("#panel .flip")).to_contain_text("No flip")
+    expect(handle).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#summary .edit")).to_contain_text("× 1.9,")
+    expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
+    expect(handle).to_be_focused()
+    expect(handle).to_have_attribute("aria-valuetext", "× 1.9")
+    tab(page, "Steering")
+    expect(page.locator("#levers .exact")).to_have_value("1.9")
+    for strength in ("2", "0"):
+        step(page, "undo").click()
+        expect(page.locator("#levers .exact")).to_have_value(strength)
+    step(page, "redo").click()
+    page.locator("#levers [type=range]").fill("3")
+    tab(page, "Evidence")
+    expect(handle).to_have_attribute("aria-valuetext", "× 3")
 
 
 def test_the_evidence_follows_the_edit(open_page: Open) -> None:
@@ -302,9 +369,12 @@ def test_the_evidence_follows_the_edit(open_page: Open) -> None:
     press_strongest(page, "against")
     tab(page, "Evidence")
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
-    first = page.locator("#said-dose").inner_text()
-    pick(page, "#which", re.sub(r".*#(\d+).*", r"#\1 alone", page.locator("#summary .edit b").inner_text()))
-    expect(page.locator("#said-dose")).not_to_have_text(first)
+    expect(page.locator("#doses .of-doses:visible")).to_have_count(1)
+    expect(page.locator("#doses .handle:visible")).to_have_count(0)
+    alone = re.sub(r".*#(\d+).*", r"#\1 alone", page.locator("#summary .edit b").inner_text())
+    page.locator("#doses select").select_option(label=alone)
+    expect(page.locator("#doses .of-doses:visible")).to_have_count(1)
+    expect(page.locator("#doses .handle:visible")).to_have_attribute("aria-label", f"Strength of {alone[:-6]}")
     page.locator("[data-twin]").click()
     expect(page.locator("#really")).to_contain_text("This is the picture without its cue")
 
@@ -315,7 +385,7 @@ def test_the_evidence_in_sight_follows_what_is_done_elsewhere(open_page: Open) -
     tab(page, "Attribution")
     page.locator(".half.for .act[data-action=suppress]").first.click()
     tab(page, "Evidence")  # at once: the reply is still on its way
-    expect(page.locator("#summary")).to_contain_text("Beyond chance")
+    expect(page.locator("#chance")).to_contain_text("Beyond chance")
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
     for shown in ("Show with the note", "Show without the note", "Show with the note"):
         page.locator("[data-twin]").click()

@@ -1,12 +1,14 @@
 """The Evidence tab: part by part, in sight alone, and never about a state that is over."""
 
+from collections.abc import Hashable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from core.methods.steering import Edit
+from core.errors import UserError
+from core.methods.steering import Edit, Lever
 from core.page.compare_tab import show_heatmaps
 from core.page.context import Context
 from core.page.evidence_tab import (
@@ -15,16 +17,15 @@ from core.page.evidence_tab import (
     EvidenceParts,
     EvidenceTab,
     UploadedFile,
-    _as_list,
     ask_about_own_counterfactual,
+    drag,
     evidence,
     follow,
     lend,
-    show_chosen_dose,
     show_counterfactual,
 )
 from core.page.side_panel import switch_counterfactual
-from core.page.wire import OpenTab, ShowCounterfactual
+from core.page.wire import EditMessage, LeverMessage, OpenTab, ShowCounterfactual
 from core.session import visit as session
 from core.session.cancellation import LatestOnly
 from core.session.visit import Visit
@@ -48,6 +49,8 @@ def test_without_an_edit_it_says_so_and_what_the_sae_misses(context: Context, fi
     (parts,) = evidence(context, first)
     assert "No lever yet" in parts["summary"]
     assert "Through the reconstruction alone" in parts["reconstruction_error"]
+    for name in ("effect", "chance", "side_effects", "generalization"):
+        assert "data-answer" not in str(parts[name]), "there is nothing to unfold"
     assert "Really without it, the model says “dog”" in parts["counterfactual"]
 
 
@@ -56,34 +59,39 @@ def test_what_answers_quickly_comes_first(context: Context, pulled: Visit) -> No
     last: EvidenceParts = {}
     for step in steps:
         last |= step
-    assert "Trying random edits" in steps[0]["said_chance"]
-    assert "Beyond chance" in last["summary"]
+    assert "suppress #99" in steps[0]["summary"]
+    assert "flips to “dog”" in steps[0]["effect"], "that is known already"
+    for name in ("chance", "side_effects", "generalization"):
+        assert "…" in str(steps[0][name]), "each says that it is being worked out"
+    assert "Trying random edits" in steps[0]["chance"]
+    assert "Beyond chance" in last["chance"]
     assert "Rose most" in last["side_effects"]
     assert "95 % interval" in last["generalization"]
-    order = [next(k for k, step in enumerate(steps) if step.get(name)) for name in ("chance", "dose", "generalization")]
+    words = {"chance": "Beyond chance", "doses": "handle", "side_effects": "Rose", "generalization": "McNemar"}
+    order = [next(k for k, step in enumerate(steps) if said in str(step.get(name))) for name, said in words.items()]
     assert order == sorted(order)
-    assert last["which"] == ["all levers together"]
-    again = show_chosen_dose(context, pulled, last["responses"], 0)
-    assert again["said_dose"] == last["said_dose"]
+    assert len(set(order)) == len(order), "part by part"
 
 
 def test_it_is_worked_out_once(context: Context, first: Visit) -> None:
-    steps = list(follow(context, first, here(), None, LatestOnly()))
+    steps = list(follow(context, first, here(), None, None, LatestOnly()))
     assert steps[0] == {"told_about": None}
     about = steps[-1]["told_about"]
     assert about is not None
-    assert list(follow(context, first, here(), about, LatestOnly())) == []
+    assert list(follow(context, first, here(), about, None, LatestOnly())) == []
     other = session.change(context.bench(first), first, Edit())
-    assert list(follow(context, other, here(), about, LatestOnly())), "another state is told of anew"
+    assert list(follow(context, other, here(), about, None, LatestOnly())), "another state is told of anew"
 
 
 def test_another_question_ends_it_and_nothing_is_told_out_of_sight(context: Context, pulled: Visit) -> None:
     latest = LatestOnly[None]()
-    asked = follow(context, pulled, here(5.0), None, latest)
+    asked = follow(context, pulled, here(5.0), None, None, latest)
     next(asked), next(asked)
-    assert list(follow(context, pulled, OpenTab(tab="Steering", moment=6.0), None, latest)) == []
+    assert list(follow(context, pulled, OpenTab(tab="Steering", moment=6.0), None, None, latest)) == []
     assert list(asked) == []
-    assert list(follow(context, pulled, here(4.0), None, latest)) == [], "what was asked for earlier comes too late"
+    assert list(follow(context, pulled, here(4.0), None, None, latest)) == [], (
+        "what was asked for earlier comes too late"
+    )
 
 
 def test_when_the_cue_is_really_gone(context: Context, first: Visit) -> None:
@@ -115,7 +123,50 @@ def test_heatmaps_before_and_after(context: Context, first: Visit, pulled: Visit
     assert show_heatmaps(context, pulled) != show_heatmaps(context, first)
 
 
-def test_a_list_of_no_doses_has_no_choice() -> None:
-    """Before there is evidence the list is empty; a choice in it would be warned of in the log at every opening."""
-    assert _as_list([]).value is None
-    assert _as_list(["all", "one"]).value == 0
+def dragged(v: Visit, strength: float, moment: float, gesture: float = 1.0, component: int = 99) -> EditMessage:
+    lever = LeverMessage(component=component, operation="scale", strength=strength, family=None)
+    return EditMessage(revision=v.revision, moment=moment, gesture=gesture, levers=(lever,), tokens=None)
+
+
+def test_a_lever_is_dragged_along_its_doses(context: Context, first: Visit) -> None:
+    """What was suppressed is scaled from then on; other levers, and the tokens they act on, stay."""
+    edit = Edit.of_suppressed([99, 36]).among((0, 1, 2))
+    v = session.change(context.bench(first), first, edit)
+    for k, strength in enumerate((0.1, 0.5, 2.0), 1):
+        v = drag(context, v, dragged(v, strength, k))
+    assert v.edit == Edit((Lever(99, "scale", 2.0), Lever(36)), (0, 1, 2))
+    assert session.undo(context.bench(v), v).edit == edit, "one drag is one step of undo"
+    assert drag(context, v, dragged(v, 3.0, 3.0)) is v, "late"
+    assert drag(context, v, dragged(v, 3.0, 9.0).model_copy(update={"revision": v.revision - 1})) is v, "outdated"
+    gone = drag(context, v, dragged(v, 3.0, 9.0, component=7))
+    assert gone.edit == v.edit, "it has no lever any more"
+    with pytest.raises(UserError, match="cannot be used"):
+        drag(context, v, dragged(v, 1e9, 10.0))
+
+
+def test_a_family_is_dragged_as_one(context: Context, first: Visit) -> None:
+    bench = context.bench(first)
+    v = session.press(bench, first, 99, "family", True)
+    (family,) = v.edit.groups()
+    assert len(family) > 1
+    message = EditMessage.of(v)
+    levers = tuple(one.model_copy(update={"operation": "scale", "strength": 1.5}) for one in message.levers)
+    v = drag(context, v, message.model_copy(update={"levers": levers, "moment": 1.0, "gesture": 1.0}))
+    assert {(lever.operation, lever.strength, lever.family) for lever in v.edit.levers} == {("scale", 1.5, 99)}
+
+
+def test_the_doses_stay_while_a_lever_is_dragged_along_them(context: Context, pulled: Visit) -> None:
+    def shown(v: Visit, doses_about: Hashable) -> EvidenceParts:
+        last: EvidenceParts = {}
+        for step in evidence(context, v, doses_about):
+            last |= step
+        return last
+
+    before = shown(pulled, None)
+    moved = drag(context, pulled, dragged(pulled, 0.5, 1.0))
+    after = shown(moved, before["doses_about"])
+    assert after.keys() == before.keys() - {"doses", "doses_about"}
+    assert EditMessage.read(after["handle"]).levers[0].strength == 0.5
+    assert EditMessage.read(after["handle"]).moment == 1.0
+    other = session.change(context.bench(pulled), pulled, Edit.of_suppressed([36]))
+    assert "#36" in shown(other, before["doses_about"])["doses"]

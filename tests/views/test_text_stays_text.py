@@ -193,8 +193,8 @@ def _of_evidence(bench: Workbench, base: Visit, picture: Image.Image) -> dict[st
     gone = session.without_cue(bench, base, picture.rotate(90))
     missed = bench.reconstruction_error(*asked)
     return {
-        "headline": lambda text: evidence.headline(named(base, text), None, effects),
-        "doses": lambda text: evidence.dose_words(turns, (text,) * 3),
+        "effect": lambda text: evidence.effect(named(base, text)),
+        "doses": lambda text: evidence.doses(named(base, text), [turns] * 3),
         "side effects": lambda text: evidence.side_effects(
             replace(effects, concepts=(text,) * 2, change=np.array([1.0, -1.0], dtype=np.float32)), changes
         ),
@@ -202,6 +202,7 @@ def _of_evidence(bench: Workbench, base: Visit, picture: Image.Image) -> dict[st
         "without the cue": lambda text: evidence.counterfactual(
             named(base, text), "a", replace(gone, prediction=replace(gone.prediction, classes=(text,) * 3))
         ),
+        "the cue": lambda text: evidence.known_counterfactual(base, text, gone, "a"),
         "how the cue went": lambda text: evidence.counterfactual(base, text, gone),
         "at large": lambda text: evidence.counterfactual(base, "a", gone, text),
         "what the SAE misses": lambda text: evidence.reconstruction_error(

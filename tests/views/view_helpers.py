@@ -31,7 +31,7 @@ GRID = (4, 4)
 WORD = "<b>\"cat\" & 'dog'</b>"
 
 
-_START_TAG = re.compile(r"""<[a-z][a-z0-9]*(\s+[a-z-]+(="[^"]*"|='[^']*')?)*\s*>""")
+_START_TAG = re.compile(r"""<[a-z][a-z0-9]*(\s+[a-zA-Z-]+(="[^"]*"|='[^']*')?)*\s*>""")
 """Every attribute is quoted, and apart from the one before."""
 
 
