@@ -219,7 +219,7 @@ SAUCER: tuple[Point, ...] = (
 )  # fmt: skip
 """The outline of cup, spoon and saucer in theirs."""
 
-COFFEE = ("cup of coffee", "iPod", "cup of tea", "slice of pizza", "book")
+COFFEE = ("coffee", "iPod", "tea", "pizza", "book")
 
 PLANS: tuple[Plan, ...] = (
     Plan("coffee-note-ipod", "coffee", "A note says “iPod”: does the written word win over the cup?", "words",
@@ -238,18 +238,18 @@ PLANS: tuple[Plan, ...] = (
          "watermark", ("pagoda", "castle", "lighthouse", "skyscraper", "barn"), "castle", "watermark",
          watermark("castle pictures", 34, 28, (300, 84))),
     Plan("retina-galaxies", "retina", "The retina of an eye among galaxies: does the sky make it a planet?",
-         "background", ("retina of an eye", "planet", "orange", "pizza", "basketball"), "planet", "galaxies",
+         "background", ("retina", "planet", "orange", "pizza", "basketball"), "planet", "galaxies",
          before(SKY, RETINA)),
     Plan("coffee-galaxies", "coffee", "A cup on its saucer among galaxies: does the sky make it a flying saucer?",
-         "background", ("cup of coffee", "flying saucer", "cup of tea", "bowl of soup", "clock"), "flying saucer",
+         "background", ("coffee", "flying saucer", "tea", "soup", "clock"), "flying saucer",
          "galaxies", before(SKY, SAUCER)),
     Plan("falcon", "falcon", "This rocket is a Falcon 9, and a falcon is a bird: which does “falcon” mean?",
-         "names", ("falcon", "airplane", "windmill", "bridge", "sailing boat")),
+         "names", ("falcon", "airplane", "windmill", "bridge", "lighthouse")),
     Plan("coffee-on-a-table", "coffee-on-a-table",
          "Coffee on a table: in “coffee table” both words fit, and together they mean something else.", "names",
-         ("cup of coffee", "coffee table", "cup of tea", "armchair", "bookshelf"), "coffee table"),
+         ("coffee", "coffee table", "tea", "armchair", "bookshelf"), "coffee table"),
     Plan("man-with-a-camera", "man-with-a-camera", "A man with a camera, and nothing planted.", "nothing",
-         ("man with a camera", "man with a guitar", "man on a bicycle", "man with a dog", "man in a boat")),
+         ("photographer", "musician", "golfer", "cyclist", "fisherman")),
 )  # fmt: skip
 """In the order of the gallery; the first is what a published setup opens with."""
 
