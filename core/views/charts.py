@@ -27,7 +27,7 @@ MOVED = 4
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """Numbers along one side of a chart."""
 
     low: float
@@ -66,7 +66,7 @@ def number(value: float) -> str:
 
 def effect_glance(before: float, after: float) -> Markup:
     """From where to where the target moved, and where zero is."""
-    axis = Axis.around((before, after, 0.0), 0.08)
+    axis = ChartAxis.around((before, after, 0.0), 0.08)
     was, now = axis.place(before), axis.place(after)
     return Markup("""<span class="moved"><i class="zero" style="left:{zero:.1f}%"></i>
 <i class="way" style="left:{left:.1f}%;width:{width:.1f}%"></i><i class="was" style="left:{was:.1f}%"></i>
@@ -110,8 +110,8 @@ def dose(response: Response, classes: Sequence[str], target: Target, dragged: Ha
     lines = [(f"target: {classes[target.wanted]}{against}", response.target.astype(float) - response.before)]
     change = response.logits.astype(float) - response.logits_before
     lines += [(classes[k], change[:, k]) for k in response.most_affected().tolist()]
-    x = Axis(float(response.doses.min()), float(response.doses.max()))
-    y = Axis.around(np.concatenate([values for _, values in lines]).tolist())
+    x = ChartAxis(float(response.doses.min()), float(response.doses.max()))
+    y = ChartAxis.around(np.concatenate([values for _, values in lines]).tolist())
     across = [x.place(value) for value in response.doses.tolist()]
     ticks = [(x.place(value), value) for value in np.arange(np.ceil(x.low), x.high + 1).tolist()]
     unit = dragged.unit if dragged else 1.0
@@ -141,11 +141,11 @@ def _line(x: Sequence[float], y: Sequence[float]) -> str:
 def distribution(controls: Controls, glance: bool = False) -> Markup:
     """What random edits of the same size do to the target, and where the edit stands among them."""
     own = (controls.effect, controls.rival)
-    axis = Axis.around([*controls.random.tolist(), *controls.directions.tolist(), *own])
+    axis = ChartAxis.around([*controls.random.tolist(), *controls.directions.tolist(), *own])
     edges = np.linspace(axis.low, axis.high, BINS + 1)
     counted = [np.histogram(values, edges)[0] for values in (controls.random, controls.directions)]
     tallest = max(1, *(int(counts.max()) for counts in counted))
-    up = Axis(0, tallest)
+    up = ChartAxis(0, tallest)
     random, directions = (_steps(counts.tolist(), up) for counts in counted)
     return render(
         "distribution",
@@ -160,7 +160,7 @@ def distribution(controls: Controls, glance: bool = False) -> Markup:
     )
 
 
-def _steps(counts: Sequence[int], up: Axis) -> str:
+def _steps(counts: Sequence[int], up: ChartAxis) -> str:
     """A histogram's outline, as an SVG path."""
     ends = (100 * k / BINS for k in range(1, BINS + 1))
     return "M0 100" + "".join(f"V{100 - up.place(n):.1f}H{end:g}" for n, end in zip(counts, ends, strict=True)) + "V100"

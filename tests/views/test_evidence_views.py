@@ -187,7 +187,7 @@ def test_charts_hold_the_numbers(bench: Workbench, visit: Visit) -> None:
             assert np.corrcoef(line[:, 1], -change)[0, 1] == pytest.approx(1, abs=1e-4)
     *_, found = bench.controls(*asked)
     drawn = charts.distribution(found)
-    axis = charts.Axis.around([*found.random.tolist(), *found.directions.tolist(), found.effect, found.rival])
+    axis = charts.ChartAxis.around([*found.random.tolist(), *found.directions.tolist(), found.effect, found.rival])
     for name, value in (("edit", found.effect), ("rival", found.rival)):
         assert f'<i class="{name}" style="left:{axis.place(value):.1f}%">' in drawn
     for name, values in (("random", found.random), ("directions", found.directions)):
@@ -221,7 +221,7 @@ def test_each_lever_has_a_handle_where_it_stands(bench: Workbench, visit: Visit)
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1))
 def test_an_axis_has_some_round_numbers(values: list[float]) -> None:
-    axis = charts.Axis.around(values)
+    axis = charts.ChartAxis.around(values)
     assert all(0 < axis.place(value) < 100 for value in values)
     ticks = axis.ticks
     assert 3 <= len(ticks) <= charts.TICKS + 1
