@@ -99,7 +99,7 @@ def build(first: Visit) -> EvidenceTab:
             doses = widgets.html(elem_id="doses")
             handle = widgets.widget("handle", _message(first), "doses")
             chance = widgets.html(evidence_view.unasked("chance"), elem_id="chance")
-            side_effects = widgets.html(evidence_view.unasked("side_effects"), elem_id="ripple")
+            side_effects = widgets.widget("ripple", evidence_view.unasked("side_effects"), "cards")
             generalization = widgets.html(evidence_view.unasked("generalization"), elem_id="elsewhere")
             reconstruction_error = widgets.html(evidence_view.unasked("reconstruction_error"), elem_id="lacking")
         counterfactual = widgets.html(elem_id="really")
@@ -238,7 +238,7 @@ def _about_edit(context: Context, v: Visit, first: EvidenceParts, doses_about: H
         yield {"doses": evidence_view.doses(v, responses), "doses_about": about}
     ripple = bench.side_effects(*asked, v.target, v.edit)
     shifted = bench.attribution_changes(*asked, v.attribution, v.edit)
-    yield {"side_effects": evidence_view.side_effects(ripple, shifted)}
+    yield {"side_effects": evidence_view.side_effects(v, ripple, shifted)}
     for one in bench.generalize(v.edit):
         if isinstance(one, Generalization):
             yield {"generalization": evidence_view.generalization(one)}

@@ -124,7 +124,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     another = lanes.another(parts.side.prediction, steering_tab.searching(parts.steering, replies))
     places = (
         parts.attribution.rows, parts.attribution.look, parts.components.found, parts.components.page,
-        parts.steering.levers, parts.steering.finder,
+        parts.steering.levers, parts.steering.finder, parts.evidence.side_effects,
     )  # fmt: skip
     said = parts.attribution.said, parts.components.said
     components_tab.listen(parts.components, replies, slow)

@@ -20,8 +20,9 @@ from ..words import NONE, count, percent, signed
 from . import charts
 from .component import target_words
 from .frame import heading, section, table, waiting
-from .html import NOTHING, joined, render, sign
+from .html import NOTHING, joined, render
 from .images import picture_uri
+from .row import changed
 from .steering import group_name, tokens_words
 
 MOVED = 6
@@ -244,7 +245,7 @@ def _range(values: np.ndarray) -> str:
 # ---- side effects
 
 
-def side_effects(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
+def side_effects(visit: Visit, ripple: SideEffects, shifted: AttributionChanges) -> Markup:
     """How many times further the target moved than other concepts, and which these are."""
     n, farther = len(ripple.concepts), int((np.abs(ripple.relative) < abs(ripple.effect)).sum())
     tone, says = "open", "nothing to compare with"
@@ -254,7 +255,7 @@ def side_effects(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
         tone = "good" if n - farther <= CHANCE * n else "doubt"
         says = f"farther than {farther} of {count(n, 'other concept')}"
     reference = f"as far as others (spread {_spread(ripple)})"
-    more = _concepts(ripple, shifted)
+    more = _concepts(visit, ripple, shifted)
     return _answer("side_effects", charts.side_effects_glance(ripple), figure, tone, says, reference, more)
 
 
@@ -262,7 +263,7 @@ def _spread(ripple: SideEffects) -> str:
     return NONE if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits"
 
 
-def _concepts(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
+def _concepts(visit: Visit, ripple: SideEffects, shifted: AttributionChanges) -> Markup:
     """Everyday concepts that moved most, and other components whose contribution changed."""
 
     def moves(which: np.ndarray) -> list[tuple[str, float]]:
@@ -279,23 +280,17 @@ def _concepts(ripple: SideEffects, shifted: AttributionChanges) -> Markup:
             ("against", "▼ Fell most", moves(ripple.most_down(MOVED))),
         ),
         reach=float(np.abs(ripple.relative).max(initial=0.0)) or 1.0,
-        others=_attribution_changes(shifted),
+        others=_attribution_changes(visit, shifted),
     )
 
 
-def _attribution_changes(changes: AttributionChanges) -> Markup:
+def _attribution_changes(visit: Visit, changes: AttributionChanges) -> Markup:
     if not len(changes.component):
         return Markup('<p class="told">No other component contributes differently to the target now.</p>')
-    row = Markup(
-        '<tr data-row="{}"><th scope="row">#{}</th><td>{} → <b>{}</b></td>'
-        '<td><span aria-hidden="true">{}</span> {}</td></tr>'
-    )
-    rows = [
-        row.format(c, c, signed(b), signed(a), sign(a - b)[1], signed(a - b))
-        for c, b, a in zip(changes.component.tolist(), changes.before.tolist(), changes.after.tolist(), strict=True)
-    ]
     return Markup("""<details><summary>Other components that now contribute differently to the target</summary>
-{}</details>""").format(table(("Component", "Contribution, logits", "Change"), rows))
+<p class="legend">Bar: what each contributed before, logits. Tick: what it contributes now.</p>{}</details>""").format(
+        changed(visit, changes)
+    )
 
 
 # ---- other pictures

@@ -55,7 +55,7 @@ def everything(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str
         "doses": proofs.doses(visit, responses),
         "chance": proofs.chance(controls),
         "trying": proofs.trying(controls),
-        "ripple": proofs.side_effects(rippled, shifted),
+        "ripple": proofs.side_effects(visit, rippled, shifted),
         "elsewhere": proofs.generalization(tested),
         "gone": proofs.counterfactual(visit, EVIL[1], gone, EVIL[0]),
         "known counterfactual": proofs.known_counterfactual(visit, EVIL[1], gone, EVIL[0]),
@@ -79,6 +79,7 @@ def test_nothing_typed_becomes_markup(shown: dict[str, Markup]) -> None:
 
 
 def test_numbers_have_units(shown: dict[str, str]) -> None:
+    assert shown["ripple"].count("data-row=") == 8, "other components, wherever they are pointed at"
     for name in ("effect", "chance", "ripple", "found"):
         assert "logits" in shown[name], name
     assert "%" in shown["elsewhere"]
@@ -128,7 +129,7 @@ def test_an_answer_is_good_only_where_that_is_earned(visit: Visit, bench: Workbe
         concepts = tuple(f"word {k}" for k in range(40))
         found = SideEffects(concepts, np.linspace(-1, 1, 40).astype(np.float32), 1.0, target)
         none = AttributionChanges(*(np.zeros(0, dtype=np.int32) for _ in range(3)))
-        return tone(proofs.side_effects(found, none))
+        return tone(proofs.side_effects(visit, found, none))
 
     assert (changed(-3.0), changed(0.5)) == ("good", "doubt")
 
@@ -254,7 +255,8 @@ def test_classes_that_leave_no_concept_to_probe(bench: Workbench, picture: Image
     *_, search = bench.find_edit(v.trace, classes, v.templates, 1)
     assert search.done
     assert search.side_effect is None
-    drawn = proofs.side_effects(rippled, bench.attribution_changes(v.trace, classes, v.templates, v.attribution, edit))
+    shifted = bench.attribution_changes(v.trace, classes, v.templates, v.attribution, edit)
+    drawn = proofs.side_effects(v, rippled, shifted)
     assert tone(drawn) == "open"
     assert '<span class="figure">–</span>' in drawn
     assert "Side effect: <b>–" in drawn

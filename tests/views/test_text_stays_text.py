@@ -196,7 +196,7 @@ def _of_evidence(bench: Workbench, base: Visit, picture: Image.Image) -> dict[st
         "effect": lambda text: evidence.effect(named(base, text)),
         "doses": lambda text: evidence.doses(named(base, text), [turns] * 3),
         "side effects": lambda text: evidence.side_effects(
-            replace(effects, concepts=(text,) * 2, change=np.array([1.0, -1.0], dtype=np.float32)), changes
+            base, replace(effects, concepts=(text,) * 2, change=np.array([1.0, -1.0], dtype=np.float32)), changes
         ),
         "other pictures": lambda text: evidence.generalization(replace(fixed, classes=(text,) * len(tested.classes))),
         "without the cue": lambda text: evidence.counterfactual(
