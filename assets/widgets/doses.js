@@ -71,9 +71,14 @@ charts.addEventListener('change', (event) => {
   if (!event.target.matches('select')) return;
   charts.querySelectorAll('.of-doses').forEach((part, k) => { part.hidden = k !== event.target.selectedIndex; });
 });
-watch('value', () => {
-  const told = JSON.parse(props.value);
+const summary = document.getElementById('summary');
+const hear = () => {
+  const message = summary.querySelector('[data-message]')?.dataset.message;
+  if (!message) return;
+  const told = JSON.parse(message);
   if (told.revision === revision && told.moment < sent) return;  // from before its latest move
   ({ revision, levers } = told);
   if (!dragged) place();
-});
+};
+new MutationObserver(hear).observe(summary, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-message'] });
+hear();

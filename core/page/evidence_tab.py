@@ -39,8 +39,6 @@ class EvidenceParts(TypedDict, total=False):
     effect: str
     doses: str
     """What unfolds from the effect."""
-    handle: str
-    """The edit as `EditMessage`, for the handles on the doses."""
     chance: str
     side_effects: str
     generalization: str
@@ -74,7 +72,8 @@ class EvidenceTab:
     effect: gr.HTML
     doses: gr.HTML
     handle: gr.HTML
-    """Sends an `EditMessage` when one is dragged; its charts are in `doses`."""
+    """Sends an `EditMessage` when one is dragged. Its charts are in `doses`, and the edit in force in `summary`: what
+    it has still to send must not be written over."""
     chance: gr.HTML
     side_effects: gr.HTML
     generalization: gr.HTML
@@ -223,8 +222,7 @@ def _about_edit(context: Context, v: Visit, first: EvidenceParts, doses_about: H
         first = {**first, "doses": evidence_view.no_doses(), "doses_about": None}
     yield {
         **first,
-        "summary": evidence_view.edit_words(v),
-        "handle": _message(v),
+        "summary": evidence_view.edit_words(v, _message(v)),
         "effect": evidence_view.effect(v),
         "chance": evidence_view.pending("chance", evidence_view.TRYING),
         "side_effects": evidence_view.pending("side_effects", "Asking about other concepts"),

@@ -72,12 +72,12 @@ def group_words(group: Sequence[Lever]) -> str:
     return group_name(group) + (f" ({count(len(group), 'component')})" if len(group) > 1 else "")
 
 
-def edit_words(visit: Visit) -> Markup:
-    """The edit that the answers are about."""
+def edit_words(visit: Visit, message: str) -> Markup:
+    """The edit that the answers are about, and the same as a `message` for the handles on its doses (doses.js)."""
     rows, columns = visit.trace.grid
     done = ", ".join(map(lever_words, visit.edit.groups()))
     where = tokens_words(visit.edit.tokens, rows * columns)
-    return Markup('<p class="edit">Your edit: <b>{}</b>, on {}</p>').format(done, where)
+    return Markup('<p class="edit" data-message="{}">Your edit: <b>{}</b>, on {}</p>').format(message, done, where)
 
 
 def unasked(name: str) -> Markup:

@@ -1,5 +1,7 @@
 """The Evidence tab: part by part, in sight alone, and never about a state that is over."""
 
+import html
+import re
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -166,7 +168,8 @@ def test_the_doses_stay_while_a_lever_is_dragged_along_them(context: Context, pu
     moved = drag(context, pulled, dragged(pulled, 0.5, 1.0))
     after = shown(moved, before["doses_about"])
     assert after.keys() == before.keys() - {"doses", "doses_about"}
-    assert EditMessage.read(after["handle"]).levers[0].strength == 0.5
-    assert EditMessage.read(after["handle"]).moment == 1.0
+    (message,) = re.findall('data-message="([^"]*)"', after["summary"])
+    told = EditMessage.read(html.unescape(message))
+    assert (told.levers[0].strength, told.moment) == (0.5, 1.0), "the handles learn of it, and which move that was"
     other = session.change(context.bench(pulled), pulled, Edit.of_suppressed([36]))
     assert "#36" in shown(other, before["doses_about"])["doses"]

@@ -47,7 +47,7 @@ def everything(bench: Workbench, visit: Visit, picture: Image.Image) -> dict[str
     gone = session.without_cue(bench, visit, picture.rotate(90))
     return {
         "no edit": proofs.no_edit(),
-        "edit": proofs.edit_words(visit),
+        "edit": proofs.edit_words(visit, EVIL[0]),
         "unasked": proofs.unasked("effect"),
         "pending": proofs.pending("generalization", "a", 1, 2),
         "effect": proofs.effect(visit),
