@@ -201,7 +201,7 @@ def test_a_mistake_before_the_tabs_were_opened(open_page: Open) -> None:
     page.locator("#classes textarea").fill(" ")
     page.locator("button#classify").click()
     expect(page.locator("#said-classes")).to_contain_text("no classes")
-    drawn = (".half.for .row", "#component .empty", "#patches .grid", "#heats h3", "#lacking h3")
+    drawn = (".half.for .row", "#component .empty", "#patches .grid", "#heats h3", "#summary .empty")
     for name, part in zip(TABS[1:], drawn, strict=True):
         tab(page, name)
         expect(page.locator(part).first).to_be_visible()
