@@ -145,19 +145,24 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
 def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Textbox) -> None:
     """What follows a change, and the opening of a tab: another one ends what nobody looks at any more."""
     measuring = attribution_tab.measuring(parts.attribution, replies)
+    components = components_tab.following(parts.components, replies, open_tab)
     in_sight = (
-        (evidence_tab.following(parts.evidence, replies, open_tab), parts.evidence.summary),
-        (components_tab.following(parts.components, replies, open_tab), parts.components.found),
+        (evidence_tab.following(parts.evidence, replies, open_tab), parts.evidence.summary, Change.LEVER),
+        (
+            components,
+            parts.components.found,
+            Change.EDIT,
+        ),  # a press may open a page; no lever changes what stands there
     )
     for change, event in changes:
         if change >= Change.TARGET:
             event.then(*measuring, **lanes.EVERY)
     tabs = (parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.evidence)
-    befores: list[Callable[..., Dependency]] = [
-        *(one.tab.select for one in tabs),
-        *(event.then for _, event in changes),
-    ]
     options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"}
-    for before in befores:
-        for listener, place in in_sight:
+    for listener, place, since in in_sight:
+        befores: list[Callable[..., Dependency]] = [
+            *(one.tab.select for one in tabs),
+            *(event.then for change, event in changes if change >= since),
+        ]
+        for before in befores:
             before(*listener, **(options | lanes.long(place)))

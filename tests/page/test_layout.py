@@ -64,3 +64,16 @@ def test_no_function_of_the_page_is_long() -> None:
         if isinstance(node, ast.FunctionDef) and node.end_lineno and node.end_lineno - node.lineno >= LONGEST
     }
     assert long == {}
+
+
+def test_a_slider_asks_nothing_of_the_components_in_sight(page: gr.Blocks) -> None:
+    """Evidence follows it; a press on a component's button is followed by both, since it may open a page."""
+    parts = by_id(page)
+    drawn_after: dict[str, set[int]] = {}
+    for name, event in (("levers", "pull"), ("rows", "act")):
+        heard = next(k for k, fn in page.fns.items() if (parts[name]._id, event) in fn.targets)
+        drawn_after[name] = {one._id for fn in page.fns.values() if fn.trigger_after == heard for one in fn.outputs}
+    evidence, components = parts["summary"]._id, parts["component"]._id
+    assert evidence in drawn_after["levers"]
+    assert components not in drawn_after["levers"]
+    assert {evidence, components} <= drawn_after["rows"]
