@@ -54,6 +54,7 @@ from .model.sae_clip import BATCH
 from .model.trace import Trace
 from .pictures.read import Source, read_picture
 from .scenes.sampling import SIDE
+from .scenes.scene import CLASSES
 from .setups.catalog import SetupSpec
 from .setups.loading import Setup
 
@@ -237,6 +238,7 @@ class Workbench:
         """
         if self.setup.clip.model.config.vision_config.image_size == SIDE:
             yield from self._read_references()
+            self._classifier(CLASSES, TEMPLATES["single"])
 
     def _read_references(self) -> Generator[Step]:
         while self._references is None:
