@@ -103,7 +103,7 @@ def press_strongest(page: Page, side: str = "for") -> Locator:
 
 
 def step(page: Page, name: str) -> Locator:
-    return page.locator(f"#history [data-step={name}]")
+    return page.locator(f"#prediction [data-step={name}]")
 
 
 def choose_setup(page: Page, name: str) -> None:

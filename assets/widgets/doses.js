@@ -33,7 +33,7 @@ const move = (handle, dose) => {
   if (!moved.length || moved[0].strength === leversOf(handle)[0].strength) return;
   levers = levers.map((lever) => moved.find(({ component }) => component === lever.component) || lever);
   sent = performance.now();
-  props.value = JSON.stringify({ revision, moment: sent, gesture, levers: moved, tokens: null });
+  props.value = JSON.stringify({ revision, moment: sent, gesture, levers: moved });
   trigger('pull');
   place();
 };

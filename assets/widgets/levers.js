@@ -57,7 +57,7 @@ element.addEventListener('click', (event) => {
   const row = remove.closest('.lever');
   const next = row.nextElementSibling || row.previousElementSibling;
   row.remove();
-  (next?.querySelector('[data-remove]') || document.querySelector('#history button'))?.focus();
+  (next?.querySelector('[data-remove]') || document.querySelector('#prediction [data-step=undo]'))?.focus();
   gesture += 1;
   send();
   gesture += 1;

@@ -2,13 +2,14 @@
 
 Two things that are easily taken for each other are kept apart. A component's *activation map* is where it fires: f_tj.
 Its *attribution map* is where its firing counts for this prediction: A_tj, in logits. It may fire strongly where that
-changes nothing. Both are as sparse as the activations are, and are handed over whole, so that a page which shows them
-under the pointer asks for nothing more.
+changes nothing. Both are as sparse as the activations are, and are handed over at once, so that a page which shows them
+under the pointer asks for nothing more. What is handed over is bounded: of a dense dictionary ten thousand components
+fire, in half a million places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,8 @@ AT_A_TOKEN = 8
 """Components listed for a token."""
 MOST = 200
 """Components with a map."""
-_DIGITS = 4
+PLACES = 4000
+"""Places at which these fire, together; the components asked for have their maps whatever these hold."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,25 +54,29 @@ class TokenMaps(Record):
     """Of the components asked for first, and then of those that fire most strongly at any token."""
 
     def plain(self) -> dict[str, Any]:
-        """As `json.dumps` takes it, numbers to 4 digits.
+        """As `json.dumps` takes it: activations to 3 digits, attributions to 0.0001 logits, every place once.
 
-        rows and columns; tokens: for each [[component, activation, attribution], ...]; maps: by component (as text)
-        [[token, activation, attribution], ...].
+        rows and columns; maps: by component (as text) [token, activation, attribution, token, ...]; tokens: for each
+        [component, activation, attribution, component, ...] of the strongest there that have no map.
         """
         rows, columns = self.grid
+        mapped = {one.component for one in self.maps}
         return {
             "rows": rows,
             "columns": columns,
-            "tokens": [[[j, _short(f), _short(a)] for j, f, a in firing] for firing in self.tokens],
-            "maps": {str(one.component): _listed(one) for one in self.maps},
+            "tokens": [_flat(one for one in firing if one[0] not in mapped) for firing in self.tokens],
+            "maps": {str(one.component): _flat(_places(one)) for one in self.maps},
         }
 
 
-def token_maps(trace: Trace, attribution: Attribution, first: Sequence[int] = (), most: int = MOST) -> TokenMaps:
+def token_maps(
+    trace: Trace, attribution: Attribution, first: Sequence[int] = (), most: int = MOST, places: int = PLACES
+) -> TokenMaps:
     """Activations and attributions by place, of the trace that `attribution` explains.
 
     Maps are given of at most `most` active components: those of `first`, in that order, then the others by their
-    activation of largest size. Raises ValueError for an attribution of another trace.
+    activation of largest size, until all maps hold `places` places. Raises ValueError for an attribution of another
+    trace.
     """
     f = trace.activations
     if len(attribution.pair) != len(f.value):
@@ -90,7 +96,14 @@ def token_maps(trace: Trace, attribution: Attribution, first: Sequence[int] = ()
     strongest = f.component[np.argsort(-size, kind="stable")]
     active = set(strongest.tolist())
     wanted = dict.fromkeys([*(int(j) for j in first if int(j) in active), *strongest.tolist()])
-    return TokenMaps(trace.grid, tokens, tuple(_map(trace, attribution, j) for j in list(wanted)[:most]))
+    maps: list[TokenMap] = []
+    for j in list(wanted)[:most]:
+        one = _map(trace, attribution, j)
+        places -= len(one.token)
+        if places < 0 and j not in first:
+            break
+        maps.append(one)
+    return TokenMaps(trace.grid, tokens, tuple(maps))
 
 
 def _map(trace: Trace, attribution: Attribution, component: int) -> TokenMap:
@@ -99,10 +112,19 @@ def _map(trace: Trace, attribution: Attribution, component: int) -> TokenMap:
     return TokenMap(component, f.token[where].copy(), f.value[where].copy(), attribution.pair[where].copy())
 
 
-def _listed(one: TokenMap) -> list[list[float]]:
-    places = zip(one.token.tolist(), one.activation.tolist(), one.attribution.tolist(), strict=True)
-    return [[t, _short(f), _short(a)] for t, f, a in places]
+def _places(one: TokenMap) -> Iterable[tuple[int, float, float]]:
+    return zip(one.token.tolist(), one.activation.tolist(), one.attribution.tolist(), strict=True)
+
+
+def _flat(listed: Iterable[tuple[int, float, float]]) -> list[float]:
+    return [value for which, f, a in listed for value in (which, _short(float(f"{f:.3g}")), logits(a))]
+
+
+def logits(value: float) -> float:
+    """To 0.0001 logits."""
+    return _short(round(value, 4))
 
 
 def _short(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+    """As JSON writes it in the fewest characters."""
+    return int(value) if value.is_integer() else value

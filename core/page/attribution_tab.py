@@ -1,4 +1,4 @@
-"""Attribution tab: the target, what it is made of, and where the model looks."""
+"""Attribution tab: the target, and what it is made of."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,12 +6,10 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..methods.target import Target
-from ..methods.token_maps import token_maps
 from ..session import visit as session
 from ..session.typed import Index
 from ..session.visit import Visit
 from ..views import attribution as attribution_view
-from ..views import components as components_view
 from ..views.reference_strip import sheet
 from . import widgets
 from .context import Context
@@ -36,7 +34,6 @@ class AttributionTab:
     """The reference pictures of the rows: a style sheet, so that measured effects carry none of them again."""
     waterfall: gr.HTML
     rows: gr.HTML
-    look: gr.HTML
 
 
 def build(context: Context, first: Visit) -> AttributionTab:
@@ -50,8 +47,7 @@ def build(context: Context, first: Visit) -> AttributionTab:
         pictures = widgets.html(show_sheet(context, first), elem_id="rows-sheet")
         waterfall = widgets.html(show_waterfall(context, first), elem_id="waterfall")
         rows = widgets.widget("rows", show_rows(context, first), "cards")
-        look = widgets.widget("look", show_look(context, first))
-    return AttributionTab(tab, wanted, against, said, target, pictures, waterfall, rows, look)
+    return AttributionTab(tab, wanted, against, said, target, pictures, waterfall, rows)
 
 
 def redraws(tab: AttributionTab) -> list[Redraw]:
@@ -63,7 +59,6 @@ def redraws(tab: AttributionTab) -> list[Redraw]:
         Redraw(tab.sheet, Change.TARGET, show_sheet),
         Redraw(tab.waterfall, Change.TARGET, show_waterfall),
         Redraw(tab.rows, Change.TARGET, show_rows),
-        Redraw(tab.look, Change.TARGET, show_look),
     ]
 
 
@@ -100,17 +95,6 @@ def show_rows(context: Context, v: Visit) -> str:
 def show_sheet(context: Context, v: Visit) -> str:
     """The pictures of the rows."""
     return sheet(example for face in of_parts(context.bench(v), v).values() for example in face.examples)
-
-
-def show_look(context: Context, v: Visit) -> str:
-    """Where the model looks in the present picture."""
-    bench = context.bench(v)
-    seen = token_maps(v.trace, v.attribution, [part.component for part in v.parts])
-    labels: dict[int, str] = {}
-    if bench.index is not None:  # of those in sight alone: of a dense dictionary ten thousand fire
-        shown = {one.component for one in seen.maps} | {j for firing in seen.tokens for j, _, _ in firing}
-        labels = {one.component: one.label for one in map(bench.concept, sorted(shown)) if one.label is not None}
-    return components_view.look(v, seen, labels, bench.index is not None)
 
 
 def set_target(context: Context, v: Visit, wanted: Index, against: Index | Literal[-1] | None) -> Visit:

@@ -97,20 +97,20 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
     bar = setup_bar.build(context, first, apology)
     with gr.Row(elem_id="desk"):
         with gr.Column(scale=0, min_width=340, elem_id="side"):
-            canvas, prediction = side_panel.build(context, first)
+            beside = side_panel.build(context, first)
         with gr.Column(scale=1, min_width=320, elem_id="main"):
             kept = keeper.build(context, first)
             about = side_panel.build_about(context, first)
             with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
                 parts = Parts(
                     bar,
-                    side_panel.SidePanel(canvas, prediction, about),
+                    side_panel.SidePanel(*beside, about),
                     tabs,
                     image_tab.build(context, first),
                     attribution_tab.build(context, first),
                     components_tab.build(context, first),
                     steering_tab.build(context, first),
-                    compare_tab.build(context, first),
+                    compare_tab.build(first),
                     evidence_tab.build(first),
                     kept,
                 )
@@ -123,12 +123,11 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     slow = lanes.slow(parts.side.prediction)
     another = lanes.another(parts.side.prediction, steering_tab.searching(parts.steering, replies))
     places = (
-        parts.attribution.rows, parts.attribution.look, parts.components.found, parts.components.page,
+        parts.side.canvas, parts.side.prediction, parts.attribution.rows, parts.components.found, parts.components.page,
         parts.steering.levers, parts.steering.finder, parts.evidence.side_effects,
     )  # fmt: skip
     said = parts.attribution.said, parts.components.said
     components_tab.listen(parts.components, replies, slow)
-    compare_tab.listen(parts.compare, replies)
     asked_again = [*setup_bar.asked_again(parts.bar), *image_tab.asked_again(parts.image)]
     return [
         *keeper.listen(parts.keeper, replies, asked_again, slow),

@@ -1,9 +1,12 @@
-"""Side panel, beside every tab: the picture as the model sees it, its prediction, and what to know about it."""
+"""Side panel, beside every tab: the picture with all that is shown on it, the prediction, and the edit behind it."""
 
 from dataclasses import dataclass
 
 import gradio as gr
 
+from ..errors import UserError
+from ..methods.steering import Edit
+from ..methods.token_maps import token_maps
 from ..session import visit as session
 from ..session.visit import Visit
 from ..views import canvas as canvas_view
@@ -12,9 +15,9 @@ from ..views import prediction as prediction_view
 from ..views.report_words import repair_words
 from . import widgets
 from .context import Context
-from .lanes import Lane
-from .replies import Change, Changes, Redraw, Replies
-from .wire import ShowCounterfactual
+from .lanes import EVERY, LATEST, Lane
+from .replies import Change, Changes, Outcome, Redraw, Replies, Shown
+from .wire import ChoosePatches, HistoryStep, ShowCounterfactual
 
 
 @dataclass(frozen=True)
@@ -22,18 +25,19 @@ class SidePanel:
     """Its parts."""
 
     canvas: gr.HTML
-    """The picture."""
+    """The picture and its maps; its value is a `ChoosePatches`, once the page wrote one, and its prop `after` the whole
+    target after the edit, once that was asked for."""
     prediction: gr.HTML
-    """What is predicted of it, and the edit."""
+    """What is predicted, and the edit."""
     about: gr.HTML
-    """Over the tabs."""
+    """What to know before believing it, over the tabs."""
 
 
 def build(context: Context, first: Visit) -> tuple[gr.HTML, gr.HTML]:
     """The layout of what stands at the side: canvas and prediction."""
     with gr.Column(elem_id="panel"):
-        canvas = widgets.widget("canvas", show_canvas(context, first))
-        return canvas, widgets.html(show_prediction(context, first), elem_id="prediction")
+        canvas = widgets.message_widget("canvas", show_canvas(context, first), "", after="")
+        return canvas, widgets.widget("prediction", show_prediction(context, first))
 
 
 def build_about(context: Context, first: Visit) -> gr.HTML:
@@ -44,21 +48,52 @@ def build_about(context: Context, first: Visit) -> gr.HTML:
 def redraws(side: SidePanel) -> list[Redraw]:
     """What it draws anew, and since when."""
     return [
-        Redraw(side.canvas, Change.TARGET, show_canvas),
+        Redraw(side.canvas, Change.TARGET, lambda context, v: widgets.redrawn(show_canvas(context, v))),
         Redraw(side.prediction, Change.LEVER, show_prediction),
         Redraw(side.about, Change.PICTURE, show_about),
     ]
 
 
 def listen(side: SidePanel, replies: Replies, said: gr.HTML, another: Lane) -> Changes:
-    """Its listeners."""
-    listener = replies.step(switch_counterfactual, Change.PICTURE, hears=ShowCounterfactual, notices=[said])
-    return [(Change.PICTURE, side.canvas.twin(*listener, **another))]
+    """Its listeners, but for the presses on components (see press.py). `said`: where a mistake is told."""
+    turned = replies.step(switch_counterfactual, Change.PICTURE, hears=ShowCounterfactual, notices=[said])
+    picked = replies.step(
+        choose_patches, Change.LEVER, hears=ChoosePatches, written_in=side.canvas, notices=[said],
+        keeps=replies.notices,  # what is wrong with a strength still is
+    )  # fmt: skip
+    stepped = replies.step(step, Change.EDIT, hears=HistoryStep, notices=[said])
+    told = Shown(side.canvas, lambda found: gr.HTML(after=found))
+    side.canvas.measure(*replies.answer(show_after, told), **LATEST)
+    return [
+        (Change.PICTURE, side.canvas.twin(*turned, **another)),
+        (Change.LEVER, side.canvas.pick(*picked, **LATEST)),
+        (Change.EDIT, side.prediction.step(*stepped, **EVERY)),
+    ]
 
 
 def show_canvas(context: Context, v: Visit) -> str:
-    """The picture."""
-    return canvas_view.canvas(v, context.cue(v))
+    """The picture, and the maps of what fires in it."""
+    bench = context.bench(v)
+    maps = token_maps(v.trace, v.attribution, [part.component for part in v.parts])
+    labels: dict[int, str] = {}
+    if bench.index is not None:  # of those in sight alone: of a dense dictionary ten thousand fire
+        shown = {one.component for one in maps.maps} | {j for firing in maps.tokens for j, _, _ in firing}
+        labels = {one.component: one.label for one in map(bench.concept, sorted(shown)) if one.label is not None}
+    return canvas_view.canvas(
+        v,
+        maps,
+        session.contributions(v.trace, v.attribution),
+        labels,
+        pages=bench.index is not None,
+        cls_in_scope=context.card(v).scope != "patches",
+        cue=context.cue(v),
+    )
+
+
+def show_after(context: Context, v: Visit) -> str:
+    """What supports the target after the edit."""
+    trace, attribution = session.afterwards(context.bench(v), v)
+    return canvas_view.after(v, attribution.value, session.contributions(trace, attribution))
 
 
 def show_prediction(_context: Context, v: Visit) -> str:
@@ -84,3 +119,22 @@ def switch_counterfactual(context: Context, v: Visit, asked: ShowCounterfactual)
     if example is None or example.counterfactual is None:
         return v
     return session.look_at(context.bench(v), v, example.file(asked.on), session.subject_of(example, asked.on))
+
+
+def choose_patches(context: Context, v: Visit, message: ChoosePatches) -> Visit | Outcome:
+    """The patches as they are chosen on the page now; late and outdated messages change nothing."""
+    told = session.accept_message(v, "patches", message.revision, message.moment)
+    if told is None:
+        return v
+    try:
+        return session.pull(context.bench(told), told, told.edit.among(message.tokens), message.gesture)
+    except UserError as trouble:
+        return Outcome(told, None, (str(trouble),), tone="bad")
+
+
+def step(context: Context, v: Visit, pressed: HistoryStep) -> Visit:
+    """Undo, redo, or no lever at all."""
+    bench = context.bench(v)
+    if pressed.step == "reset":
+        return session.change(bench, v, Edit())
+    return session.undo(bench, v) if pressed.step == "undo" else session.redo(bench, v)

@@ -1,4 +1,4 @@
-"""Steering tab: undo, the levers of the edit, the patches it acts on, and the search for a small edit."""
+"""Steering tab: the levers of the edit, and the search for a small one. Where it acts is painted on the canvas."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ from ..methods.steering import Edit
 from ..session import visit as session
 from ..session.visit import Visit
 from ..views import steering as steering_view
+from ..views.prediction import head
 from ..views.reference_strip import Face, sheet
 from . import widgets
 from .context import Context
 from .faces import faces
 from .lanes import EVERY, LATEST, long
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies
-from .wire import EditMessage, HistoryStep, UseEdit
+from .wire import EditMessage, UseEdit
 
 
 class Found(TypedDict):
@@ -33,12 +34,10 @@ class SteeringTab:
     """Its parts."""
 
     tab: gr.Tab
-    history: gr.HTML
     said: gr.HTML
     levers: gr.HTML
     sheet: gr.HTML
     """The reference pictures of the levers which the rows on Attribution do not have: a style sheet."""
-    patches: gr.HTML
     finder: gr.HTML
 
 
@@ -46,25 +45,18 @@ def build(context: Context, first: Visit) -> SteeringTab:
     """Its layout."""
     message = EditMessage.of(first).to_json()
     with gr.Tab(title(first), id="steering", render_children=True) as tab:
-        history = widgets.widget("history", steering_view.history(first))
         said = widgets.notice_place("said-levers")
         pictures = widgets.html(show_sheet(context, first), elem_id="levers-sheet")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=320):
-                levers = widgets.message_widget("levers", show_levers(context, first), message)
-            with gr.Column(scale=2, min_width=280):
-                patches = widgets.message_widget("patches", show_patches(context, first), message)
+        levers = widgets.message_widget("levers", show_levers(context, first), message)
         finder = widgets.widget("finder", steering_view.finder(first))
-    return SteeringTab(tab, history, said, levers, pictures, patches, finder)
+    return SteeringTab(tab, said, levers, pictures, finder)
 
 
 def redraws(tab: SteeringTab) -> list[Redraw]:
     """What it draws anew, and since when. The page's own levers show a move already."""
     return [
-        Redraw(tab.history, Change.LEVER, lambda _, v: steering_view.history(v)),
         Redraw(tab.sheet, Change.EDIT, show_sheet),
         Redraw(tab.levers, Change.EDIT, lambda context, v: _redrawn(show_levers(context, v), v), always=True),
-        Redraw(tab.patches, Change.EDIT, lambda context, v: _redrawn(show_patches(context, v), v), always=True),
         Redraw(tab.finder, Change.CLASSES, lambda _, v: steering_view.finder(v)),
         Redraw(tab.tab, Change.LEVER, lambda _, v: gr.Tab(title(v))),
     ]
@@ -76,16 +68,9 @@ def listen(tab: SteeringTab, replies: Replies) -> Changes:
     pulled = replies.step(
         pull, Change.LEVER, hears=EditMessage, written_in=tab.levers, notices=[tab.said], besides=[rows]
     )  # fmt: skip
-    picked = replies.step(
-        pick, Change.LEVER, hears=EditMessage, written_in=tab.patches, notices=[tab.said],
-        keeps=[tab.said],  # what is wrong with a strength still is
-    )  # fmt: skip
-    stepped = replies.step(step, Change.EDIT, hears=HistoryStep, notices=[tab.said])
     used = replies.step(use, Change.EDIT, hears=UseEdit, notices=[tab.said])
     return [
         (Change.LEVER, tab.levers.pull(*pulled, **LATEST)),
-        (Change.LEVER, tab.patches.pick(*picked, **LATEST)),
-        (Change.EDIT, tab.history.step(*stepped, **EVERY)),
         (Change.EDIT, tab.finder.use(*used, **EVERY)),
     ]
 
@@ -112,11 +97,6 @@ def show_sheet(context: Context, v: Visit) -> str:
     return sheet(example for c, face in _faces(context, v).items() if c not in shown for example in face.examples)
 
 
-def show_patches(context: Context, v: Visit) -> str:
-    """The picture as patches to choose from."""
-    return steering_view.patches(v, context.card(v).scope != "patches")
-
-
 def pull(context: Context, v: Visit, message: EditMessage) -> Visit | Outcome:
     """The levers as they stand on the page now; late and outdated messages change nothing."""
     told = session.accept_message(v, "levers", message.revision, message.moment)
@@ -127,25 +107,6 @@ def pull(context: Context, v: Visit, message: EditMessage) -> Visit | Outcome:
         return session.pull(context.bench(told), told, edit, message.gesture)
     except UserError as trouble:
         return Outcome(told, None, (str(trouble),), tone="bad")
-
-
-def pick(context: Context, v: Visit, message: EditMessage) -> Visit | Outcome:
-    """The patches as they are chosen on the page now; late and outdated messages change nothing."""
-    told = session.accept_message(v, "patches", message.revision, message.moment)
-    if told is None:
-        return v
-    try:
-        return session.pull(context.bench(told), told, told.edit.among(message.tokens), message.gesture)
-    except UserError as trouble:
-        return Outcome(told, None, (str(trouble),), tone="bad")
-
-
-def step(context: Context, v: Visit, pressed: HistoryStep) -> Visit:
-    """Undo, redo, or no lever at all."""
-    bench = context.bench(v)
-    if pressed.step == "reset":
-        return session.change(bench, v, Edit())
-    return session.undo(bench, v) if pressed.step == "undo" else session.redo(bench, v)
 
 
 def find(context: Context, v: Visit) -> Iterator[Found]:
@@ -176,4 +137,4 @@ def _other_rows(context: Context, was: Visit, v: Visit) -> object:
 
 
 def _faces(context: Context, v: Visit) -> Mapping[int, Face]:
-    return faces(context.bench(v), map(steering_view.head, v.edit.groups()))
+    return faces(context.bench(v), map(head, v.edit.groups()))

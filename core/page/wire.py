@@ -1,7 +1,7 @@
 """Messages between the page's widgets and Python: typed, bounded and validated, in one place.
 
 The scripts in assets/widgets write them, as the data of an event or as a widget's value. Python writes one too: the
-edit, as the value that the widgets of the Steering tab start from.
+levers, as the value that the rows of the Steering tab start from.
 """
 
 import base64
@@ -60,7 +60,7 @@ class ShowCounterfactual(Message):
 
 
 class PressComponent(Message):
-    """A component's button was pressed (cards.js, look.js, levers.js, finder.js)."""
+    """A component's button was pressed (cards.js, canvas.js, prediction.js, levers.js, finder.js)."""
 
     refusal: ClassVar[str] = "That press names no component. Reload the page, and press again."
 
@@ -91,7 +91,7 @@ class UseEdit(Message):
 
 
 class HistoryStep(Message):
-    """Undo, redo or reset was pressed (history.js)."""
+    """Undo, redo or reset was pressed (prediction.js)."""
 
     step: Literal["undo", "redo", "reset"]
     """Which."""
@@ -115,31 +115,42 @@ class LeverMessage(Message):
 
 
 class EditMessage(Message):
-    """The whole edit, as levers.js and patches.js write it, so that what is skipped or late cannot mix."""
+    """All levers, as levers.js writes them, so that what is skipped or late cannot mix."""
 
     revision: Index
     """That of the visit which the widget shows."""
     moment: Number = 0.0
     """When it was written, in ms by the page's clock (`performance.now()`); 0 for one that Python wrote."""
     gesture: Number = 0.0
-    """Which drag or stroke it belongs to: moves of one are one step of undo."""
+    """Which drag it belongs to: moves of one are one step of undo."""
     levers: Annotated[tuple[LeverMessage, ...], Field(max_length=MAX_LISTED)]
     """All levers, in their order on the page."""
-    tokens: Annotated[tuple[Index, ...], Field(max_length=MAX_LISTED)] | None
-    """The tokens the edit acts on, 0 for CLS; None for all."""
 
     @classmethod
     def of(cls, visit: Visit) -> "EditMessage":
-        """The edit in force."""
+        """The levers of the edit in force."""
         levers = tuple(
             LeverMessage(component=own.component, operation=own.operation, strength=own.strength, family=own.family)
             for own in visit.edit.levers
         )
-        return cls(revision=visit.revision, levers=levers, tokens=visit.edit.tokens)
+        return cls(revision=visit.revision, levers=levers)
 
     def to_json(self) -> str:
         """The value of a widget."""
         return self.model_dump_json()
+
+
+class ChoosePatches(Message):
+    """All tokens that the edit acts on, as canvas.js writes them while patches are painted."""
+
+    revision: Index
+    """That of the visit which the page shows."""
+    moment: Number
+    """When it was written, in ms by the page's clock."""
+    gesture: Number
+    """Which stroke it belongs to: its patches are one step of undo."""
+    tokens: Annotated[tuple[Index, ...], Field(max_length=MAX_LISTED)] | None
+    """The tokens, 0 for CLS; None for all."""
 
 
 class OpenTab(Message):

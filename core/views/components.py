@@ -1,4 +1,4 @@
-"""Components (SAE latents) -> HTML of the Components tab: the page of one, the answers to a search, the token maps.
+"""Components (SAE latents) -> HTML of the Components tab: the page of one, and the answers to a search.
 
 Reference pictures stand in style sheets of their own (`page_sheet`, `found_sheet`), so that a part that is drawn anew
 for another target carries none of them again.
@@ -15,13 +15,11 @@ from ..concepts.component import ActivatingExample, Histogram, Neighbour
 from ..concepts.effects import SteeringEffects
 from ..concepts.index import Manifest
 from ..concepts.search import Match
-from ..methods.token_maps import TokenMaps
 from ..session.visit import Part, Visit
 from ..words import count, decimal, signed
 from .component import actions, firing, target_words
 from .frame import notice
 from .html import NOTHING, joined, render
-from .images import picture_uri
 from .reference_strip import CHIPPED, STRIP, Face, alignment_words, chip, face_words, guess, sheet, strip
 from .row import effect_of, map_of, rows
 
@@ -232,34 +230,4 @@ def found(visit: Visit, asked: str, matches: Sequence[Match], faces: Mapping[int
             faces,
             notes={match.component: note.format(signed(match.score, 3)) for match in matches},
         ),
-    )
-
-
-# ---- where it looks
-
-
-def look(visit: Visit, maps: TokenMaps, labels: Mapping[int, str], pages: bool) -> Markup:
-    """The picture under its patches, for look.js: which components fire at a patch, where one does, and what for.
-
-    `labels` are the guesses by component; `pages`: whether components have pages to open. Everything the widget shows
-    is in `data-looking`.
-    """
-    rows, columns = visit.trace.grid
-    activations = visit.trace.activations
-    shown = {one.component for one in maps.maps} | {j for listed in maps.tokens for j, _, _ in listed}
-    firing = np.bincount(activations.token, minlength=activations.n_tokens).tolist()
-    return render(
-        "look",
-        looking=maps.plain()
-        | {
-            "first": visit.parts[0].component if visit.parts else -1,
-            "firing": firing,
-            "labels": {str(component): labels[component] for component in sorted(shown) if component in labels},
-            "pages": pages,
-        },
-        picture=picture_uri(visit.trace.crop),
-        rows=rows,
-        columns=columns,
-        target=target_words(visit),
-        cls_fires=firing[0] > 0,
     )

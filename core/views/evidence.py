@@ -22,8 +22,8 @@ from .component import target_words
 from .frame import heading, section, table, waiting
 from .html import NOTHING, joined, render
 from .images import picture_uri
+from .prediction import group_name, tokens_words
 from .row import changed
-from .steering import group_name, tokens_words
 
 MOVED = 6
 """Concepts shown in each direction."""

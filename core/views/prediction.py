@@ -1,28 +1,38 @@
 """The prediction now against before, and the edit that made it so -> HTML at the side of every tab."""
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from ..methods.steering import Edit
+from ..methods.steering import Edit, Lever
 from ..model.prediction import Comparison
 from ..session.visit import Visit
 from .html import render
+from .row import map_of
 
 SHOWN_CLASSES = 6
 """Classes beside the picture; the chart has all."""
 
 
 def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
-    """The prediction now against before, and what is done to make it so."""
-    c, levers = visit.comparison, visit.edit.n_groups
+    """The prediction now against before, and what is done to make it so, for canvas.js and pressed.js too."""
+    c, groups, tokens = visit.comparison, visit.edit.groups(), visit.edit.tokens
+    rows, columns = visit.trace.grid
     order = [int(k) for k in c.before.order[:shown]]
     order += [] if c.after.top in order else [c.after.top]
-    tone, flip = flip_words(c, levers)
+    tone, flip = flip_words(c, len(groups))
     return render(
         "prediction",
         held=held(visit.edit),
-        levers=levers,
+        patches={"tokens": tokens, "revision": visit.revision, "heard": visit.latest_message.get("patches", 0)},
+        digest=digest(visit),
+        levers=len(groups),
+        groups=[
+            (head(group), group_name(group), done(group[0]), len(group), map_of(visit, head(group))) for group in groups
+        ],
+        where="" if tokens is None or not groups else tokens_words(tokens, rows * columns),
         classes=c.before.classes,
         before=c.before.probabilities.tolist(),
         after=c.after.probabilities.tolist(),
@@ -31,6 +41,11 @@ def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
         tone=tone,
         flip=flip,
         cosine=c.cosine,
+        steps=(
+            ("undo", "↶", "Undo", bool(visit.history.past)),
+            ("redo", "↷", "Redo", bool(visit.history.future)),
+            ("reset", "No lever", "", visit.edit != Edit()),
+        ),
     )
 
 
@@ -46,6 +61,12 @@ def held(edit: Edit) -> list[dict[str, Any]]:
     ]
 
 
+def digest(visit: Visit) -> str:
+    """A name for what is in sight: the picture, the question and the edit."""
+    said = (visit.setup, visit.subject, visit.revision, visit.classes, visit.templates, visit.target, visit.edit)
+    return hashlib.blake2s(repr(said).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
 def flip_words(comparison: Comparison, levers: int) -> tuple[str, Markup | str]:
     """(tone, sentence): whether the predicted class changed."""
     was, now = comparison.before.best, comparison.after.best
@@ -54,3 +75,33 @@ def flip_words(comparison: Comparison, levers: int) -> tuple[str, Markup | str]:
     if comparison.flipped:
         return "flipped", Markup('<span aria-hidden="true">▲</span> Flipped: “{}” → “{}”').format(was, now)
     return "still", f"No flip: still “{now}”"
+
+
+def head(group: Sequence[Lever]) -> int:
+    """The component that stands for a lever: its own; of a family, the one it was pulled from, if it is in it still."""
+    return next((lever.component for lever in group if lever.component == lever.family), group[0].component)
+
+
+def group_name(group: Sequence[Lever]) -> str:
+    """What a lever is on: a component, or a family by the one it was pulled from, which may have left it since."""
+    if len(group) == 1:
+        return f"#{group[0].component}"
+    whole = any(lever.component == lever.family for lever in group)
+    return f"#{group[0].family} and its family" if whole else f"the others of #{group[0].family}’s family"
+
+
+def done(lever: Lever) -> str:
+    """What a lever does, in words."""
+    if lever.operation == "suppress":
+        return "suppressed"
+    return f"× {lever.strength:g}" if lever.operation == "scale" else f"set to {lever.strength:g}"
+
+
+def tokens_words(tokens: Sequence[int] | None, n_patches: int) -> str:
+    """Where an edit acts, in words (the page says the same in canvas.js)."""
+    if tokens is None:
+        return "all tokens"
+    n = sum(token > 0 for token in tokens)
+    if 0 in tokens:
+        return f"{n} of {n_patches} patches and CLS" if n else "CLS only"
+    return f"{n} of {n_patches} patches"

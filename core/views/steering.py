@@ -1,4 +1,4 @@
-"""The edit -> HTML of the Steering tab: undo, levers, the patches it acts on, and the search for one."""
+"""The edit -> HTML of the Steering tab: its levers, and the search for one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ..session.visit import Part, Visit
 from ..words import signed
 from .frame import section
 from .html import NOTHING, flag, joined, render, sign
-from .images import picture_uri
+from .prediction import group_name, head
 from .reference_strip import NO_FACES, Face, guess, sheet
 from .row import Axis, map_of, number, picture_of, pictures
 
@@ -46,17 +46,6 @@ class Range:
         return cls(
             -reach if peak < 0 else 0.0, reach, float(step), float(np.clip(np.round(peak / step) * step, -reach, reach))
         )
-
-
-def history(visit: Visit) -> Markup:
-    """Undo, redo and reset. What cannot be pressed stays focusable: a press must not lose the keyboard's place."""
-    button = Markup('<button type="button" class="act" data-step="{}" aria-disabled="{}">{}</button>')
-    buttons = (
-        button.format("undo", flag(not visit.history.past), "↶ Undo"),
-        button.format("redo", flag(not visit.history.future), "↷ Redo"),
-        button.format("reset", flag(visit.edit == Edit()), "Reset all"),
-    )
-    return Markup('<div class="history" role="group" aria-label="History">{}</div>').format(joined(buttons))
 
 
 def levers(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
@@ -104,19 +93,6 @@ def _lever(group: Sequence[Lever], visit: Visit, faces: Mapping[int, Face]) -> M
     )
 
 
-def head(group: Sequence[Lever]) -> int:
-    """The component that stands for a lever: its own; of a family, the one it was pulled from, if it is in it still."""
-    return next((lever.component for lever in group if lever.component == lever.family), group[0].component)
-
-
-def group_name(group: Sequence[Lever]) -> str:
-    """What a lever is on: a component, or a family by the one it was pulled from, which may have left it since."""
-    if len(group) == 1:
-        return f"#{group[0].component}"
-    whole = any(lever.component == lever.family for lever in group)
-    return f"#{group[0].family} and its family" if whole else f"the others of #{group[0].family}’s family"
-
-
 def _named(component: int, face: Face | None) -> Markup:
     """Its number and what it may stand for."""
     return (
@@ -140,32 +116,6 @@ def _members(parts: Sequence[Part], visit: Visit) -> Markup:
 
 def _share_of(part: Part) -> str:
     return f"{sign(part.total)[1]} {signed(part.total)}" if part.peak else "not active"
-
-
-def patches(visit: Visit, cls_in_scope: bool = True) -> Markup:
-    """The picture as a grid of patches to choose from, and whether CLS is chosen with them."""
-    rows, columns = visit.trace.grid
-    return render(
-        "patches",
-        revision=visit.revision,
-        everywhere=visit.edit.tokens is None,
-        where=tokens_words(visit.edit.tokens, rows * columns),
-        cls_in_scope=cls_in_scope,
-        chosen=frozenset(visit.edit.tokens or ()),
-        rows=rows,
-        columns=columns,
-        picture=picture_uri(visit.trace.crop),
-    )
-
-
-def tokens_words(tokens: Sequence[int] | None, n_patches: int) -> str:
-    """Where an edit acts, in words (the page says the same in patches.js)."""
-    if tokens is None:
-        return "all tokens"
-    n = sum(token > 0 for token in tokens)
-    if 0 in tokens:
-        return f"{n} of {n_patches} patches and CLS" if n else "CLS only"
-    return f"{n} of {n_patches} patches"
 
 
 def finder(

@@ -152,10 +152,10 @@ class Visitor:
         await self._shows_mine("classify", "click", classes="\n".join(self.classes))
 
     async def _shows_mine(self, name: str, event: str, told: object = None, **given: object) -> None:
-        await self.page.press(name, event, told, **given)
-        shown = "".join(str(self.page.values[self.page.id(part)]) for part in ("canvas", "prediction"))
-        self.picture = self.picture or _picture_in(shown)
-        if _picture_in(shown) != self.picture or any(one not in shown for one in self.classes):
+        shown = str(await self.page.press(name, event, told, **given))
+        picture = _picture_in(shown) or self.picture  # a lever sends none
+        self.picture = self.picture or picture
+        if picture != self.picture or any(one not in shown for one in self.classes):
             self.record.foreign += 1
 
 

@@ -134,27 +134,6 @@ def test_a_strength_that_is_no_number(open_page: Open) -> None:
     expect(page.locator("#levers [type=range]")).to_have_value("1.5")
 
 
-def test_patches_by_mouse_and_keyboard(open_page: Open) -> None:
-    page = open_page()
-    press_strongest(page)
-    tab(page, "Steering")
-    where = page.locator("#patches output")
-    for patch in (1, 2):
-        page.locator(f"[data-patch='{patch}']").click()
-    expect(where).to_have_text("2 of 64 patches")
-    page.locator("[data-patch='2']").focus()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Space")
-    expect(where).to_have_text("3 of 64 patches")
-    page.locator("#patches [data-cls]").click()
-    expect(where).to_have_text("3 of 64 patches and CLS")
-    page.wait_for_timeout(500)  # the last choice reaches the session before it is taken back
-    step(page, "undo").click()
-    expect(page.locator("#patches [data-cls]")).to_have_attribute("aria-pressed", "false")
-    page.locator("[data-all]").click()
-    expect(where).to_have_text("all tokens")
-
-
 def test_markup_in_a_class_is_shown_and_never_run(open_page: Open) -> None:
     page = open_page()
     evil = "<img src=x onerror=window.pwned=1>\n`${window.pwned=2}`\n{{constructor}}\n\"'><b>dog</b>"
@@ -189,7 +168,7 @@ def test_bad_input_costs_nothing(open_page: Open, tmp_path: Path) -> None:
     pdf.write_bytes(b"%PDF-1.7\n" + b"x" * 100)
     page.locator("#upload input[type=file]").set_input_files(pdf)
     expect(page.locator("#said-picture")).to_contain_text("PDF")
-    expect(page.locator("#panel")).to_contain_text("A dog with a note")
+    expect(page.locator("#panel .line")).to_contain_text("A dog with a note")
     expect(text).to_have_value("dog\nzebra\nDog")
 
 
@@ -201,13 +180,13 @@ def test_a_mistake_before_the_tabs_were_opened(open_page: Open) -> None:
     page.locator("#classes textarea").fill(" ")
     page.locator("button#classify").click()
     expect(page.locator("#said-classes")).to_contain_text("no classes")
-    drawn = (".half.for .row", "#component .empty", "#patches .grid", "#heats h3", "#summary .empty")
+    drawn = (".half.for .row", "#component .empty", "#levers .empty", "#table tbody tr", "#summary .empty")
     for name, part in zip(TABS[1:], drawn, strict=True):
         tab(page, name)
         expect(page.locator(part).first).to_be_visible()
     tab(page, "Steering")
     expect(page.locator("#levers .empty")).to_be_visible()
-    expect(page.locator("#history .act")).to_have_count(3)
+    expect(page.locator("#prediction [data-step]")).to_have_count(3)
 
 
 def test_own_picture_and_own_wording(open_page: Open) -> None:

@@ -1,4 +1,4 @@
-"""Components one can recognise, in a real browser: their faces, their pages, the search, families, where it looks."""
+"""Components one can recognise, in a real browser: their faces, their pages, the search, families."""
 
 import re
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def expect_in_sight(page: Page) -> None:
     page.wait_for_function("document.querySelector('#component .component').getBoundingClientRect().top < 300")
     box = shown.bounding_box()
     assert box is not None
-    assert box["y"] >= 0
+    assert box["y"] > -1  # a scroll ends at whole pixels
     assert not shown.evaluate(HIDES)
 
 
@@ -229,67 +229,6 @@ def test_evidence_for_a_family(open_page: Open) -> None:
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
 
 
-def test_where_it_looks(open_page: Open) -> None:
-    page = open_page()
-    tab(page, "Attribution")
-    page.get_by_role("link", name="Where it looks").click()
-    here = page.locator("#look .here")
-    expect(here).to_be_in_viewport()
-    maps = page.locator("#look .maps figure")
-    expect(maps.first).to_contain_text("Activation: where it fires")
-    expect(maps.last).to_contain_text("Attribution: what it contributes to “cat” against “dog”")
-    cell = {k: page.locator(f"#look .activation [data-token='{k}']") for k in (1, 2, 10, 13, 64)}
-    expect(here).to_contain_text("components fire")
-    began = here.inner_text()
-    cell[64].hover()
-    expect(here).to_contain_text("Row 8, column 8")
-    listed = page.locator("#look .firing li")
-    assert listed.count() > 1
-    assert "activation" in listed.first.inner_text()
-    page.locator("#look h3").hover()
-    expect(here).to_have_text(began)  # what was only pointed at does not stay
-    cell[1].click()
-    for key, place in (("ArrowRight", "Row 1, column 2"), ("ArrowDown", "Row 2, column 2"), ("ArrowLeft", "column 1")):
-        page.keyboard.press(key)
-        expect(here).to_contain_text(place)
-    page.keyboard.press("ArrowLeft")
-    expect(here).to_contain_text("Row 1, column 8")  # in reading order
-    page.locator("#look [data-cls]").click()
-    expect(here).to_contain_text("CLS:")
-    last = listed.last.locator(".pick")
-    number = last.get_attribute("data-pick")
-    last.click()
-    expect(last).to_have_attribute("aria-pressed", "true")
-    page.locator("#look h3").hover()
-    for output in maps.locator("output").all():
-        expect(output).to_contain_text(f"#{number}: ")
-    listed.last.get_by_role("button", name="More").click()
-    expect(heading(page)).to_contain_text(f"#{number} ")
-    page.locator("#component [data-back]").first.click()
-    expect(page.get_by_role("tab", name="Attribution")).to_have_attribute("aria-selected", "true")
-    expect(here).to_be_in_viewport()
-
-
-def test_where_it_looks_by_tap(open_page: Open) -> None:
-    page = open_page(390)
-    tab(page, "Attribution")
-    page.get_by_role("link", name="Where it looks").tap()
-    here = page.locator("#look .here")
-    cell = page.locator("#look .activation [data-token='13']")
-    cell.tap()
-    expect(here).to_contain_text("Row 2, column 5: ")
-    expect(cell).to_have_attribute("aria-selected", "true")
-    pick = page.locator("#look .pick").nth(1)
-    number = pick.get_attribute("data-pick")
-    pick.tap()
-    expect(page.locator("#look .activation output")).to_contain_text(f"#{number}: ")
-    expect(page.locator("#look .attribution")).to_be_hidden()
-    page.locator("#look").get_by_role("radio", name="Attribution").tap()
-    expect(page.locator("#look .activation")).to_be_hidden()
-    expect(page.locator("#look .attribution output")).to_contain_text(f"#{number}: full colour")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
 def test_a_setup_without_an_index(open_page: Open) -> None:
     """It says what is missing; what was asked of the other setup is there again when that is."""
     page = open_page()
@@ -305,7 +244,9 @@ def test_a_setup_without_an_index(open_page: Open) -> None:
     tab(page, "Attribution")
     expect(page.locator("#rows .row").first).to_be_visible()
     assert page.locator("#rows .strip, #rows [data-action=open], #rows [data-action=family]").count() == 0
-    assert page.locator("#look [data-action=open]").count() == 0
+    page.locator("#canvas [data-look-at-cls]").click()
+    assert page.locator("#canvas .firing button").count() > 0
+    assert page.locator("#canvas [data-action=open]").count() == 0
     tab(page, "Components")
     page.evaluate("scrollTo(0, 0)")
     choose_setup(page, "Bundled demo")
@@ -315,7 +256,6 @@ def test_a_setup_without_an_index(open_page: Open) -> None:
     assert page.evaluate("scrollY") == 0, "its page was not opened just now"
     tab(page, "Steering")
     expect(page.locator("#levers .empty")).to_be_visible()
-    expect(page.locator("#patches .grid")).to_be_visible()
 
 
 def change_by_a_lever(page: Page) -> None:

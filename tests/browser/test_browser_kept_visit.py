@@ -99,7 +99,7 @@ def opened(tabs: BrowserContext, server: Server, answers: Answers) -> Iterator[O
 def bring_a_horse(page: Page) -> None:
     """A picture of one's own, classes of one's own, and a lever."""
     page.locator("#upload input[type=file]").set_input_files(EXAMPLES / "horse-stamp-twin.webp")
-    expect(page.locator("#panel figcaption")).to_contain_text("Your picture")
+    expect(page.locator("#panel .line")).to_contain_text("Your picture")
     classify(page, "horse\nfrog\nowl")
     press_strongest(page)
     expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
@@ -113,7 +113,7 @@ def classify(page: Page, classes: str) -> None:
 
 
 def picture(page: Page) -> str:
-    return str(page.locator("#panel .seen img").get_attribute("src"))
+    return str(page.locator("#panel .frame img").get_attribute("src"))
 
 
 def prediction(page: Page) -> list[str]:
@@ -195,7 +195,7 @@ def test_a_page_that_comes_back_is_as_it_was(opened: Opened, way: str) -> None:
         page.goto("about:blank")
         page.go_back()
     page.locator("#panel .bar.best").wait_for()
-    expect(page.locator("#panel figcaption")).to_contain_text("Your picture")
+    expect(page.locator("#panel .line")).to_contain_text("Your picture")
     settled(page)
     assert (picture(page), prediction(page)) == (seen, said)
     expect(page.get_by_role("tab", name="Steering · 1")).to_have_attribute("aria-selected", "true")
@@ -216,7 +216,7 @@ def test_two_tabs_do_not_meet(opened: Opened, server: Server) -> None:
     for page in (one, two):
         page.reload()
         page.locator("#panel .bar.best").wait_for()
-    expect(one.locator("#panel figcaption")).to_contain_text("Your picture")
+    expect(one.locator("#panel .line")).to_contain_text("Your picture")
     expect(two.locator("#gallery .example").nth(2)).to_have_attribute("aria-pressed", "true")
     for page in (one, two):
         settled(page)

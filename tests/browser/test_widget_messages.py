@@ -12,6 +12,7 @@ from playwright.sync_api import Request, expect
 from core.page.wire import (
     AskWords,
     ChooseExample,
+    ChoosePatches,
     EditMessage,
     HistoryStep,
     Message,
@@ -25,7 +26,7 @@ WRITTEN = json.loads((Path(__file__).parents[1] / "page" / "widget_messages.json
 READ_BY: dict[str, type[Message]] = {
     "choose": ChooseExample, "twin": ShowCounterfactual, "act": PressComponent, "ask": AskWords, "use": UseEdit,
     "step": HistoryStep,
-    "pull": EditMessage, "pick": EditMessage, "tab": OpenTab,
+    "pull": EditMessage, "pick": ChoosePatches, "tab": OpenTab,
 }  # fmt: skip
 NOTE = 99
 """A component that reads the note of the first example; it has a family."""
@@ -72,7 +73,8 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
         button = card.locator(f".act[data-action={action}]")
         button.click()
         expect(button).to_have_attribute("aria-pressed", "true")
-    page.locator("#look [data-action=open]").first.click()
+    page.locator("#canvas [data-token='13']").click()
+    page.locator("#canvas [data-action=open]").first.click()
     expect(page.locator("#component .component")).to_be_visible()
     page.locator("#words-for textarea").fill("the word cat")
     page.locator("#words-for textarea").press("Enter")
@@ -89,9 +91,10 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     for pressed in ("undo", "redo", "reset"):
         step(page, pressed).click()
     expect(page.locator("#levers .lever")).to_have_count(0)
-    page.locator("#patches [data-cls]").click()
-    page.locator("#patches [data-patch]").nth(16).click()
-    expect(page.locator("#patches output")).to_contain_text("of 64 patches and CLS")
+    page.locator("#canvas [data-paint]").click()
+    page.locator("#canvas [data-cls]").click()
+    page.locator("#canvas [data-token='17']").click()
+    expect(page.locator("#canvas .scope output")).to_contain_text("of 64 patches and CLS")
     page.locator("[data-find]").click()
     page.locator("[data-use]").first.click()
     expect(page.locator("#levers .lever").first).to_be_visible()

@@ -7,7 +7,6 @@ from core.page.attribution_tab import (
     NOTHING,
     measure,
     set_target,
-    show_look,
     show_rows,
     show_sheet,
     show_target,
@@ -45,8 +44,3 @@ def test_pictures_of_the_rows_stand_in_a_sheet(context: Context, first: Visit, t
     assert "data:" not in show_rows(context, first)
     assert "data:" not in show_waterfall(context, first)
     assert "data:" not in show_sheet(context, tiny), "without an index there are none"
-
-
-def test_where_it_looks(context: Context, first: Visit, tiny: Visit) -> None:
-    for v in (first, tiny):
-        assert "Where it looks" in show_look(context, v)

@@ -11,7 +11,6 @@ from PIL import Image
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
-from core.page.compare_tab import show_heatmaps
 from core.page.context import Context
 from core.page.evidence_tab import (
     NAME,
@@ -120,14 +119,9 @@ def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Pa
         assert words in ask_about_own_counterfactual(context, first, drawing(wrong))
 
 
-def test_heatmaps_before_and_after(context: Context, first: Visit, pulled: Visit) -> None:
-    assert "Before" in show_heatmaps(context, pulled)
-    assert show_heatmaps(context, pulled) != show_heatmaps(context, first)
-
-
 def dragged(v: Visit, strength: float, moment: float, gesture: float = 1.0, component: int = 99) -> EditMessage:
     lever = LeverMessage(component=component, operation="scale", strength=strength, family=None)
-    return EditMessage(revision=v.revision, moment=moment, gesture=gesture, levers=(lever,), tokens=None)
+    return EditMessage(revision=v.revision, moment=moment, gesture=gesture, levers=(lever,))
 
 
 def test_a_lever_is_dragged_along_its_doses(context: Context, first: Visit) -> None:

@@ -1,4 +1,4 @@
-"""The Image tab and the side panel: pictures and classes, and what a visitor's mistake leaves as it was."""
+"""The Image tab: pictures and classes, and what a visitor's mistake leaves as it was."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from core.model.prompts import TEMPLATES
 from core.page.context import Context
 from core.page.evidence_tab import show_counterfactual
 from core.page.image_tab import ask, bring, choose, keep_picture, own_wording, show_gallery, show_unknown_words
-from core.page.side_panel import show_about, show_canvas, switch_counterfactual
+from core.page.side_panel import show_about, switch_counterfactual
 from core.page.wire import ChooseExample, ShowCounterfactual
 from core.pictures.examples import FOLDER, PHOTOGRAPHS, read_examples
 from core.session import visit as session
@@ -100,24 +100,6 @@ def test_other_classes(context: Context, first: Visit) -> None:
         ask(context, first, "dog", "own", "a drawing", None)
     assert own_wording(context, first, "own")
     assert not own_wording(context, first, "single")
-
-
-def test_the_same_scene_without_its_cue_and_with_it_again(context: Context, first: Visit) -> None:
-    pulled = session.change(context.bench(first), first, Edit.of_suppressed([99]))
-    without = switch_counterfactual(context, pulled, ShowCounterfactual(on=True))
-    assert without.subject.counterfactual
-    assert without.edit == pulled.edit
-    assert without.prediction.best == "dog"
-    assert "Show with the note" in show_canvas(context, without)
-    again = switch_counterfactual(context, without, ShowCounterfactual(on=False))
-    assert again.comparison == pulled.comparison
-    assert not again.subject.counterfactual
-    assert show_about(context, again) == show_about(context, first) != show_about(context, without)
-
-
-def test_a_picture_without_a_counterfactual_stays(context: Context, first: Visit) -> None:
-    own = brought(context, first)
-    assert switch_counterfactual(context, own, ShowCounterfactual(on=True)) is own
 
 
 def test_the_picture_of_a_visit(context: Context, first: Visit, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_it_opens_with_the_first_example_measured(page: gr.Blocks) -> None:
 def test_a_published_setup_opens_with_a_photograph(context: Context) -> None:
     """The first that a cue is planted on, and not the rendered dog."""
     parts = by_id(layout.build(context.pool, "tiny"))
-    assert "A note says “iPod”" in parts["canvas"].value
+    assert "A note says “iPod”" in parts["canvas"].props["html"]
     assert "dog-note-cat" not in parts["gallery"].value
 
 

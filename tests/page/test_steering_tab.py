@@ -8,8 +8,8 @@ from core.errors import UserError
 from core.methods.steering import Edit, Lever
 from core.page.context import Context
 from core.page.replies import Outcome
-from core.page.steering_tab import find, pick, pull, show_levers, show_patches, show_sheet, step, title, use
-from core.page.wire import EditMessage, HistoryStep, LeverMessage, UseEdit
+from core.page.steering_tab import find, pull, show_levers, show_sheet, title, use
+from core.page.wire import EditMessage, LeverMessage, UseEdit
 from core.session import visit as session
 from core.session.visit import Visit
 
@@ -17,9 +17,9 @@ NOTE = 99
 """A component that reads the note."""
 
 
-def message(v: Visit, moment: float, strength: Any = "0,5", tokens: Any = None, gesture: float = 1.0) -> EditMessage:
+def message(v: Visit, moment: float, strength: Any = "0,5") -> EditMessage:
     lever = LeverMessage(component=NOTE, operation="scale", strength=strength, family=None)
-    return EditMessage(revision=v.revision, moment=moment, gesture=gesture, levers=(lever,), tokens=tokens)
+    return EditMessage(revision=v.revision, moment=moment, gesture=1.0, levers=(lever,))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_levers_as_they_stand_on_the_page(context: Context, pulled: Visit) -
     dragged = pull(context, v, message(v, 6.0, "0.75"))
     assert isinstance(dragged, Visit)
     assert dragged.edit.levers[0].strength == 0.75
-    assert step(context, dragged, HistoryStep(step="undo")).edit == pulled.edit, "a drag is one step"
+    assert session.undo(context.bench(v), dragged).edit == pulled.edit, "a drag is one step"
 
 
 def test_late_and_outdated_messages_change_nothing(context: Context, pulled: Visit) -> None:
@@ -45,7 +45,6 @@ def test_late_and_outdated_messages_change_nothing(context: Context, pulled: Vis
     assert pull(context, v, message(v, 4.0, "2")) is v
     other = session.change(context.bench(v), v, Edit())
     assert pull(context, other, message(v, 9.0)) is other
-    assert pick(context, other, message(v, 9.0)) is other
 
 
 @pytest.mark.parametrize("typed", ["nan", "a lot", "1e9", ""])
@@ -61,24 +60,7 @@ def test_a_strength_that_is_no_number_is_said_and_its_message_has_come(
     assert pull(context, outcome.visit, message(pulled, 4.0)) is outcome.visit, "an older one comes too late"
 
 
-def test_patches_keep_the_levers(context: Context, pulled: Visit) -> None:
-    v = pick(context, pulled, message(pulled, 5.0, tokens=(1, 2)))
-    assert isinstance(v, Visit)
-    assert v.edit == Edit((Lever(NOTE),), (1, 2))
-    assert "2 of 64 patches" in show_patches(context, v)
-    outcome = pick(context, v, message(v, 6.0, tokens=(10_000,)))
-    assert isinstance(outcome, Outcome)
-    assert outcome.notes
-    assert outcome.visit.edit == v.edit
-
-
-def test_undo_redo_reset(context: Context, pulled: Visit, first: Visit) -> None:
-    undone = step(context, pulled, HistoryStep(step="undo"))
-    assert undone.edit == Edit()
-    assert step(context, undone, HistoryStep(step="redo")).edit == pulled.edit
-    reset = step(context, pulled, HistoryStep(step="reset"))
-    assert reset.edit == Edit()
-    assert step(context, reset, HistoryStep(step="undo")).edit == pulled.edit
+def test_the_tab_counts_the_levers(pulled: Visit, first: Visit) -> None:
     assert (title(pulled), title(first)) == ("Steering · 1", "Steering")
 
 

@@ -15,6 +15,7 @@ from core.page.wire import (
     MAX_SEARCH,
     AskWords,
     ChooseExample,
+    ChoosePatches,
     EditMessage,
     HistoryStep,
     Message,
@@ -38,27 +39,27 @@ def test_what_the_scripts_write_is_read() -> None:
     assert AskWords.read(WRITTEN["ask"]) == AskWords(words="the word cat", moment=812.3)
     assert UseEdit.read(WRITTEN["use"]).components == (99, 7)
     assert HistoryStep.read(WRITTEN["step"]).step == "undo"
-    pulled, picked = EditMessage.read(WRITTEN["pull"]), EditMessage.read(WRITTEN["pick"])
+    pulled, picked = EditMessage.read(WRITTEN["pull"]), ChoosePatches.read(WRITTEN["pick"])
     assert [one.lever() for one in pulled.levers] == [Lever(99, "scale", 1.5), Lever(7, "suppress", 0.0, family=7)]
-    assert (pulled.revision, pulled.tokens, picked.tokens) == (4, None, (0, 1, 17))
+    assert (pulled.revision, picked.revision, picked.tokens) == (4, 4, (0, 1, 17))
     assert picked.moment > pulled.moment > 0
     assert picked.gesture > pulled.gesture
     assert OpenTab.read(WRITTEN["tab"]) == OpenTab(tab="Before / after", moment=12.5)
 
 
-def test_the_widgets_start_from_the_whole_edit(context: Context, first: Visit) -> None:
-    """What they send back without a change makes the same edit again."""
+def test_the_levers_start_from_all_that_are_pulled(context: Context, first: Visit) -> None:
+    """What they send back without a change makes the same levers again."""
     bench = context.bench(first)
     levers = (Lever(99), Lever(7, "scale", 0.5), Lever(12, "set", -1.25, family=7))
-    for tokens in (None, (0, 3)):
-        pulled = session.change(bench, first, Edit(levers, tokens))
-        message = EditMessage.read(EditMessage.of(pulled).to_json())
-        assert Edit(tuple(one.lever() for one in message.levers), message.tokens) == pulled.edit
-        assert message.revision == pulled.revision
+    pulled = session.change(bench, first, Edit(levers, (0, 3)))
+    message = EditMessage.read(EditMessage.of(pulled).to_json())
+    assert tuple(one.lever() for one in message.levers) == pulled.edit.levers
+    assert message.revision == pulled.revision
     assert EditMessage.of(replace(first, revision=7)).revision == 7
 
 
-EDIT = {"revision": 0, "moment": 1.0, "gesture": 0, "levers": [], "tokens": None}
+EDIT = {"revision": 0, "moment": 1.0, "gesture": 0, "levers": []}
+PATCHES = {"revision": 0, "moment": 1.0, "gesture": 0, "tokens": None}
 NO_EXAMPLES: tuple[object, ...] = (None, [], 3, {"example": 0}, {"example": ""}, {"example": None})
 LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
 
@@ -84,7 +85,12 @@ LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
             {"revision": None}, {"revision": -1}, {"moment": "soon"}, {"moment": float("inf")}, {"gesture": None},
             {"levers": None}, {"levers": [[1, "scale", 2, None]]}, {"levers": [LEVER | {"component": "x"}]},
             {"levers": [LEVER | {"operation": "explode"}]}, {"levers": [LEVER | {"strength": None}]},
-            {"levers": [LEVER] * 5000}, {"tokens": [-1]}, {"tokens": "all"}, {"tokens": [0.5]}, {"more": 1},
+            {"levers": [LEVER] * 5000}, {"tokens": None},
+        )),
+        (ChoosePatches, ""),
+        *((ChoosePatches, json.dumps(PATCHES | wrong)) for wrong in (
+            {"revision": -1}, {"moment": None}, {"gesture": "a"}, {"tokens": [-1]}, {"tokens": "all"},
+            {"tokens": [0.5]}, {"tokens": [1] * 5000}, {"more": 1},
         )),
         (EditMessage, json.dumps(EDIT) + " " * MAX_CHARACTERS),
         (OpenTab, '["Evidence", 12.5]'), (OpenTab, '{"tab": "x", "moment": null}'), (OpenTab, ""), (OpenTab, None),

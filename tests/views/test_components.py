@@ -1,9 +1,7 @@
-"""The page of a component, search and where it looks: nothing from an index is markup, every number has its unit."""
+"""The page of a component, and search: nothing from an index is markup, every number has its unit."""
 
-import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -12,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 from PIL import Image
-from view_helpers import WORD, check_markup, classes, face, pictures
+from view_helpers import check_markup, classes, face, pictures
 
 from core.concepts.component import Histogram, Neighbour
 from core.concepts.effects import SteeringEffects
 from core.concepts.index import Identity, Manifest
 from core.concepts.search import Match
 from core.methods.steering import Edit, Lever
-from core.methods.token_maps import TokenMaps, token_maps
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.visit import Subject, Visit
@@ -60,10 +57,6 @@ def effects(n: int = 3, classes: tuple[str, ...] = EVIL) -> SteeringEffects:
     return SteeringEffects(classes, 12.5, change.astype(np.float32), each.astype(np.float32))
 
 
-def seen(visit: Visit) -> TokenMaps:
-    return token_maps(visit.trace, visit.attribution, [part.component for part in visit.parts])
-
-
 def all_views(visit: Visit) -> dict[str, Markup]:
     first, quiet = visit.parts[0].component, quiet_component(visit)
     faces = {first: face(first)}
@@ -77,7 +70,6 @@ def all_views(visit: Visit) -> dict[str, Markup]:
         "found": pages.found(visit, EVIL[0], (Match(first, 0.25), Match(quiet, -0.125)), faces),
         "nothing found": pages.found(visit, EVIL[1], (), {}),
         "nothing": pages.examples(EVIL) + pages.no_page() + pages.no_index(EVIL[0], EVIL[1]),
-        "look": pages.look(visit, seen(visit), {first: WORD, quiet: EVIL[1]}, True),
     }
 
 
@@ -232,43 +224,3 @@ def test_without_an_index_the_page_says_how_to_get_one() -> None:
     assert "It is of another setup." in html
     assert "python -m core.indexing" in html
     assert "All else works" in html
-
-
-class Data(HTMLParser):
-    """What the widget will read."""
-
-    told: dict
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        for name, value in attrs:
-            if name == "data-looking":
-                self.told = json.loads(value)
-
-
-def test_the_widget_reads_what_the_picture_has(visit: Visit) -> None:
-    """Whatever words are in it: every (token, component) pair of the trace, with its activation and attribution."""
-    names = {c: word for c, word in enumerate((*EVIL, WORD) * 10)}
-    data = Data()
-    data.feed(pages.look(visit, seen(visit), names, True))
-    told, f = data.told, visit.trace.activations
-    assert (told["rows"], told["columns"], told["first"]) == (*visit.trace.grid, visit.parts[0].component)
-    assert told["labels"] == {str(c): names[c] for c in f.components().tolist()}
-    assert told["firing"] == [int((f.token == t).sum()) for t in range(f.n_tokens)]
-    pairs = {(t, int(c)): (a, b) for c, places in told["maps"].items() for t, a, b in places}
-    assert sorted(pairs) == sorted(zip(f.token.tolist(), f.component.tolist(), strict=True))
-    for t, c, value, share in zip(f.token, f.component, f.value, visit.attribution.pair, strict=True):
-        np.testing.assert_allclose(pairs[int(t), int(c)], (value, share), rtol=1e-3)
-
-
-def test_the_two_maps_are_told_apart(visit: Visit) -> None:
-    html = pages.look(visit, seen(visit), {}, False)
-    assert "Activation: where it fires" in html
-    assert "Attribution: what it contributes to “" in html
-    assert html.count('role="grid"') == 2
-    assert html.count('role="radio"') == 2
-    assert "data-cls" in html
-    f = visit.trace.activations
-    kept = f.token > 0
-    patches_only = replace(f, token=f.token[kept], component=f.component[kept], value=f.value[kept])
-    blind = replace(visit, trace=replace(visit.trace, activations=patches_only))
-    assert "data-cls" not in pages.look(blind, seen(visit), {}, False)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from string import ascii_lowercase
 
 import pytest
+from view_helpers import Reader, with_family
 
 from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES
@@ -14,7 +15,7 @@ from core.session import visit as session
 from core.session.history import History
 from core.session.visit import Visit
 from core.views.compare import chart, table
-from core.views.prediction import SHOWN_CLASSES, flip_words, held, prediction
+from core.views.prediction import SHOWN_CLASSES, done, flip_words, group_name, held, prediction, tokens_words
 from core.workbench import Workbench
 
 
@@ -53,3 +54,53 @@ def test_the_page_holds_the_edit(visit: Visit) -> None:
 
 def with_edit(visit: Visit, edit: Edit) -> Visit:
     return replace(visit, history=History(edit))
+
+
+def test_the_edit_is_in_sight(visit: Visit) -> None:
+    """Every lever has a chip that names it, says what it does, and releases it; a family has one."""
+    pulled = with_family(visit)
+    shown = prediction(pulled)
+    alone, family = (group[0].component for group in pulled.edit.groups())
+    words = " ".join(" ".join(Reader(shown).texts).split())
+    assert f"#{alone} set to 1.5" in words
+    assert f"#{family} and its family (3) × 0.5" in words
+    assert f'data-release="suppress" data-component="{alone}" aria-label="Release #{alone}"' in shown
+    assert f'data-release="family" data-component="{family}"' in shown
+    assert shown.count("data-row") == 2
+    assert "(2 levers)" in shown
+    assert "on 2 of 16 patches" in prediction(with_edit(visit, Edit(pulled.edit.levers, (1, 2))))
+    assert "data-release" not in prediction(with_edit(visit, Edit()))
+
+
+def test_levers_have_names(visit: Visit) -> None:
+    pulled = with_family(visit)
+    alone, family = pulled.edit.groups()
+    assert group_name(alone) == f"#{alone[0].component}"
+    first = family[0].component
+    assert group_name(pulled.edit.release(first).groups()[1]) == f"the others of #{first}’s family"
+    assert [done(lever) for lever in (Lever(1), Lever(1, "scale", -2.5), Lever(1, "set", 3.0))] == [
+        "suppressed", "× -2.5", "set to 3",
+    ]  # fmt: skip
+
+
+def test_where_an_edit_acts() -> None:
+    said = {
+        None: "all tokens",
+        (0,): "CLS only",
+        (0, 2): "1 of 64 patches and CLS",
+        (1, 2): "2 of 64 patches",
+        (): "0 of 64 patches",
+    }
+    assert {tokens: tokens_words(tokens, 64) for tokens in said} == said
+
+
+def test_what_cannot_be_pressed_keeps_the_focus(visit: Visit) -> None:
+    drawn = prediction(with_edit(visit, Edit()))
+    assert drawn.count('aria-disabled="true"') == 3
+    assert " disabled" not in drawn.replace("aria-disabled", "")
+
+
+def test_a_flip_is_said_apart_from_what_changes_with_every_move(visit: Visit) -> None:
+    spoken = prediction(visit).split('aria-live="polite"')[1].split("</p>")[0]
+    assert "“" in spoken
+    assert "cosine" not in spoken

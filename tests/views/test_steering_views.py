@@ -1,13 +1,9 @@
-"""The Steering tab: levers, what they carry, and where they act."""
-
-from dataclasses import replace
+"""The Steering tab: levers, and what they carry."""
 
 from view_helpers import with_family
 
-from core.session.history import History
 from core.session.visit import Visit
-from core.views.prediction import prediction
-from core.views.steering import Range, group_name, history, levers, tokens_words
+from core.views.steering import Range, levers
 from core.words import signed
 
 
@@ -28,9 +24,6 @@ def test_a_family_is_one_lever(visit: Visit) -> None:
     assert f"{signed(together)} <small>logits</small>" in family
     assert 'value="0.5"' in family
     assert 'data-family=""' in alone
-    assert "(2 levers)" in prediction(pulled)
-    assert group_name(pulled.edit.release(members[0]).groups()[1]) == f"the others of #{members[0]}’s family"
-    assert group_name(pulled.edit.groups()[0]) == f"#{pulled.edit.levers[0].component}"
 
 
 def test_strengths_reach_beyond_the_peak() -> None:
@@ -41,20 +34,3 @@ def test_strengths_reach_beyond_the_peak() -> None:
         assert max(abs(own.low), own.high) <= 100 or abs(peak) > 100
         assert (own.low < 0) == (peak < 0)
     assert Range.of("scale", 3.0) == Range(-2.0, 5.0, 0.1, 1.0)
-
-
-def test_where_an_edit_acts() -> None:
-    said = {
-        None: "all tokens",
-        (0,): "CLS only",
-        (0, 2): "1 of 64 patches and CLS",
-        (1, 2): "2 of 64 patches",
-        (): "0 of 64 patches",
-    }
-    assert {tokens: tokens_words(tokens, 64) for tokens in said} == said
-
-
-def test_what_cannot_be_pressed_keeps_the_focus(visit: Visit) -> None:
-    html = history(replace(visit, history=History()))
-    assert html.count('aria-disabled="true"') == 3
-    assert " disabled" not in html.replace("aria-disabled", "")

@@ -123,12 +123,12 @@ def named(visit: Visit, text: str) -> Visit:
 
 
 def _of_the_visit(base: Visit) -> dict[str, View]:
-    support = compare.Support("Before", 1.0, session.contributions(base.trace, base.attribution))
+    told = (token_maps(base.trace, base.attribution), session.contributions(base.trace, base.attribution))
     flipped = replace(base.comparison.before, logits=-base.comparison.before.logits)
     anew = replace(base, comparison=replace(base.comparison, after=flipped))
     return {
-        "canvas": lambda text: canvas.canvas(named(base, text)),
-        "cue": lambda text: canvas.canvas(base, text),
+        "canvas": lambda text: canvas.canvas(named(base, text), *told, {}),
+        "cue": lambda text: canvas.canvas(base, *told, {}, cue=text),
         "prediction": lambda text: prediction.prediction(named(base, text)),
         "prediction, flipped": lambda text: prediction.prediction(named(anew, text)),
         "prediction without levers": lambda text: prediction.prediction(named(replace(base, history=History()), text)),
@@ -137,8 +137,6 @@ def _of_the_visit(base: Visit) -> dict[str, View]:
         "waterfall": lambda text: attribution.waterfall_chart(named(base, text)),
         "chart": lambda text: compare.chart(named(base, text)),
         "table of changes": lambda text: compare.table(named(base, text).comparison),
-        "heats": lambda text: compare.heat_pair(named(base, text), support, support),
-        "looking": lambda text: components.look(named(base, text), token_maps(base.trace, base.attribution), {}, False),
         "what to find": lambda text: steering.finder(named(base, text)),
         "trouble of a search": lambda text: steering.finder(base, trouble=text),
     }
@@ -246,7 +244,8 @@ def test_any_text_comes_out_as_text(
 @given(st.dictionaries(st.integers(0, 47), TEXTS))
 def test_any_label_reaches_the_widget(visit: Visit, labels: dict[int, str]) -> None:
     """Labels travel as JSON, in an attribute in single quotes."""
-    maps = token_maps(visit.trace, visit.attribution)
-    (told,) = (value for value in Reader(components.look(visit, maps, labels, True)).texts if value.startswith("{"))
+    maps, by_token = token_maps(visit.trace, visit.attribution), session.contributions(visit.trace, visit.attribution)
+    drawn = canvas.canvas(visit, maps, by_token, labels)
+    (told,) = (value for value in Reader(drawn).texts if value.startswith("{"))
     shown = {str(c) for c in visit.trace.activations.components().tolist()}
     assert json.loads(told)["labels"] == {str(c): label for c, label in labels.items() if str(c) in shown}

@@ -1,7 +1,6 @@
 """What the visitor sees: nothing typed is ever markup, and no template turns escaping off."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,27 +10,28 @@ from markupsafe import Markup
 from view_helpers import check_markup, evil_setup, faces_of, with_family
 
 from core.files import ASSETS
+from core.methods.token_maps import token_maps
 from core.pictures.examples import Example
 from core.session import visit as session
 from core.session.visit import Visit
 from core.setups.loading import Loading
 from core.views.attribution import part_rows, target_line, waterfall_chart
 from core.views.canvas import canvas
-from core.views.compare import Support, chart, heat_pair, table
+from core.views.compare import chart, table
 from core.views.frame import foot, header, notice
 from core.views.html import render
 from core.views.image import gallery, unknown_words
 from core.views.prediction import prediction
 from core.views.setup import loading, setup_page
-from core.views.steering import history, levers, patches
+from core.views.steering import levers
 
 
 def all_views(visit: Visit) -> dict[str, Markup]:
-    tokens = session.contributions(visit.trace, visit.attribution)
-    support = Support("Before", 1.0, tokens)
+    maps, by_token = token_maps(visit.trace, visit.attribution), session.contributions(visit.trace, visit.attribution)
+    labels = {visit.parts[0].component: EVIL[1]}
     examples = [Example(EVIL[1], EVIL[0], "words", (), "", None, None, None, "")]
     return {
-        "canvas": canvas(visit, cue=EVIL[0]),
+        "canvas": canvas(visit, maps, by_token, labels, cue=EVIL[0]),
         "prediction": prediction(visit),
         "gallery": gallery(examples, {EVIL[1]: "data:,"}),
         "words": unknown_words({name: (name,) for name in EVIL}, EVIL),
@@ -39,13 +39,10 @@ def all_views(visit: Visit) -> dict[str, Markup]:
         "rows": part_rows(visit),
         "rows with faces": part_rows(visit, faces_of(visit)),
         "waterfall": waterfall_chart(visit, faces_of(visit)),
-        "history": history(visit),
         "levers": levers(visit),
         "family": levers(with_family(visit), faces_of(visit)),
-        "patches": patches(visit),
         "chart": chart(visit),
         "table": table(visit.comparison),
-        "heats": heat_pair(visit, support, replace(support, when="After")),
         "notice": notice(*EVIL),
         "header": header(*EVIL[:2]),
         "loading": loading(EVIL[0], Loading(EVIL[1], 1, 2)),
