@@ -132,7 +132,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     return [
         *keeper.listen(parts.keeper, replies, asked_again, slow),
         *setup_bar.listen(parts.bar, replies, parts.image.upload, another),
-        *side_panel.listen(parts.side, replies, parts.image.said_picture, another),
+        *side_panel.listen(parts.side, replies, parts.keeper.said, another),
         *image_tab.listen(parts.image, replies, another),
         *attribution_tab.listen(parts.attribution, replies, slow),
         *press.listen(places, parts.components, parts.tabs, replies, said),
