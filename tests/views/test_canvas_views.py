@@ -61,3 +61,9 @@ def test_the_target_after_the_edit(visit: Visit) -> None:
     by_token = np.array([0.5, -0.25, 0.00001])
     assert json.loads(after(visit, 0.25, by_token)) == {"value": 0.25, "tokens": [0.5, -0.25, 0], "of": digest(visit)}
     assert digest(visit) != digest(replace(visit, revision=visit.revision + 1))
+
+
+def test_a_caption_ends_as_it_does(visit: Visit) -> None:
+    for words, told in (("A dog.", "A dog. As the"), ("Is it a dog?", "Is it a dog? As the"), ("Mine", "Mine. As the")):
+        html = drawn(replace(visit, subject=replace(visit.subject, caption=words)))
+        assert f'data-caption="{told} model sees it' in html
