@@ -435,6 +435,8 @@ def test_examples_by_what_goes_wrong(open_page: Open, width: int) -> None:
     expect(marked).to_have_count(0)
     shown.filter(has_text="A note says “iPod”").click()
     expect(marked).to_have_attribute("data-example", "coffee-note-ipod")
+    if width < 500:  # it stands beside the large picture there
+        page.get_by_role("button", name="Show the picture large").click()
     page.locator("[data-twin]").click()
     expect(page.locator("[data-twin]")).to_have_text("Show with the note")
     expect(marked).to_have_attribute("data-example", "coffee-note-ipod")
