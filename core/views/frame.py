@@ -47,5 +47,6 @@ def waiting(what: str, done: int = 0, total: int = 0) -> Markup:
 def table(heads: Sequence[str], rows: Iterable[Markup]) -> Markup:
     """A table that scrolls sideways when it must."""
     head = joined(Markup('<th scope="col">{}</th>').format(words) for words in heads)
-    return Markup("""<div class="scroll"><table class="changes"><thead><tr>{}</tr></thead>
-<tbody>{}</tbody></table></div>""").format(head, joined(rows))
+    return Markup("""<div class="scroll" tabindex="0" role="region" aria-label="Table: {}"><table class="changes">
+<thead><tr>{}</tr></thead>
+<tbody>{}</tbody></table></div>""").format(", ".join(heads), head, joined(rows))

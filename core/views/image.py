@@ -29,7 +29,7 @@ def gallery(examples: Iterable[Example], thumbnails: Mapping[str, str]) -> Marku
     """The examples as buttons, by what may mislead a model; `thumbnails` are data URIs by the examples' names."""
     button = Markup("""<button type="button" class="example" data-example="{}">
 <img src="{}" alt="" width="{side}" height="{side}"><span>{}</span></button>""")
-    group = Markup("""<section style="--examples:{}" aria-labelledby="gallery-{kind}"><h3 id="gallery-{kind}">{}</h3>
+    group = Markup("""<section style="--examples:{}" aria-labelledby="gallery-{kind}"><h2 id="gallery-{kind}">{}</h2>
 {}</section>""")
     groups = []
     for kind, found in groupby(examples, lambda example: example.goes_wrong):

@@ -10,7 +10,7 @@ def test_examples_stand_under_what_goes_wrong() -> None:
     examples = read_examples()
     html = gallery(examples, {example.name: f"data:{example.name}" for example in examples})
     lines = re.findall(r"<section.*?</section>", html, flags=re.DOTALL)
-    assert [re.findall("<h3[^>]*>([^<]*)</h3>", line) for line in lines] == [
+    assert [re.findall("<h2[^>]*>([^<]*)</h2>", line) for line in lines] == [
         ["Written words"], ["Watermark"], ["Background"], ["Nothing planted"],
     ]  # fmt: skip
     for line in lines:
