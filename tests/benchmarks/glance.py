@@ -1,0 +1,163 @@
+"""What the page costs the eye and the line: ``python tests/benchmarks/glance.py``.
+
+Starts the app, opens it in Chromium, and goes the way of a first visitor. Measured are bytes (as decoded), pixels,
+requests and clicks, and two ratios of times in one run: a press, from event to answer, to the workbench's own answer;
+the first evidence to a later one. No time stands alone. Nothing here is a test; figures are quoted in README.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import httpx
+from chromium import SIZES, chromium, tab
+from open_page import OpenPage
+from playwright.sync_api import Browser, Page
+from start import listening
+
+from core.methods.steering import Edit
+from core.model.prompts import TEMPLATES
+from core.pictures.examples import read_examples
+from core.setups.catalog import read_catalog
+from core.setups.loading import load
+from core.workbench import Workbench
+
+PRESSES = 20
+QUIET = 1500
+"""Milliseconds without an answer after which a step is over."""
+SUPPRESS = "#rows [data-action=suppress]"
+
+
+@contextmanager
+def counting(page: Page) -> Iterator[SimpleNamespace]:
+    """Bytes that come in, as decoded, and requests that go out."""
+    counted = SimpleNamespace(bytes=0, requests=0)
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+
+    def came(event: dict[str, Any]) -> None:
+        counted.bytes += event["dataLength"]
+
+    def went(event: dict[str, Any]) -> None:
+        counted.requests += not event["request"]["url"].startswith(("data:", "blob:"))
+
+    session.on("Network.dataReceived", came)
+    session.on("Network.requestWillBeSent", went)
+    yield counted
+    before = -1
+    while before != counted.bytes:
+        before = counted.bytes
+        page.wait_for_timeout(QUIET)
+    session.detach()
+
+
+def opened(browser: Browser, address: str, width: int = 1400) -> Page:
+    """The page, when all of it is there."""
+    page = browser.new_page(viewport={"width": width, "height": SIZES[width]})
+    page.goto(address)
+    page.locator("#panel .bar.best").wait_for()
+    page.wait_for_timeout(QUIET)
+    return page
+
+
+def measure(browser: Browser, address: str) -> dict[str, str]:
+    """The figures, in words."""
+    document = browser.new_page().goto(address)
+    assert document is not None
+    found = {"bytes of the first page": f"{len(document.body()):,}"}
+    for width in SIZES:
+        page = opened(browser, address, width)
+        tab(page, "Attribution")
+        page.wait_for_timeout(QUIET)
+        height = page.evaluate("document.querySelector('#rows').closest('[role=tabpanel]').scrollHeight")
+        found[f"pixels of Attribution at {width}"] = f"{height:,}"
+    page = opened(browser, address)
+    clicks = 0
+    tab(page, "Attribution")
+    clicks += 1
+    page.wait_for_timeout(QUIET)
+    with counting(page) as hovered:
+        for row in page.locator("#rows [data-row]:visible").all()[:12]:
+            row.hover()
+    found["requests of twelve hovers"] = str(hovered.requests)
+    with counting(page) as pressed:
+        page.locator(SUPPRESS).first.click()
+        clicks += 1
+        page.locator("#panel .flip.flipped").wait_for()
+    found["clicks to the flip"] = str(clicks)
+    found["bytes of a lever press"] = f"{pressed.bytes:,}"
+    first = evidence(page)
+    found["clicks to the evidence for it"] = str(clicks + 1)
+    tab(page, "Attribution")
+    page.locator(SUPPRESS).nth(1).click()
+    page.wait_for_timeout(QUIET)
+    found["first evidence, in later ones"] = f"{first / evidence(page):.2f}"
+    tab(page, "Image")
+    with counting(page) as chosen:
+        page.locator("#gallery .example").nth(3).click()
+    found["bytes of another example"] = f"{chosen.bytes:,}"
+    return found
+
+
+def evidence(page: Page) -> float:
+    """Seconds until all of it is there."""
+    began = time.monotonic()
+    tab(page, "Evidence")
+    page.locator("#elsewhere", has_text="95 % interval").wait_for()
+    return time.monotonic() - began
+
+
+async def presses(address: str) -> float:
+    """Seconds from a press on a component to its answer, without a browser; the median."""
+    async with httpx.AsyncClient() as http:
+        config = (await http.get(f"{address}/config")).json()
+    page = OpenPage(address, config)
+    component = int(re.findall(r'data-component="(\d+)"', str(page.values[page.id("rows")]))[0])
+    times = []
+    for k in range(2 * PRESSES):
+        began = time.monotonic()
+        await page.press("rows", "act", {"component": component, "action": "suppress", "on": not k % 2})
+        times.append(time.monotonic() - began)
+    await page.close()
+    return statistics.median(times[PRESSES:])
+
+
+def answers() -> float:
+    """Seconds that the workbench takes for the same, the prediction under an edit; the median."""
+    bench = Workbench(load(read_catalog()["bundled"]))
+    example = read_examples()[0]
+    trace = bench.open(example.file())
+    times = []
+    for component in trace.activations.components()[: 2 * PRESSES].tolist():
+        began = time.monotonic()
+        bench.compare(trace, Edit.of_suppressed([component]), example.classes, TEMPLATES["single"])
+        times.append(time.monotonic() - began)
+    return statistics.median(times[PRESSES:])
+
+
+def main() -> None:
+    """Print the table."""
+    with listening() as (address, _, _process):
+        with chromium() as browser:
+            figures = measure(browser, address)
+        press = asyncio.run(presses(address.rstrip("/")))
+    figures["a press, in answers of the workbench"] = f"{press / answers():.1f}"
+    print("| what | |\n|---|---|")
+    for name, figure in figures.items():
+        print(f"| {name} | {figure} |")
+
+
+if __name__ == "__main__":
+    main()

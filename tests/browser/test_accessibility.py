@@ -1,0 +1,31 @@
+"""Accessibility of every tab, by axe-core: no serious violation in what is ours."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from chromium import SIZES, TABS, Open, press_strongest, tab
+from playwright.sync_api import Page
+
+GRADIO_S = ["#upload", "#picture-for", "#editor"]
+"""Parts that Gradio draws by itself: its upload boxes are buttons around an input, its picture editor has bare ones."""
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core holds to be serious or critical, each with where it is."""
+    found = Axe().run(page, {"exclude": [[part] for part in GRADIO_S]}, {"resultTypes": ["violations"]})
+    return [
+        f"{one['id']}: {node['target']} {node['html'][:160]}"
+        for one in found.response["violations"]
+        if one["impact"] in ("serious", "critical") or one["id"] == "heading-order"
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", SIZES)
+def test_no_tab_shuts_anybody_out(open_page: Open, width: int, theme: str) -> None:
+    page = open_page(width, theme)
+    press_strongest(page)
+    for name in TABS:
+        tab(page, name)
+        page.wait_for_timeout(300)  # until what moves has come to rest: a colour on its way may be faint
+        assert not serious(page), "\n".join([name, *serious(page)])
