@@ -198,12 +198,12 @@ const draw = () => {
   choose(base, true);
 };
 const answered = () => {
-  after = props.after ? JSON.parse(props.after) : null;
+  after = props.measured ? JSON.parse(props.measured) : null;
   show();
 };
 draw();
-watch('html', draw);
-watch(Object.keys({ after: 0 }), answered);  // in quotes, Gradio would take it for an event
+watch(Object.keys({ html: 0 }), draw);  // in quotes, Gradio would take it for an event, and send that in its place
+watch(Object.keys({ measured: 0 }), answered);
 document.addEventListener('edit', () => {
   hear();
   if (base) choose(base, true);

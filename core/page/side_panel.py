@@ -25,8 +25,8 @@ class SidePanel:
     """Its parts."""
 
     canvas: gr.HTML
-    """The picture and its maps; its value is a `ChoosePatches`, once the page wrote one, and its prop `after` the whole
-    target after the edit, once that was asked for."""
+    """The picture and its maps; its value is a `ChoosePatches`, once the page wrote one, and its prop `measured` the
+    whole target after the edit, once that was asked for."""
     prediction: gr.HTML
     """What is predicted, and the edit."""
     about: gr.HTML
@@ -36,7 +36,7 @@ class SidePanel:
 def build(context: Context, first: Visit) -> tuple[gr.HTML, gr.HTML]:
     """The layout of what stands at the side: canvas and prediction."""
     with gr.Column(elem_id="panel"):
-        canvas = widgets.message_widget("canvas", show_canvas(context, first), "", after="")
+        canvas = widgets.message_widget("canvas", show_canvas(context, first), "", measured="")
         return canvas, widgets.widget("prediction", show_prediction(context, first))
 
 
@@ -62,7 +62,7 @@ def listen(side: SidePanel, replies: Replies, said: gr.HTML, another: Lane) -> C
         keeps=replies.notices,  # what is wrong with a strength still is
     )  # fmt: skip
     stepped = replies.step(step, Change.EDIT, hears=HistoryStep, notices=[said])
-    told = Shown(side.canvas, lambda found: gr.HTML(after=found))
+    told = Shown(side.canvas, lambda found: gr.HTML(measured=found))
     side.canvas.measure(*replies.answer(show_after, told), **LATEST)
     return [
         (Change.PICTURE, side.canvas.twin(*turned, **another)),

@@ -44,6 +44,14 @@ def test_it_opens_with_the_first_example_measured(page: gr.Blocks) -> None:
     assert "An &lt;apology&gt;." in parts["said-setup"].value
 
 
+def test_no_script_names_a_prop_of_its_widget_in_quotes(page: gr.Blocks) -> None:
+    """Gradio would take it for the name of an event, and send that in place of what is drawn."""
+    widgets = [part for part in by_id(page).values() if isinstance(part, gr.HTML) and part.js_on_load]
+    assert any("html" in part.props for part in widgets)
+    for part in widgets:
+        assert not [name for name in part.props if name != "value" and hasattr(part, name)], part.elem_id
+
+
 def test_a_published_setup_opens_with_a_photograph(context: Context) -> None:
     """The first that a cue is planted on, and not the rendered dog."""
     parts = by_id(layout.build(context.pool, "tiny"))
