@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import wraps
 from inspect import signature
 from itertools import zip_longest
@@ -20,6 +21,7 @@ from gradio.components import Component
 from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import check_all_files_in_cache
 from gradio.route_utils import FnIndexInferError
+from gradio.state_holder import SessionState
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -71,6 +73,20 @@ class TypedBlocks(gr.Blocks):
         except Exception as error:
             raise gr.Error(FAULT) from error
 
+    async def postprocess_data(
+        self, block_fn: BlockFunction, predictions: Any, state: SessionState | None
+    ) -> list[Any]:
+        """What is sent of a reply. Parts that it does not draw are left alone: Gradio would construct each anew."""
+        if not isinstance(predictions, dict) or _is_skipped(predictions):
+            return await super().postprocess_data(block_fn, predictions, state)
+        drawn = [part for part in block_fn.outputs if part in predictions and not _is_skipped(predictions[part])]
+        of_these = copy(block_fn)
+        of_these.outputs = drawn
+        values = [predictions[part] for part in drawn]
+        told = await super().postprocess_data(of_these, values[0] if len(drawn) == 1 else values, state)
+        sent = dict(zip(drawn, told, strict=True))
+        return [sent.get(part, None if part.stateful else gr.skip()) for part in block_fn.outputs]
+
     def handle_streaming_diffs(self, block_fn: BlockFunction, data: list[Any], *more: Any, **named: Any) -> list[Any]:
         """What of a stream's step is sent: what changed, and whole.
 
@@ -83,6 +99,11 @@ class TypedBlocks(gr.Blocks):
             [["replace", [], now]] if sent is not now and _edits_within(sent) else sent
             for now, sent in zip(whole, told, strict=True)
         ]
+
+
+def _is_skipped(value: object) -> bool:
+    """Whether it leaves its part as it is. Pictures are arrays, which are not to be compared."""
+    return isinstance(value, dict) and value.keys() == gr.skip().keys()
 
 
 def _edits_within(sent: object) -> bool:

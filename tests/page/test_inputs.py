@@ -5,6 +5,7 @@ import asyncio
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
 from gradio.state_holder import SessionState
 
@@ -132,3 +133,39 @@ def test_what_changes_in_a_stream_is_sent_whole() -> None:
     assert sent[1] == [[["replace", [], skipped]], [["append", [], "b"]], []]
     assert sent[2] == [[["replace", [], steps[2][0]]], [["replace", [], "c"]], [["replace", [], figure]]]
     assert page.handle_streaming_diffs(fn, [None] * 3, session_hash="s", run="r", final=True) == steps[2]
+
+
+def test_of_a_reply_only_what_it_draws_is_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent of these is what Gradio would send, and no other part is constructed anew, nor told anything."""
+    with TypedBlocks() as page:
+        parts = [gr.HTML(), gr.State(), gr.Textbox(), gr.HTML()]
+        gr.on([], lambda: None, None, parts)
+    (fn,) = page.fns.values()
+    made: list[gr.HTML] = []
+    construct = gr.HTML.__init__
+
+    def count(part: gr.HTML, *given: Any, **named: Any) -> None:
+        made.append(part)
+        construct(part, *given, **named)
+
+    replies = [[], parts[:1], parts[1:2], parts[:3], parts[2:], parts]
+    for drawn in replies:
+        reply = {part: gr.Textbox("b", visible=False) if part is parts[2] else "a" for part in drawn}
+        left = dict.fromkeys(set(parts) - set(drawn), gr.skip())
+        expected = asyncio.run(gr.Blocks.postprocess_data(page, fn, dict(reply) | left, SessionState(page)))
+        with monkeypatch.context() as patch:
+            patch.setattr(gr.HTML, "__init__", count)
+            sent = asyncio.run(page.postprocess_data(fn, reply | left, SessionState(page)))
+        for part, told, one in zip(parts, sent, expected, strict=True):
+            assert told == (one if part in drawn else None if part.stateful else gr.skip())
+    assert made == []
+    state = SessionState(page)
+    asyncio.run(page.postprocess_data(fn, {parts[1]: "kept"}, state))
+    assert state[parts[1]._id] == "kept"
+    picture = np.zeros((2, 2, 3), np.uint8)
+    with TypedBlocks() as page:
+        shown = gr.Image(format="png")
+        gr.on([], lambda: None, None, [shown, gr.HTML()])
+    (fn,) = page.fns.values()
+    sent = asyncio.run(page.postprocess_data(fn, {shown: picture}, SessionState(page)))
+    assert sent[0]["path"].endswith(".png")
