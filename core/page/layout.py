@@ -131,7 +131,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     asked_again = [*setup_bar.asked_again(parts.bar), *image_tab.asked_again(parts.image)]
     return [
         *keeper.listen(parts.keeper, replies, asked_again, slow),
-        *setup_bar.listen(parts.bar, replies, parts.image.upload, another),
+        *setup_bar.listen(parts.bar, replies, parts.image.upload, parts.keeper.said, another),
         *side_panel.listen(parts.side, replies, parts.keeper.said, another),
         *image_tab.listen(parts.image, replies, another),
         *attribution_tab.listen(parts.attribution, replies, slow),

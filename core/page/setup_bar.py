@@ -92,13 +92,17 @@ def asked_again(bar: SetupBar) -> list[Besides]:
     return [Besides(bar.chosen, lambda _, __, v: v.setup)]
 
 
-def listen(bar: SetupBar, replies: Replies, upload: gr.File, another: Lane) -> Changes:
-    """Its listeners."""
+def listen(bar: SetupBar, replies: Replies, upload: gr.File, said: gr.HTML, another: Lane) -> Changes:
+    """Its listeners. What there is to say of a setup that came is told in `said`.
+
+    The last step of a stream may be drawn after the reply to what follows it, which would then be wiped away.
+    """
     shows: Shows = {"said": bar.said, "busy": Shown(bar.stop, _stop_button), "failed": bar.failed}
     # The list itself is no part of the stream: between its steps it would be emptied.
     brought = bar.chosen.input(*replies.stream(load, shows, bar.chosen, bar.loading), **LOADING)
     back = Besides(bar.chosen, lambda _, __, v, *_read: v.setup)
-    moved = replies.step(use, Change.SETUP, bar.chosen, bar.failed, upload, notices=[bar.said], on_trouble=[back])
+    asked_for = (bar.chosen, bar.failed, upload)
+    moved = replies.step(use, Change.SETUP, *asked_for, notices=[bar.said], notes=said, on_trouble=[back])
     bar.stop.click(*replies.answer(stop_loading, {**shows, "chosen": bar.chosen}, bar.loading), **EVERY)
     return [(Change.SETUP, brought.then(*moved, **another))]
 

@@ -407,7 +407,7 @@ def test_another_setup(open_page: Open, width: int) -> None:
     page.locator(".half.for .act[data-action=suppress]").first.click()
     expect(page.locator("#panel .flip")).to_contain_text("Flipped")
     choose_setup(page, "Tiny <tiny> · unverified")
-    expect(page.locator("#said-setup")).to_contain_text("Your levers stayed behind")
+    expect(page.locator("#said-kept")).to_contain_text("Your levers stayed behind")
     expect(page.get_by_role("tab", name="Steering", exact=True)).to_be_visible()
     expect(page.locator("#panel .bar")).to_have_count(5)
     expect(page.locator("#panel")).to_contain_text("32 × 32 px")
