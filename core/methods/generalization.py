@@ -33,7 +33,7 @@ KINDS: Mapping[str, int] = MappingProxyType({"clean": 120, "attacked": 90, "stam
 """How many of each kind of scene: without a cue, and with a conflicting word, the stamp, water."""
 
 SEED = 3_000_000
-PAINTED = ASSETS / "bundled" / "references.webp"
+PAINTED = ASSETS / "references.webp"
 """The reference pictures at `SIDE`, row by row, by `core.bundled.references`."""
 SHOWN = 8
 """Pictures kept of those an edit fixes, and of those it breaks."""

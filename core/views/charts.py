@@ -51,7 +51,7 @@ class ChartAxis:
         """Round numbers along it: (place, number)."""
         fewest = (self.high - self.low) / TICKS
         power = 10.0 ** np.floor(np.log10(fewest))
-        step = next(power * n for n in (1, 2, 5, 10) if power * n >= fewest)
+        step = next(power * n for n in (1, 2, 2.5, 5, 10) if power * n >= fewest)
         found = step * np.arange(np.ceil(self.low / step), np.floor(self.high / step) + 1)
         return [(self.place(value), number(value)) for value in found.tolist()]
 

@@ -280,7 +280,6 @@ def test_hostile_inputs_get_an_answer_or_a_sentence(
     [
         ("truth", "input", {"classes": "horse\nfrog\nowl", "truth": "horse"}, "horse"),
         ("wanted", "input", {"wanted": 4, "against": 7}, "There is no class number 7"),
-        ("which", "input", {"which": 3}, "That strength is not there any more"),
     ],
 )
 def test_choices_that_a_server_forgot_are_no_forgery(

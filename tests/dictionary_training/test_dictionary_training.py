@@ -467,7 +467,7 @@ def test_the_command_makes_a_setup_that_loads(
     out = tmp_path / "mine"
     main(words(clip_folder, pictures, out))
     said = capsys.readouterr().out
-    assert "On 13 photographs the components hold" in said
+    assert "On 18 photographs the components hold" in said
     assert "Explained variance" in said
     assert f"app.py --catalog {out / 'catalog.toml'} --setup mine" in said
     (card,) = read_catalog(out / "catalog.toml").values()
