@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_type_hints
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from gradio.block_function import BlockFunction
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import check_all_files_in_cache
@@ -77,7 +78,7 @@ class TypedBlocks(gr.Blocks):
         self, block_fn: BlockFunction, predictions: Any, state: SessionState | None
     ) -> list[Any]:
         """What is sent of a reply. Parts that it does not draw are left alone: Gradio would construct each anew."""
-        if not isinstance(predictions, dict) or _is_skipped(predictions):
+        if not isinstance(predictions, dict) or not any(isinstance(part, Block) for part in predictions):
             return await super().postprocess_data(block_fn, predictions, state)
         drawn = [part for part in block_fn.outputs if part in predictions and not _is_skipped(predictions[part])]
         of_these = copy(block_fn)

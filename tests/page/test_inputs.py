@@ -162,6 +162,12 @@ def test_of_a_reply_only_what_it_draws_is_worked_on(monkeypatch: pytest.MonkeyPa
     state = SessionState(page)
     asyncio.run(page.postprocess_data(fn, {parts[1]: "kept"}, state))
     assert state[parts[1]._id] == "kept"
+    with TypedBlocks() as page:
+        gr.on([], lambda: None, None, gr.JSON())
+    (fn,) = page.fns.values()
+    for answer in ({}, {"best": "dog"}, gr.skip()):
+        told = asyncio.run(gr.Blocks.postprocess_data(page, fn, dict(answer), SessionState(page)))
+        assert asyncio.run(page.postprocess_data(fn, dict(answer), SessionState(page))) == told, "a value, and no reply"
     picture = np.zeros((2, 2, 3), np.uint8)
     with TypedBlocks() as page:
         shown = gr.Image(format="png")
