@@ -4,16 +4,12 @@
 """
 
 from collections.abc import Callable
-from math import sqrt
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 RESAMPLES = 2_000
 SEED = 0
-Z = NormalDist().inv_cdf(0.975)
-"""How many standard deviations 95 % of a normal distribution lie within."""
 
 Statistic = Callable[..., Any]
 """Such as `np.mean`: takes an array and an axis."""
@@ -46,8 +42,10 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval for a share of k of n, 0 to 1; all of that range of nothing."""
     if not n:
         return 0.0, 1.0
-    centre, reach = (k + Z**2 / 2) / (n + Z**2), Z * sqrt(k * (n - k) / n + Z**2 / 4) / (n + Z**2)
-    return centre - reach if k else 0.0, centre + reach if k < n else 1.0
+    from scipy.stats import binomtest
+
+    found = binomtest(k, n).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def beyond_common(change: np.ndarray) -> np.ndarray:

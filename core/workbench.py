@@ -8,6 +8,7 @@ asking stops them.
 
 from collections.abc import Generator, Iterator, Sequence
 from functools import lru_cache
+from importlib import import_module
 from threading import Lock
 
 import numpy as np
@@ -236,6 +237,7 @@ class Workbench:
 
         A large one takes a minute for it, and 300 MB, and they may never be asked for.
         """
+        import_module("scipy.stats")  # half a second, too
         if self.setup.clip.model.config.vision_config.image_size == SIDE:
             yield from self._read_references()
             self._classifier(CLASSES, TEMPLATES["single"])

@@ -179,7 +179,7 @@ def match(chosen: np.ndarray, chosen_has: np.ndarray, judged: np.ndarray, judged
     held = judged_has[:, factor]
     n_strong, n_right = judged.sum(0), (judged & held).sum(0)
     pairs = list(zip(n_right.tolist(), n_strong.tolist(), strict=True))
-    least = {pair: wilson(*pair)[0] for pair in set(pairs)}
+    least = {pair: wilson(*pair)[0] for pair in set(pairs)}  # scipy takes its time for each, and many are alike
     return Matches(
         factor=factor,
         chosen=chosen.sum(0),

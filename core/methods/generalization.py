@@ -9,7 +9,6 @@ before it and is right with it, breaks one that was right and is wrong with it, 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from math import comb
 from types import MappingProxyType
 
 import numpy as np
@@ -113,9 +112,10 @@ class Counts:
 
         1 when nothing is fixed or broken.
         """
+        from scipy.stats import binomtest  # here, since it takes nearly half a second
+
         changed = self.fixed + self.broken
-        tail = sum(comb(changed, k) for k in range(min(self.fixed, self.broken) + 1))
-        return min(1.0, 2 * tail / 2**changed)
+        return float(binomtest(self.fixed, changed).pvalue) if changed else 1.0
 
     @property
     def said(self) -> str:
