@@ -60,8 +60,6 @@ class Redraw:
     """By this change and every larger one."""
     show: Callable[[Context, Visit], object]
     """What it shows for a visit."""
-    always: bool = False
-    """Whether every reply that could draw it does (see `message_widget`)."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ class Replies:
                 before = values[0] if brings_back else visit()
                 if before is None:
                     return self.state.called_back()
-                stays = partial(self._as_before, before, redraws, on_trouble, read)
+                stays = partial(self._as_before, before, on_trouble, read)
                 taken = take(self.context, before, *told(), *as_typed(read))
                 if not isinstance(taken, Outcome):
                     taken = Outcome(taken, None if taken is before else change)
@@ -172,7 +170,7 @@ class Replies:
             drawn = {
                 redraw.part: redraw.show(self.context, v)
                 for redraw in redraws
-                if redraw.always or (changed is not None and redraw.since <= changed)
+                if changed is not None and redraw.since <= changed
             }
             if v is not before:
                 drawn |= {one.part: one.show(self.context, before, v, *read) for one in besides}
@@ -186,12 +184,9 @@ class Replies:
         outputs = [*self.state.parts, *drawn_by, *cleared, *places, *notices]
         return self._listener(reply, reads, outputs, hears, written_in)
 
-    def _as_before(
-        self, v: Visit, redraws: Sequence[Redraw], on_trouble: Sequence[Besides], read: Sequence[Any]
-    ) -> Updates:
+    def _as_before(self, v: Visit, on_trouble: Sequence[Besides], read: Sequence[Any]) -> Updates:
         """The visit as it was, after an error."""
-        drawn = {redraw.part: redraw.show(self.context, v) for redraw in redraws if redraw.always}
-        drawn |= {one.part: one.show(self.context, v, v, *read) for one in on_trouble}
+        drawn = {one.part: one.show(self.context, v, v, *read) for one in on_trouble}
         return self.state.kept_as(self.context, v) | drawn
 
     def answer(

@@ -56,7 +56,7 @@ def redraws(tab: SteeringTab) -> list[Redraw]:
     """What it draws anew, and since when. The page's own levers show a move already."""
     return [
         Redraw(tab.sheet, Change.EDIT, show_sheet),
-        Redraw(tab.levers, Change.EDIT, lambda context, v: _redrawn(show_levers(context, v), v), always=True),
+        Redraw(tab.levers, Change.EDIT, lambda context, v: _redrawn(show_levers(context, v), v)),
         Redraw(tab.finder, Change.CLASSES, lambda _, v: steering_view.finder(v)),
         Redraw(tab.tab, Change.LEVER, lambda _, v: gr.Tab(title(v))),
     ]

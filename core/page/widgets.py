@@ -35,11 +35,7 @@ def widget(name: str, value: str, *scripts: str) -> gr.HTML:
 
 
 def message_widget(name: str, drawn: str, message: str, **props: Any) -> gr.HTML:
-    """HTML that listens, and whose value is a message for the page to write; Python draws by a prop.
-
-    While its tab was never opened, a reply that could have drawn it and leaves it out would make it forget its props
-    (though not its value): its `Redraw` is `always` done.
-    """
+    """HTML that listens, and whose value is a message for the page to write; Python draws by a prop."""
     html: dict[str, Any] = {"html": drawn, "html_template": "${html}", "js_on_load": _script(name)}
     return gr.HTML(message, elem_id=name, **html, **props, **_BARE)
 

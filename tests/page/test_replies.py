@@ -20,13 +20,13 @@ CHANGES = list(Change)
 
 
 class Parts:
-    """One part for each size of change, one that is always drawn, two places for sentences."""
+    """One part for each size of change, two places for sentences."""
 
     def __init__(self) -> None:
         with gr.Blocks():
             self.state, self.carried = gr.State(), gr.HTML()
             self.by_change = {change: gr.HTML(elem_id=change.name) for change in Change}
-            self.always, self.besides, self.read = gr.HTML(), gr.HTML(), gr.Textbox()
+            self.besides, self.read = gr.HTML(), gr.Textbox()
             self.here, self.there = gr.HTML(), gr.HTML()
 
 
@@ -38,7 +38,6 @@ def parts() -> Parts:
 @pytest.fixture(scope="module")
 def replies(context: Context, parts: Parts) -> Replies:
     redraws = [Redraw(part, since, lambda _, v: f"revision {v.revision}") for since, part in parts.by_change.items()]
-    redraws.append(Redraw(parts.always, Change.EDIT, lambda _, v: "always", always=True))
     return Replies(context, VisitState(parts.state, parts.carried), tuple(redraws), (parts.here, parts.there))
 
 
@@ -82,11 +81,9 @@ def test_the_scale_is_ordered() -> None:
     assert [c.name for c in sorted(Change)] == ["LEVER", "EDIT", "TARGET", "CLASSES", "PICTURE", "SETUP"]
 
 
-def test_the_same_visit_draws_nothing_but_what_is_always_drawn(
-    replies: Replies, parts: Parts, first: Visit, stays: dict[Block, Any]
-) -> None:
+def test_the_same_visit_draws_nothing(replies: Replies, parts: Parts, first: Visit, stays: dict[Block, Any]) -> None:
     listener = replies.step(lambda context, v: v, Change.PICTURE, notices=[parts.here])
-    assert drawn(listener, *stays.values()) == stays | {parts.always: "always"}
+    assert drawn(listener, *stays.values()) == stays
 
 
 def test_trouble_is_said_in_its_place_and_changes_nothing(
@@ -96,7 +93,7 @@ def test_trouble_is_said_in_its_place_and_changes_nothing(
     listener = replies.step(raises, Change.EDIT, parts.read, notices=[parts.there], on_trouble=[back])
     reply = drawn(listener, *stays.values(), "typed")
     assert reply.pop(parts.there).count("Not &lt;b&gt;so&lt;/b&gt;.") == 1
-    assert reply == stays | {parts.always: "always", parts.besides: (True, ("typed",))}
+    assert reply == stays | {parts.besides: (True, ("typed",))}
 
 
 def test_a_smaller_outcome_draws_less(replies: Replies, parts: Parts, first: Visit, stays: dict[Block, Any]) -> None:
@@ -207,8 +204,8 @@ def test_a_message_is_handed_on_first(replies: Replies, parts: Parts, first: Vis
         gr.EventData(None, pressed.model_dump()), *stays.values(), "typed",
     )  # fmt: skip
     message = EditMessage.of(first)
-    listener = replies.step(take, Change.EDIT, parts.read, hears=EditMessage, written_in=parts.always)
-    assert listener.inputs == [*stays, parts.read, parts.always]
+    listener = replies.step(take, Change.EDIT, parts.read, hears=EditMessage, written_in=parts.besides)
+    assert listener.inputs == [*stays, parts.read, parts.besides]
     drawn(listener, *stays.values(), "typed", message.to_json())
     assert taken == [(pressed, "typed"), (message, "typed")]
 
