@@ -46,7 +46,7 @@ def build(context: Context, first: Visit) -> AttributionTab:
         target = widgets.html(show_target(context, first), elem_id="target")
         pictures = widgets.html(show_sheet(context, first), elem_id="rows-sheet")
         waterfall = widgets.html(show_waterfall(context, first), elem_id="waterfall")
-        rows = widgets.widget("rows", show_rows(context, first), "cards")
+        rows = widgets.widget("rows", show_rows(context, first), "components")
     return AttributionTab(tab, wanted, against, said, target, pictures, waterfall, rows)
 
 

@@ -78,10 +78,10 @@ def build(context: Context, first: Visit) -> ComponentsTab:
                 picture_for = gr.File(label="or by a picture", height=84, elem_id="picture-for", scale=2, min_width=150)
             said = widgets.notice_place("said-search")
             found_sheet = widgets.html(elem_id="found-sheet")
-            found = widgets.widget("found", show_found(context, first), "cards", "search")
+            found = widgets.widget("found", show_found(context, first), "components", "search")
         with gr.Column(elem_id="opened", min_width=260):
             page_sheet = widgets.html(elem_id="component-sheet")
-            page = widgets.widget("component", show_page(context, first, None), "cards")
+            page = widgets.widget("component", show_page(context, first, None), "components")
             # beside the tabs, they would be counted as tabs
             drawn, effects, latest = gr.State(None), gr.State(None), gr.State(LatestOnly())
     return ComponentsTab(

@@ -98,7 +98,7 @@ def build(first: Visit) -> EvidenceTab:
             doses = widgets.html(elem_id="doses")
             handle = widgets.widget("handle", _message(first), "doses")
             chance = widgets.html(evidence_view.unasked("chance"), elem_id="chance")
-            side_effects = widgets.widget("ripple", evidence_view.unasked("side_effects"), "cards")
+            side_effects = widgets.widget("ripple", evidence_view.unasked("side_effects"), "components")
             generalization = widgets.html(evidence_view.unasked("generalization"), elem_id="elsewhere")
             reconstruction_error = widgets.html(evidence_view.unasked("reconstruction_error"), elem_id="lacking")
         counterfactual = widgets.html(elem_id="really")

@@ -144,14 +144,12 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
 def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Textbox) -> None:
     """What follows a change, and the opening of a tab: another one ends what nobody looks at any more."""
     measuring = attribution_tab.measuring(parts.attribution, replies)
+    evidence = evidence_tab.following(parts.evidence, replies, open_tab)
     components = components_tab.following(parts.components, replies, open_tab)
     in_sight = (
-        (evidence_tab.following(parts.evidence, replies, open_tab), parts.evidence.summary, Change.LEVER),
-        (
-            components,
-            parts.components.found,
-            Change.EDIT,
-        ),  # a press may open a page; no lever changes what stands there
+        (evidence, parts.evidence.summary, Change.LEVER),
+        # No lever changes what stands there, but a press may open a page.
+        (components, parts.components.found, Change.EDIT),
     )
     for change, event in changes:
         if change >= Change.TARGET:

@@ -60,7 +60,7 @@ class ShowCounterfactual(Message):
 
 
 class PressComponent(Message):
-    """A component's button was pressed (cards.js, canvas.js, prediction.js, levers.js, finder.js)."""
+    """A component's button was pressed (components.js, canvas.js, prediction.js, levers.js, finder.js)."""
 
     refusal: ClassVar[str] = "That press names no component. Reload the page, and press again."
 

@@ -82,7 +82,7 @@ def page_sheet(page: Page) -> Markup:
 def component_page(visit: Visit, page: Page, effects: SteeringEffects | None, opening: int = 0) -> Markup:
     """All that is known of one component; its pictures are in `page_sheet`. `effects` None: still being measured.
 
-    `opening` counts the pages that were opened, for cards.js, which brings a newly opened one into sight.
+    `opening` counts the pages that were opened, for components.js, which brings a newly opened one into sight.
     """
     c, family = page.face.concept, page.face.family
     part = visit.part(c.component)
