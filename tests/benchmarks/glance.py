@@ -98,12 +98,13 @@ def measure(browser: Browser, address: str) -> dict[str, str]:
         page.locator("#panel .flip.flipped").wait_for()
     found["clicks to the flip"] = str(clicks)
     found["bytes of a lever press"] = f"{pressed.bytes:,}"
-    first = evidence(page)
+    first = evidence(page, page.locator(SUPPRESS).first.get_attribute("data-component"))
     found["clicks to the evidence for it"] = str(clicks + 1)
     tab(page, "Attribution")
     page.locator(SUPPRESS).nth(1).click()
     page.wait_for_timeout(QUIET)
-    found["first evidence, in later ones"] = f"{first / evidence(page):.2f}"
+    later = evidence(page, page.locator(SUPPRESS).nth(1).get_attribute("data-component"))
+    found["first evidence, in later ones"] = f"{first / later:.2f}"
     tab(page, "Image")
     with counting(page) as chosen:
         page.locator("#gallery .example").nth(3).click()
@@ -111,10 +112,11 @@ def measure(browser: Browser, address: str) -> dict[str, str]:
     return found
 
 
-def evidence(page: Page) -> float:
-    """Seconds until all of it is there."""
+def evidence(page: Page, component: str | None) -> float:
+    """Seconds until all of it is there about an edit with this component: what stood there before is about another."""
     began = time.monotonic()
     tab(page, "Evidence")
+    page.locator("#summary", has_text=f"#{component}").wait_for()
     page.locator("#elsewhere", has_text="95 % interval").wait_for()
     return time.monotonic() - began
 
