@@ -5,24 +5,73 @@ Without Chromium these tests skip; with REQUIRE_BROWSER=1 they fail.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, ViewportSize, expect, sync_playwright
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+Theme = Literal["light", "dark"]
 SIZES = {1400: 900, 390: 844}
 PATIENCE = 60_000
 """Milliseconds; a shared machine may be slow."""
 TABS = ("Image", "Attribution", "Components", "Steering", "Before / after", "Evidence")
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
-Open = Callable[..., Page]
+
+class Answers:
+    """The streams in which answers come, as long as they are open, by page."""
+
+    def __init__(self) -> None:
+        self._open: defaultdict[Page, set[Request]] = defaultdict(set)
+
+    def watch(self, page: Page) -> None:
+        page.on("request", lambda one: self._open[page].add(one) if "/queue/data" in one.url else None)
+        page.on("requestfinished", lambda one: self._open[page].discard(one))
+        page.on("requestfailed", lambda one: self._open[page].discard(one))
+
+    def all_here(self, page: Page) -> None:
+        """Waits until all have come: none may be drawn still, or be cut off by what comes next."""
+        page.wait_for_timeout(500)
+        while self._open[page]:
+            page.wait_for_timeout(100)
+
+
+class Open:
+    """Opens the page, in as many browser contexts as it is called."""
+
+    def __init__(self, browser: Browser, address: str) -> None:
+        self.address = address
+        self.answers = Answers()
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+
+    def __call__(self, width: int = 1400, theme: Theme = "light") -> Page:
+        size: ViewportSize = {"width": width, "height": SIZES[width]}
+        context = self._browser.new_context(viewport=size, color_scheme=theme, has_touch=width < 500)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        self.answers.watch(page)
+        page.goto(self.address)
+        page.locator("#panel .bar.best").wait_for()
+        return page
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
 
 
 @contextmanager
@@ -41,28 +90,11 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def watched(browser: Browser, address: str) -> Iterator[Open]:
     """Opens the page; at the end, whatever the test did, nothing may have gone wrong or left the machine."""
-    errors: list[str] = []
-    requests: list[str] = []
-    contexts = []
-
-    def open_page(width: int = 1400, theme: str = "light") -> Page:
-        size = {"width": width, "height": SIZES[width]}
-        context = browser.new_context(viewport=size, color_scheme=theme, has_touch=width < 500)  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(address)
-        page.locator("#panel .bar.best").wait_for()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not errors, "\n".join(errors)
-    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+    opening = Open(browser, address)
+    yield opening
+    opening.close()
+    assert not opening.errors, "\n".join(opening.errors)
+    assert [url for url in opening.requests if not url.startswith((address, "data:", "blob:"))] == []
 
 
 @contextmanager

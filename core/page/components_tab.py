@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import gradio as gr
+from gradio.events import Dependency
 
 from ..concepts.index import ConceptIndex
 from ..session import component_search, steering_effects
@@ -29,6 +30,9 @@ NAME = "Components"
 """Of the tab, on the page."""
 COMPONENTS = "components"
 """Of the tab, among Gradio's."""
+Drawn = tuple[Hashable, Hashable]
+"""What the answer to the search that stands there is about, and the page of a component."""
+NOTHING: Drawn = (None, None)
 TINY = 1
 """Reference pictures of a component that is shown in passing."""
 
@@ -40,8 +44,8 @@ class ComponentAnswers(TypedDict, total=False):
     """HTML: the answer to the search."""
     page: str
     """HTML: the page of the one that is open."""
-    drawn: Hashable
-    """What both are about."""
+    drawn: Drawn
+    """What both are about from now on."""
     effects: KnownEffects | None
     """What that one pushes, as far as it was measured."""
 
@@ -62,7 +66,7 @@ class ComponentsTab:
     found: gr.HTML
     page: gr.HTML
     drawn: gr.State
-    """What the answer and the page that stand there are about (`_about`); None before any."""
+    """Drawn."""
     effects: gr.State
     """KnownEffects | None."""
     latest: gr.State
@@ -83,7 +87,7 @@ def build(context: Context, first: Visit) -> ComponentsTab:
             page_sheet = widgets.html(elem_id="component-sheet")
             page = widgets.widget("component", show_page(context, first, None), "components")
             # beside the tabs, they would be counted as tabs
-            drawn, effects, latest = gr.State(None), gr.State(None), gr.State(LatestOnly())
+            drawn, effects, latest = gr.State(NOTHING), gr.State(None), gr.State(LatestOnly())
     return ComponentsTab(
         tab, searching, words_for, picture_for, said, found_sheet, page_sheet, found, page, drawn, effects, latest
     )  # fmt: skip
@@ -94,22 +98,21 @@ def redraws(tab: ComponentsTab) -> list[Redraw]:
     return [Redraw(tab.searching, Change.SETUP, lambda context, v: gr.Row(visible=context.bench(v).index is not None))]
 
 
-def listen(tab: ComponentsTab, replies: Replies, slow: Lane) -> None:
-    """Its listeners, but for the presses on components (see press.py)."""
+def listen(tab: ComponentsTab, replies: Replies, slow: Lane) -> list[Dependency]:
+    """Its listeners, but for the presses on components (see press.py): the searches, whose answers follow."""
     shown = [
-        Besides(tab.found, lambda context, _, v, *_read: show_found(context, v)),
         Besides(tab.found_sheet, lambda context, _, v, *_read: show_found_sheet(context, v)),
         Besides(tab.said, lambda *_: frame.notice()),
     ]
     no_picture = Besides(tab.picture_for, lambda *_: None)
     by_words = replies.step(search_words, None, hears=AskWords, notices=[tab.said], besides=[*shown, no_picture])
     by_picture = replies.step(search, None, tab.words_for, tab.picture_for, notices=[tab.said], besides=shown)
-    tab.found.ask(*by_words, **slow)
-    gr.on([tab.picture_for.upload, tab.picture_for.clear], *by_picture, **slow)
+    picture = gr.on([tab.picture_for.upload, tab.picture_for.clear], *by_picture, **slow)
+    return [tab.found.ask(*by_words, **slow), picture]
 
 
 def following(tab: ComponentsTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
-    """What follows every change, where the tab is in sight."""
+    """What follows every search and every change, where the tab is in sight."""
     shows = {"found": tab.found, "page": tab.page, "drawn": tab.drawn, "effects": tab.effects}
     return replies.stream(follow, shows, tab.drawn, tab.effects, tab.latest, hears=OpenTab, written_in=open_tab)
 
@@ -167,20 +170,25 @@ def follow(
     context: Context,
     v: Visit,
     opened: OpenTab,
-    drawn: Hashable,
+    drawn: Drawn,
     known: KnownEffects | None,
     latest: LatestOnly[None],
 ) -> Iterator[ComponentAnswers]:
     """What components do in the present picture, where that is in sight; what one pushes is measured last.
 
-    What stands there (`drawn`) is not drawn again: no lever changes it.
+    What stands there (`drawn`) is not drawn again: no lever changes it, and no search the page.
     """
     wanted_still = latest.begin(opened.moment)
     if opened.tab != NAME or not wanted_still():
         return
-    if drawn != _about(v):
-        yield {"found": show_found(context, v), "page": show_page(context, v, known), "drawn": _about(v)}
-    bench = context.bench(v)
+    bench, about = context.bench(v), _about(v)
+    anew: ComponentAnswers = {}
+    if drawn[0] != about[0]:
+        anew["found"] = show_found(context, v)
+    if drawn[1] != about[1]:
+        anew["page"] = show_page(context, v, known)
+    if anew:
+        yield anew | {"drawn": about}
     if not steering_effects.unmeasured(bench, v, known):
         return
     known = steering_effects.measure(bench, v)
@@ -188,10 +196,10 @@ def follow(
         yield {"effects": known, "page": show_page(context, v, known)}
 
 
-def _about(v: Visit) -> Hashable:
-    """What a visit says of components depends on this."""
-    asked = v.setup, v.subject, content_hash(v.trace.crop), v.classes, v.templates, v.target
-    return *asked, v.search, v.agreement is None
+def _about(v: Visit) -> Drawn:
+    """What the answer to the search depends on, and what the page of a component."""
+    asked = v.setup, v.subject, content_hash(v.trace.crop), v.classes, v.templates, v.target, v.agreement is None
+    return (*asked, v.search.matches, v.search.asked), (*asked, v.search.opened, v.search.openings)
 
 
 def _found_faces(bench: Workbench, v: Visit) -> dict[int, Face]:

@@ -127,7 +127,6 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         parts.steering.levers, parts.steering.finder, parts.evidence.side_effects,
     )  # fmt: skip
     said = parts.attribution.said, parts.components.said
-    components_tab.listen(parts.components, replies, slow)
     asked_again = [*setup_bar.asked_again(parts.bar), *image_tab.asked_again(parts.image)]
     return [
         *keeper.listen(parts.keeper, replies, asked_again, slow),
@@ -146,20 +145,21 @@ def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Te
     measuring = attribution_tab.measuring(parts.attribution, replies)
     evidence = evidence_tab.following(parts.evidence, replies, open_tab)
     components = components_tab.following(parts.components, replies, open_tab)
+    searches = components_tab.listen(parts.components, replies, lanes.slow(parts.side.prediction))
     in_sight = (
-        (evidence, parts.evidence.summary, Change.LEVER),
+        (evidence, parts.evidence.summary, _since(Change.LEVER, changes)),
         # No lever changes what stands there, but a press may open a page.
-        (components, parts.components.found, Change.EDIT),
+        (components, parts.components.found, [*_since(Change.EDIT, changes), *searches]),
     )
-    for change, event in changes:
-        if change >= Change.TARGET:
-            event.then(*measuring, **lanes.EVERY)
+    for event in _since(Change.TARGET, changes):
+        event.then(*measuring, **lanes.EVERY)
     tabs = (parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.evidence)
     options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"}
-    for listener, place, since in in_sight:
-        befores: list[Callable[..., Dependency]] = [
-            *(one.tab.select for one in tabs),
-            *(event.then for change, event in changes if change >= since),
-        ]
+    for listener, place, events in in_sight:
+        befores: list[Callable[..., Dependency]] = [*(one.tab.select for one in tabs), *(one.then for one in events)]
         for before in befores:
             before(*listener, **(options | lanes.long(place)))
+
+
+def _since(change: Change, changes: Changes) -> list[Dependency]:
+    return [event for how_much, event in changes if how_much >= change]

@@ -2,7 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from chromium import SIZES, TABS, Open, press_strongest, tab
+from chromium import SIZES, TABS, Open, Theme, press_strongest, tab
 from playwright.sync_api import Page
 
 GRADIO_S = ["#upload", "#picture-for", "#editor"]
@@ -22,10 +22,10 @@ def serious(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
-def test_no_tab_shuts_anybody_out(open_page: Open, width: int, theme: str) -> None:
+def test_no_tab_shuts_anybody_out(open_page: Open, width: int, theme: Theme) -> None:
     page = open_page(width, theme)
     press_strongest(page)
     for name in TABS:
         tab(page, name)
-        page.wait_for_timeout(300)  # until what moves has come to rest: a colour on its way may be faint
+        open_page.answers.all_here(page)  # what an answer is awaited for is faint meanwhile
         assert not serious(page), "\n".join([name, *serious(page)])

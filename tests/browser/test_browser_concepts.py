@@ -31,10 +31,8 @@ def heading(page: Page) -> Locator:
 
 
 def ask(page: Page, words: str) -> None:
-    page.locator("#words-for textarea").fill("")
-    page.locator("#words-for textarea").press_sequentially(
-        words, delay=20
-    )  # typed: filled at once, it may come too late
+    """At once: what is typed letter by letter may be searched for before it is complete."""
+    page.locator("#words-for textarea").fill(words)
     page.locator("#words-for textarea").press("Enter")
 
 

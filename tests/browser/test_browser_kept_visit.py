@@ -1,21 +1,17 @@
 """A page keeps its visit whatever becomes of the server: never another picture, and nothing typed is lost."""
 
 import socket
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import gradio as gr
 import pytest
-from chromium import EXAMPLES, PATIENCE, press_strongest, tab
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
+from chromium import EXAMPLES, PATIENCE, Answers, press_strongest, tab
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from core.serving.settings import Settings
 from core.setups.catalog import read_catalog
 
 Opened = Callable[[], Page]
-Idle = Callable[[Page], None]
-Answers = defaultdict[Page, set[Request]]
-"""The streams of answers that are still open, by page."""
 
 
 class Server:
@@ -61,19 +57,8 @@ def tabs(browser: Browser, server: Server) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def answers() -> Answers:
-    return defaultdict(set)
-
-
-@pytest.fixture
-def idle(answers: Answers) -> Idle:
-    """Waits until all answers have come: what follows a press would find out first that a server has forgotten it."""
-
-    def wait(page: Page) -> None:
-        page.wait_for_timeout(500)
-        while answers[page]:
-            page.wait_for_timeout(100)
-
-    return wait
+    """What follows a press would find out first that a server has forgotten it."""
+    return Answers()
 
 
 @pytest.fixture
@@ -85,9 +70,7 @@ def opened(tabs: BrowserContext, server: Server, answers: Answers) -> Iterator[O
         page = tabs.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda one: answers[page].add(one) if "/queue/data" in one.url else None)
-        page.on("requestfinished", lambda one: answers[page].discard(one))
-        page.on("requestfailed", lambda one: answers[page].discard(one))
+        answers.watch(page)
         page.goto(server.address)
         page.locator("#panel .bar.best").wait_for()
         return page
@@ -125,13 +108,15 @@ def settled(page: Page) -> None:
     page.wait_for_function("!document.querySelector('#desk').inert")
 
 
-def test_the_next_press_after_a_pause_is_about_the_same_picture(opened: Opened, idle: Idle, server: Server) -> None:
+def test_the_next_press_after_a_pause_is_about_the_same_picture(
+    opened: Opened, answers: Answers, server: Server
+) -> None:
     page = opened()
     bring_a_horse(page)
     seen, said = picture(page), prediction(page)
     tab(page, "Image")
     page.locator("#classes textarea").fill("horse\nfrog")
-    idle(page)
+    answers.all_here(page)
     server.forget()
     page.locator("button#classify").click()
     expect(page.locator("#said-kept")).to_contain_text("press it again")
@@ -145,13 +130,15 @@ def test_the_next_press_after_a_pause_is_about_the_same_picture(opened: Opened, 
     expect(page.locator("#said-kept .notice")).to_have_count(0)
 
 
-def test_an_example_answers_after_a_pause_as_if_nothing_had_been(opened: Opened, idle: Idle, server: Server) -> None:
+def test_an_example_answers_after_a_pause_as_if_nothing_had_been(
+    opened: Opened, answers: Answers, server: Server
+) -> None:
     page = opened()
     page.locator("#gallery .example").nth(3).click()
     expect(page.locator("#gallery .example").nth(3)).to_have_attribute("aria-pressed", "true")
     button = press_strongest(page)
     seen = picture(page)
-    idle(page)
+    answers.all_here(page)
     server.forget()
     button.click()
     expect(button).to_have_text("Suppress")
@@ -159,13 +146,13 @@ def test_an_example_answers_after_a_pause_as_if_nothing_had_been(opened: Opened,
     expect(page.locator("#said-kept .notice")).to_have_count(0)
 
 
-def test_a_restart_loses_nothing(opened: Opened, idle: Idle, server: Server) -> None:
+def test_a_restart_loses_nothing(opened: Opened, answers: Answers, server: Server) -> None:
     page = opened()
     bring_a_horse(page)
     seen = picture(page)
     tab(page, "Image")
     page.locator("#classes textarea").fill("horse\nfrog\nowl\nnot yet asked")
-    idle(page)
+    answers.all_here(page)
     server.stop()
     server.start()
     for _ in range(
@@ -224,7 +211,7 @@ def test_two_tabs_do_not_meet(opened: Opened, server: Server) -> None:
     assert (picture(one), picture(two)) == seen
 
 
-def test_another_server_takes_over_and_hands_back(opened: Opened, idle: Idle, server: Server) -> None:
+def test_another_server_takes_over_and_hands_back(opened: Opened, answers: Answers, server: Server) -> None:
     """What a server holds of the visit is then older than what the page is about, or nothing."""
     other = Server()
     answers_next = [server.address]
@@ -241,7 +228,7 @@ def test_another_server_takes_over_and_hands_back(opened: Opened, idle: Idle, se
         tab(page, "Attribution")
         buttons = page.locator(".half.for .act[data-action=suppress]")
         for k, address in enumerate((other.address, server.address, other.address)):
-            idle(page)
+            answers.all_here(page)
             answers_next[0] = address
             buttons.nth(k).click()
             expect(page.get_by_role("tab", name=f"Steering · {k + 1}")).to_be_visible()

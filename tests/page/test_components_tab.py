@@ -10,6 +10,7 @@ from core.methods.steering import Edit
 from core.page.attribution_tab import show_rows
 from core.page.components_tab import (
     NAME,
+    NOTHING,
     follow,
     search,
     search_words,
@@ -111,13 +112,13 @@ def test_without_an_index_all_says_so(context: Context, tiny: Visit) -> None:
 
 def test_what_follows_a_change_is_told_in_two_steps(context: Context, first: Visit) -> None:
     v = opened(context, first)
-    at_once, later = follow(context, v, here(), None, None, LatestOnly())
+    at_once, later = follow(context, v, here(), NOTHING, None, LatestOnly())
     drawn = at_once.pop("drawn")
     assert at_once == {"found": show_found(context, v), "page": show_page(context, v, None)}
     known = later["effects"]
     assert known == steering_effects.measure(context.bench(v), v)
     assert "Set to" in later["page"]
-    (again,) = follow(context, v, here(), None, known, LatestOnly())
+    (again,) = follow(context, v, here(), NOTHING, known, LatestOnly())
     assert again["page"] == later["page"], "what is known is not measured again"
     assert list(follow(context, v, here(), drawn, known, LatestOnly())) == [], "nor drawn again where it stands"
 
@@ -126,26 +127,37 @@ def test_what_stands_there_is_drawn_again_for_another_question_and_not_for_a_lev
     context: Context, first: Visit
 ) -> None:
     bench, v = context.bench(first), search_words(context, first, asked("cat"))
-    (drawn,) = (step["drawn"] for step in follow(context, v, here(), None, None, LatestOnly()))
+    (drawn,) = (step["drawn"] for step in follow(context, v, here(), NOTHING, None, LatestOnly()))
     pulled = session.change(bench, v, Edit.of_suppressed([99]))
     assert list(follow(context, pulled, here(), drawn, None, LatestOnly())) == []
     others = (
         session.ask(bench, v, v.classes[:3], v.templates, None),
         session.look_at(bench, v, context.examples[1].file(), v.subject),
         session.measure(bench, v),
-        opened(context, v),
     )
     for other in others:
-        assert "found" in next(follow(context, other, here(), drawn, None, LatestOnly()))
+        assert {"found", "page"} <= next(follow(context, other, here(), drawn, None, LatestOnly())).keys()
+
+
+def test_a_search_leaves_the_open_page_as_it_is(context: Context, first: Visit) -> None:
+    """What was unfolded or is being read there stays."""
+    v = opened(context, first)
+    known = steering_effects.measure(context.bench(v), v)
+    (drawn,) = (step["drawn"] for step in follow(context, v, here(), NOTHING, known, LatestOnly()))
+    searched = search_words(context, v, asked("cat"))
+    (found,) = follow(context, searched, here(), drawn, known, LatestOnly())
+    assert found.keys() == {"found", "drawn"}
+    (page,) = follow(context, opened(context, searched), here(), found["drawn"], known, LatestOnly())
+    assert page.keys() == {"page", "drawn"}
 
 
 def test_nothing_follows_out_of_sight_or_out_of_date(context: Context, first: Visit) -> None:
     latest = LatestOnly[None]()
-    assert list(follow(context, first, OpenTab(tab="Image", moment=5.0), None, None, latest)) == []
-    assert list(follow(context, first, here(4.0), None, None, latest)) == []
-    asked = follow(context, opened(context, first), here(6.0), None, None, latest)
+    assert list(follow(context, first, OpenTab(tab="Image", moment=5.0), NOTHING, None, latest)) == []
+    assert list(follow(context, first, here(4.0), NOTHING, None, latest)) == []
+    asked = follow(context, opened(context, first), here(6.0), NOTHING, None, latest)
     next(asked)
-    list(follow(context, first, OpenTab(tab="Image", moment=7.0), None, None, latest))
+    list(follow(context, first, OpenTab(tab="Image", moment=7.0), NOTHING, None, latest))
     assert list(asked) == [], "whoever leaves the tab ends what is measured for it"
 
 

@@ -85,3 +85,20 @@ def test_a_slider_asks_nothing_of_the_components_in_sight(page: gr.Blocks) -> No
     assert evidence in drawn_after["levers"]
     assert components not in drawn_after["levers"]
     assert {evidence, components} <= drawn_after["rows"]
+
+
+@pytest.mark.parametrize("name", ["found", "component", "summary"])
+def test_what_is_drawn_in_sight_is_up_to_date_in_the_end(page: gr.Blocks, name: str) -> None:
+    """A stream that began before a step may draw after it: what such a step draws is drawn again after it."""
+    part = by_id(page)[name]
+    drawing = {k: fn for k, fn in page.fns.items() if part in fn.outputs}
+    followed = {fn.trigger_after for fn in drawing.values() if fn.types_generator}
+    assert len(followed) > 1
+    assert {k for k, fn in drawing.items() if not fn.types_generator} <= followed
+
+
+@pytest.mark.parametrize(("name", "event"), [("found", "ask"), ("picture-for", "upload"), ("picture-for", "clear")])
+def test_a_search_is_followed_by_its_answer(page: gr.Blocks, name: str, event: str) -> None:
+    parts = by_id(page)
+    (asked,) = (k for k, fn in page.fns.items() if (parts[name]._id, event) in fn.targets)
+    assert [fn for fn in page.fns.values() if fn.trigger_after == asked and parts["found"] in fn.outputs]
