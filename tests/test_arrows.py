@@ -15,7 +15,7 @@ LEVELS: Mapping[str, int] = {
         (
             ("scenes",),
             ("model", "pictures"),
-            ("methods",),
+            ("methods", "streaming"),
             ("concepts",),
             ("setups",),
             ("workbench",),

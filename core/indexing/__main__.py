@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
-import torch
-from accelerate import PartialState
-from safetensors import SafetensorError
 from simple_parsing import ArgumentParser, DashVariant
 
 from ..concepts.index import ConceptIndex
 from ..errors import UserError
 from ..methods.side_effects import VOCABULARY, probe_words, read_vocabulary
 from ..pictures.options import CollectionOptions
-from ..setups.catalog import find
 from ..setups.loading import load as load_setup
-from ..setups.options import add_setup_options, known_setups, own_setup
-from .build import WORK, build, processes
+from ..setups.options import add_setup_options, named_setup
+from ..streaming import fail, processes, stops_told
+from .build import build
 from .recipe import IndexRecipe
 
 
@@ -45,8 +40,7 @@ def parser() -> ArgumentParser:
 def _run(arguments: argparse.Namespace, device: str) -> ConceptIndex:
     if arguments.every < 1:
         raise UserError("--every is 1 or more. Correct it.")
-    own = arguments.clip or arguments.dictionary
-    card = own_setup(arguments) if own else find(known_setups(arguments), arguments.setup or "bundled")
+    card = named_setup(arguments, "bundled")
     try:
         # A word that stood there twice would be two guesses.
         words = tuple(dict.fromkeys(probe_words(read_vocabulary(arguments.vocabulary), card.vocabulary, ())))
@@ -68,18 +62,10 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         arguments = parser().parse_args(words)
     except UserError as trouble:
-        _fail(processes(), str(trouble), 1)
+        fail(processes(), str(trouble), 1)
     group = processes()
-    try:
+    with stops_told(group, arguments.out, arguments.recipe.batch):
         index = _run(arguments, str(group.device))
-    except KeyboardInterrupt:
-        _fail(group, f"Stopped. What was saved is in {arguments.out / WORK}; the same command goes on from there.", 130)
-    except UserError as trouble:
-        _fail(group, str(trouble), 1)
-    except torch.OutOfMemoryError:
-        _fail(group, f"{arguments.recipe.batch} pictures at a time take too much memory. Choose a smaller --batch.", 1)
-    except (OSError, SafetensorError) as error:
-        _fail(group, f"Files in {arguments.out} cannot be read or written: {error}. The same command tries again.", 1)
     if group.is_main_process:
         manifest, fires = index.manifest, int((index.active_pictures > 0).sum())
         skipped = f" ({manifest.skipped:,} could not be read)" if manifest.skipped else ""
@@ -88,13 +74,6 @@ def main(words: Sequence[str] | None = None) -> None:
             f"{skipped}; {len(index.pictures):,} of them are references."
         )
     group.destroy_process_group()
-
-
-def _fail(group: PartialState, said: str, code: int) -> NoReturn:
-    """End with a sentence. That of another process than the main one may be the only one that says why."""
-    who = "" if group.is_main_process else f"Process {group.process_index + 1} of {group.num_processes}: "
-    print(f"{who}{said}", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

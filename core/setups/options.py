@@ -6,7 +6,7 @@ from typing import get_args
 
 from ..errors import UserError
 from ..model.dictionary import Scope
-from .catalog import Layout, Location, SetupSpec, read_catalog
+from .catalog import Layout, Location, SetupSpec, find, read_catalog
 
 
 def add_setup_options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +33,16 @@ def known_setups(arguments: argparse.Namespace) -> dict[str, SetupSpec]:
             raise UserError(f"There is a setup {name!r} already. Give that of {arguments.catalog} another name.")
         cards[name] = card
     return cards
+
+
+def named_setup(arguments: argparse.Namespace, otherwise: str) -> SetupSpec:
+    """The setup that options name, one's own or one of the catalogs; else the one called `otherwise`.
+
+    Raises UserError where there is none of that name, or one's own is not wholly named.
+    """
+    if arguments.clip or arguments.dictionary:
+        return own_setup(arguments)
+    return find(known_setups(arguments), arguments.setup or otherwise)
 
 
 def own_setup(arguments: argparse.Namespace) -> SetupSpec:

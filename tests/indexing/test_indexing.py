@@ -31,7 +31,7 @@ from core.indexing import __main__ as command
 from core.indexing import build as indexing
 from core.indexing.__main__ import main
 from core.indexing.accumulator import EDGES, Accumulator, TopK
-from core.indexing.build import WORK, build
+from core.indexing.build import build
 from core.indexing.firing import batch_activations
 from core.indexing.recipe import IndexRecipe
 from core.indexing.summarise import alignment, clarity
@@ -44,6 +44,7 @@ from core.pictures.collection import Collection
 from core.setups.catalog import Location, SetupSpec
 from core.setups.identity import identity
 from core.setups.loading import Setup
+from core.streaming import WORK, processes
 
 WORDS = ("dog", "red fish", "owl", "a bus")
 RECIPE = IndexRecipe(top=3, mean=4, mid=2, near=5, side=24, batch=4, mid_sample=6, together_sample=15, vocabulary=WORDS)
@@ -505,7 +506,7 @@ def test_several_processes_make_the_same_index(
     shared |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
     def run() -> None:
-        assert indexing.processes().num_processes == world
+        assert processes().num_processes == world
         found = build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
         assert found.manifest == undisturbed.manifest
         PartialState().destroy_process_group()
