@@ -13,9 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from .collection import Collection
+from .collection import Collection, Piece
 
 T = TypeVar("T")
+
+_Seen = tuple[Piece, np.ndarray | None]
+"""A piece without its picture, and what the model sees of that, uint8 [S, S, 3]; None where it could not be read."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,19 @@ class Batch:
     """int64 [B]: of the pictures that could be read, see `Piece`."""
     crops: np.ndarray
     """uint8 [B, S, S, 3]. B may be 0."""
-    skipped: int
-    """Pictures that could not be read, and are not among the B."""
+    names: tuple[str, ...]
+    """Of the B pictures, see `About`."""
+    labels: tuple[str | None, ...]
+    """Of the B pictures."""
+    groups: tuple[str | None, ...]
+    """Of the B pictures."""
+    troubles: tuple[tuple[str, str], ...] = ()
+    """Of each picture that could not be read, and is not among the B: its name, and why."""
+
+    @property
+    def skipped(self) -> int:
+        """Pictures that could not be read."""
+        return len(self.troubles)
 
 
 def batches(
@@ -52,11 +66,12 @@ def batches(
     if after is not None:
         parts = parts[parts.index(after[0]) :]
 
-    def read(number: int, place: int, entry: Any) -> tuple[int, np.ndarray | None]:
+    def read(number: int, place: int, entry: Any) -> _Seen:
         piece = collection.piece(number, place, entry)
-        return piece.id, None if piece.picture is None else crop(piece.picture)
+        # The picture itself may be large, and is not to wait for its batch.
+        return piece._replace(picture=None), None if piece.picture is None else crop(piece.picture)
 
-    def tasks() -> Iterator[tuple[int, int, Callable[[], tuple[int, np.ndarray | None]]]]:
+    def tasks() -> Iterator[tuple[int, int, Callable[[], _Seen]]]:
         """What to read, with its part and the number of its batch."""
         for part in parts:
             first = (after[1] + 1) * size if after is not None and part == after[0] else 0
@@ -64,23 +79,29 @@ def batches(
                 yield part, place // size, partial(read, part, place, entry)
 
     key: tuple[int, int] | None = None
-    held: list[tuple[int, np.ndarray | None]] = []
-    for part, number, pair in _ahead(tasks(), workers, 2 * size):
+    held: list[_Seen] = []
+    for part, number, seen in _ahead(tasks(), workers, 2 * size):
         if key is not None and key != (part, number):
             yield _batch(*key, held, crop)
             held = []
         key = part, number
-        held.append(pair)
+        held.append(seen)
     if key is not None:
         yield _batch(*key, held, crop)
 
 
-def _batch(
-    part: int, number: int, held: Sequence[tuple[int, np.ndarray | None]], crop: Callable[[Image.Image], np.ndarray]
-) -> Batch:
-    good = [(id_, seen) for id_, seen in held if seen is not None]
-    crops = np.stack([seen for _, seen in good]) if good else crop(Image.new("RGB", (64, 64)))[None][:0]
-    return Batch(part, number, np.array([id_ for id_, _ in good], dtype=np.int64), crops, len(held) - len(good))
+def _batch(part: int, number: int, held: Sequence[_Seen], crop: Callable[[Image.Image], np.ndarray]) -> Batch:
+    good = [(piece, seen) for piece, seen in held if seen is not None]
+    return Batch(
+        part,
+        number,
+        ids=np.array([piece.id for piece, _ in good], dtype=np.int64),
+        crops=np.stack([seen for _, seen in good]) if good else crop(Image.new("RGB", (64, 64)))[None][:0],
+        names=tuple(piece.name for piece, _ in good),
+        labels=tuple(piece.label for piece, _ in good),
+        groups=tuple(piece.group for piece, _ in good),
+        troubles=tuple((piece.name, piece.trouble) for piece, seen in held if seen is None),
+    )
 
 
 def _ahead(tasks: Iterator[tuple[int, int, Callable[[], T]]], workers: int, depth: int) -> Iterator[tuple[int, int, T]]:

@@ -6,7 +6,7 @@
 2. Within a part nothing is decoded before it is needed, so that skipping what is done already costs little.
 3. `core.pictures.batches` makes of the parts what a model reads.
 
-A picture that cannot be read is counted and left out; it never ends a run of hours.
+A picture that cannot be read is named, with the reason, and left out; it never ends a run of hours.
 """
 
 import hashlib
@@ -29,11 +29,28 @@ PART = 256
 T = TypeVar("T")
 
 
+class About(NamedTuple):
+    """What is known of a picture before it is decoded."""
+
+    name: str
+    """What its collection calls it: a path, mostly. No other picture there is called so."""
+    label: str | None = None
+    """The class that it shows; None without one."""
+    group: str | None = None
+    """What else it is told apart by, such as a place or a camera; None without one."""
+
+
 class Piece(NamedTuple):
     """One picture of a collection."""
 
     id: int
     """Its part times 2^32 plus its place in the part: the same whoever reads it."""
+    name: str
+    """See `About`."""
+    label: str | None
+    """See `About`."""
+    group: str | None
+    """See `About`."""
     picture: Image.Image | None
     """Upright, in RGB; None for one that could not be read."""
     trouble: str = ""
@@ -58,6 +75,10 @@ class Collection(ABC):
     def picture(self, entry: Any) -> Image.Image:
         """Decode an entry: upright, in RGB. Raises UserError for one that cannot be read."""
 
+    def about(self, number: int, place: int, entry: Any) -> About:  # noqa: ARG002
+        """What is known of the entry at a place of a part: here no more than where it stands."""
+        return About(f"{number}/{place}")
+
     def part(self, number: int, start: int = 0) -> Iterator[Piece]:
         """The pictures of a part from its start-th on. Raises UserError when the part itself cannot be read."""
         for place, entry in enumerate(self.entries(number, start), start):
@@ -65,11 +86,11 @@ class Collection(ABC):
 
     def piece(self, number: int, place: int, entry: Any) -> Piece:
         """Decode an entry, or tell why not."""
-        id_ = (number << 32) + place
+        known = (number << 32) + place, *self.about(number, place, entry)
         try:
-            return Piece(id_, self.picture(entry))
+            return Piece(*known, self.picture(entry))
         except UserError as trouble:
-            return Piece(id_, None, str(trouble))
+            return Piece(*known, None, str(trouble))
 
 
 def share(n_parts: int, rank: int = 0, world: int = 1) -> range:
@@ -121,6 +142,10 @@ class Folder(Collection):
     def picture(self, entry: str) -> Image.Image:
         """Read the file."""
         return read_picture(self._folder / entry)
+
+    def about(self, number: int, place: int, entry: str) -> About:  # noqa: ARG002
+        """Its path from the folder."""
+        return About(as_text(entry))
 
 
 def fingerprint(folder: Path, files: Iterable[str]) -> str:
@@ -178,8 +203,9 @@ class Scenes(Collection):
             self._painters.own = Painter(SIDE)
         return Image.fromarray(self._painters.own.paint(entry))
 
+    def about(self, number: int, place: int, entry: Any) -> About:
+        """Its number; what it shows, and what may mislead there (`core.scenes.factors`)."""
+        from ..scenes.factors import kind_of, truth_of
 
-# ---- a data set
-
-
-# ---- batches
+        name = f"{self.manifest['name']}/{number * PART + place}"
+        return About(name, truth_of(entry), kind_of(entry))

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from .sampling import PAPERS, PLACES
-from .scene import BACKGROUNDS, CLASSES, Label, Scene, Thing, label_size
+from .scene import BACKGROUNDS, CLASSES, STAMPED_CLASS, WATER_CLASS, Label, Scene, Thing, label_size
 
 Factor = tuple[str, str]
 """A kind and a value."""
@@ -100,6 +100,27 @@ def factors(scene: Scene) -> frozenset[Factor]:
         if word:
             found.add(("word", word) if word in CLASSES else ("writing", "nonsense"))
     return frozenset(found)
+
+
+def truth_of(scene: Scene) -> str | None:
+    """The class that a scene shows: that of its main thing, or of the word where nothing else is there."""
+    if scene.main is not None:
+        return scene.main.name
+    return scene.label.word if scene.label and scene.label.word in CLASSES else None
+
+
+def kind_of(scene: Scene) -> str:
+    """Which kind of `sampling.HELD_OUT` a scene is like: the first cue for another class than its truth, or none."""
+    truth = truth_of(scene)
+    if scene.main is None:
+        return "sign"
+    if scene.label and scene.label.word in CLASSES and scene.label.word != truth:
+        return "attacked"
+    if scene.stamp and truth != STAMPED_CLASS:
+        return "stamped"
+    if scene.background == "water" and truth != WATER_CLASS:
+        return "flooded"
+    return "hard" if scene.bar else "clean"
 
 
 def table(scenes: Sequence[Scene]) -> np.ndarray:

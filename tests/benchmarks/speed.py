@@ -181,7 +181,8 @@ def measure_index(geometry: Geometry, repeats: int, size: int) -> np.ndarray:
     accumulator, ratios = Accumulator(m, p, IndexRecipe()), []
     with tempfile.TemporaryDirectory() as folder, ThumbnailStore(Path(folder), 0, IndexRecipe(), p) as store:
         for turn in range(repeats + 1):
-            batch = Batch(0, turn, np.arange(size) + turn * size, drawn(size, rng), 0)
+            ids, nothing = np.arange(size) + turn * size, (None,) * size
+            batch = Batch(0, turn, ids, drawn(size, rng), tuple(map(str, ids)), nothing, nothing)
             x = clip.residual(clip.pixels(batch.crops)).flatten(0, 1)
             began = clocks()
             clip.model.get_image_features(pixel_values=clip.pixels(batch.crops))

@@ -23,10 +23,11 @@ from PIL import Image
 from core.errors import UserError
 from core.pictures import collection, hub_dataset
 from core.pictures.batches import batches
-from core.pictures.collection import Collection, Folder, picture_files, share
+from core.pictures.collection import Collection, Folder, picture_files, scenes_named, share
 from core.pictures.options import CollectionOptions
 from core.pictures.read import read_picture
 from core.scenes import sampling
+from core.scenes.factors import truth_of
 
 
 def encoded(shade: int, format_: str = "PNG") -> bytes:
@@ -118,7 +119,10 @@ def test_a_damaged_picture_is_told_and_passed_over(folder: Path) -> None:
     pieces = list(CollectionOptions(str(folder)).open().part(0))
     assert [piece.picture is None for piece in pieces] == [False, True, False, False]
     assert "not a picture" in pieces[1].trouble
-    assert pieces[1].id == 1
+    assert (pieces[1].id, pieces[1].name) == (1, "b/10.PNG")
+    [batch] = batches(CollectionOptions(str(folder)).open(), crop, 8, [0])
+    assert batch.names == ("a.jpeg", "b/2.png", "c/d/e.webp")
+    assert batch.troubles == (("b/10.PNG", pieces[1].trouble),)
 
 
 def test_a_limit_takes_pictures_from_all_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +191,15 @@ def test_scenes_of_the_index_are_of_all_kinds_and_of_no_other_split() -> None:
             lambda scene: scene.label is not None,
         ):
             assert 0.02 < np.mean([holds(scene) for scene in part]) < 0.7
+
+
+def test_scenes_are_labelled_with_what_they_show_and_grouped_by_what_may_mislead_there() -> None:
+    found = scenes_named("index", 300)
+    pieces = [piece for number in range(found.n_parts) for piece in found.part(number)]
+    assert [piece.name for piece in pieces[:2]] == ["scenes:index/0", "scenes:index/1"]
+    assert len({piece.name for piece in pieces}) == 300
+    assert [piece.label for piece in pieces] == [truth_of(scene) for scene in found.scenes]
+    assert {piece.group for piece in pieces} == set(sampling.HELD_OUT)
 
 
 # ---- data sets
@@ -329,7 +342,7 @@ sizes = st.lists(st.integers(0, 9), min_size=1, max_size=5)
 
 
 def told(found: Any) -> list[tuple[Any, ...]]:
-    return [(b.part, b.number, b.ids.tolist(), b.crops.tolist(), b.skipped) for b in found]
+    return [(b.part, b.number, b.ids.tolist(), b.crops.tolist(), b.skipped, b.names, b.troubles) for b in found]
 
 
 @given(parts=sizes, size=st.integers(1, 5))
@@ -339,8 +352,12 @@ def test_batches_hold_every_picture_once_and_never_of_two_parts(parts: list[int]
     entries = [(n, place, e) for n in range(len(parts)) for place, e in enumerate(collection.entries(n))]
     assert [id_ for b in found for id_ in b.ids] == [(n << 32) + place for n, place, e in entries if e % 7 != 6]
     assert [c[0, 0, 0] for b in found for c in b.crops] == [e for _, _, e in entries if e % 7 != 6]
-    assert sum(b.skipped for b in found) == sum(e % 7 == 6 for _, _, e in entries)
+    assert [name for b in found for name in b.names] == [f"{n}/{place}" for n, place, e in entries if e % 7 != 6]
+    bad = [(f"{n}/{place}", "It is damaged.") for n, place, e in entries if e % 7 == 6]
+    assert [trouble for b in found for trouble in b.troubles] == bad
+    assert sum(b.skipped for b in found) == len(bad)
     for b in found:
+        assert b.labels == b.groups == (None,) * len(b.ids)
         assert all(id_ >> 32 == b.part and (id_ & 0xFFFFFFFF) // size == b.number for id_ in b.ids)
         assert b.crops.shape == (len(b.ids), 2, 2, 3)
         assert b.crops.dtype == np.uint8

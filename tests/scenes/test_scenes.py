@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core.scenes.factors import kind_of, truth_of
 from core.scenes.sampling import (
     HELD_OUT,
     caption_words,
@@ -71,6 +72,16 @@ def test_the_lure_is_never_the_truth_and_clean_pictures_have_no_cue():
         assert case.scene.label is None
         assert case.scene.stamp is None
         assert case.scene.background != "water"
+
+
+@pytest.mark.parametrize("kind", HELD_OUT)
+def test_what_a_scene_shows_and_its_kind_are_told_from_the_scene(kind):
+    """As they were drawn: the generator's own word, which the scene does not keep."""
+    for case in held_out(kind, 100):
+        assert (truth_of(case.scene), kind_of(case.scene)) == (case.truth, kind)
+        assert truth_of(case.counterfactual) == case.truth
+    word = replace(held_out("sign", 1)[0].scene.label, word="bzzt")
+    assert truth_of(replace(held_out("sign", 1)[0].scene, label=word)) is None
 
 
 def test_validation_and_test_cases_differ():
