@@ -2,7 +2,7 @@
 
 A picture is opened once; every later question starts from its trace and runs only the layers after L. Nothing
 a visitor does is kept here: the only state is what depends on the setup alone, class vectors, families of components,
-and how it reads the reference pictures. Long answers are generators: they tell how far they are, and whoever stops
+and how it reads the reference scenes. Long answers are generators: they tell how far they are, and whoever stops
 asking stops them.
 """
 
@@ -35,9 +35,11 @@ from .methods.attribution import Attribution, Method, ablation_effects, attribut
 from .methods.controls import Controls, controls
 from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
-from .methods.generalization import Generalization, References, generalize, read_references
+from .methods.generalization import Generalization, generalize
+from .methods.picture_set import PictureSet
 from .methods.question import Question
 from .methods.reconstruction_error import ReconstructionError, reconstruction_error
+from .methods.reference_scenes import read_references
 from .methods.side_effects import (
     AttributionChanges,
     SideEffects,
@@ -87,7 +89,7 @@ class Workbench:
         self._vocabulary = read_vocabulary()
         self._reading = Lock()
         self._readings = read_references(setup.model)
-        self._references: References | None = None
+        self._references: PictureSet | None = None
         self._sorting = Lock()
         self._families: tuple[Family, ...] | None = None
         self._family: dict[int, Family] = {}
@@ -220,9 +222,9 @@ class Workbench:
         return find_edit(self.setup.model, trace, classifier, truth, probes)
 
     def generalize(self, edit: Edit) -> Generator[Step | Generalization]:
-        """What the edit does to the reference pictures: how far that is, and the answer last.
+        """What the edit does to the reference scenes: how far that is, and the answer last.
 
-        The pictures are read once. Whoever asks meanwhile takes part in the same reading, and who stops asking leaves
+        The scenes are read once. Whoever asks meanwhile takes part in the same reading, and who stops asking leaves
         it to the next one where it is.
         """
         yield from self._read_references()
@@ -233,7 +235,7 @@ class Workbench:
             yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
 
     def read_ahead(self) -> Generator[Step]:
-        """Read the reference pictures before anybody asks, where that takes little: a CLIP for which they are painted.
+        """Read the reference scenes before anybody asks, where that takes little: a CLIP for which they are painted.
 
         A large one takes a minute for it, and 300 MB, and they may never be asked for.
         """
@@ -252,7 +254,7 @@ class Workbench:
                 except BaseException:  # whoever asks next begins anew
                     self._readings = read_references(self.setup.model)
                     raise
-                if isinstance(step, References):
+                if isinstance(step, PictureSet):
                     self._references = step
                     break
             yield "Reading the reference pictures (once)", *step

@@ -1,14 +1,14 @@
-"""Paint the reference pictures at the size that the bundled CLIP sees: ``python -m core.bundled.references``.
+"""Paint the reference scenes at the size that the bundled CLIP sees: ``python -m core.bundled.references``.
 
 Painting takes seconds, which the first evidence after a start need not wait for. To be run after every change of the
-scenes, or of which of them are reference pictures.
+scenes, or of which of them are reference scenes.
 """
 
 import numpy as np
 from PIL import Image
 
 from ..files import replacing
-from ..methods.generalization import PAINTED, crops, reference_cases
+from ..methods.reference_scenes import PAINTED, crops, reference_cases
 from ..scenes.sampling import SIDE
 
 COLUMNS = 20

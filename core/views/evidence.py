@@ -317,7 +317,7 @@ def _by_kind(found: Generalization) -> Markup:
             KIND_WORDS[kind], c.fixed, c.wrong, _interval(c.fixed_interval),
             c.broken, c.right, _interval(c.broken_interval), c.unchanged,
         )
-        for kind, c in found.by_kind.items()
+        for kind, c in found.by_group.items()
     ]  # fmt: skip
     changed = found.counts.fixed + found.counts.broken
     odds = f" Exact McNemar test of fixed against broken: p = {found.counts.p_value:.2g}." if changed else ""
@@ -347,7 +347,7 @@ def _thumbs(title: str, which: np.ndarray, found: Generalization) -> Markup:
 
 def _thumb(k: int, found: Generalization) -> Markup:
     names, i = found.classes, found.shown[k]
-    shows = f"{names[found.truth[i]]}, {KIND_WORDS[str(found.kind[i])]}"
+    shows = f"{names[found.truth[i]]}, {KIND_WORDS[str(found.group[i])]}"
     return Markup("""<figure><img src="{}" width="96" height="96" alt="{}"
 ><figcaption>{} → <b>{}</b></figcaption></figure>""").format(
         picture_uri(found.crops[k], 96), shows, names[found.before[i]], names[found.after[i]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.bundled import references
-from core.methods.generalization import KINDS, PAINTED, painted
+from core.methods.reference_scenes import KINDS, PAINTED, painted
 from core.setups.loading import load_setup
 from core.workbench import Workbench
 
@@ -26,7 +26,7 @@ def test_a_space_takes_the_file() -> None:
 
 def test_nothing_is_painted_for_the_bundled_setup(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first evidence reads the pictures alone, and that once, ahead of it where there is time."""
-    monkeypatch.setattr("core.methods.generalization.Painter", None)
+    monkeypatch.setattr("core.methods.reference_scenes.Painter", None)
     bench = Workbench(load_setup("bundled"))
     steps = [done for _, done, _ in bench.read_ahead()]
     assert steps == sorted(steps)

@@ -1,7 +1,6 @@
-"""The reference pictures, and edits run on them, against the unsplit model, one picture at a time."""
+"""Edits run on a set of pictures, against the unsplit model, one picture at a time."""
 
 import math
-import pickle
 from collections.abc import Iterable
 from dataclasses import replace
 from unittest.mock import Mock
@@ -13,31 +12,19 @@ from conftest import COMPONENTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from unsplit import best, unsplit
 
 from core.errors import UserError
-from core.methods.generalization import (
-    KINDS,
-    SHOWN,
-    Counts,
-    Generalization,
-    Progress,
-    References,
-    crops,
-    generalize,
-    read_references,
-    reference_cases,
-)
+from core.methods.generalization import SHOWN, Counts, Generalization, generalize, leads
+from core.methods.picture_set import PictureSet, Progress
+from core.methods.reference_scenes import KINDS, read_references
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
-from core.scenes.sampling import HELD_OUT, held_out
-from core.scenes.scene import CLASSES, STAMPED_CLASS, WATER_CLASS, Painter
-
-CASES = reference_cases()
-N = len(CASES)
+from core.scenes.scene import CLASSES
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +33,12 @@ def vectors(clip: SplitClip) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def reading(clip: SplitClip, dictionary: Dictionary) -> list:
-    """All that `read_references` yields."""
-    return list(read_references(SaeClip(clip, dictionary), batch=70))
-
-
-@pytest.fixture(scope="module")
-def some(reading: list) -> References:
-    """Every eighth picture, half of them called right, so that there is something to fix and to break."""
-    every = np.arange(0, N, 8)
-    whole = reading[-1]
-    said = whole.said[every]
-    return References(
-        traces=tuple(whole.traces[i] for i in every),
-        kind=whole.kind[every],
-        truth=np.where(np.arange(len(every)) % 2, said, (said + 1) % len(CLASSES)),
-        said=said,
-        classes=CLASSES,
-    )
+def some(clip: SplitClip, dictionary: Dictionary) -> PictureSet:
+    """Every eighth reference scene, half of them called right, so that there is something to fix and to break."""
+    *_, whole = read_references(SaeClip(clip, dictionary), batch=70)
+    assert isinstance(whole, PictureSet)
+    few = whole.part(np.arange(0, len(whole), 8))
+    return replace(few, truth=np.where(np.arange(len(few)) % 2, few.said, (few.said + 1) % len(CLASSES)))
 
 
 def result(steps: Iterable[Progress | Generalization]) -> Generalization:
@@ -72,98 +47,7 @@ def result(steps: Iterable[Progress | Generalization]) -> Generalization:
     return last
 
 
-# The scenes
-
-
-def test_there_are_300_pictures_of_four_kinds() -> None:
-    assert N == 300
-    counted = {kind: sum(case.kind == kind for case in CASES) for kind in KINDS}
-    assert counted == dict(KINDS) == {"clean": 120, "attacked": 90, "stamped": 45, "flooded": 45}
-
-
-def test_they_are_always_the_same_and_all_different() -> None:
-    assert reference_cases() == CASES
-    assert len({case.scene for case in CASES}) == N
-
-
-def test_each_kind_has_its_cue_and_no_other() -> None:
-    for case in CASES:
-        scene = case.scene
-        assert scene.main is not None
-        assert scene.main.name == case.truth in CLASSES
-        cues = {"attacked": scene.label, "stamped": scene.stamp, "flooded": scene.background == "water" or None}
-        assert [kind for kind, cue in cues.items() if cue is not None] == [case.kind] * (case.kind != "clean")
-        word = scene.label.word if scene.label else None
-        assert case.foil == {"attacked": word, "stamped": STAMPED_CLASS, "flooded": WATER_CLASS}.get(case.kind)
-        assert case.foil != case.truth
-        assert case.foil in CLASSES or case.kind == "clean"
-
-
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_none_is_among_the_held_out_pictures(split: str) -> None:
-    """Not one in common with as many as are used; the same seeds would share nearly all of a kind."""
-    mine = {case.scene for case in CASES}
-    for kind in HELD_OUT:
-        theirs = {case.scene for case in held_out(kind, 300, split)}
-        assert not mine & theirs
-
-
-def test_they_are_drawn_at_the_side_asked_for() -> None:
-    few = CASES[::60]
-    for side in (32, 50):
-        drawn = list(crops(few, side))
-        assert [crop.shape for crop in drawn] == [(side, side, 3)] * len(few)
-        for crop, case in zip(drawn, few, strict=True):
-            assert crop.dtype == np.uint8
-            assert np.array_equal(crop, Painter(side).paint(case.scene))
-
-
-# Reading them
-
-
-def test_reading_tells_its_progress(reading: list) -> None:
-    assert reading[:-1] == [(0, 300), (70, 300), (140, 300), (210, 300), (280, 300), (300, 300)]
-    assert isinstance(reading[-1], References)
-
-
-def test_the_references_are_the_pictures_in_order(reading: list, clip: SplitClip, vectors: Tensor) -> None:
-    found = reading[-1]
-    assert found.classes == CLASSES
-    assert len(found.traces) == N
-    assert found.kind.tolist() == [case.kind for case in CASES]
-    assert [CLASSES[i] for i in found.truth] == [case.truth for case in CASES]
-    painter = Painter(32)
-    for i in range(0, N, 37):
-        assert np.array_equal(found.traces[i].crop, painter.paint(CASES[i].scene))
-        z = unsplit(clip, found.traces[i], None)
-        torch.testing.assert_close(torch.as_tensor(found.traces[i].embedding), z, atol=1e-5, rtol=1e-5)
-        assert best(z, vectors, found.said[i])
-
-
-def test_references_print_briefly_pickle_and_compare(reading: list, some: References) -> None:
-    assert repr(reading[-1]) == "References(300 pictures, 40 classes)"
-    again = pickle.loads(pickle.dumps(some))
-    assert again == some
-    assert again != replace(some, truth=some.said)
-
-
 # Edits run on them
-
-
-def unsplit(clip: SplitClip, trace: Trace, difference: Tensor | None) -> Tensor:
-    """The embedding by the unsplit model, which reads the pixels; a hook adds to the residual."""
-    layer = clip.model.vision_model.encoder.layers[clip.layer]
-    hook = layer.register_forward_hook(lambda m, i, output: None if difference is None else output + difference)
-    with torch.no_grad():
-        z = clip.model.get_image_features(pixel_values=clip.pixels(trace.crop[None])).pooler_output[0]
-    hook.remove()
-    return z
-
-
-def best(z: Tensor, vectors: Tensor, said: int) -> bool:
-    """Whether `said` has the highest cosine, up to rounding."""
-    cosines = vectors @ (z / z.norm())
-    return bool(cosines[int(said)] >= cosines.max() - 1e-6)
 
 
 def slow_difference(dictionary: Dictionary, trace: Trace, edit: Edit) -> Tensor:
@@ -177,22 +61,29 @@ def slow_difference(dictionary: Dictionary, trace: Trace, edit: Edit) -> Tensor:
         return dictionary.sae.decode(changed) - dictionary.sae.decode(f)
 
 
-def shared_by(references: References) -> np.ndarray:
+def slow_lead(clip: SplitClip, z: Tensor, vectors: Tensor, of: int) -> float:
+    """The logit of one class less the best of the others."""
+    logits = (clip.model.logit_scale.exp() * (vectors @ (z / z.norm()))).tolist()
+    own = logits.pop(int(of))
+    return own - max(logits)
+
+
+def shared_by(pictures: PictureSet) -> np.ndarray:
     """In how many pictures each component is active, int [m]."""
     found = np.zeros(COMPONENTS, dtype=int)
-    for trace in references.traces:
+    for trace in pictures.traces:
         found[trace.activations.components()] += 1
     return found
 
 
-def rare(references: References) -> int:
+def rare(pictures: PictureSet) -> int:
     """The component active in the number of pictures closest to half of them."""
-    return int(np.abs(shared_by(references) - len(references.traces) / 2).argmin())
+    return int(np.abs(shared_by(pictures) - len(pictures.traces) / 2).argmin())
 
 
 @pytest.mark.parametrize("way", ["suppress", "scale", "set", "many"])
 def test_an_edit_does_what_it_does_to_each_picture_alone(
-    clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor, way: str
+    clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor, way: str
 ) -> None:
     common = [int(j) for j in np.argsort(-shared_by(some))[:12]]
     edit = {
@@ -208,9 +99,15 @@ def test_an_edit_does_what_it_does_to_each_picture_alone(
     assert found.shown.tolist() == [*found.fixed[:SHOWN], *found.broken[:SHOWN]]
     for i, crop in zip(found.shown, found.crops, strict=True):
         assert np.array_equal(crop, some.traces[i].crop)
+    assert found.lead_change == pytest.approx(float(np.mean(found.lead_after.astype(float) - found.lead)), abs=1e-6)
     for i, trace in enumerate(some.traces):
         difference = slow_difference(dictionary, trace, edit)
-        assert best(unsplit(clip, trace, difference), vectors, found.after[i])
+        z = unsplit(clip, trace, difference)
+        assert best(z, vectors, found.after[i])
+        assert found.lead[i] == pytest.approx(
+            slow_lead(clip, unsplit(clip, trace, None), vectors, some.truth[i]), abs=1e-3
+        )
+        assert found.lead_after[i] == pytest.approx(slow_lead(clip, z, vectors, some.truth[i]), abs=1e-3)
         assert found.touched[i] == bool((difference.abs() > 1e-6).any())
     if way in ("set", "many"):
         assert found.touched.all()
@@ -220,7 +117,7 @@ def test_an_edit_does_what_it_does_to_each_picture_alone(
 
 
 def test_the_model_runs_for_touched_pictures_only(
-    clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor, monkeypatch: pytest.MonkeyPatch
+    clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     component = rare(some)
     active = [component in trace.activations.components() for trace in some.traces]
@@ -236,7 +133,7 @@ def test_the_model_runs_for_touched_pictures_only(
 
 
 def test_an_edit_of_nothing_runs_nothing(
-    clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor, monkeypatch: pytest.MonkeyPatch
+    clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clip, "embed_from_residual", None)
     for edit in (Edit(), Edit(tuple(Lever(j, "scale", 1.0) for j in range(COMPONENTS)))):
@@ -249,7 +146,7 @@ def test_an_edit_of_nothing_runs_nothing(
 
 
 def test_a_choice_of_tokens_does_not_carry_over(
-    clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor
+    clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor
 ) -> None:
     edit = Edit((Lever(rare(some), "scale", -8.0),))
     whole, part = (result(generalize(SaeClip(clip, dictionary), some, vectors, e)) for e in (edit, edit.among((2,))))
@@ -257,14 +154,30 @@ def test_a_choice_of_tokens_does_not_carry_over(
     assert whole.touched.any()
 
 
-def test_a_run_tells_its_progress(clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor) -> None:
+def test_pictures_without_a_label_change_or_do_not(
+    clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor
+) -> None:
+    edit = Edit.of_suppressed([int(j) for j in np.argsort(-shared_by(some))[:12]])
+    model, unknown = SaeClip(clip, dictionary), replace(some, truth=np.full(len(some), -1))
+    known, found = (result(generalize(model, pictures, vectors, edit)) for pictures in (some, unknown))
+    assert np.array_equal(found.after, known.after)
+    assert found.changed.tolist() == np.flatnonzero(known.after != known.before).tolist()
+    assert found.changed.size > 0
+    assert found.shown.tolist() == found.changed[:SHOWN].tolist()
+    assert (found.lead >= 0).all(), "of the class that was said"
+    assert (found.lead_after[found.changed] <= 0).all()
+    assert found.counts == Counts(0, 0, 0, 0, len(some), len(found.changed))
+    assert result(generalize(model, some.part([]), vectors, edit)).counts == Counts(0, 0, 0, 0)
+
+
+def test_a_run_tells_its_progress(clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor) -> None:
     edit, total = Edit((Lever(0, "set", 1.0),)), len(some.traces)
     steps = list(generalize(SaeClip(clip, dictionary), some, vectors, edit, batch=10))
     assert steps[:-1] == [*((done, total) for done in range(0, total, 10)), (total, total)]
 
 
 def test_what_does_not_fit_is_refused(
-    clip: SplitClip, dictionary: Dictionary, some: References, vectors: Tensor
+    clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor
 ) -> None:
     with pytest.raises(UserError, match="no component 48"):
         result(generalize(SaeClip(clip, dictionary), some, vectors, Edit.of_suppressed([COMPONENTS])))
@@ -278,35 +191,77 @@ def test_what_does_not_fit_is_refused(
 @st.composite
 def generalizations(draw: st.DrawFn) -> Generalization:
     n = draw(st.integers(1, 30))
-    before, after, truth = (np.array(draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))) for _ in range(3))
-    kind = np.array(draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=n, max_size=n)))
-    nothing = np.zeros(0, dtype=int)
+    before, after = (np.array(draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))) for _ in range(2))
+    truth = np.array(draw(st.lists(st.integers(-1, 2), min_size=n, max_size=n)))
+    group = np.array(draw(st.lists(st.sampled_from(["", *sorted(KINDS)]), min_size=n, max_size=n)))
+    nothing, lead = np.zeros(0, dtype=int), np.zeros(n, dtype=np.float32)
     return Generalization(
-        before, after, truth, kind, before != after, ("a", "b", "c"), nothing, np.zeros((0, 2, 2, 3), np.uint8)
+        before,
+        after,
+        truth,
+        group,
+        before != after,
+        lead,
+        lead,
+        ("a", "b", "c"),
+        nothing,
+        np.zeros((0, 2, 2, 3), np.uint8),
     )
 
 
 @given(generalizations())
-def test_every_picture_is_fixed_broken_or_unchanged(g: Generalization) -> None:
+def test_every_picture_is_fixed_broken_changed_or_unchanged(g: Generalization) -> None:
+    n = len(g.truth)
+
     def becomes(i: int) -> str:
+        if g.truth[i] < 0:
+            return "unchanged" if g.before[i] == g.after[i] else "changed"
         was, now = g.before[i] == g.truth[i], g.after[i] == g.truth[i]
         return {(False, True): "fixed", (True, False): "broken"}.get((bool(was), bool(now)), "unchanged")
 
-    became = [becomes(i) for i in range(len(g.truth))]
-    for outcome, indices in (("fixed", g.fixed), ("broken", g.broken), ("unchanged", g.unchanged)):
-        assert indices.tolist() == [i for i, value in enumerate(became) if value == outcome]
-    for kind, counts in (*g.by_kind.items(), (None, g.counts)):
-        mine = [i for i in range(len(g.truth)) if kind in (None, g.kind[i])]
-        right = sum(bool(g.before[i] == g.truth[i]) for i in mine)
-        fixed, broken = (sum(became[i] == outcome for i in mine) for outcome in ("fixed", "broken"))
-        assert counts == Counts(wrong=len(mine) - right, right=right, fixed=fixed, broken=broken)
-        assert counts.unchanged == sum(became[i] == "unchanged" for i in mine)
-    assert list(g.by_kind) == [kind for kind in KINDS if kind in g.kind]
+    def counted_slowly(mine: list[int]) -> Counts:
+        labelled = [i for i in mine if g.truth[i] >= 0]
+        right = sum(bool(g.before[i] == g.truth[i]) for i in labelled)
+        of = {outcome: sum(became[i] == outcome for i in mine) for outcome in ("fixed", "broken", "changed")}
+        return Counts(len(labelled) - right, right, of["fixed"], of["broken"], len(mine) - len(labelled), of["changed"])
+
+    became = [becomes(i) for i in range(n)]
+    for outcome in ("fixed", "broken", "changed", "unchanged"):
+        assert getattr(g, outcome).tolist() == [i for i, value in enumerate(became) if value == outcome]
+    assert g.counts == counted_slowly(list(range(n)))
+    assert g.counts.unchanged == became.count("unchanged")
+    after = sum(bool(g.after[i] == g.truth[i]) for i in range(n))
+    assert g.counts.right_after == after
+    assert list(g.by_group) == list(dict.fromkeys(g.group.tolist()))
+    for group, counts in g.by_group.items():
+        assert counts == counted_slowly([i for i in range(n) if g.group[i] == group])
+    assert list(g.by_class) == [name for c, name in enumerate(g.classes) if c in g.truth]
+    for name, counts in g.by_class.items():
+        assert counts == counted_slowly([i for i in range(n) if g.truth[i] >= 0 and g.classes[g.truth[i]] == name])
+    assert g.acts == pytest.approx(sum(g.touched) / n)
     assert g.said == g.counts.said
+
+
+@given(st.integers(1, 5), st.data())
+def test_a_lead_is_the_logit_less_the_best_other(n_classes: int, data: st.DataObject) -> None:
+    n = data.draw(st.integers(0, 6))
+    row = st.lists(st.integers(-9, 9), min_size=n_classes, max_size=n_classes)
+    logits = np.array(data.draw(st.lists(row, min_size=n, max_size=n)), dtype=np.float32).reshape(n, n_classes)
+    of = np.array(data.draw(st.lists(st.integers(0, n_classes - 1), min_size=n, max_size=n)), dtype=int)
+    kept = logits.copy()
+    found = leads(logits, of)
+    assert found.dtype == np.float32
+    assert np.array_equal(logits, kept), "what is given is not written to"
+    for values, c, lead in zip(logits.tolist(), of.tolist(), found.tolist(), strict=True):
+        others = values[:c] + values[c + 1 :]
+        assert lead == (values[c] - max(others) if others else 0)
 
 
 counted = st.tuples(st.integers(0, 200), st.integers(0, 200)).flatmap(
     lambda n: st.builds(Counts, st.just(n[0]), st.just(n[1]), st.integers(0, n[0]), st.integers(0, n[1]))
+)
+without_labels = st.integers(0, 200).flatmap(
+    lambda n: st.builds(Counts, st.just(0), st.just(0), st.just(0), st.just(0), st.just(n), st.integers(0, n))
 )
 
 
@@ -318,9 +273,15 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 
 
 @settings(max_examples=60)
-@given(counted)
+@given(st.one_of(counted, without_labels))
 def test_intervals_are_wilsons(c: Counts) -> None:
-    for k, n, found in ((c.fixed, c.wrong, c.fixed_interval), (c.broken, c.right, c.broken_interval)):
+    for k, n, found in (
+        (c.fixed, c.wrong, c.fixed_interval),
+        (c.broken, c.right, c.broken_interval),
+        (c.changed, c.unlabelled, c.changed_interval),
+        (c.right, c.labelled, c.accuracy_interval),
+        (c.right + c.fixed - c.broken, c.labelled, c.accuracy_after_interval),
+    ):
         assert (found is None) == (n == 0)
         if found is not None:
             assert found == pytest.approx(wilson(k, n), abs=1e-9)
@@ -357,6 +318,16 @@ def test_the_p_value_is_the_exact_mcnemar(c: Counts) -> None:
             Counts(300, 0, 299, 0),
             "Fixes 299 of 300 pictures that were wrong (over 99 %, 95 % interval 98 to 100 %), "
             "breaks 0 of 0 that were right.",
+        ),
+        (Counts(0, 0, 0, 0), "Fixes 0 of 0 pictures that were wrong, breaks 0 of 0 that were right."),
+        (
+            Counts(0, 0, 0, 0, 40, 5),
+            "Changes the answer in 5 of 40 pictures without a label (12 %, 95 % interval 5 to 26 %).",
+        ),
+        (
+            Counts(0, 2, 0, 0, 1, 0),
+            "Fixes 0 of 0 pictures that were wrong, breaks 0 of 2 that were right (0 %, 95 % interval 0 to 66 %). "
+            "Changes the answer in 0 of 1 picture without a label (0 %, 95 % interval 0 to 79 %).",
         ),
     ],
 )

@@ -14,7 +14,8 @@ from PIL import Image
 from view_helpers import check_markup
 
 from core.methods.controls import Controls
-from core.methods.generalization import KINDS, Generalization
+from core.methods.generalization import Generalization
+from core.methods.reference_scenes import KINDS
 from core.methods.side_effects import AttributionChanges, SideEffects
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
