@@ -6,20 +6,27 @@ their names, so that whoever asks gets the same parts.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
-from ..model.clip import SplitClip, logits
+from ..errors import UserError, echo
+from ..model.clip import SplitClip, logits, text_classifier
+from ..model.sae_clip import SaeClip
 from ..model.trace import Trace
+from ..pictures.batches import Batch
 from ..records import Preview, Record
 from ..words import count
 
 Progress = tuple[int, int]
 """Pictures done, and how many there are."""
+
+MOST_BYTES = 2 << 30
+"""What the traces of one set may take in memory, where nothing else is said: about 2,000 pictures of a ViT-L/14."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +48,10 @@ class PictureSet(Record):
     """int [N]: the class the model says without any edit."""
     classes: tuple[str, ...]
     """What the model chooses from."""
+    labels: tuple[str | None, ...] = ()
+    """What each picture came labelled as, also where that is none of the classes; () where `truth` tells it all."""
+    troubles: tuple[tuple[str, str], ...] = ()
+    """Of each picture that could not be read, and is not among the N: its name, and why."""
 
     def __len__(self) -> int:
         """How many pictures."""
@@ -68,12 +79,17 @@ class PictureSet(Record):
     @property
     def n_bytes(self) -> int:
         """What the traces take in memory."""
-        return sum(
-            array.nbytes
-            for trace in self.traces
-            for f in [trace.activations]
-            for array in (trace.crop, trace.residual, trace.embedding, f.token, f.component, f.value)
-        )
+        return sum(map(_n_bytes, self.traces))
+
+    @property
+    def known_labels(self) -> tuple[str | None, ...]:
+        """What each picture is labelled as; None where that is not known."""
+        return self.labels or tuple(self.classes[c] if c >= 0 else None for c in self.truth)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """All labels there are, sorted."""
+        return tuple(sorted({label for label in self.known_labels if label is not None}))
 
     def part(self, indices: Sequence[int] | np.ndarray) -> "PictureSet":
         """These of the pictures, in the order of `indices`; the traces are shared, not copied."""
@@ -85,6 +101,8 @@ class PictureSet(Record):
             truth=self.truth[which],
             group=self.group[which],
             said=self.said[which],
+            labels=tuple(self.labels[i] for i in which) if self.labels else (),
+            troubles=(),
         )
 
     def preview(self) -> Preview:
@@ -96,6 +114,21 @@ class PictureSet(Record):
         ]
         title = f"{count(len(self), 'picture')}, {int(self.labelled.sum())} with a label, {int(self.right.sum())} right"
         return Preview(title, ("class", "pictures", "right"), rows)
+
+
+def peaks(pictures: PictureSet) -> sparse.csr_array:
+    """How strongly each component fires in each picture: the maximum of f over all tokens, float32 [N, m], sparse."""
+    rows, columns, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    for row, trace in enumerate(pictures.traces):
+        f = trace.activations
+        component, first, n = np.unique(f.component, return_index=True, return_counts=True)
+        peak = np.maximum.reduceat(f.value, first) if len(first) else values[0]
+        rows.append(np.full(len(component), row))
+        columns.append(component.astype(np.int64))
+        values.append(np.where(n < f.n_tokens, np.maximum(peak, 0), peak))  # f is 0 where nothing is stored
+    shape = (len(pictures), pictures.traces[0].activations.n_components if pictures.traces else 0)
+    place = np.concatenate(rows), np.concatenate(columns)
+    return sparse.csr_array((np.concatenate(values), place), shape=shape)
 
 
 def split(names: Sequence[str], shares: Sequence[float], seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -121,6 +154,95 @@ def _place(name: str, seed: int) -> float:
     """Where a name falls, from 0 to below 1."""
     digest = hashlib.sha256(f"{seed}\0{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:6], "big") / (1 << 48)
+
+
+def read_set(
+    model: SaeClip,
+    batches: Iterable[Batch],
+    classes: Sequence[str],
+    templates: Sequence[str],
+    total: int | None = None,
+    most_bytes: int = MOST_BYTES,
+) -> Iterator[Progress | PictureSet]:
+    """Read pictures once, and ask of each which of the classes it shows; without classes, which of their labels.
+
+    Yields (done, total) after every batch, those that could not be read counted as done (`total`: how many there are,
+    where that is known; else those done), and at last the PictureSet. Raises UserError when not one can be read, when
+    there are neither classes nor labels, and as soon as it is clear that the traces would take more than `most_bytes`.
+    """
+    for step in read_traces(model, batches, total, most_bytes):
+        if isinstance(step, PictureSet):
+            names = tuple(classes) or step.label_names
+            step = classified(model.clip, step, names, text_classifier(model.clip, names, templates))
+        yield step
+
+
+def read_traces(
+    model: SaeClip, batches: Iterable[Batch], total: int | None = None, most_bytes: int = MOST_BYTES
+) -> Iterator[Progress | PictureSet]:
+    """As `read_set`, without asking anything of the pictures yet: the set has no classes (`classified` gives it some).
+
+    Raises UserError when not one can be read, or when the traces would take more than `most_bytes`.
+    """
+    traces: list[Trace] = []
+    names: list[str] = []
+    labels: list[str | None] = []
+    groups: list[str | None] = []
+    troubles: list[tuple[str, str]] = []
+    taken = 0
+    for batch in batches:
+        read = model.traces(batch.crops)
+        taken += sum(map(_n_bytes, read))
+        traces += read
+        names += batch.names
+        labels += batch.labels
+        groups += batch.groups
+        troubles += batch.troubles
+        done = len(traces) + len(troubles)
+        expected = taken if total is None or not traces else taken / len(traces) * (total - len(troubles))
+        if max(taken, expected) > most_bytes:
+            raise UserError(
+                f"These are too many pictures: one of them takes {taken // len(traces) >> 10:,} KB in memory with this "
+                f"setup, and there is room for {int(most_bytes * len(traces) / taken):,}. Bring fewer."
+            )
+        yield done, done if total is None else total
+    if not traces:
+        why = f" The first, {echo(troubles[0][0])}: {troubles[0][1]}" if troubles else ""
+        raise UserError(f"There is no picture here that can be read. Bring PNG, JPEG or WebP files.{why}")
+    unknown = np.full(len(traces), -1)
+    group = np.array([group or "" for group in groups])
+    yield PictureSet(tuple(traces), tuple(names), unknown, group, unknown, (), tuple(labels), tuple(troubles))
+
+
+def classified(clip: SplitClip, pictures: PictureSet, classes: Sequence[str], classifier: Tensor) -> PictureSet:
+    """The same pictures among other classes, of unit vectors [C, p]; none of them is read again.
+
+    A label is the class that is written like it, or else like it but for capitals and spaces. Raises UserError without
+    classes.
+    """
+    if not classes:
+        raise UserError("Nothing is known of what these pictures show. Name classes, or bring pictures with labels.")
+    loosely = {_loose(name): c for c, name in reversed(list(enumerate(classes)))}
+    exactly = {name: c for c, name in reversed(list(enumerate(classes)))}
+    truth = [
+        -1 if label is None else exactly.get(label, loosely.get(_loose(label), -1)) for label in pictures.known_labels
+    ]
+    return replace(
+        pictures,
+        truth=np.array(truth, dtype=np.int64),
+        said=said_of(clip, pictures.traces, classifier),
+        classes=tuple(classes),
+        labels=pictures.known_labels,
+    )
+
+
+def _loose(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def _n_bytes(trace: Trace) -> int:
+    f = trace.activations
+    return sum(part.nbytes for part in (trace.crop, trace.residual, trace.embedding, f.token, f.component, f.value))
 
 
 @torch.no_grad()

@@ -1,15 +1,21 @@
-"""Picture sets: parts of them, and how their pictures are dealt out."""
+"""Picture sets: read once from batches, asked among any classes, parts of them, and how pictures are dealt out."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import COMPONENTS
 from hypothesis import given
 from hypothesis import strategies as st
+from unsplit import best, unsplit
 
-from core.methods.picture_set import PictureSet, split
-from core.model.clip import SplitClip
+from core.errors import UserError
+from core.methods.picture_set import PictureSet, Progress, classified, peaks, read_set, split
+from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.pictures.batches import Batch
 
 names = st.lists(st.text(max_size=8), max_size=40)
 
@@ -45,6 +51,120 @@ def test_a_part_is_these_pictures_in_this_order(pictures: PictureSet) -> None:
     assert (part.truth.tolist(), part.said.tolist(), part.group.tolist()) == ([1, 0], [1, 0], ["x", ""])
     assert part.classes == pictures.classes
     assert len(pictures.part([])) == 0
+
+
+# Reading
+
+
+ONE = ("a photo of a {}",)
+
+
+def batch(number: int, n: int, labels: list[str | None], *troubles: tuple[str, str]) -> Batch:
+    """A batch of random pictures, each in the group of its batch, the first in none."""
+    crops = np.random.default_rng(number).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
+    names = tuple(f"{number}-{k}" for k in range(n))
+    groups = tuple(f"g{number}" if k else None for k in range(n))
+    return Batch(0, number, np.arange(n), crops, names, tuple(labels), groups, troubles)
+
+
+def batches() -> Iterator[Batch]:
+    yield batch(0, 3, ["dog", "cat", None], ("x.png", "It is broken."))
+    yield batch(1, 0, [])
+    yield batch(2, 2, ["DOG ", "red_fish"], ("y.png", "It is empty."), ("z.png", "It is too large."))
+
+
+def last(steps: Iterable[Progress | PictureSet]) -> PictureSet:
+    *_, found = steps
+    assert isinstance(found, PictureSet)
+    return found
+
+
+def test_a_set_is_what_the_batches_hold(clip: SplitClip, dictionary: Dictionary) -> None:
+    classes, model = ("owl", "dog", "red fish"), SaeClip(clip, dictionary)
+    *steps, _ = read_set(model, batches(), classes, ONE, total=8)
+    assert steps == [(4, 8), (4, 8), (8, 8)]
+    *steps, found = read_set(model, batches(), classes, ONE)
+    assert steps == [(4, 4), (4, 4), (8, 8)]
+    assert isinstance(found, PictureSet)
+    assert found.names == ("0-0", "0-1", "0-2", "2-0", "2-1")
+    assert found.group.tolist() == ["", "g0", "g0", "", "g2"]
+    assert found.labels == ("dog", "cat", None, "DOG ", "red_fish")
+    assert found.truth.tolist() == [1, -1, -1, 1, 2], "written alike but for capitals and spaces"
+    assert found.troubles == (("x.png", "It is broken."), ("y.png", "It is empty."), ("z.png", "It is too large."))
+    vectors = text_classifier(clip, classes, ONE)
+    crops = [crop for each in batches() for crop in each.crops]
+    for trace, crop, said in zip(found.traces, crops, found.said, strict=True):
+        assert np.array_equal(trace.crop, crop)
+        assert best(unsplit(clip, trace, None), vectors, said)
+    part = found.part([4])
+    assert (part.labels, part.troubles) == (("red_fish",), ())
+
+
+def test_classes_may_come_from_the_labels_and_be_changed(clip: SplitClip, dictionary: Dictionary) -> None:
+    found = last(read_set(SaeClip(clip, dictionary), batches(), (), ONE))
+    assert found.classes == found.label_names == ("DOG ", "cat", "dog", "red_fish")
+    assert found.truth.tolist() == [2, 1, -1, 0, 3], "exactly where that is possible"
+    few = classified(clip, found, ("cat",), text_classifier(clip, ("cat",), ONE))
+    assert few.truth.tolist() == [-1, 0, -1, -1, -1]
+    assert few.said.tolist() == [0] * 5
+    again = classified(clip, few, found.classes, text_classifier(clip, found.classes, ONE))
+    assert again == found, "no label is lost"
+
+
+def test_labels_are_those_of_the_truth_where_there_are_no_others(pictures: PictureSet, clip: SplitClip) -> None:
+    other = classified(clip, pictures, ("cat", "owl"), text_classifier(clip, ("cat", "owl"), ONE))
+    assert other.labels == ("dog", "cat", None, "cat", "dog")
+    assert other.truth.tolist() == [-1, 0, -1, 0, -1]
+
+
+def test_what_cannot_be_used_is_said(clip: SplitClip, dictionary: Dictionary) -> None:
+    model = SaeClip(clip, dictionary)
+    with pytest.raises(UserError, match=r"no picture here that can be read.*x\.png: It is broken\."):
+        last(read_set(model, [batch(0, 0, [], ("x.png", "It is broken."))], (), ONE))
+    with pytest.raises(UserError, match="no picture here that can be read"):
+        last(read_set(model, [], ("dog",), ONE))
+    with pytest.raises(UserError, match="Name classes"):
+        last(read_set(model, [batch(0, 2, [None, None])], (), ONE))
+
+
+def test_memory_is_bounded_before_it_is_full(clip: SplitClip, dictionary: Dictionary) -> None:
+    model = SaeClip(clip, dictionary)
+    one = last(read_set(model, batches(), ("dog",), ONE)).n_bytes / 5
+    asked = iter(range(100))
+
+    def many() -> Iterator[Batch]:
+        for number in asked:
+            yield batch(number, 2, ["dog", None])
+
+    with pytest.raises(UserError, match="there is room for 9"):
+        last(read_set(model, many(), ("dog",), ONE, total=200, most_bytes=int(one * 9.9)))
+    assert next(asked) == 1, "it is clear after the first batch"
+    with pytest.raises(UserError, match="there is room for 9"):
+        last(read_set(model, many(), ("dog",), ONE, most_bytes=int(one * 9.9)))
+    assert next(asked) == 7
+
+
+def test_peaks_are_the_largest_activations(clip: SplitClip, pictures: PictureSet) -> None:
+    slow = np.array([[trace.activations.of(j).max() for j in range(COMPONENTS)] for trace in pictures.traces])
+    assert np.array_equal(peaks(pictures).toarray(), slow)
+
+
+def test_peaks_of_signed_activations(pictures: PictureSet) -> None:
+    """A component below 0 at every token has a peak below 0, and one that is so at some has 0."""
+    f = pictures.traces[0].activations
+    everywhere = f.n_tokens
+    signed = replace(
+        f,
+        token=np.array([*range(everywhere), 0, 1], dtype=np.int32),
+        component=np.array([3] * everywhere + [5, 5], dtype=np.int32),
+        value=np.array([*range(-everywhere, 0), -2, -3], dtype=np.float32),
+    )
+    found = peaks(replace(pictures.part([0]), traces=(replace(pictures.traces[0], activations=signed),))).toarray()
+    assert np.flatnonzero(found).tolist() == [3]
+    assert found[0, 3] == -1
+
+
+# Parts
 
 
 shares = st.lists(st.floats(0.01, 1), min_size=1, max_size=4).map(lambda few: [x / sum(few) for x in few])
