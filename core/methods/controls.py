@@ -10,7 +10,7 @@ The effect of an edit is y(after) - y(before), in logits, y the target. Everythi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from ..model.sae_clip import BATCH
 from ..records import Preview, Record
 from ..words import NONE, signed
 from .question import Question
-from .steering import MAX_STRENGTH, Edit, Lever, edited
+from .steering import MAX_STRENGTH, MAX_THRESHOLD, Edit, Lever, edited
 
 NEIGHBOURS = 10
 """Each component of an edit is replaced by one of this many components closest to it in energy. A lone one has no more
@@ -78,22 +78,47 @@ def _changes(activations: Activations, edit: Edit, dictionary: Dictionary) -> np
     return np.array(columns, dtype=np.float32).reshape(-1, activations.n_tokens).T
 
 
+def _energies(activations: Activations, edit: Edit, dictionary: Dictionary) -> np.ndarray:
+    """What each lever can change, ||f_j|| ||v_j|| over the tokens where it acts, float32 [k], in the units of x.
+
+    Whether the edit's condition holds is left out: it holds for the edit and for its controls, or for none of them.
+    """
+    # What a lever can change is what suppressing its component takes away.
+    suppressed = Edit(tuple(Lever(one.component, at_least=one.at_least) for one in edit.levers), edit.tokens)
+    sizes = np.linalg.norm(_changes(activations, suppressed, dictionary).astype(np.float64), axis=0)
+    return (sizes * _norms(_components(edit), dictionary)).astype(np.float32)
+
+
+def _energies_above(activations: Activations, edit: Edit, active: _Active, floor: float) -> np.ndarray:
+    """||f_j|| ||v_j|| of `active` over the tokens where f_tj ||v_j|| >= floor, float32 [n], in the units of x."""
+    here = np.isin(activations.component, active.component)
+    if edit.tokens is not None:
+        here &= np.isin(activations.token, edit.tokens)
+    at = np.searchsorted(active.component, activations.component[here])
+    sizes = activations.value[here].astype(np.float64) * active.norm[at]
+    squares = np.where(sizes >= floor, sizes**2, 0.0)
+    return np.sqrt(np.bincount(at, squares, len(active.component))).astype(np.float32)
+
+
 def _moved(lever: Lever, component: int, ratio: float) -> Lever:
-    """The same operation on another component; what is set is set `ratio` times as high, within the strengths."""
-    if lever.operation != "set":
-        return Lever(component, lever.operation, lever.strength)
-    return Lever(component, "set", float(np.clip(lever.strength * ratio, -MAX_STRENGTH, MAX_STRENGTH)))
+    """The same operation on another component; what is set, and a threshold, `ratio` times as high, within bounds."""
+    strength, at_least = lever.strength, lever.at_least
+    if lever.operation == "set":
+        strength = float(np.clip(strength * ratio, -MAX_STRENGTH, MAX_STRENGTH))
+    if at_least is not None:
+        at_least = float(np.clip(at_least * ratio, -MAX_THRESHOLD, MAX_THRESHOLD))
+    return Lever(component, lever.operation, strength, at_least=at_least)
 
 
 def _on_other_components(edit: Edit, components: np.ndarray, norms: np.ndarray, dictionary: Dictionary) -> list[Edit]:
     """The edit on other components: a row for each edit, a component for each lever or for the first ones.
 
     components int [n, k], their norms float [n, k]. A set lever of strength c gets c ||v_old|| / ||v_new||: the same
-    size in the units of x.
+    size in the units of x. So does a lever's threshold.
     """
     ratios = _norms(_components(edit), dictionary)[: components.shape[1]] / norms
     return [
-        Edit(tuple(_moved(*move) for move in zip(edit.levers, row, ratio, strict=False)), edit.tokens)
+        replace(edit, levers=tuple(_moved(*move) for move in zip(edit.levers, row, ratio, strict=False)))
         for row, ratio in zip(components.tolist(), ratios.tolist(), strict=True)
     ]
 
@@ -109,29 +134,30 @@ def matched_controls(
 ) -> list[Edit]:
     """`draws` times the same operations on the same tokens, on random components matched in number and in energy.
 
-    The energy of a lever is the norm of what it can change, ||f_j|| ||v_j|| over the tokens the edit acts on. Each
+    The energy of a lever is the norm of what it can change, ||f_j|| ||v_j|| over the tokens where it acts. Each
     lever moves to one of the `neighbours` components nearest to it in energy, of those active on these tokens and not
     yet in the control, and, but for `own`, not in the edit; where fewer are left than the edit has levers, the control
-    takes them all. A set lever keeps its size in the units of x, strength * ||v_j||, as far as strengths go.
+    takes them all. A set lever keeps its size in the units of x, strength * ||v_j||, as far as strengths go, and a
+    threshold its own. A condition stays as it is: it is about the picture.
 
     The most energetic components have neighbours on one side only: their controls are somewhat too weak.
     Raises UserError for a component the dictionary, or a token the picture, does not have.
     """
     components = _components(edit)
-    # What a lever can change is what suppressing its component takes away.
-    suppressed = Edit.of_suppressed(components).among(edit.tokens)
-    sizes = np.linalg.norm(_changes(activations, suppressed, dictionary).astype(np.float64), axis=0)
-    energies = (sizes * _norms(components, dictionary)).astype(np.float32)
-
+    energies = _energies(activations, edit, dictionary)
     active = _active(activations, edit, dictionary)
     others = np.flatnonzero(own | ~np.isin(active.component, components))
     k = min(len(components), len(others))
     picks = rng.integers(0, np.minimum(neighbours, len(others) - np.arange(k)), size=(draws, k))
     taken = np.zeros((draws, len(others)), dtype=bool)
     drawn = np.zeros((draws, k), dtype=np.int64)
-    for i in range(k):
+    for i, lever in enumerate(edit.levers[:k]):
+        theirs = active.energy
+        if lever.at_least is not None:
+            floor = lever.at_least * _norms(components[i : i + 1], dictionary)[0]
+            theirs = _energies_above(activations, edit, active, floor)
         # No more than i of these are taken already, so that enough neighbours are left in every draw.
-        near = np.argsort(np.abs(active.energy[others] - energies[i]), kind="stable")[: neighbours + i]
+        near = np.argsort(np.abs(theirs[others] - energies[i]), kind="stable")[: neighbours + i]
         nth = np.cumsum(~taken[:, near], axis=1)
         drawn[:, i] = near[(nth > picks[:, i, None]).argmax(axis=1)]
         taken[np.arange(draws), drawn[:, i]] = True
@@ -288,7 +314,7 @@ def controls(question: Question, edit: Edit, draws: int = 64, seed: int = 0) -> 
     matched = _distinct(
         [one for one in drawn if len(one.levers) == len(itself) and set(_components(one).tolist()) != itself]
     )[:draws]
-    energy = _relative_energy(_active(f, edit, dictionary), edit, matched)
+    energy = _relative_energy(f, edit, matched, dictionary)
     rival_edit = by_activation(f, edit, dictionary)
     edits = [edit, rival_edit, *matched]
     measured, directions = np.zeros((2, 0), dtype=np.float32)
@@ -301,11 +327,12 @@ def controls(question: Question, edit: Edit, draws: int = 64, seed: int = 0) -> 
     yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy)
 
 
-def _relative_energy(active: _Active, edit: Edit, others: Sequence[Edit]) -> float | None:
+def _relative_energy(
+    activations: Activations, edit: Edit, others: Sequence[Edit], dictionary: Dictionary
+) -> float | None:
     """The median energy of other edits as a share of this one's; None where that is of nothing."""
-    squares = dict(zip(active.component.tolist(), (active.energy.astype(np.float64) ** 2).tolist(), strict=True))
 
     def size(one: Edit) -> float:
-        return float(np.sqrt(sum(squares.get(lever.component, 0.0) for lever in one.levers)))
+        return float(np.linalg.norm(_energies(activations, one, dictionary).astype(np.float64)))
 
     return float(np.median([size(one) for one in others]) / size(edit)) if others and size(edit) else None

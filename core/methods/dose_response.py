@@ -7,7 +7,7 @@ Everything runs the layers after L only.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,15 +25,17 @@ DOSES: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5
 def dosed(edit: Edit, dose: float) -> Edit:
     """The edit at a dose a: f' = a f for suppress and scale levers, f' = a c for set levers of strength c.
 
-    Strengths beyond `MAX_STRENGTH` become the largest one. Raises UserError for a dose that is no number.
+    Where it acts stays as it is. Strengths beyond `MAX_STRENGTH` become the largest one. Raises UserError for a dose
+    that is no number.
     """
 
     def strength(lever: Lever) -> float:
         wanted = dose * lever.strength if lever.operation == "set" else dose
         return float(np.clip(wanted, -MAX_STRENGTH, MAX_STRENGTH))
 
-    levers = (Lever(old.component, "set" if old.operation == "set" else "scale", strength(old)) for old in edit.levers)
-    return Edit(tuple(levers), edit.tokens)
+    return edit.moved(
+        Lever(old.component, "set" if old.operation == "set" else "scale", strength(old)) for old in edit.levers
+    )
 
 
 class Flip(NamedTuple):
@@ -107,7 +109,7 @@ def responses(question: Question, edit: Edit) -> Iterator[Response]:
     """
     ask_for_a_lever(edit)
     target, plain = question.target, question.logits
-    parts = [Edit(group, edit.tokens) for group in edit.groups()]
+    parts = [replace(edit, levers=group) for group in edit.groups()]
     for part in [edit, *parts] if len(parts) > 1 else [edit]:
         answers = question.answers(question.steered([dosed(part, dose) for dose in DOSES]))
         yield Response(

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from ..errors import UserError
 from ..methods.generalization import Generalization
-from ..methods.steering import Edit
 from ..pictures.read import read_picture
 from ..session import visit as session
 from ..session.cancellation import LatestOnly
@@ -144,8 +143,7 @@ def drag(context: Context, v: Visit, message: EditMessage) -> Visit:
     if told is None:
         return v
     moved = {one.component: one.lever() for one in message.levers}
-    levers = (moved.get(old.component, old) for old in told.edit.levers)
-    edit = Edit(tuple(levers), told.edit.tokens)
+    edit = told.edit.moved(moved.get(old.component, old) for old in told.edit.levers)
     return session.pull(context.bench(told), told, edit, message.gesture)
 
 

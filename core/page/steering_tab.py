@@ -103,7 +103,7 @@ def pull(context: Context, v: Visit, message: EditMessage) -> Visit | Outcome:
     if told is None:
         return v
     try:
-        edit = Edit(tuple(one.lever() for one in message.levers), told.edit.tokens)
+        edit = told.edit.moved(one.lever() for one in message.levers)
         return session.pull(context.bench(told), told, edit, message.gesture)
     except UserError as trouble:
         return Outcome(told, None, (str(trouble),), tone="bad")

@@ -17,7 +17,18 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ..errors import UserError
-from ..methods.steering import MAX_LEVERS, MAX_STRENGTH, Edit, Lever, Operation, check_size
+from ..methods.steering import (
+    MAX_LEVERS,
+    MAX_STRENGTH,
+    MAX_TERMS,
+    MAX_THRESHOLD,
+    Condition,
+    Edit,
+    Lever,
+    Operation,
+    Term,
+    check_size,
+)
 from ..methods.target import Target
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
 from ..model.trace import Trace
@@ -33,6 +44,7 @@ Index = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
 Commit = Literal["clip", "dictionary"]
+Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD, allow_inf_nan=False)]
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
@@ -49,27 +61,55 @@ class LeverState(_Value):
     operation: Operation = "suppress"
     strength: Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH, allow_inf_nan=False)] = 0.0
     family: Index | None = None
+    at_least: Threshold | None = None
+
+
+class TermState(_Value):
+    """One component of a condition."""
+
+    component: Index
+    weight: Threshold = 1.0
+
+
+class ConditionState(_Value):
+    """In which pictures an edit acts."""
+
+    terms: Annotated[tuple[TermState, ...], Field(min_length=1, max_length=MAX_TERMS)]
+    at_least: Threshold
 
 
 class EditState(_Value):
-    """Levers and the tokens they act on; None for all in the dictionary's scope."""
+    """Levers, the tokens they act on (None for all in the dictionary's scope), and in which pictures (None for all)."""
 
     levers: Annotated[tuple[LeverState, ...], Field(max_length=MAX_LEVERS)] = ()
     tokens: Annotated[tuple[Index, ...], Field(max_length=10_000)] | None = None
+    condition: ConditionState | None = None
 
     @classmethod
     def of(cls, edit: Edit) -> "EditState":
         """An edit as it is written down. Raises UserError for more than 256 levers."""
-        levers = tuple(
-            LeverState(component=one.component, operation=one.operation, strength=one.strength, family=one.family)
-            for one in check_size(edit).levers
+        return cls(
+            levers=tuple(LeverState(**vars(lever)) for lever in check_size(edit).levers),
+            tokens=edit.tokens,
+            condition=None
+            if edit.condition is None
+            else ConditionState(
+                terms=tuple(TermState(**vars(term)) for term in edit.condition.terms),
+                at_least=edit.condition.at_least,
+            ),
         )
-        return cls(levers=levers, tokens=edit.tokens)
 
     def edit(self) -> Edit:
-        """The edit. Raises UserError for two levers on a component, or a family that is not of one kind."""
-        levers = (Lever(one.component, one.operation, one.strength, one.family) for one in self.levers)
-        return Edit(tuple(levers), self.tokens)
+        """The edit.
+
+        Raises UserError for two levers on a component, a family that is not of one kind, or two terms on a component.
+        """
+        condition = None
+        if self.condition is not None:
+            terms = (Term(one.component, one.weight) for one in self.condition.terms)
+            condition = Condition(tuple(terms), self.condition.at_least)
+        levers = (Lever(one.component, one.operation, one.strength, one.family, one.at_least) for one in self.levers)
+        return Edit(tuple(levers), self.tokens, condition)
 
 
 class PictureState(_Value):

@@ -3,6 +3,7 @@
 import itertools
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -44,7 +45,7 @@ from core.methods.controls import (
     random_directions,
 )
 from core.methods.question import Question
-from core.methods.steering import MAX_STRENGTH, Edit, Lever, Operation, steer
+from core.methods.steering import MAX_STRENGTH, Condition, Edit, Lever, Operation, Term, steer
 from core.methods.target import Target
 from core.model.dictionary import Activations, Dictionary
 from core.model.sae_clip import SaeClip
@@ -157,6 +158,32 @@ def test_the_rival_of_the_most_energetic_is_itself():
     edit = Edit((Lever(0, "set", 0.3), Lever(1, "scale", 2.0), Lever(2)), tokens=(2, 3, 5))
     rival = by_activation(FOUND[key], edit, DICTIONARIES[key])
     assert by_activation(FOUND[key], rival, DICTIONARIES[key]) == rival
+
+
+@given(keys, edits, st.integers(0, COMPONENTS - 1), st.floats(0.05, 1.5), seeds)
+def test_controls_act_where_the_edit_does(key: Key, edit: Edit, gate: int, at_least: float, seed: int) -> None:
+    """The same condition, and a threshold of the same size in the units of x: matched in what they can change there."""
+    found, dictionary, v = FOUND[key], DICTIONARIES[key], rows(DICTIONARIES[key])
+    norm = np.linalg.norm(v, axis=1)
+    levers = tuple(replace(lever, at_least=at_least) for lever in edit.levers[:1])
+    edit = Edit(levers, edit.tokens, Condition((Term(gate),), at_least))
+
+    def above(floor: float) -> dict[int, float]:
+        here = [t for t in dictionary.tokens(TOKENS) if edit.tokens is None or t in edit.tokens]
+        sizes = dense(found)[here] * norm
+        return dict(enumerate(np.linalg.norm(np.where(sizes >= floor, sizes, 0), axis=0)))
+
+    for one in (*draw(key, edit, 3, seed), by_activation(found, edit, dictionary)):
+        assert (one.tokens, one.condition) == (edit.tokens, edit.condition)
+        for old, new in zip(edit.levers, one.levers, strict=False):
+            assert is_moved(old, new, v)
+            assert new.at_least == pytest.approx(at_least * norm[old.component] / norm[new.component], rel=1e-5)
+    for control in draw(key, edit, 3, seed):
+        for old, new in zip(edit.levers, control.levers, strict=False):
+            reach = above(at_least * norm[old.component])
+            left = set(energies(found, edit, dictionary)) - {old.component}
+            away = sorted(abs(reach[j] - reach[old.component]) for j in left)
+            assert abs(reach[new.component] - reach[old.component]) <= away[:NEIGHBOURS][-1] * (1 + 1e-4) + 1e-4
 
 
 # ---- random directions

@@ -3,6 +3,7 @@
 import math
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,21 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.methods.steering import MAX_STRENGTH, Edit, Lever, Operation, edited, shift, steer
+from core.methods.steering import (
+    MAX_STRENGTH,
+    MAX_TERMS,
+    MAX_THRESHOLD,
+    Condition,
+    Edit,
+    Lever,
+    Operation,
+    Term,
+    acts,
+    edited,
+    pooled,
+    shift,
+    steer,
+)
 from core.model.dictionary import Dictionary, Scope
 
 TOKENS = 9
@@ -37,7 +52,28 @@ levers = st.builds(
 )
 lever_sets = st.lists(levers, max_size=6, unique_by=lambda lever: lever.component).map(tuple)
 token_sets = st.none() | st.lists(st.integers(0, TOKENS - 1), max_size=TOKENS).map(tuple)
-edits = st.builds(Edit, lever_sets, token_sets)
+thresholds = st.floats(-1, 3, width=32)
+conditions = st.builds(
+    Condition,
+    terms=st.lists(
+        st.builds(Term, st.integers(0, COMPONENTS - 1), st.floats(-2, 2)),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda term: term.component,
+    ).map(tuple),
+    at_least=st.floats(-3, 3),
+)
+conditional = st.builds(
+    Edit,
+    st.lists(
+        st.builds(replace, levers, at_least=st.none() | thresholds),
+        max_size=6,
+        unique_by=lambda lever: lever.component,
+    ).map(tuple),
+    token_sets,
+    st.none() | conditions,
+)
+edits = conditional | st.builds(Edit, lever_sets, token_sets)
 keys = st.sampled_from(sorted(DICTIONARIES))
 Key = tuple[str, Scope]
 
@@ -54,16 +90,30 @@ def shifted(key: Key, edit: Edit) -> torch.Tensor:
     return shift(FOUND[key], edit, DICTIONARIES[key])
 
 
+def slow_acts(key: Key, edit: Edit) -> bool:
+    """The condition with all components dense, in float64, one term at a time."""
+    if edit.condition is None:
+        return True
+    dictionary = DICTIONARIES[key]
+    seen = dictionary.encode(X).double()[list(dictionary.tokens(TOKENS))]
+    total = sum(term.weight * seen[:, term.component].max().item() for term in edit.condition.terms)
+    return total >= edit.condition.at_least
+
+
 def slow_activations(key: Key, edit: Edit) -> torch.Tensor:
     """f' with all components dense, in float64 [T, m], one token and one lever at a time."""
     dictionary = DICTIONARIES[key]
     f = dictionary.encode(X).double()
     changed = f.clone()
+    if not slow_acts(key, edit):
+        return changed
     for t in range(TOKENS):
         allowed = {"all": True, "cls": t == 0, "patches": t > 0}[dictionary.scope]
         if allowed and (edit.tokens is None or t in edit.tokens):
             for lever in edit.levers:
                 j = lever.component
+                if lever.at_least is not None and f[t, j].item() < lever.at_least:
+                    continue
                 if lever.operation == "suppress":
                     changed[t, j] = 0
                 elif lever.operation == "scale":
@@ -161,7 +211,7 @@ def test_set_leaves_the_component_at_that_activation_everywhere(key: Key, compon
 
 @given(keys, edits)
 def test_the_order_of_levers_does_not_matter(key: Key, edit: Edit) -> None:
-    other = Edit(tuple(reversed(edit.levers)), edit.tokens)
+    other = replace(edit, levers=tuple(reversed(edit.levers)))
     assert same_bits(steered(key, edit)[0], steered(key, other)[0])
 
 
@@ -213,6 +263,94 @@ def test_the_residual_given_is_not_written_to() -> None:
     assert same_bits(x, X)
 
 
+# Conditional edits
+
+
+@given(keys, conditional)
+def test_an_edit_whose_condition_does_not_hold_is_the_identity_bit_for_bit(key: Key, edit: Edit) -> None:
+    dictionary = DICTIONARIES[key]
+    assert acts(FOUND[key], edit, dictionary) == slow_acts(key, edit)
+    if not acts(FOUND[key], edit, dictionary):
+        assert same_bits(steered(key, edit)[0], X)
+        assert edited(FOUND[key], edit, dictionary) == FOUND[key]
+        assert not shifted(key, edit).any()
+    else:
+        assert same_bits(steered(key, edit)[0], steered(key, replace(edit, condition=None))[0])
+
+
+@given(keys, conditional, st.integers(0, COMPONENTS - 1))
+def test_a_condition_holds_from_its_threshold_on(key: Key, edit: Edit, component: int) -> None:
+    found, dictionary = FOUND[key], DICTIONARIES[key]
+    largest = float(pooled(found, dictionary)[component])
+    for weight in (1.0, 0.3, -2.5):
+        for at_least, wanted in ((weight * largest, True), (np.nextafter(weight * largest, np.inf), False)):
+            condition = Condition((Term(component, weight),), float(at_least))
+            assert acts(found, replace(edit, condition=condition), dictionary) is wanted
+
+
+@given(keys, st.lists(conditions, max_size=4))
+def test_pictures_have_the_scores_they_have_alone(key: Key, several: list[Condition]) -> None:
+    """Many pictures at once, dense, against each by itself: the same numbers, bit for bit."""
+    found, dictionary = FOUND[key], DICTIONARIES[key]
+    dense = pooled(found, dictionary)
+    seen = dictionary.encode(X)[list(dictionary.tokens(TOKENS))].numpy()
+    np.testing.assert_array_equal(dense, seen.max(0))
+    for condition in several:
+        many = condition.score(np.stack([dense, 2 * dense])[:, condition.components])
+        assert acts(found, Edit(condition=replace(condition, at_least=float(many[0]))), dictionary)
+        assert many[1] == pytest.approx(2 * many[0])
+
+
+@given(keys, st.integers(0, COMPONENTS - 1), st.sampled_from(["suppress", "scale", "set"]), thresholds)
+def test_a_lever_acts_from_its_threshold_on(key: Key, component: int, operation: Operation, at_least: float) -> None:
+    f = FOUND[key].of(component)
+    gated, plain = steered(
+        key, Edit((Lever(component, operation, 3.0, at_least=at_least),)), Edit((Lever(component, operation, 3.0),))
+    )
+    for t in range(TOKENS):
+        assert same_bits(gated[t], plain[t] if f[t] >= at_least else X[t])
+
+
+@given(conditional, levers, st.floats(-2, 2))
+def test_what_moves_a_lever_leaves_where_the_edit_acts(edit: Edit, lever: Lever, strength: float) -> None:
+    others = (
+        edit.pull(lever),
+        edit.release(lever.component),
+        edit.pull_family(lever.component, (lever.component,)),
+        edit.release_family(lever.component),
+        edit.among((1, 2)),
+        edit.moved(Lever(old.component, "scale", strength) for old in edit.levers),
+    )
+    assert {other.condition for other in others} == {edit.condition}
+    moved = {old.component: old.at_least for old in others[-1].levers}
+    assert moved == {old.component: old.at_least for old in edit.levers}
+    assert others[-1].moved(edit.levers) == edit
+
+
+def test_a_condition_that_cannot_be_meant_is_trouble() -> None:
+    term = Term(1)
+    for terms, at_least, said in (
+        ((), 0.0, "from 1 to 64 components, not 0"),
+        (tuple(map(Term, range(MAX_TERMS + 1))), 0.0, "not 65"),
+        ((term, Term(1, -1.0)), 0.0, "names a component twice"),
+        ((term,), math.nan, "threshold of nan"),
+        ((term,), 2 * MAX_THRESHOLD, "from -1,000,000 to 1,000,000"),
+    ):
+        with pytest.raises(UserError, match=said):
+            Condition(terms, at_least)
+    for wrong in (math.inf, math.nan):
+        with pytest.raises(UserError, match="threshold of"):
+            Lever(1, at_least=wrong)
+        with pytest.raises(UserError, match="weight of"):
+            Term(1, wrong)
+    with pytest.raises(UserError, match="component -2"):
+        Term(-2)
+    with pytest.raises(UserError, match=f"no component {COMPONENTS}: this dictionary has {COMPONENTS}"):
+        steered(("topk", "all"), Edit(condition=Condition((Term(COMPONENTS),), 0.0)))
+    with pytest.raises(UserError, match="one threshold"):
+        Edit((Lever(1, family=9), Lever(2, family=9, at_least=1.0)))
+
+
 # The algebra of edits
 
 
@@ -227,7 +365,7 @@ def test_pull_replaces_in_place_or_adds_at_the_end(edit: Edit, lever: Lever) -> 
         old for old in edit.levers if old.component != lever.component
     ]
     assert pulled.pull(lever) == pulled
-    assert pulled.tokens == edit.tokens
+    assert (pulled.tokens, pulled.condition) == (edit.tokens, edit.condition)
 
 
 @given(edits, levers)
@@ -240,7 +378,7 @@ def test_release_undoes_a_new_pull(edit: Edit, lever: Lever) -> None:
 @given(edits)
 def test_edits_pickle_hash_and_keep_ascending_tokens(edit: Edit) -> None:
     assert pickle.loads(pickle.dumps(edit)) == edit
-    assert hash(edit) == hash(Edit(edit.levers, edit.tokens))
+    assert hash(edit) == hash(Edit(edit.levers, edit.tokens, edit.condition))
     assert edit.tokens is None or list(edit.tokens) == sorted(set(edit.tokens))
     assert edit.among(None).tokens is None
 

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import UserError
-from core.methods.steering import MAX_LEVERS, Edit, Lever
+from core.methods.steering import MAX_LEVERS, Condition, Edit, Lever, Term
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
 from core.page.context import Context
 from core.session import visit as session
 from core.session.component_search import ComponentSearch
 from core.session.view_state import (
+    ConditionState,
     EditState,
     LeverState,
     PictureState,
+    TermState,
     ViewState,
     content_hash,
     is_of,
@@ -41,11 +43,20 @@ levers = st.builds(
     operation=st.sampled_from(["suppress", "scale", "set"]),
     strength=st.floats(-100, 100),
     family=st.none() | numbers,
+    at_least=st.none() | st.floats(-1e6, 1e6),
+)
+conditions = st.builds(
+    ConditionState,
+    terms=st.lists(st.builds(TermState, component=numbers, weight=st.floats(-1e6, 1e6)), min_size=1, max_size=6).map(
+        tuple
+    ),
+    at_least=st.floats(-1e6, 1e6),
 )
 edits = st.builds(
     EditState,
     levers=st.lists(levers, max_size=6).map(tuple),
     tokens=st.none() | st.lists(numbers, max_size=6).map(tuple),
+    condition=st.none() | conditions,
 )
 states = st.builds(
     ViewState,
@@ -205,6 +216,11 @@ def test_the_least_state_is_one() -> None:
         forged(edit={"levers": [{"component": n} for n in range(MAX_LEVERS + 1)]}),
         forged(edit={"levers": [{"component": 1, "strength": float("nan")}]}).replace("NaN", "Infinity"),
         forged(picture={"caption": "", "content": "../../etc/passwd"}),
+        forged(edit={"condition": {"terms": [], "at_least": 1}}),
+        forged(edit={"condition": {"terms": [{"component": 1}]}}),
+        forged(edit={"condition": {"terms": [{"component": n} for n in range(65)], "at_least": 1}}),
+        forged(edit={"condition": {"terms": [{"component": 1}], "at_least": 1e9}}),
+        forged(edit={"levers": [{"component": 1, "at_least": float("nan")}]}),
         forged(commits={"elsewhere": "x"}), " " * 300_000,
     ],
 )  # fmt: skip
@@ -229,6 +245,20 @@ def test_two_levers_on_a_component_are_a_sentence() -> None:
     state = ViewState.parsed(forged(edit={"levers": [{"component": 1}, {"component": 1}]}))
     with pytest.raises(UserError, match="two levers"):
         state.edit.edit()
+
+
+def test_two_terms_on_a_component_are_a_sentence() -> None:
+    condition = {"terms": [{"component": 1}, {"component": 1, "weight": -2}], "at_least": 1}
+    with pytest.raises(UserError, match="component twice"):
+        ViewState.parsed(forged(edit={"condition": condition})).edit.edit()
+
+
+def test_an_edit_comes_back_with_where_it_acts() -> None:
+    condition = Condition((Term(7), Term(3, -0.1)), 1 / 3)
+    edit = Edit((Lever(1, "scale", 0.5, at_least=2.5), Lever(2, family=9, at_least=-1.0)), (0, 4), condition)
+    written = ViewState.parsed(forged(edit=EditState.of(edit).model_dump()))
+    assert written.edit.edit() == edit
+    assert EditState.of(Edit()).edit() == Edit()
 
 
 def test_too_many_levers_are_a_sentence() -> None:
