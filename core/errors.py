@@ -30,7 +30,12 @@ class UserError(ValueError):
 
     def __init__(self, message: str = "") -> None:
         """Keep what can be seen of the message."""
-        super().__init__(message.translate(_UNSEEN))
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Text out of anybody's file, with none of its characters a command to a terminal or half of one."""
+    return text.translate(_UNSEEN)
 
 
 def echo(typed: object) -> str:

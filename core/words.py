@@ -47,6 +47,14 @@ def in_percent(share: float | None, digits: int = 0) -> str:
     return NONE if share is None else f"{100 * share:.{digits}f} %"
 
 
+def size_in_words(n: int) -> str:
+    """Bytes for the reader, in units of 1000 as on the Hub: 1234567 -> "1.2 MB"."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if n >= 10**power:
+            return f"{n / 10**power:.1f} {unit}"
+    return f"{n} bytes"
+
+
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table as README files hold it."""
     lines = [heads, ["---"] * len(heads), *rows]

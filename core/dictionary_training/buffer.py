@@ -15,7 +15,7 @@ from ..model.clip import SplitClip
 from ..model.dictionary import Scope
 from ..pictures.batches import batches
 from ..pictures.collection import Collection
-from ..setups.hub import size_in_words
+from ..words import size_in_words
 
 _READ = 128
 """Pictures that run through the CLIP at a time."""

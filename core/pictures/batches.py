@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import inf
+from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,13 +62,20 @@ def batches(
 
     `crop` makes of a picture what the model sees of it, uint8 [S, S, 3]. `after` names the last batch that is done
     already: its part and its number. `workers` threads decode and crop ahead of whoever asks, at most two batches.
-    Raises UserError when a part cannot be read.
+    Pictures for which the collection's `seconds` do not suffice are among the troubles. Raises UserError when a part
+    cannot be read.
     """
+    end = inf if collection.seconds is None else monotonic() + collection.seconds
     parts = list(parts)
     if after is not None:
         parts = parts[parts.index(after[0]) :]
 
     def read(number: int, place: int, entry: Any) -> _Seen:
+        if monotonic() > end:
+            about = collection.about(number, place, entry)
+            return Piece(
+                (number << 32) + place, *about, None, f"It was not read within {collection.seconds:g} s."
+            ), None
         piece = collection.piece(number, place, entry)
         # The picture itself may be large, and is not to wait for its batch.
         return piece._replace(picture=None), None if piece.picture is None else crop(piece.picture)

@@ -1,6 +1,6 @@
-"""Collections: pictures by the thousand in a fixed order, of a folder, or scenes drawn by this project.
+"""Collections: pictures by the thousand in a fixed order, out of files, or scenes drawn by this project.
 
-1. A collection comes in parts: runs of 256 pictures of a folder, the files of a data set (`core.pictures.hub_dataset`).
+1. A collection comes in parts: runs of 256 files, the files of a data set (`core.pictures.hub_dataset`).
    Several processes share the parts out among them (`share`), and each reads its parts from beginning to end, or from
    where it stopped.
 2. Within a part nothing is decoded before it is needed, so that skipping what is done already costs little.
@@ -12,19 +12,21 @@ A picture that cannot be read is named, with the reason, and left out; it never 
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import local
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from PIL import Image
 
-from ..errors import UserError
-from ..files import as_text
-from .read import FORMATS, HEIC_ENDINGS, read_picture
+from ..errors import UserError, printable
+from .intake import Intake
+from .labels import Known
+from .read import FORMATS, HEIC_ENDINGS, MAX_PIXELS, read_picture
 
 PART = 256
-"""Pictures in a part of a folder, or of scenes."""
+"""Pictures in a part of files, or of scenes."""
 
 T = TypeVar("T")
 
@@ -66,6 +68,12 @@ class Collection(ABC):
     """It comes in so many parts."""
     size: int | None
     """Pictures, those that cannot be read included; None where that is not known before they are read."""
+    classes: tuple[str, ...] = ()
+    """The labels that its pictures may have; none where there are none, or not known before they are read."""
+    intake: Intake = Intake()
+    """What was taken of what somebody gave, and what was not."""
+    seconds: float | None = None
+    """Pictures that are not read within so long, from the first on, are left out; None for no such bound."""
 
     @abstractmethod
     def entries(self, number: int, start: int = 0) -> Iterator[Any]:
@@ -98,15 +106,15 @@ def share(n_parts: int, rank: int = 0, world: int = 1) -> range:
     return range(rank, n_parts, world)
 
 
-# ---- a folder
+# ---- files
+
+
+ENDINGS = frozenset(end for end, format_ in Image.registered_extensions().items() if format_ in FORMATS) | HEIC_ENDINGS
+"""How names of pictures end, in small letters: those of the formats that `core.pictures.read` reads."""
 
 
 def picture_files(folder: Path) -> tuple[str, ...]:
-    """The pictures anywhere below a folder, as paths from there, sorted; what is hidden is left out.
-
-    Pictures are files whose names end as those of the formats that `core.pictures.read` reads.
-    """
-    endings = {end for end, format_ in Image.registered_extensions().items() if format_ in FORMATS} | HEIC_ENDINGS
+    """The pictures anywhere below a folder, as paths from there, sorted; what is hidden is left out."""
     found = []
     for above, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -114,49 +122,51 @@ def picture_files(folder: Path) -> tuple[str, ...]:
         found += [
             (inside / name).as_posix()
             for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS
         ]
     return tuple(sorted(found))
 
 
-class Folder(Collection):
-    """The pictures below a folder."""
+class Files(Collection):
+    """Pictures that lie in files: of a folder, of an archive, or given one by one. Its entries are their names."""
 
-    def __init__(self, folder: Path, files: Sequence[str], limit: int | None = None) -> None:
-        """Hold `files`, paths from `folder`, or `limit` of them, evenly spread."""
-        self._folder = folder
-        self._files = _spread(files, limit)
-        self.size = len(self._files)
+    def __init__(
+        self,
+        names: Sequence[str],
+        read: Callable[[str], Path | bytes],
+        manifest: Mapping[str, str],
+        known: Mapping[str, Known] = MappingProxyType({}),
+        pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Hold `names`; `read` gives the file of one, or what is in it, and `known` what is known of some of them."""
+        self._names, self._read, self._known, self._pixels = names, read, known, pixels
+        self.size = len(names)
         self.n_parts = -(-self.size // PART)
-        self.manifest = {
-            "kind": "folder",
-            "name": as_text(folder.resolve().name),
-            "pictures": str(self.size),
-            "fingerprint": fingerprint(folder, self._files),
-        }
+        self.manifest = manifest
+        self.classes = tuple(sorted({label for name in names if name in known and (label := known[name].label)}))
 
     def entries(self, number: int, start: int = 0) -> Iterator[str]:
-        """Paths from the folder."""
-        yield from self._files[number * PART : (number + 1) * PART][start:]
+        """Names."""
+        yield from self._names[number * PART : (number + 1) * PART][start:]
 
     def picture(self, entry: str) -> Image.Image:
-        """Read the file."""
-        return read_picture(self._folder / entry)
+        """Read the file of that name."""
+        return read_picture(self._read(entry), self._pixels)
 
     def about(self, number: int, place: int, entry: str) -> About:  # noqa: ARG002
-        """Its path from the folder."""
-        return About(as_text(entry))
+        """Its name, as far as it can be seen, and what is known of it."""
+        return About(printable(entry), *self._known.get(entry, (None, None)))
 
 
-def fingerprint(folder: Path, files: Iterable[str]) -> str:
-    """A hash over the files' paths and sizes: 16 digits of SHA-256."""
+def fingerprint(files: Iterable[tuple[str, int]]) -> str:
+    """A hash over files' paths and sizes: 16 digits of SHA-256."""
     digest = hashlib.sha256()
-    for name in files:
-        digest.update(f"{name}\0{(folder / name).stat().st_size}\0".encode(errors="surrogateescape"))
+    for name, size in files:
+        digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 
-def _spread(things: Sequence[T], limit: int | None) -> Sequence[T]:
+def spread(things: Sequence[T], limit: int | None) -> Sequence[T]:
     """`limit` of them, evenly spread, or all."""
     count = len(things)
     if limit is None or limit >= count:
@@ -184,8 +194,11 @@ class Scenes(Collection):
 
     def __init__(self, scenes: Sequence[Any], manifest: Mapping[str, str]) -> None:
         """Hold `scenes` (`core.scenes.scene.Scene`)."""
+        from ..scenes.scene import CLASSES
+
         self.scenes = scenes
         self.manifest = manifest
+        self.classes = CLASSES
         self.size = len(scenes)
         self.n_parts = -(-self.size // PART)
         self._painters = local()  # a painter keeps what it has drawn, which threads should not share

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,30 +11,55 @@ import fsspec
 from huggingface_hub import HfApi
 from PIL import Image
 
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, printable
 from ..files import as_text
-from .collection import Collection, fingerprint
+from .collection import About, Collection, fingerprint
 from .read import read_picture
 
 _FEW_FILES = 64
 """A data set of fewer files is divided further, by the row groups of its files, where their format has such."""
 
 
+@dataclass(frozen=True)
+class DataSetChoice:
+    """What is read of a data set."""
+
+    split: str = "train"
+    """A part of it, as it names them."""
+    column: str | None = None
+    """Of the pictures; by default the first that holds some."""
+    config: str | None = None
+    """A variant of it, as it names them."""
+    revision: str | None = None
+    """A branch, a tag or a commit; by default the newest."""
+
+
 class DataSet(Collection):
     """A streamed data set of the library `datasets`; its files are the parts."""
 
-    def __init__(self, dataset: Any, column: str, manifest: Mapping[str, str], limit: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        column: str,
+        manifest: Mapping[str, str],
+        limit: int | None = None,
+        label_column: str | None = None,
+        group_column: str | None = None,
+    ) -> None:
         """Hold a `datasets.IterableDataset` that does not decode; `column` holds its pictures."""
-        self._dataset, self._column = dataset, column
+        self._dataset, self._column, self._columns = dataset, column, (label_column, group_column)
         self.n_parts = dataset.num_shards
         splits = dataset.info.splits or {}
         known = splits[manifest["split"]].num_examples if manifest["split"] in splits else None
         self.size = min((n for n in (limit, known) if n), default=None)
         self._limit = limit
         self.manifest = manifest if limit is None else {**manifest, "limit": str(limit)}
+        features = dataset.features or {}
+        self._names = {key: tuple(kind.names) for key, kind in features.items() if hasattr(kind, "int2str")}
+        self.classes = self._names.get(label_column or "", ())
 
     def entries(self, number: int, start: int = 0) -> Iterator[Any]:
-        """What the column holds: bytes, a path, or both."""
+        """Rows, with bytes, a path, or both for a picture."""
         end = None
         if self._limit is not None:
             end = self._limit * (number + 1) // self.n_parts - self._limit * number // self.n_parts
@@ -42,15 +68,18 @@ class DataSet(Collection):
         with _streaming(self.manifest["name"]):
             rows = self._dataset.shard(num_shards=self.n_parts, index=number).skip(start)
             for row in islice(rows, None if end is None else end - start):
-                if self._column not in row:
-                    raise UserError(
-                        f"The data set {self.manifest['name']} has no column “{self._column}”. "
-                        f"It has: {', '.join(row)}. Name one of them as the column of pictures."
-                    )
-                yield row[self._column]
+                for column in (self._column, *self._columns):
+                    if column is not None and column not in row:
+                        raise UserError(
+                            f"The data set {self.manifest['name']} has no column “{column}”. "
+                            f"It has: {', '.join(row)}. Name one of them as the column of "
+                            f"{'pictures' if column == self._column else 'labels or groups'}."
+                        )
+                yield row
 
     def picture(self, entry: Any) -> Image.Image:
         """Decode it."""
+        entry = entry[self._column]
         if isinstance(entry, Mapping):
             entry = entry.get("bytes") or entry.get("path")
         if isinstance(entry, str):
@@ -63,15 +92,48 @@ class DataSet(Collection):
             return read_picture(entry)
         raise UserError(f"The data set holds {type(entry).__name__} where a picture should be.")
 
+    def about(self, number: int, place: int, entry: Any) -> About:
+        """Where it stands, with the name of its file where there is one; its columns of labels and groups."""
+        picture = entry[self._column]
+        file = (picture.get("path") if isinstance(picture, Mapping) else picture) or ""
+        last = printable(file.rpartition("/")[2]) if isinstance(file, str) else ""
+        name = f"{self.manifest['split']}/{number}/{place}{f' {last}' if last else ''}"
+        return About(name, *(self._said(entry, column) for column in self._columns))
+
+    def _said(self, entry: Mapping[str, Any], column: str | None) -> str | None:
+        """What stands in a column, in words; a number of a ClassLabel is its name."""
+        value = None if column is None else entry[column]
+        if column in self._names and isinstance(value, int):
+            names = self._names[column]
+            return names[value] if 0 <= value < len(names) else None  # -1 stands for none
+        if value is None:
+            return None
+        if isinstance(value, str | int | float):
+            return printable(str(value)).strip() or None
+        raise UserError(
+            f"The column “{column}” of the data set {self.manifest['name']} holds {type(value).__name__}. "
+            "Name one of text."
+        )
+
 
 def data_set(
-    name: str, split: str, column: str | None, revision: str | None, config: str | None, limit: int | None
+    name: str,
+    choice: DataSetChoice,
+    limit: int | None = None,
+    labelled: bool = False,
+    label_column: str | None = None,
+    group_column: str | None = None,
 ) -> DataSet:
-    """Open a data set: of the Hub, at one commit, or in a folder."""
+    """Open a data set: of the Hub, at one commit, or in a folder.
+
+    Where it is to be `labelled`, by default with its first ClassLabel, or with its column of text called label, and
+    grouped by a column that is named, or called group.
+    """
     import datasets  # a second, which other collections save
 
     folder = Path(name).expanduser()
-    manifest = {"kind": "dataset", "name": name, "split": split}
+    revision, column = choice.revision, choice.column
+    manifest = {"kind": "dataset", "name": name, "split": choice.split}
     with _opening(name):
         if folder.is_dir():
             files = sorted(
@@ -81,30 +143,47 @@ def data_set(
             )
             if not files:
                 raise UserError(f"The folder {name} holds no pictures. Choose another.")
-            manifest["name"], manifest["fingerprint"] = as_text(folder.resolve().name), fingerprint(folder, files)
+            manifest["name"] = as_text(folder.resolve().name)
+            manifest["fingerprint"] = fingerprint((file, (folder / file).stat().st_size) for file in files)
             name = str(folder)
         elif name.startswith((".", "/", "~")) or name.count("/") > 1:
             raise UserError(f"There is no folder {name}. Correct the path, or name a data set of the Hub.")
         else:
             revision = HfApi().dataset_info(name, revision=revision).sha
             manifest["revision"] = revision or ""
-        dataset = datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
+        dataset = datasets.load_dataset(name, choice.config, split=choice.split, revision=revision, streaming=True)
         if dataset.num_shards < _FEW_FILES:
             dataset = dataset.reshard()
         features = dataset.features or {}
         if features:
             dataset = dataset.decode(False)
-    if config is not None:
-        manifest["config"] = config
+    if choice.config is not None:
+        manifest["config"] = choice.config
     if column is None:
         column = next((key for key, kind in features.items() if isinstance(kind, datasets.Image)), None)
-    if column is None or features and column not in features:
-        wanted = "no column of pictures" if column is None else f"no column “{column}”"
-        has = f" It has: {', '.join(features)}." if features else ""
-        raise UserError(f"The data set {manifest['name']} has {wanted}.{has} Name the column that holds pictures.")
+    if labelled:
+        label_column = label_column or _label_column(features)
+        group_column = group_column or ("group" if "group" in features else None)
+    for wanted, what in ((column, "pictures"), (label_column, "labels"), (group_column, "groups")):
+        if wanted is None and what != "pictures":
+            continue
+        if wanted is None or features and wanted not in features:
+            lacks = "no column of pictures" if wanted is None else f"no column “{wanted}”"
+            has = f" It has: {', '.join(features)}." if features else ""
+            raise UserError(f"The data set {manifest['name']} has {lacks}.{has} Name the column that holds {what}.")
+    assert column is not None
+    manifest["column"] = column
+    manifest |= {key: at for key, at in (("label", label_column), ("group", group_column)) if at is not None}
     if features:
-        dataset = dataset.select_columns([column])
-    return DataSet(dataset, column, {**manifest, "column": column}, limit)
+        dataset = dataset.select_columns(list(dict.fromkeys(at for at in (column, label_column, group_column) if at)))
+    return DataSet(dataset, column, manifest, limit, label_column, group_column)
+
+
+def _label_column(features: Mapping[str, Any]) -> str | None:
+    """The first column of classes, or else one of text that is called label."""
+    classes = (key for key, kind in features.items() if hasattr(kind, "int2str"))
+    text = "label" if getattr(features.get("label"), "dtype", "") == "string" else None
+    return next(classes, text)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from .collection import Collection, Folder, picture_files, scenes_named
-from .hub_dataset import data_set
+from .collection import Collection
+from .hub_dataset import DataSetChoice
+from .opening import open_pictures
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class CollectionOptions:
     """Which pictures are read, and how."""
 
     pictures: str
-    """a folder, a data set of the Hub, or scenes:training or scenes:index"""
+    """a folder, a zip, a data set of the Hub, or scenes:training or scenes:index"""
     limit: int | None = None
     """pictures to take in all, spread evenly; by default all"""
     split: str = "train"
@@ -37,17 +38,32 @@ class CollectionOptions:
             raise UserError(f"There cannot be {self.workers} workers. Name 0 or more.")
 
     def open(self) -> Collection:
-        """The collection. A folder without pictures, but with files of a data set (parquet, say), is read as that.
+        """The collection, without labels; see `open_pictures`."""
+        return open_pictures(self.pictures, labelled=False, limit=self.limit, choice=self._choice())
 
-        A limit is spread evenly over a folder, or over the files of a data set. Raises UserError when there is no such
-        collection, or nothing in it.
-        """
-        kind, _, which = self.pictures.partition(":")
-        if kind == "scenes":
-            return scenes_named(which, self.limit)
-        folder = Path(self.pictures).expanduser()
-        if folder.is_dir():
-            files = picture_files(folder)
-            if files:
-                return Folder(folder, files, self.limit)
-        return data_set(self.pictures, self.split, self.column, self.revision, self.config, self.limit)
+    def _choice(self) -> DataSetChoice:
+        return DataSetChoice(self.split, self.column, self.config, self.revision)
+
+
+@dataclass(frozen=True)
+class LabelledOptions(CollectionOptions):
+    """Which pictures are read, and what each of them shows."""
+
+    labels: Path | None = None
+    """a CSV or JSONL with the columns file_name, label and, where there are groups, group; by default one that lies
+    beside the pictures, or else the names of their folders are the labels; a data set and scenes have their own"""
+    label_column: str | None = None
+    """of that file, or of the data set; by default label"""
+    group_column: str | None = None
+    """of that file, or of the data set; by default group"""
+
+    def open(self) -> Collection:
+        """The collection with its labels; see `open_pictures`."""
+        return open_pictures(
+            self.pictures,
+            self.labels,
+            label_column=self.label_column,
+            group_column=self.group_column,
+            limit=self.limit,
+            choice=self._choice(),
+        )

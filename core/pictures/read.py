@@ -18,8 +18,8 @@ from ..errors import UserError, echo
 
 MAX_PIXELS = 24_000_000
 """Of a decoded picture."""
-MAX_JPEG_PIXELS = 6 * MAX_PIXELS
-"""Of a JPEG, which is then decoded smaller: phones take pictures of up to 108 megapixels."""
+JPEG_FACTOR = 6
+"""A JPEG may have so many times as many, and is then decoded smaller: phones take pictures of up to 108 megapixels."""
 MAX_ASPECT = 40
 """The longer side over the shorter. A strip would become enormous when its shorter side is enlarged."""
 
@@ -42,38 +42,39 @@ Source = str | Path | bytes | Image.Image | np.ndarray
 bool, or floats from 0 to 1."""
 
 
-def read_picture(source: Source | None) -> Image.Image:
+def read_picture(source: Source | None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The picture, upright, in RGB, of the size it has.
 
     EXIF orientation is applied, transparency laid over white, 16 bits scaled to 8, CMYK and palettes
     converted, and of an animation the first frame taken. Raises UserError for no picture, a file that is
-    missing, damaged or no picture, one of more than 24 megapixels (a JPEG: 144) or more than 40 times as long as wide,
-    and an array of another form.
+    missing, damaged or no picture, one of more than `max_pixels` (a JPEG: six times as many) or more than 40 times as
+    long as wide, and an array of another form.
     """
     if source is None:
         raise UserError("There is no picture. Choose one, or start from an example.")
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if isinstance(source, Image.Image):
-        return _upright_rgb(source)
+        return _upright_rgb(source, max_pixels)
     stream = BytesIO(source) if isinstance(source, bytes) else _open(Path(source))
     with stream:
         try:
-            picture = _heic(stream) or Image.open(stream, formats=FORMATS)
+            picture = _heic(stream, max_pixels) or Image.open(stream, formats=FORMATS)
         except UserError:
             raise
         except Image.DecompressionBombError as error:
-            raise _too_large("far more than") from error
+            raise _too_large("far more than", max_pixels) from error
         except Exception as error:  # Pillow's readers raise whatever their parsing runs into
             raise _no_picture(stream) from error
-        if picture.format == "JPEG" and MAX_PIXELS < picture.width * picture.height <= MAX_JPEG_PIXELS:
+        pixels = picture.width * picture.height
+        if picture.format == "JPEG" and max_pixels < pixels <= JPEG_FACTOR * max_pixels:
             # The least of its scales that is small enough: draft() takes one no smaller than what is asked for.
-            shrink = next(k for k in (2, 4) if picture.width * picture.height <= k * k * MAX_PIXELS)
+            shrink = next(k for k in (2, 4) if pixels <= k * k * max_pixels)
             picture.draft(None, (picture.width // shrink, picture.height // shrink))
-        return _upright_rgb(picture)
+        return _upright_rgb(picture, max_pixels)
 
 
-def _heic(stream: BinaryIO) -> Image.Image | None:
+def _heic(stream: BinaryIO, max_pixels: int) -> Image.Image | None:
     """A HEIC picture of any brand, as phones take them; None where it is something else. AVIF is left to Pillow."""
     start = stream.read(64)
     stream.seek(0)
@@ -81,7 +82,8 @@ def _heic(stream: BinaryIO) -> Image.Image | None:
         return None
     stream.seek(0)
     found = pillow_heif.open_heif(stream, convert_hdr_to_8bit=True)
-    _check_size(*found.size)
+    width, height = found.size
+    _check_size(width, height, max_pixels)
     return found.to_pillow()
 
 
@@ -92,8 +94,8 @@ def _open(path: Path) -> BinaryIO:
         raise UserError(f"The file “{echo(path.name)}” cannot be opened. Upload the picture again.") from error
 
 
-def _upright_rgb(picture: Image.Image) -> Image.Image:
-    _check_size(*picture.size)
+def _upright_rgb(picture: Image.Image, max_pixels: int) -> Image.Image:
+    _check_size(*picture.size, max_pixels)
     try:
         picture.load()
         return _rgb(_upright(picture))
@@ -101,11 +103,11 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
         raise UserError("The picture is damaged or incomplete. Save it again as PNG or JPEG.") from error
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, max_pixels: int) -> None:
     if not width or not height:
         raise UserError(f"The picture is empty: {width} x {height} pixels. Choose another.")
-    if width * height > MAX_PIXELS:
-        raise _too_large(f"{width * height / 1e6:.0f}, more than")
+    if width * height > max_pixels:
+        raise _too_large(f"{width * height / 1e6:.0f}, more than", max_pixels)
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise UserError(f"The picture is a strip of {width} x {height} pixels. Crop it to less than {MAX_ASPECT} to 1.")
 
@@ -164,8 +166,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels) if pixels.size else Image.new("RGB", (shape[1], shape[0]))
 
 
-def _too_large(pixels: str) -> UserError:
-    return UserError(f"The picture has too many megapixels: {pixels} {MAX_PIXELS // 1_000_000}. Make it smaller.")
+def _too_large(pixels: str, max_pixels: int) -> UserError:
+    return UserError(f"The picture has too many megapixels: {pixels} {max_pixels / 1e6:g}. Make it smaller.")
 
 
 def _no_picture(stream: BinaryIO) -> UserError:

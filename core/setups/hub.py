@@ -41,6 +41,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from ..errors import UserError
 from ..files import replacing
+from ..words import size_in_words
 from .catalog import Location
 
 # huggingface_hub reads both at each request, so it does not matter whether somebody imported it before.
@@ -198,14 +199,6 @@ def download(
     except (httpx2.HTTPError, OSError) as error:
         return _otherwise(listing, patterns, error)
     raise stopped  # out here, it has no other error in its context
-
-
-def size_in_words(n: int) -> str:
-    """Bytes for the reader, in units of 1000 as on the Hub: 1234567 -> "1.2 MB"."""
-    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
-        if n >= 10**power:
-            return f"{n / 10**power:.1f} {unit}"
-    return f"{n} bytes"
 
 
 # The ways to the files

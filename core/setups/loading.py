@@ -26,6 +26,7 @@ from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
 from ..model.sae_clip import SaeClip
+from ..words import size_in_words
 from .agreement import agree
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .checkpoints import files_of, hint_for_names, read_checkpoint
@@ -33,7 +34,7 @@ from .clips import find_clip, read_clip
 from .foreign_errors import lacks_memory, readable
 from .health import Health, refusal
 from .health_check import check, probe_for
-from .hub import Download, fetch, size_in_words
+from .hub import Download, fetch
 from .identity import identity
 from .kept_health import about_check, kept_health, remember
 from .readings import Chosen, choose

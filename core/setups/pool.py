@@ -12,8 +12,8 @@ from threading import Condition, Lock, Thread
 from typing import Generic, Protocol, cast
 
 from ..errors import UserError
+from ..words import size_in_words
 from .catalog import SetupSpec, find
-from .hub import size_in_words
 from .loading import Loading, Setup, T, Tell, load
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from core.errors import UserError
 from core.pictures import collection, hub_dataset
 from core.pictures.batches import batches
-from core.pictures.collection import Collection, Folder, picture_files, scenes_named, share
+from core.pictures.collection import Collection, picture_files, scenes_named, share
 from core.pictures.options import CollectionOptions
 from core.pictures.read import read_picture
 from core.scenes import sampling
@@ -397,5 +397,5 @@ def test_a_part_that_cannot_be_read_ends_the_run_with_its_reason() -> None:
 
 
 def test_a_folder_is_read_in_batches(folder: Path) -> None:
-    found = list(batches(Folder(folder, picture_files(folder)), crop, 3, [0], workers=2))
+    found = list(batches(CollectionOptions(str(folder)).open(), crop, 3, [0], workers=2))
     assert [b.crops[:, 0, 0, 0].tolist() for b in found] == [[20, 10, 0], [30]]

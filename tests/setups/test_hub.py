@@ -20,7 +20,8 @@ from core.errors import UserError
 from core.setups import hub as core_hub
 from core.setups.catalog import Location
 from core.setups.clips.transformers_folder import TransformersFolder
-from core.setups.hub import Download, Fetched, fetch, size_in_words
+from core.setups.hub import Download, Fetched, fetch
+from core.words import size_in_words
 
 CLIP_FILES = TransformersFolder.patterns()
 NAME = "owner/clip"

@@ -1,0 +1,253 @@
+"""Reader of labels of pictures from a table: CSV, or JSONL with an object a line, `file_name,label[,group]`.
+
+1. The text is UTF-8 (with or without a byte order mark), UTF-16 with one, or else Windows-1252, as spreadsheets write.
+2. The first line of a CSV names its columns; they are divided by commas, semicolons or tabs.
+3. Rows are matched with pictures by their paths (`matched`): the same path, or else the one picture whose path ends as
+   the row's, or the row's as the picture's.
+
+What is wrong with the whole table is a UserError; a row that cannot be used is listed by its line, with the reason.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from ..errors import UserError, echo, printable
+from ..words import listed
+from .intake import LeftOut
+
+FILE_NAME = "file_name"
+"""The column that names pictures."""
+LONGEST_LABEL = 200
+"""Characters of a label, or of a group."""
+_LONGEST_NAME = 4_096
+"""Characters of a path."""
+_DELIMITERS = (",", ";", "\t")
+
+
+class Known(NamedTuple):
+    """What a table, or a folder's name, says of a picture."""
+
+    label: str | None
+    """The class that it shows."""
+    group: str | None
+    """What else it is told apart by."""
+
+
+class LabelRow(NamedTuple):
+    """A row of a table that can be used."""
+
+    line: int
+    """Where it ends in the file, from 1."""
+    known: Known
+    """Of the picture that it names."""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The rows of a table, before they are matched with pictures."""
+
+    name: str
+    """Of its file."""
+    rows: Mapping[str, LabelRow]
+    """By path, as `comparable` has it."""
+    left_out: tuple[LeftOut, ...]
+    """Lines that cannot be used."""
+    remarks: tuple[str, ...]
+    """On the whole."""
+
+
+def comparable(path: str) -> str:
+    """A path as it is compared: slashes, composed letters (NFC), no “./” before it."""
+    path = unicodedata.normalize("NFC", path.strip().replace("\\", "/"))
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    return path
+
+
+def read_labels(data: bytes, name: str, label_column: str | None = None, group_column: str | None = None) -> LabelTable:
+    """The labels in a file's bytes. Columns are called label and group by default, of which group may be missing.
+
+    Raises UserError when it is no text, when no row can be used, and when a column is missing.
+    """
+    name = echo(printable(name))
+    text, remarks = _text(data, name)
+    start = text.lstrip()[:1]
+    if not start:
+        raise UserError(f"The file {name} is empty. Write the columns {FILE_NAME} and label into it.")
+    if start == "[":
+        raise UserError(f"The file {name} is a JSON list. Write one object a line (JSONL), or a CSV.")
+    wanted = _Columns(label_column or "label", group_column or "group", group_column is not None)
+    records = _json_rows(text) if start == "{" else _csv_rows(text, name)
+    rows: dict[str, LabelRow] = {}
+    left_out: list[LeftOut] = []
+    columns: list[str] = []
+    for line, values in records:
+        where = f"{name}, line {line}"
+        if isinstance(values, str):
+            left_out.append((where, values))
+            continue
+        if not columns:
+            columns = list(values)
+            wanted.check(columns, name, every=start != "{")
+        try:
+            path, known = wanted.taken(values)
+        except UserError as trouble:
+            left_out.append((where, str(trouble)))
+            continue
+        first = rows.setdefault(path, LabelRow(line, known))
+        if first.line != line:
+            same = "the same as" if first.known == known else "another label or group than"
+            left_out.append((where, f"It names “{echo(path)}” again, with {same} line {first.line}, which is taken."))
+    if not rows:
+        why = f" {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
+        raise UserError(f"The file {name} labels no picture.{why} Write a line for each picture.")
+    return LabelTable(name, MappingProxyType(rows), tuple(left_out), remarks)
+
+
+def matched(table: LabelTable, names: Sequence[str]) -> tuple[dict[str, Known], tuple[LeftOut, ...]]:
+    """What a table says of the pictures with these names, and its lines that name none of them."""
+    by_path = {comparable(name): name for name in names}
+    by_last: dict[str, list[str]] = defaultdict(list)
+    for path in by_path:
+        by_last[path.rpartition("/")[2]].append(path)
+    found: dict[str, Known] = {}
+    lines: dict[str, int] = {}
+    left_out: list[LeftOut] = []
+    # First those with the same path, so that none of them loses its picture to one that is merely alike.
+    for path, row in sorted(table.rows.items(), key=lambda item: (item[0] not in by_path, item[1].line)):
+        alike = [path] if path in by_path else [p for p in by_last[path.rpartition("/")[2]] if _alike(p, path)]
+        where = f"{table.name}, line {row.line}"
+        if len(alike) > 1:
+            left_out.append((where, f"Several pictures are called “{echo(path)}”. Write the whole path."))
+        elif not alike:
+            left_out.append((where, f"No picture is called “{echo(path)}”."))
+        elif (name := by_path[alike[0]]) in found:
+            left_out.append((where, f"The picture “{echo(path)}” is that of line {lines[name]}, which is taken."))
+        else:
+            found[name], lines[name] = row.known, row.line
+    return found, tuple(left_out)
+
+
+def _alike(path: str, other: str) -> bool:
+    """Whether one path ends as the other does, folder by folder."""
+    return path.endswith(f"/{other}") or other.endswith(f"/{path}")
+
+
+class _Columns(NamedTuple):
+    """The columns that are looked for."""
+
+    label: str
+    group: str
+    needs_group: bool
+
+    def check(self, columns: Sequence[str], name: str, every: bool) -> None:
+        """Raise UserError for one that is missing. Where not `every` row has the same ones, that is looked at later."""
+        needed = (FILE_NAME, self.label, *((self.group,) if self.needs_group else ()))
+        missing = [f"“{echo(column)}”" for column in needed if column not in columns]
+        if missing and every:
+            has = listed([f"“{echo(column)}”" for column in columns[:10]]) if columns else "none"
+            raise UserError(
+                f"The file {name} has no column {listed(missing)}; its first line names {has}. "
+                f"Name the columns {FILE_NAME}, {echo(self.label)} and, where there are any, {echo(self.group)}."
+            )
+
+    def taken(self, values: Mapping[str, Any]) -> tuple[str, Known]:
+        """The path in a row, and what it says. Raises UserError when it cannot be used."""
+        path = _plain(values, FILE_NAME, _LONGEST_NAME)
+        if not path or not comparable(path):
+            raise UserError(f"It has no {FILE_NAME}.")
+        if self.label not in values:
+            raise UserError(f"It has no “{echo(self.label)}”.")
+        return comparable(path), Known(
+            _plain(values, self.label, LONGEST_LABEL), _plain(values, self.group, LONGEST_LABEL)
+        )
+
+
+def _plain(values: Mapping[str, Any], column: str, longest: int) -> str | None:
+    """A value as text; None for an empty one."""
+    value = values.get(column)
+    if value is None:
+        return None
+    if not isinstance(value, str | int | float):
+        raise UserError(f"Its “{echo(column)}” is no text.")
+    text = str(value).strip()
+    if len(text) > longest:
+        raise UserError(f"Its “{echo(column)}” is longer than {longest:,} characters.")
+    if printable(text) != text:
+        raise UserError(f"Its “{echo(column)}” holds a line break or a character that cannot be seen.")
+    return text or None
+
+
+def _text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
+    """A file's text, and a remark where its encoding was guessed."""
+    remarks: tuple[str, ...] = ()
+    try:
+        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+    except UnicodeDecodeError:
+        # What spreadsheets of the West write; as nobody says so, other letters may come out wrong.
+        text = data.decode("cp1252", errors="replace")
+        remarks = (f"{name} is not UTF-8 and was read as Windows-1252. Save it as UTF-8 if letters are wrong.",)
+    if "\0" in text:
+        raise UserError(f"The file {name} is no text. Save the labels as a CSV in UTF-8.")
+    return text, remarks
+
+
+_Rows = Iterator[tuple[int, Mapping[str, Any] | str]]
+"""Of each row its last line, and its values by column, or why it has none."""
+
+
+def _csv_rows(text: str, name: str) -> _Rows:
+    head = text.lstrip().partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=head.count))
+    columns: list[str] = []
+    rows = iter(reader)
+    while True:
+        try:
+            cells = next(rows, None)
+        except csv.Error as error:
+            raise UserError(
+                f"The file {name} cannot be read beyond line {reader.line_num}: {error}. Is a quotation mark missing?"
+            ) from error
+        if cells is None:
+            break
+        if not any(map(str.strip, cells)):
+            continue
+        if not columns:
+            columns = [cell.strip() for cell in cells]
+            if len(set(columns)) < len(columns):
+                raise UserError(f"Two columns of the file {name} have the same name. Rename one.")
+            continue
+        if len(cells) != len(columns):
+            yield reader.line_num, f"It has {len(cells)} columns, and the first line {len(columns)}."
+        else:
+            yield reader.line_num, dict(zip(columns, cells, strict=True))
+    if columns and FILE_NAME not in columns:  # of a table without any row, too
+        yield reader.line_num, dict.fromkeys(columns, "")
+
+
+def _json_rows(text: str) -> _Rows:
+    for number, line in enumerate(io.StringIO(text), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            values = None
+        if isinstance(values, dict):
+            yield number, values
+        else:
+            yield number, "It is no JSON object."
+
+
+def from_folders(names: Iterable[str]) -> dict[str, Known]:
+    """Labels from the first folder of each path; pictures in none have none."""
+    return {name: Known(printable(first), None) for name in names for first, slash, _ in [name.partition("/")] if slash}

@@ -1,0 +1,259 @@
+"""Opening of whatever pictures somebody names or brings, with their labels, as one collection.
+
+A folder, a zip, files one by one (pictures, zips, and a table of labels among them), a data set of the Hub, or scenes.
+Labels are those of a table that is given (`core.pictures.labels`), else of the one table that lies at the root of the
+pictures, else the names of the first folders below the root. A data set and scenes have labels of their own.
+
+On a page that anybody can reach there are `Bounds`; then only files are taken, and scenes, so that nobody has the
+server read its own folders, or the Hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from ..errors import UserError, echo, printable
+from ..files import as_text
+from ..words import size_in_words
+from .archives import OTHER_ARCHIVES, TABLES, Archive, is_archive
+from .collection import ENDINGS, Collection, Files, fingerprint, picture_files, scenes_named, spread
+from .hub_dataset import DataSetChoice, data_set
+from .intake import Bounds, LeftOut, intake
+from .labels import Known, LabelTable, from_folders, matched, read_labels
+from .read import MAX_PIXELS
+
+_TWICE = "Another picture has the same name, and is taken."
+
+
+@dataclass
+class _Found:
+    """What was found where somebody pointed."""
+
+    kind: str
+    """Of the collection, for its manifest."""
+    name: str
+    """Of the folder, of the archive or of the first file."""
+    read: Callable[[str], Path | bytes]
+    """The file of a picture, or what is in it."""
+    size: Callable[[str], int]
+    """Bytes of a picture."""
+    names: Sequence[str]
+    """Of the pictures, sorted."""
+    tables: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    """What may hold labels, and lies at the root."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What is no picture."""
+
+
+def open_pictures(
+    given: str | Path | Sequence[Path],
+    labels: Path | None = None,
+    *,
+    bounds: Bounds | None = None,
+    labelled: bool = True,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    limit: int | None = None,
+    choice: DataSetChoice | None = None,
+) -> Collection:
+    """The pictures that somebody names, or files that somebody brings, with what is known of each.
+
+    `given` is a folder, a zip, a data set (of the Hub, or a folder with its files), `scenes:index`, or files; `limit`
+    takes so many of them, evenly spread. Columns are of the table, or of the data set. What was left out, and why, is
+    the collection's `intake`. Raises UserError when there are no such pictures, or none at all, when more is given than
+    the bounds allow, and when labels were given and cannot be used.
+    """
+    if isinstance(given, str) and given.startswith("scenes:"):
+        if labels is not None:
+            raise UserError("Scenes have labels of their own. Leave the file of labels out.")
+        most = min((n for n in (limit, bounds and bounds.pictures) if n), default=None)
+        return scenes_named(given.partition(":")[2], most)
+    if bounds is not None and (isinstance(given, str) or isinstance(given, Path) and given.is_dir()):
+        raise UserError("Folders and data sets can be named in local runs only. Bring files, or a zip.")
+    found = _found(given, bounds)
+    if found is None:
+        if labels is not None:
+            raise UserError(
+                "A data set has labels of its own. Leave the file of labels out, or name the data set's column."
+            )
+        chosen = choice or DataSetChoice()
+        return data_set(str(given), chosen, limit, labelled, label_column, group_column)
+    if not found.names:
+        why = f" {found.left_out[0][0]}: {found.left_out[0][1]}" if found.left_out else ""
+        raise UserError(
+            f"There are no pictures in what was given.{why} Bring PNG, JPEG or WebP files, or a zip of them."
+        )
+    known, remarks, left_out = _labels(found, labels, label_column, group_column, bounds) if labelled else ({}, [], [])
+    return _collection(found, known, remarks, left_out, bounds, limit)
+
+
+def _collection(
+    found: _Found,
+    known: Mapping[str, Known],
+    remarks: list[str],
+    left_out: list[LeftOut],
+    bounds: Bounds | None,
+    limit: int | None,
+) -> Collection:
+    """So many of the pictures as the bounds and the limit allow."""
+    most = min((n for n in (limit, bounds and bounds.pictures) if n), default=None)
+    names = spread(found.names, most)
+    if len(names) < len(found.names):
+        remarks.append(f"{len(names):,} of {len(found.names):,} pictures were taken, spread evenly.")
+    if known and (without := sum(1 for name in names if name not in known or known[name].label is None)):
+        remarks.append(f"{without:,} of {len(names):,} pictures have no label.")
+    size = sum(map(found.size, names)) if bounds is not None else 0
+    if bounds is not None and size > bounds.unpacked:
+        raise UserError(
+            f"The pictures take {size_in_words(size)} in all, more than {size_in_words(bounds.unpacked)}. Bring fewer."
+        )
+    manifest = {
+        "kind": found.kind,
+        "name": as_text(found.name),
+        "pictures": str(len(names)),
+        "fingerprint": fingerprint((name, found.size(name)) for name in names),
+    }
+    if known:
+        manifest["labels"] = fingerprint((f"{name}\0{known[name]}", 0) for name in names if name in known)
+    made = Files(names, found.read, manifest, known, MAX_PIXELS if bounds is None else bounds.pixels)
+    made.intake = intake(remarks, (*found.left_out, *left_out))
+    made.seconds = None if bounds is None else bounds.seconds
+    return made
+
+
+# ---- where the pictures are
+
+
+def _found(given: str | Path | Sequence[Path], bounds: Bounds | None) -> _Found | None:
+    """The pictures, and what else lies there; None for a data set."""
+    if not isinstance(given, str | Path):
+        return _of_files(list(given), bounds)
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return _of_folder(path)
+    if path.is_file():
+        return _of_files([path], bounds)
+    return None
+
+
+def _of_folder(folder: Path) -> _Found | None:
+    """None for a folder without pictures, which may be that of a data set."""
+    names = picture_files(folder)
+    if not names:
+        return None
+
+    def read(name: str) -> Path:
+        return folder / name
+
+    tables = {path.name: partial(_content, path) for path in sorted(folder.iterdir()) if path.suffix.lower() in TABLES}
+    return _Found("folder", folder.resolve().name, read, lambda name: read(name).stat().st_size, names, tables)
+
+
+def _of_files(paths: Sequence[Path], bounds: Bounds | None) -> _Found:
+    """Files one by one; of several archives, and of archives beside pictures, each is a folder of its own."""
+    if not paths:
+        raise UserError("No files were given. Bring pictures, or a zip of them.")
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing is not None:
+        raise UserError(f"There is no file “{echo(printable(missing.name))}”. Bring it again.")
+    if bounds is not None:
+        _check_given(paths, bounds)
+    read: dict[str, Callable[[], Path | bytes]] = {}
+    sizes: dict[str, int] = {}
+    tables: dict[str, Callable[[], bytes]] = {}
+    left_out: list[LeftOut] = []
+    alone = sum(path.suffix.lower() not in TABLES for path in paths) == 1
+    for path in paths:
+        ending = path.suffix.lower()
+        trouble = ""
+        if is_archive(path):
+            archive = Archive(path, ENDINGS, bounds)
+            folder = "" if alone else f"{path.stem}/"
+            left_out += archive.left_out
+            for name, info in archive.pictures.items():
+                if folder + name in read:
+                    left_out.append((echo(printable(folder + name)), _TWICE))
+                else:
+                    read[folder + name], sizes[folder + name] = partial(archive.read, info), info.file_size
+            tables |= {folder + name: partial(archive.read, info) for name, info in archive.tables.items()}
+        elif ending in TABLES:
+            tables[path.name] = partial(_content, path)
+        elif ending in OTHER_ARCHIVES:
+            trouble = "It is an archive of another kind. Pack the pictures into a zip."
+        elif path.name in read:
+            trouble = _TWICE
+        elif bounds is not None and path.stat().st_size > bounds.each:
+            trouble = f"It has {size_in_words(path.stat().st_size)}, more than {size_in_words(bounds.each)}."
+        else:
+            read[path.name], sizes[path.name] = partial(Path, path), path.stat().st_size
+        if trouble:
+            left_out.append((echo(printable(path.name)), trouble))
+    main = next((path for path in paths if path.suffix.lower() not in TABLES), paths[0])
+    kind = "archive" if alone and is_archive(main) else "files"
+    return _Found(kind, main.name, lambda name: read[name](), sizes.__getitem__, sorted(read), tables, tuple(left_out))
+
+
+def _check_given(paths: Sequence[Path], bounds: Bounds) -> None:
+    """Raise UserError when more is given than the bounds allow."""
+    if len(paths) > bounds.files:
+        raise UserError(f"{len(paths):,} files were given, more than {bounds.files:,}. Bring fewer.")
+    size = sum(path.stat().st_size for path in paths)
+    if size > bounds.packed:
+        raise UserError(
+            f"The files take {size_in_words(size)} in all, more than {size_in_words(bounds.packed)}. Bring fewer."
+        )
+
+
+# ---- what is known of them
+
+
+def _labels(
+    found: _Found, given: Path | None, label_column: str | None, group_column: str | None, bounds: Bounds | None
+) -> tuple[Mapping[str, Known], list[str], list[LeftOut]]:
+    """What is known of each picture, remarks on that, and what could not be used."""
+    left_out: list[LeftOut] = []
+    tables: Mapping[str, Callable[[], bytes]] = found.tables
+    if given is not None:
+        tables = {given.name: partial(_content, given)}
+    elif len(found.tables) > 1:
+        tables = {}
+        why = "It is one of several files that may hold labels. Bring one."
+        left_out += [(echo(printable(name)), why) for name in found.tables]
+    for name, content in tables.items():
+        try:
+            data = content()
+            if bounds is not None and len(data) > bounds.table:
+                raise UserError(
+                    f"The file {echo(printable(name))} takes more than {size_in_words(bounds.table)}. Leave lines out."
+                )
+            table = read_labels(data, name, label_column, group_column)
+            known, unknown = _matched(table, found.names)
+        except UserError as trouble:
+            if given is not None or label_column is not None:
+                raise
+            left_out.append((echo(printable(name)), str(trouble)))
+        else:
+            return known, [f"Labels are those of {table.name}.", *table.remarks], [*table.left_out, *unknown]
+    folders = from_folders(found.names)
+    return folders, ["Labels are the names of folders."] if folders else [], left_out
+
+
+def _matched(table: LabelTable, names: Sequence[str]) -> tuple[Mapping[str, Known], tuple[LeftOut, ...]]:
+    """As `matched`. Raises UserError when the table is not that of these pictures at all."""
+    known, unknown = matched(table, names)
+    if not known:
+        raise UserError(
+            f"The file {table.name} names none of the pictures: it has “{echo(next(iter(table.rows)))}”, say, and they "
+            f"are called “{echo(printable(names[0]))}” and so on. Write paths as they are here."
+        )
+    return known, unknown
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"The file {echo(path)} cannot be read. Name a CSV or JSONL with the labels.") from error
