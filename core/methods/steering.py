@@ -293,8 +293,8 @@ class _Plan:
 def _plan(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Plan:
     levers = sorted(edit.levers, key=lambda lever: lever.component)
     n_tokens = activations.n_tokens
-    terms = () if edit.condition is None else edit.condition.terms
-    last = max((one.component for one in (*levers, *terms)), default=-1)
+    asked = [] if edit.condition is None else edit.condition.components.tolist()
+    last = max([*(lever.component for lever in levers), *asked], default=-1)
     if last >= activations.n_components:
         raise UserError(
             f"There is no component {last}: this dictionary has {activations.n_components}, counted from 0."
