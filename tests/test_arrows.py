@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parents[1] / "core"
-GROUND = frozenset({"errors", "records", "stats", "files", "hashing", "words", "pauses"})
+GROUND = frozenset({"errors", "records", "stats", "files", "hashing", "words", "background"})
 """Single modules that anything may import, and that import nothing but each other."""
 LEVELS: Mapping[str, int] = {
     name: level

@@ -13,6 +13,7 @@ called in two groups. The result equals the unsplit model's.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ from transformers import CLIPModel, PreTrainedTokenizerBase
 from transformers.image_processing_backends import PilBackend
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
+from ..background import aside
 from ..errors import UserError
-from ..pauses import pause
 
 _TEXT_BATCH = 128
 MAX_TEXT_WORK = 3e12
@@ -172,20 +173,22 @@ class SplitClip:
         ids = self.tokenizer(list(prompts), truncation=True, max_length=self.context)["input_ids"]
         return [tuple(each) for each in ids]
 
-    @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Tensor:
         """n prompts -> unit text embeddings [n, p]. Longer prompts than the context lose their end."""
-        rows = [torch.empty(0, self.model.config.projection_dim, device=self.device, dtype=self.dtype)]
-        for start in range(0, len(prompts), _TEXT_BATCH):
-            pause()
-            ids = self.token_ids(prompts[start : start + _TEXT_BATCH])
-            length = max(map(len, ids))
-            pad = self.tokenizer.pad_token_id
-            padded = torch.tensor([[*each, *[pad] * (length - len(each))] for each in ids], device=self.device)
-            used = torch.tensor([[k < len(each) for k in range(length)] for each in ids], device=self.device).long()
-            features = self.model.get_text_features(input_ids=padded, attention_mask=used)
-            rows.append(F.normalize(features.pooler_output, dim=-1))
-        return torch.cat(rows)
+        none = torch.empty(0, self.model.config.projection_dim, device=self.device, dtype=self.dtype)
+        batches = (prompts[start : start + _TEXT_BATCH] for start in range(0, len(prompts), _TEXT_BATCH))
+        return torch.cat([none, *(aside(partial(self._texts, batch)) for batch in batches)])
+
+    @torch.no_grad()
+    def _texts(self, prompts: Sequence[str]) -> Tensor:
+        """The same for one batch, in whatever thread."""
+        ids = self.token_ids(prompts)
+        length = max(map(len, ids))
+        pad = self.tokenizer.pad_token_id
+        padded = torch.tensor([[*each, *[pad] * (length - len(each))] for each in ids], device=self.device)
+        used = torch.tensor([[k < len(each) for k in range(length)] for each in ids], device=self.device).long()
+        features = self.model.get_text_features(input_ids=padded, attention_mask=used)
+        return F.normalize(features.pooler_output, dim=-1)
 
 
 def check_layer(n_layers: int, layer: int) -> None:

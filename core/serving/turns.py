@@ -4,7 +4,8 @@
    the other: two at once take about as long as one after the other, and more take longer.
 2. What is still running when its lane's `PATIENCE` is over keeps the next of that lane from starting no longer, as long
    as fewer than `MOST` are running, and half of these of one address.
-3. Work that has outrun its patience stops between its batches (`core.pauses`) while quick work runs, `PAUSE` at most.
+3. Long work is done in background threads, and so are batches of quick work that has outrun its patience
+   (`core.background`): the system gives them what the others leave.
 4. Next in a lane is the address that has used least, of its sessions the one that has used least, and of its work what
    came first. Use is computing time, half of which is forgotten every `HALF_LIFE` seconds.
 
@@ -14,19 +15,24 @@ All of it happens in one event loop; only the work itself is done in threads.
 import asyncio
 import functools
 import itertools
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ..pauses import ASKED
+from ..background import OFFERED
 
 MOST = 4
 """Computations at once."""
 PATIENCE = {True: 0.25, False: 2.0}
 """Seconds for which quick work (True) and long work (False) has its lane for itself."""
-PAUSE = 0.1
-"""Seconds for which long work lets quick work go first, between two of its batches."""
+NICE = 10
+"""Of background threads: of ten others' turns on a processor they take one."""
 HALF_LIFE = 10.0
 """Seconds after which half of what was used is forgotten."""
 TOLD_EVERY = 1.0
@@ -68,6 +74,7 @@ class Turns:
         self._waiting: list[_Turn] = []
         self._running: list[_Turn] = []
         self._used: dict[tuple[str, str], tuple[float, float]] = {}
+        self._background = ThreadPoolExecutor(MOST, "background", _let_others_go_first)
 
     async def take(
         self,
@@ -99,8 +106,11 @@ class Turns:
                         tell(line.index(turn), len(line))
             if not wanted():
                 raise NobodyWaitsError
-            ASKED.set(functools.partial(self._give_way, turn))  # in the context that the thread takes over
-            doing = asyncio.ensure_future(asyncio.to_thread(work))
+            context = copy_context()
+            if quick:
+                context.run(OFFERED.set, functools.partial(self._aside, turn))
+            threads = None if quick else self._background  # None: asyncio's own
+            doing = asyncio.get_running_loop().run_in_executor(threads, context.run, work)
         except BaseException:
             self._end(turn)
             raise
@@ -128,13 +138,9 @@ class Turns:
         neighbours = sum(one.who.address == turn.who.address for one in running)
         return not fresh and len(running) < MOST and neighbours < MOST // 2
 
-    def _give_way(self, turn: _Turn) -> None:
-        """Wait, in the thread of long work, while quick work of others runs."""
-        if self._is_fresh(turn):
-            return
-        until = self._clock() + PAUSE
-        while self._clock() < until and any(one.quick and self._is_fresh(one) for one in tuple(self._running)):
-            time.sleep(0.005)
+    def _aside(self, turn: _Turn, work: Callable[[], T]) -> T:
+        """A batch of quick work, in the background from when it is quick no more."""
+        return work() if self._is_fresh(turn) else self._background.submit(work).result()
 
     def _is_fresh(self, turn: _Turn) -> bool:
         return self._clock() - turn.began < PATIENCE[turn.quick]
@@ -161,3 +167,9 @@ class Turns:
 
 def _keys(who: Visitor) -> tuple[tuple[str, str], tuple[str, str]]:
     return ("address", who.address), ("session", who.session)
+
+
+def _let_others_go_first() -> None:
+    """Of the thread that calls it, and those it starts: torch's, say. Elsewhere a process has one priority."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

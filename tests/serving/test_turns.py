@@ -1,6 +1,8 @@
 """Turns at computing: every work is done once, in a fair order, and nobody's quick work waits for long work."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.pauses import pause
+from core.background import aside
 from core.serving import turns as module
-from core.serving.turns import MOST, NobodyWaitsError, Turns, Visitor
+from core.serving.turns import MOST, NICE, NobodyWaitsError, Turns, Visitor
 
 ANNA, BEN = Visitor("anna", "here"), Visitor("ben", "there")
 
@@ -70,10 +72,11 @@ def test_every_work_is_done_once_and_never_too_much_at_once(asked: list[tuple[st
 
 @given(st.integers(1, 20), st.booleans(), st.floats(0.01, 10))
 def test_who_has_much_to_do_is_behind_who_has_little(much: int, quick: bool, seconds: float) -> None:
-    clock, order = Clock(), []
+    clock, order, all_asked = Clock(), [], threading.Event()
 
     def work(who: Visitor) -> Callable[[], None]:
         def doing() -> None:
+            assert all_asked.wait(60)
             clock.now += seconds
             order.append(who)
 
@@ -81,8 +84,10 @@ def test_who_has_much_to_do_is_behind_who_has_little(much: int, quick: bool, sec
 
     async def all_of_them() -> None:
         turns = Turns(clock)
-        hers = [turns.take(ANNA, quick, work(ANNA)) for _ in range(much)]
-        await asyncio.gather(*hers, turns.take(BEN, quick, work(BEN)))
+        asked = [asyncio.create_task(turns.take(who, quick, work(who))) for who in [ANNA] * much + [BEN]]
+        await asyncio.sleep(0)
+        all_asked.set()
+        await asyncio.gather(*asked)
 
     asyncio.run(all_of_them())
     assert BEN in order[:2], "at most what was running already came before"
@@ -180,37 +185,27 @@ def test_a_turn_that_comes_just_as_the_wait_for_it_is_over_is_taken(monkeypatch:
     assert asyncio.run(both()) == [1, 1]
 
 
-@pytest.mark.parametrize(("at_most", "first"), [(60.0, ["quick", "long"]), (0.02, ["long", "quick"])])
-def test_long_work_lets_quick_work_go_first_but_not_forever(
-    monkeypatch: pytest.MonkeyPatch, at_most: float, first: list[str]
+def nice() -> int:
+    """Of this thread: how much it lets others go first."""
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+@pytest.mark.parametrize(("patience", "quick", "more"), [(60.0, True, 0), (0.0, True, NICE), (60.0, False, NICE)])
+def test_long_work_is_done_in_the_background(
+    monkeypatch: pytest.MonkeyPatch, patience: float, quick: bool, more: int
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", {True: 60.0, False: 0.0})
-    monkeypatch.setattr(module, "PAUSE", at_most)
-    began, quick_runs, paused, ended = threading.Event(), threading.Event(), threading.Event(), []
-
-    def long() -> None:
-        began.set()
-        assert quick_runs.wait(60)
-        paused.set()
-        pause()
-        ended.append("long")
-
-    def quick() -> None:
-        quick_runs.set()
-        assert paused.wait(60)
-        threading.Event().wait(0.2)
-        ended.append("quick")
-
-    async def both() -> None:
-        turns = Turns()
-        slow = asyncio.create_task(turns.take(ANNA, False, long))
-        while not began.is_set():
-            await asyncio.sleep(0.001)
-        await asyncio.gather(slow, turns.take(BEN, True, quick))
-
-    asyncio.run(both())
-    assert ended == first
+    """Quick work from when it is quick no more."""
+    monkeypatch.setattr(module, "PATIENCE", {True: patience, False: patience})
+    assert asyncio.run(Turns().take(ANNA, quick, lambda: aside(nice))) == min(19, nice() + more)
 
 
-def test_work_alone_makes_no_pause() -> None:
-    assert asyncio.run(Turns().take(ANNA, False, pause)) is None
+def test_what_is_done_in_the_background_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", {True: 0.0, False: 0.0})
+    for quick in (True, False):
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(Turns().take(ANNA, quick, lambda: aside(lambda: 1 // 0)))
+
+
+def test_work_alone_is_done_where_it_is() -> None:
+    assert aside(threading.get_ident) == threading.get_ident()
