@@ -45,6 +45,8 @@ with all_kept():
 
 __all__ = ["launch_options", "main", "make_page"]
 
+SWITCH = 0.0005
+"""Seconds after which a thread that computes lets the next run Python: a press changes threads a dozen times."""
 LAST_SECONDS = 8.0
 """For answers that are being worked out when the app has to end."""
 
@@ -79,6 +81,7 @@ def serve(page: gr.Blocks, port: int) -> None:
     """Serve the page until the process is told to end. Answers that are being worked out then have some seconds."""
     end = Event()
     before = {number: signal.signal(number, lambda *_: end.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    sys.setswitchinterval(SWITCH)
     try:
         page.launch(**launch_options(), prevent_thread_lock=True, server_port=port)
         end.wait()

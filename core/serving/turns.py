@@ -3,7 +3,7 @@
 1. Quick work (a press) and long work (a step of the evidence) have a lane each. In a lane, one computation starts after
    the other: two at once take about as long as one after the other, and more take longer.
 2. What is still running when its lane's `PATIENCE` is over keeps the next of that lane from starting no longer, as long
-   as fewer than `MOST` are running, and half of these of one address.
+   as fewer than `MOST` are running: of one address half of these, or a single one where others were here lately.
 3. Long work is done in background threads, and so are batches of quick work that has outrun its patience
    (`core.background`): the system gives them what the others leave.
 4. Next in a lane is the address that has used least, of its sessions the one that has used least, and of its work what
@@ -31,8 +31,8 @@ MOST = 4
 """Computations at once."""
 PATIENCE = {True: 0.25, False: 2.0}
 """Seconds for which quick work (True) and long work (False) has its lane for itself."""
-NICE = 10
-"""Of background threads: of ten others' turns on a processor they take one."""
+NICE = 19
+"""Of background threads: they take one in seventy of the turns on a processor that somebody else wants."""
 HALF_LIFE = 10.0
 """Seconds after which half of what was used is forgotten."""
 TOLD_EVERY = 1.0
@@ -136,7 +136,13 @@ class Turns:
         running = self._running
         fresh = any(one.quick == turn.quick and self._is_fresh(one) for one in running)
         neighbours = sum(one.who.address == turn.who.address for one in running)
-        return not fresh and len(running) < MOST and neighbours < MOST // 2
+        most = 1 if self._others_are_here(turn.who.address) else MOST // 2
+        return not fresh and len(running) < MOST and neighbours < most
+
+    def _others_are_here(self, address: str) -> bool:
+        """Whether somebody at another address has had a turn within a `HALF_LIFE`."""
+        since = self._clock() - HALF_LIFE
+        return any(at > since for (kind, name), (_, at) in self._used.items() if kind == "address" and name != address)
 
     def _aside(self, turn: _Turn, work: Callable[[], T]) -> T:
         """A batch of quick work, in the background from when it is quick no more."""

@@ -132,6 +132,35 @@ def test_one_address_never_takes_all_places(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(asyncio.wait_for(all_of_them(), 30))
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_address_has_one_place_while_others_are_here_and_half_of_them_else(
+    monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """What somebody did lately counts as well: between two presses one looks at the page."""
+    monkeypatch.setattr(module, "PATIENCE", {True: 0.01, False: 0.01})
+
+    async def most_at_once() -> int:
+        turns, free, lock, running, most = Turns(), threading.Event(), threading.Lock(), [0], [0]
+
+        def work() -> None:
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            assert free.wait(60)
+            with lock:
+                running[0] -= 1
+
+        for _ in range(others):
+            await turns.take(BEN, True, lambda: None)
+        tasks = [asyncio.create_task(turns.take(ANNA, False, work)) for _ in range(6)]
+        await asyncio.sleep(0.3)
+        free.set()
+        await asyncio.gather(*tasks)
+        return most[0]
+
+    assert asyncio.run(most_at_once()) == (1 if others else MOST // 2)
+
+
 def test_who_waits_is_told_its_place_and_leaves_when_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TOLD_EVERY", 0.01)
 
