@@ -35,8 +35,9 @@ from .methods.attribution import Attribution, Method, ablation_effects, attribut
 from .methods.controls import Controls, controls
 from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
+from .methods.failures import Confusion, Findings, find_candidates
 from .methods.generalization import Generalization, generalize
-from .methods.picture_set import PictureSet, classified, read_traces
+from .methods.picture_set import PictureSet, classified, read_traces, split
 from .methods.question import Question
 from .methods.reconstruction_error import ReconstructionError, reconstruction_error
 from .methods.reference_scenes import read_references
@@ -268,6 +269,19 @@ class Workbench:
         classifier = self._classifier(pictures.classes, templates)
         for found in generalize(self.setup.model, pictures, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on these pictures", *found)
+
+    def find_candidates(
+        self, pictures: PictureSet, confusion: Confusion, templates: Names
+    ) -> Generator[Step | Findings]:
+        """What may drive the failures of one kind: how far that is, and the answer last.
+
+        Components and, with a concept index, families are proposed on one half of the pictures and judged on the other.
+        Which half a picture is in depends on its name alone.
+        """
+        classifier = self._classifier(pictures.classes, templates)
+        groups = [family.members for family in self.families] if self.setup.index is not None else []
+        discovery, judging = split(pictures.names, (0.5, 0.5))
+        yield from find_candidates(self.setup.model, pictures, classifier, confusion, (discovery, judging), groups)
 
     def read_ahead(self) -> Generator[Step]:
         """Read the reference scenes before anybody asks, where that takes little: a CLIP for which they are painted.

@@ -9,8 +9,9 @@ import pytest
 from conftest import COMPONENTS
 
 from core.errors import UserError
+from core.methods.failures import Confusion, Findings, find_candidates
 from core.methods.generalization import Generalization, generalize
-from core.methods.picture_set import PictureSet, read_set
+from core.methods.picture_set import PictureSet, read_set, split
 from core.methods.steering import Edit, Lever
 from core.model.clip import text_classifier
 from core.pictures.batches import Batch
@@ -70,6 +71,20 @@ def test_other_classes_and_templates_need_no_reading(bench: Workbench, pictures:
     other = bench.classified(pictures, ("bus", "dog"), TWO)
     assert other == answer(bench.read_set(batches(), ("bus", "dog"), TWO))
     assert all(a is b for a, b in zip(other.traces, pictures.traces, strict=True))
+
+
+def test_what_drives_failures_is_found_on_one_half_and_judged_on_the_other(indexed: Workbench) -> None:
+    scenes = answer(indexed.references())
+    found = answer(indexed.find_candidates(scenes, Confusion(), ONE))
+    assert isinstance(found, Findings)
+    halves = split(scenes.names, (0.5, 0.5))
+    assert [found.discovery.tolist(), found.judging.tolist()] == [half.tolist() for half in halves]
+    families = [family.members for family in indexed.families]
+    vectors = text_classifier(indexed.setup.clip, scenes.classes, ONE)
+    *_, slow = find_candidates(indexed.setup.model, scenes, vectors, Confusion(), (halves[0], halves[1]), families)
+    assert found == slow
+    assert found.components.members
+    assert set(found.families.members) <= set(families)
 
 
 def test_the_reference_scenes_are_a_set_like_others(bench: Workbench) -> None:

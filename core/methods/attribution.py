@@ -7,18 +7,23 @@
 2. `integrated`: the same with the gradient averaged along f -> 0, the error kept ("Axiomatic Attribution for
    Deep Networks", arXiv 1703.01365), so that sum_j A_j is y(x) minus y with every component off.
 3. `ablation_effects`: what the model did, the ground truth: y(x) - y(x - sum_t f_tj v_j), one j at a time.
+
+`attributions` is the first of these for many pictures, each with a target of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
+from ..model.clip import logits
 from ..model.dictionary import CHUNK, Activations, Dictionary
-from ..model.sae_clip import BATCH
+from ..model.sae_clip import BATCH, SaeClip
+from ..model.trace import Trace
 from ..records import Preview, Record
 from ..words import count, decimal, in_percent, signed
 from .question import Question
@@ -171,6 +176,31 @@ def attribute(question: Question, method: Method = "gradient", n_steps: int = N_
         energy=_energy(f, component, first, dictionary),
         completeness=completeness,
     )
+
+
+def attributions(
+    model: SaeClip, traces: Sequence[Trace], classifier: Tensor, targets: Sequence[Target], batch: int = BATCH
+) -> Iterator[sparse.csr_array]:
+    """A_j of every component in many pictures, each for its own target, by activation x gradient, in logits.
+
+    Float64 [B, m], sparse, for every batch of them in turn: one forward and one backward through the layers after L.
+    Raises UserError for a target that is not among the classes of the unit vectors [C, p].
+    """
+    for start in range(0, len(traces), batch):
+        some = traces[start : start + batch]
+        with torch.enable_grad():
+            x = torch.stack([model.residual(trace) for trace in some]).requires_grad_()
+            y = logits(model.clip.embed_from_residual(x), classifier, model.clip.logit_scale)
+            values = [target.of(each) for target, each in zip(targets[start : start + batch], y, strict=True)]
+            (gradient,) = torch.autograd.grad(torch.stack(values).sum(), x)
+        rows, columns, sums = [], [], []
+        for row, (trace, g) in enumerate(zip(some, gradient, strict=True)):
+            component, first = np.unique(trace.activations.component, return_index=True)
+            rows.append(np.full(len(component), row))
+            columns.append(component.astype(np.int64))
+            sums.append(_sums(_pairs(trace.activations, g, model.dictionary), first))
+        place = np.concatenate(rows), np.concatenate(columns)
+        yield sparse.csr_array((np.concatenate(sums), place), shape=(len(some), model.dictionary.n_components))
 
 
 def _path(question: Question, x: Tensor, decoded: Tensor, n_steps: int) -> tuple[Tensor, float]:
