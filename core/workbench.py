@@ -127,6 +127,10 @@ class Workbench:
         """Read what the model sees of a picture, uint8 [S, S, 3]."""
         return self.setup.model.trace(crop)
 
+    def traces(self, crops: np.ndarray) -> tuple[Trace, ...]:
+        """Read what the model sees of several pictures, uint8 [B, S, S, 3], in one batch."""
+        return self.setup.model.traces(crops)
+
     def unknown_words(self, classes: Names) -> dict[str, Names]:
         """Each class with words this setup has never seen, and these words."""
         known = self.card.vocabulary
@@ -254,7 +258,7 @@ class Workbench:
         """
         if classes:
             self._classifier(classes, templates)  # what cannot be asked is refused before anything is read
-        for step in read_traces(self.setup.model, batches, total):
+        for step in read_traces(self, batches, total):
             if isinstance(step, PictureSet):
                 yield self.classified(step, classes or step.label_names, templates)
             else:

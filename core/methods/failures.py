@@ -188,7 +188,9 @@ def find_candidates(
             rows.append(each)
             yield f"What drives {words}", sum(row.shape[0] for row in rows), len(which)
         none = sparse.csr_array((0, model.dictionary.n_components))
-        tallies.append(_Tally(part, which, sparse.csr_array(sparse.vstack([none, *rows])), peaks(part)))
+        tallies.append(
+            _Tally(part, which, sparse.csr_array(sparse.vstack([none, *rows])), peaks(part, model.dictionary))
+        )
     alone = [(j,) for j in range(model.dictionary.n_components)]
     kinds: Sequence[Sequence[tuple[int, ...]]] = (alone, [tuple(map(int, family)) for family in families])
     proposed = [_propose(model, tallies[0], tallies[1], units, most) for units in kinds]

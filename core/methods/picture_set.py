@@ -8,6 +8,7 @@ their names, so that whoever asks gets the same parts.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,11 +17,13 @@ from torch import Tensor
 
 from ..errors import UserError, echo
 from ..model.clip import SplitClip, logits, text_classifier
+from ..model.dictionary import Dictionary
 from ..model.sae_clip import SaeClip
 from ..model.trace import Trace
 from ..pictures.batches import Batch
 from ..records import Preview, Record
 from ..words import count
+from .steering import pooled
 
 Progress = tuple[int, int]
 """Pictures done, and how many there are."""
@@ -116,19 +119,10 @@ class PictureSet(Record):
         return Preview(title, ("class", "pictures", "right"), rows)
 
 
-def peaks(pictures: PictureSet) -> sparse.csr_array:
-    """How strongly each component fires in each picture: the maximum of f over all tokens, float32 [N, m], sparse."""
-    rows, columns, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    for row, trace in enumerate(pictures.traces):
-        f = trace.activations
-        component, first, n = np.unique(f.component, return_index=True, return_counts=True)
-        peak = np.maximum.reduceat(f.value, first) if len(first) else values[0]
-        rows.append(np.full(len(component), row))
-        columns.append(component.astype(np.int64))
-        values.append(np.where(n < f.n_tokens, np.maximum(peak, 0), peak))  # f is 0 where nothing is stored
-    shape = (len(pictures), pictures.traces[0].activations.n_components if pictures.traces else 0)
-    place = np.concatenate(rows), np.concatenate(columns)
-    return sparse.csr_array((np.concatenate(values), place), shape=shape)
+def peaks(pictures: PictureSet, dictionary: Dictionary) -> sparse.csr_array:
+    """max_t f_tj of each component in each picture, over the tokens in scope, float32 [N, m], sparse."""
+    rows = [sparse.csr_array(pooled(trace.activations, dictionary)[None]) for trace in pictures.traces]
+    return sparse.csr_array(sparse.vstack([sparse.csr_array((0, dictionary.n_components), dtype=np.float32), *rows]))
 
 
 def split(names: Sequence[str], shares: Sequence[float], seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -156,6 +150,14 @@ def _place(name: str, seed: int) -> float:
     return int.from_bytes(digest[:6], "big") / (1 << 48)
 
 
+class Reader(Protocol):
+    """What reads pictures: a `SaeClip`, or who asks one elsewhere."""
+
+    def traces(self, crops: np.ndarray) -> tuple[Trace, ...]:
+        """Read uint8 crops [B, S, S, 3] in one batch."""
+        ...
+
+
 def read_set(
     model: SaeClip,
     batches: Iterable[Batch],
@@ -178,7 +180,7 @@ def read_set(
 
 
 def read_traces(
-    model: SaeClip, batches: Iterable[Batch], total: int | None = None, most_bytes: int = MOST_BYTES
+    model: Reader, batches: Iterable[Batch], total: int | None = None, most_bytes: int = MOST_BYTES
 ) -> Iterator[Progress | PictureSet]:
     """As `read_set`, without asking anything of the pictures yet: the set has no classes (`classified` gives it some).
 

@@ -18,16 +18,20 @@ import torch
 
 from ..errors import UserError
 from ..methods.dose_response import DOSES
+from ..methods.failures import Confusion, Findings
 from ..methods.generalization import Generalization
+from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit
 from ..model.trace import Trace
 from ..setups.catalog import SetupSpec
 from ..setups.loading import Setup, load
-from ..workbench import Step, Workbench
+from ..workbench import Names, Step, Workbench
 
-LONG = frozenset({"trace", "ablation_effects", "reconstruction_error", "steering_effects"})
+LONG = frozenset({"trace", "traces", "ablation_effects", "reconstruction_error", "steering_effects"})
 """Questions with one answer that are answered on the GPU."""
-LONG_IN_STEPS = frozenset({"controls", "responses", "find_edit", "generalize"})
+LONG_IN_STEPS = frozenset(
+    {"controls", "responses", "find_edit", "generalize", "references", "try_edit", "find_candidates"}
+)
 """Questions answered in steps that are."""
 
 _PASSES = {
@@ -37,6 +41,7 @@ _PASSES = {
     "controls": 110.0,
     "find_edit": 400.0,
     "generalize": 900.0,
+    "references": 900.0,
 }
 """About how many pictures' worth of the vision tower a question costs."""
 _START = 8.0
@@ -80,9 +85,16 @@ AskInSteps = Callable[[Call], Iterator[Answer]]
 def seconds(call: Call) -> int:
     """How long a GPU is asked for: more for more work, since who asks for less is served sooner."""
     passes = _PASSES.get(call.name, 0.0)
-    last = call.arguments[-1]
+    arguments: tuple[Any, ...] = call.arguments or (None,)
+    first, last = arguments[0], arguments[-1]
     if call.name == "ablation_effects":
         passes = len(last)  # components
+    elif call.name == "traces":
+        passes = 3.0 * len(last)  # pictures
+    elif call.name == "try_edit":
+        passes = 3.0 * len(first)
+    elif call.name == "find_candidates":
+        passes = 6.0 * len(first)  # forth and back through those that fail; the candidates, where they fire
     elif call.name == "responses":
         passes = len(DOSES) * (1 + last.n_groups)
     return int(np.ceil(_START + _PASS * passes))
@@ -144,6 +156,10 @@ class Far(Workbench):
         """As `Workbench.trace`, elsewhere."""
         return self._one("trace", crop)
 
+    def traces(self, crops: np.ndarray) -> tuple[Trace, ...]:
+        """As `Workbench.traces`, elsewhere."""
+        return self._one("traces", crops)
+
     def ablation_effects(self, *asked: Any) -> np.ndarray:
         """As `Workbench.ablation_effects`, elsewhere."""
         return self._one("ablation_effects", *asked)
@@ -171,6 +187,20 @@ class Far(Workbench):
     def generalize(self, edit: Edit) -> Generator[Step | Generalization]:
         """As `Workbench.generalize`, elsewhere."""
         return self._steps("generalize", edit)
+
+    def references(self) -> Generator[Step | PictureSet]:
+        """As `Workbench.references`, elsewhere."""
+        return self._steps("references")
+
+    def try_edit(self, pictures: PictureSet, edit: Edit, templates: Names) -> Generator[Step | Generalization]:
+        """As `Workbench.try_edit`, elsewhere; the set goes there, up to 2 GB."""
+        return self._steps("try_edit", pictures, edit, templates)
+
+    def find_candidates(
+        self, pictures: PictureSet, confusion: Confusion, templates: Names
+    ) -> Generator[Step | Findings]:
+        """As `Workbench.find_candidates`, elsewhere; the set goes there, too."""
+        return self._steps("find_candidates", pictures, confusion, templates)
 
     def read_ahead(self) -> Generator[Step]:
         """Nothing: whoever answers elsewhere reads them there."""

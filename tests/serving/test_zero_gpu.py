@@ -16,7 +16,9 @@ from PIL import Image
 from tiny_index import tiny_index
 
 from core.errors import UserError
+from core.methods.failures import Confusion
 from core.methods.generalization import Generalization
+from core.methods.picture_set import PictureSet
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
@@ -108,8 +110,12 @@ def visit(bench: Workbench, picture: Image.Image) -> Visit:
 def questions(v: Visit) -> dict[str, tuple[Any, ...]]:
     """Arguments of every question that crosses."""
     asked = (v.trace, v.classes, v.templates)
+    names = tuple(f"{k}.png" for k in range(8))
+    truth = np.full(8, (v.prediction.order[0] + 1) % 3)
+    failing = PictureSet((v.trace,) * 8, names, truth, np.array([""] * 8), truth * 0 + v.prediction.order[0], v.classes)
     return {
         "trace": (v.trace.crop,),
+        "traces": (np.stack([v.trace.crop] * 3),),
         "reconstruction_error": asked,
         "steering_effects": (2, v.classes, v.templates),
         "ablation_effects": (*asked, v.target, v.attribution.ranked()[:6]),
@@ -117,6 +123,9 @@ def questions(v: Visit) -> dict[str, tuple[Any, ...]]:
         "responses": (*asked, v.target, v.edit),
         "find_edit": (*asked, 1),
         "generalize": (v.edit,),
+        "references": (),
+        "try_edit": (failing, v.edit, v.templates),
+        "find_candidates": (failing, Confusion(), v.templates),
     }
 
 
