@@ -17,6 +17,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -223,13 +224,13 @@ def _csv_rows(text: str, name: str) -> _Rows:
             continue
         if not columns:
             columns = [cell.strip() for cell in cells]
-            if len(set(columns)) < len(columns):
+            if len(set(filter(None, columns))) < len(list(filter(None, columns))):
                 raise UserError(f"Two columns of the file {name} have the same name. Rename one.")
             continue
-        if len(cells) != len(columns):
+        if any(map(str.strip, cells[len(columns) :])):
             yield reader.line_num, f"It has {len(cells)} columns, and the first line {len(columns)}."
-        else:
-            yield reader.line_num, dict(zip(columns, cells, strict=True))
+        else:  # spreadsheets leave empty cells out at the end of a line, or add some
+            yield reader.line_num, dict(zip_longest(columns, cells[: len(columns)], fillvalue=""))
     if columns and FILE_NAME not in columns:  # of a table without any row, too
         yield reader.line_num, dict.fromkeys(columns, "")
 

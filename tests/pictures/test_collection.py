@@ -195,11 +195,11 @@ def test_scenes_of_the_index_are_of_all_kinds_and_of_no_other_split() -> None:
 
 def test_scenes_are_labelled_with_what_they_show_and_grouped_by_what_may_mislead_there() -> None:
     found = scenes_named("index", 300)
-    pieces = [piece for number in range(found.n_parts) for piece in found.part(number)]
-    assert [piece.name for piece in pieces[:2]] == ["scenes:index/0", "scenes:index/1"]
-    assert len({piece.name for piece in pieces}) == 300
-    assert [piece.label for piece in pieces] == [truth_of(scene) for scene in found.scenes]
-    assert {piece.group for piece in pieces} == set(sampling.HELD_OUT)
+    known = [found.about(n, at, scene) for n in range(found.n_parts) for at, scene in enumerate(found.entries(n))]
+    assert [about.name for about in known] == [f"scenes:index/{number}" for number in range(300)]
+    assert [about.label for about in known] == [truth_of(scene) for scene in found.scenes]
+    assert {about.group for about in known} == set(sampling.HELD_OUT)
+    assert next(found.part(1))[1:4] == known[256]
 
 
 # ---- data sets
