@@ -37,7 +37,7 @@ from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
 from .methods.failures import Confusion, Findings, find_candidates
 from .methods.generalization import Generalization, generalize
-from .methods.picture_set import PictureSet, classified, read_traces, split
+from .methods.picture_set import MOST_BYTES, PictureSet, classified, read_traces, split
 from .methods.question import Question
 from .methods.reconstruction_error import ReconstructionError, reconstruction_error
 from .methods.reference_scenes import read_references
@@ -249,16 +249,21 @@ class Workbench:
         yield self._references
 
     def read_set(
-        self, batches: Iterable[Batch], classes: Names, templates: Names, total: int | None = None
+        self,
+        batches: Iterable[Batch],
+        classes: Names,
+        templates: Names,
+        total: int | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> Generator[Step | PictureSet]:
         """Read pictures once, and what they show among the classes, or, without any, their labels: the answer last.
 
-        The traces may take 2 GB: 50 KB a picture for the bundled setup, 1 MB for a ViT-L/14. Batches come from
+        The traces may take `most_bytes`: 50 KB a picture for the bundled setup, 1 MB for a ViT-L/14. Batches come from
         `core.pictures.batches`, `total` is the collection's size.
         """
         if classes:
             self._classifier(classes, templates)  # what cannot be asked is refused before anything is read
-        for step in read_traces(self, batches, total):
+        for step in read_traces(self, batches, total, most_bytes):
             if isinstance(step, PictureSet):
                 yield self.classified(step, classes or step.label_names, templates)
             else:

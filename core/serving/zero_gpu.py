@@ -22,6 +22,7 @@ from ..methods.failures import Confusion, Findings
 from ..methods.generalization import Generalization
 from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit
+from ..model.prompts import TEMPLATES
 from ..model.trace import Trace
 from ..setups.catalog import SetupSpec
 from ..setups.loading import Setup, load
@@ -189,11 +190,19 @@ class Far(Workbench):
         return self._steps("generalize", edit)
 
     def references(self) -> Generator[Step | PictureSet]:
-        """As `Workbench.references`, elsewhere."""
-        return self._steps("references")
+        """As `Workbench.references`, elsewhere, and kept here, too."""
+        if self._references is None:
+            for step in self._steps("references"):
+                if isinstance(step, PictureSet):
+                    self._references = step
+                else:
+                    yield step
+        yield from super().references()
 
     def try_edit(self, pictures: PictureSet, edit: Edit, templates: Names) -> Generator[Step | Generalization]:
-        """As `Workbench.try_edit`, elsewhere; the set goes there, up to 2 GB."""
+        """As `Workbench.try_edit`, elsewhere; the set goes there, up to 2 GB, but the reference scenes are there."""
+        if pictures is self._references and templates == TEMPLATES["single"]:
+            return self._steps("generalize", edit)
         return self._steps("try_edit", pictures, edit, templates)
 
     def find_candidates(

@@ -182,6 +182,17 @@ def test_what_the_visitor_must_be_told_crosses(far: Far, visit: Visit) -> None:
         far.steering_effects(4, visit.classes, visit.templates)
 
 
+def test_the_reference_scenes_cross_once(far: Far, visit: Visit) -> None:
+    *_, pictures = far.references()
+    assert list(far.references()) == [pictures]
+    assert isinstance(pictures, PictureSet)
+    *_, whole = far.try_edit(pictures, visit.edit, SINGLE)
+    *_, some = far.try_edit(pictures.part(range(5)), visit.edit, SINGLE)
+    assert isinstance(whole, Generalization)
+    assert isinstance(some, Generalization)
+    assert np.array_equal(some.after, whole.after[:5])
+
+
 def test_who_stops_asking_stops_the_answer(far: Far, visit: Visit) -> None:
     asking = far.generalize(visit.edit)
     next(asking)
