@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import UserError
 from ..pictures.examples import PHOTOGRAPHS, Example, check_pictures, read_examples
 from ..pictures.read import Source, read_picture
+from ..session.many_pictures import Room
 from ..session.visit import Visit
 from ..setups.catalog import SetupSpec
 from ..setups.pool import SetupPool
@@ -28,6 +29,8 @@ class Context:
     """Their pictures as data URIs, by their names."""
     reports: Mapping[str, dict[str, Any]]
     """How a setup's levers did on scenes with planted shortcuts, by setup; empty where that is not known."""
+    room: Room
+    """Memory for the picture sets that visitors bring."""
 
     @classmethod
     def of(cls, pool: SetupPool[Workbench]) -> "Context":
@@ -36,7 +39,7 @@ class Context:
         check_pictures(examples)
         thumbnails = {example.name: thumbnail_uri(example.file(), THUMBNAIL) for example in examples}
         reports = {name: read_report(card.report) for name, card in pool.cards.items()}
-        return cls(pool, examples, thumbnails, reports)
+        return cls(pool, examples, thumbnails, reports, Room())
 
     def bench(self, visit: Visit) -> Workbench:
         """The setup a visit is about; loaded anew where it had to leave for others."""

@@ -21,6 +21,7 @@ from . import (
     image_tab,
     keeper,
     lanes,
+    many_tab,
     press,
     setup_bar,
     side_panel,
@@ -44,6 +45,7 @@ class Parts(NamedTuple):
     components: components_tab.ComponentsTab
     steering: steering_tab.SteeringTab
     compare: compare_tab.CompareTab
+    many: many_tab.ManyTab
     evidence: evidence_tab.EvidenceTab
     keeper: keeper.Keeper
 
@@ -59,7 +61,7 @@ class Parts(NamedTuple):
     def notices(self) -> tuple[gr.HTML, ...]:
         """Where sentences appear that a change outdates."""
         places = self.image.said_picture, self.image.said_classes, self.attribution.said
-        return (*places, self.steering.said, self.components.said, self.keeper.said)
+        return (*places, self.steering.said, self.components.said, self.many.said, self.keeper.said)
 
 
 def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
@@ -111,6 +113,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     components_tab.build(context, first),
                     steering_tab.build(context, first),
                     compare_tab.build(first),
+                    many_tab.build(first),
                     evidence_tab.build(first),
                     kept,
                 )
@@ -124,10 +127,11 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     another = lanes.another(parts.side.prediction, steering_tab.searching(parts.steering, replies))
     places = (
         parts.side.canvas, parts.side.prediction, parts.attribution.rows, parts.components.found, parts.components.page,
-        parts.steering.levers, parts.steering.finder, parts.evidence.side_effects,
+        parts.steering.levers, parts.steering.finder, parts.many.failures, parts.evidence.side_effects,
     )  # fmt: skip
-    said = parts.attribution.said, parts.components.said
-    asked_again = [*setup_bar.asked_again(parts.bar), *image_tab.asked_again(parts.image)]
+    said = parts.attribution.said, parts.components.said, parts.many.said
+    of_picture = image_tab.asked_again(parts.image)
+    asked_again = [*setup_bar.asked_again(parts.bar), *of_picture, *many_tab.asked_again(parts.many)]
     return [
         *keeper.listen(parts.keeper, replies, asked_again, slow),
         *setup_bar.listen(parts.bar, replies, parts.image.upload, parts.keeper.said, another),
@@ -136,6 +140,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         *attribution_tab.listen(parts.attribution, replies, slow),
         *press.listen(places, parts.components, parts.tabs, replies, said),
         *steering_tab.listen(parts.steering, replies),
+        *many_tab.listen(parts.many, replies, of_picture, another),
         *evidence_tab.listen(parts.evidence, replies, parts.image.upload),
     ]
 
@@ -144,16 +149,19 @@ def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Te
     """What follows a change, and the opening of a tab: another one ends what nobody looks at any more."""
     measuring = attribution_tab.measuring(parts.attribution, replies)
     evidence = evidence_tab.following(parts.evidence, replies, open_tab)
+    many = many_tab.following(parts.many, replies, open_tab)
+    other_pictures = many_tab.asking(parts.many, replies)
     components = components_tab.following(parts.components, replies, open_tab)
     searches = components_tab.listen(parts.components, replies, lanes.slow(parts.side.prediction))
     in_sight = (
         (evidence, parts.evidence.summary, _since(Change.LEVER, changes)),
+        (many, parts.many.tried, [*_since(Change.LEVER, changes), *other_pictures]),
         # No lever changes what stands there, but a press may open a page.
         (components, parts.components.found, [*_since(Change.EDIT, changes), *searches]),
     )
     for event in _since(Change.TARGET, changes):
         event.then(*measuring, **lanes.EVERY)
-    tabs = (parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.evidence)
+    tabs = (parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.many, parts.evidence)
     options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"}
     for listener, place, events in in_sight:
         befores: list[Callable[..., Dependency]] = [*(one.tab.select for one in tabs), *(one.then for one in events)]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import UserError
 from ..methods.steering import Lever
+from ..model.prompts import MAX_LENGTH
 from ..session.typed import Index, Text, lever
 from ..session.view_state import MAX_STATE, Name
 from ..session.visit import Visit
@@ -22,6 +23,8 @@ MAX_CROP = 1_900_000
 """Characters of a crop: enough for any 640 x 640 pixels."""
 MAX_SEARCH = 10_000
 """Characters of a search: more than is answered, so that a long one is refused with a sentence of its own."""
+MAX_NAME = 1000
+"""Characters of a picture's name in its set."""
 MAX_LISTED = 4096
 """Levers of an edit, and tokens it acts on."""
 
@@ -79,6 +82,24 @@ class AskWords(Message):
     """As typed; none to end the search."""
     moment: Number
     """When it was asked, in ms by the page's clock: what was asked before it and comes after it is outdated."""
+
+
+class OpenPicture(Message):
+    """A picture of a set was pressed (many.js)."""
+
+    picture: Annotated[Text, Field(max_length=MAX_NAME)]
+    """Its name in the set."""
+
+
+class ExplainConfusion(Message):
+    """A confusion of a set was pressed (many.js)."""
+
+    truth: Annotated[Text, Field(max_length=MAX_LENGTH)]
+    """The class that the pictures show; nothing for any."""
+    said: Annotated[Text, Field(max_length=MAX_LENGTH)]
+    """The class that they are taken for; nothing for any."""
+    on: Annotated[bool, Field(strict=True)]
+    """Whether it is to be looked into."""
 
 
 class UseEdit(Message):

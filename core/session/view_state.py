@@ -10,7 +10,7 @@ What it names is looked up, never opened: an example by its name, one's own pict
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -35,6 +35,7 @@ from ..model.trace import Trace
 from ..pictures.read import Source, read_picture
 from ..workbench import Workbench
 from .component_search import ComponentSearch
+from .many_pictures import ManyPictures
 from .visit import Subject, Visit, begin
 
 MAX_STATE = 200_000
@@ -43,6 +44,7 @@ MAX_STATE = 200_000
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
+MaybeText = Annotated[str, StringConstraints(max_length=MAX_LENGTH)]
 Commit = Literal["clip", "dictionary"]
 Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD, allow_inf_nan=False)]
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -127,6 +129,16 @@ class PictureState(_Value):
     """SHA-256 of the crop, what the model sees: `content_hash`."""
 
 
+class ManyState(_Value):
+    """What is asked of which pictures, as in `ManyPictures`. A visitor's own are named, and not here."""
+
+    which: Annotated[str, StringConstraints(max_length=40)] = ""
+    own: Annotated[str, StringConstraints(max_length=200)] = ""
+    by_labels: bool = True
+    read: Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,16}$")] = ""
+    confusion: tuple[MaybeText, MaybeText] | None = None
+
+
 class ViewState(_Value):
     """What a visit is about."""
 
@@ -152,6 +164,7 @@ class ViewState(_Value):
     against: Index | None = None
     """The class it is compared with."""
     edit: EditState = EditState()
+    many: ManyState = ManyState()
     tab: Annotated[str, StringConstraints(max_length=40)] | None = None
     """The tab that is open."""
     component: Index | None = None
@@ -203,6 +216,7 @@ def state_of(bench: Workbench, visit: Visit) -> ViewState:
         wanted=visit.target.wanted,
         against=visit.target.against,
         edit=EditState.of(visit.edit),
+        many=ManyState(**asdict(visit.many)),
         component=visit.search.opened,
     )
 
@@ -244,8 +258,10 @@ def restored(bench: Workbench, state: ViewState, sources: Iterable[Source]) -> V
     opened = state.component if same_setup and bench.index is not None else None
     if opened is not None:
         bench.concept(opened)
-    found = replace(visit, key=state.key, step=state.step, revision=state.revision)
-    return replace(found, search=ComponentSearch(opened=opened))
+    many = ManyPictures(**dict(state.many))
+    return replace(
+        visit, key=state.key, step=state.step, revision=state.revision, search=ComponentSearch(opened=opened), many=many
+    )
 
 
 def _traces(bench: Workbench, state: ViewState, sources: Iterable[Source]) -> Iterator[Trace]:

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UserError
 from ..methods.attribution import Attribution
+from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit, Lever, check_size
 from ..methods.target import Target, default_target
 from ..model.prediction import Comparison, Prediction
+from ..model.prompts import MAX_CLASSES
 from ..model.trace import Trace
 from ..pictures.examples import Example
 from ..pictures.read import Source
@@ -23,6 +26,7 @@ from ..stats import rank_correlation
 from ..workbench import Names, Workbench
 from .component_search import ComponentSearch
 from .history import History
+from .many_pictures import ManyPictures
 
 SHOWN = 6
 """Components shown on each side."""
@@ -112,6 +116,8 @@ class Visit(Record):
     """What was asked of the setup's components."""
     searches: dict[str, ComponentSearch] = field(default_factory=dict)
     """The same of the setups that answered before, by their names: it is there again when one of them is."""
+    many: ManyPictures = ManyPictures()
+    """What was asked of many pictures."""
 
     @property
     def prediction(self) -> Prediction:
@@ -197,6 +203,7 @@ def after(old: Visit, new: Visit) -> Visit:
         latest_message=old.latest_message,
         search=old.search,
         searches=old.searches,
+        many=old.many,
         key=old.key,
         step=old.step,
     )
@@ -216,6 +223,28 @@ def change_setup(bench: Workbench, visit: Visit, source: Source | None) -> Visit
     searches = visit.searches | {visit.setup: visit.search}
     search = replace(searches.get(new.setup, ComponentSearch()), openings=visit.search.openings)
     return replace(new, search=search, searches=searches)
+
+
+def open_from_set(
+    bench: Workbench, visit: Visit, pictures: PictureSet, name: str, templates: Names, photograph: bool
+) -> Visit:
+    """A picture of a set, asked about the set's classes, with the edit in place, on all tokens as the set is tried.
+
+    `photograph`: whether the set may hold photographs. Raises UserError where it has no picture of that name.
+    """
+    if name not in pictures.names:
+        raise UserError("That picture is not in this set, or not any more. Press another.")
+    if len(pictures.classes) > MAX_CLASSES:
+        raise UserError(
+            f"This set has {len(pictures.classes):,} classes, and a picture is asked about {MAX_CLASSES} at most. "
+            "Ask the set about the classes of this page."
+        )
+    at = pictures.names.index(name)
+    truth = None if pictures.truth[at] < 0 else int(pictures.truth[at])
+    subject = Subject(f"{name}, one of {len(pictures)} pictures", photograph=photograph)
+    edit = visit.edit.among(None)
+    new = after(visit, begin(bench, pictures.traces[at], subject, pictures.classes, templates, truth, edit=edit))
+    return replace(new, history=visit.history.then(edit))
 
 
 def look_at(bench: Workbench, visit: Visit, source: Source | None, subject: Subject) -> Visit:

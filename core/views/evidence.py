@@ -314,8 +314,8 @@ def _by_kind(found: Generalization) -> Markup:
 <td>{} of {}{}</td><td>{}</td></tr>""")
     rows = [
         row.format(
-            KIND_WORDS[kind], c.fixed, c.wrong, _interval(c.fixed_interval),
-            c.broken, c.right, _interval(c.broken_interval), c.unchanged,
+            KIND_WORDS[kind], c.fixed, c.wrong, interval_words(c.fixed_interval),
+            c.broken, c.right, interval_words(c.broken_interval), c.unchanged,
         )
         for kind, c in found.by_group.items()
     ]  # fmt: skip
@@ -329,7 +329,8 @@ def _by_kind(found: Generalization) -> Markup:
     return told + table(heads, rows) + _thumbs("▲ Fixed", found.fixed, found) + _thumbs("▼ Broken", found.broken, found)
 
 
-def _interval(interval: tuple[float, float] | None) -> Markup:
+def interval_words(interval: tuple[float, float] | None) -> Markup:
+    """An interval of a share, in percent, beside its numbers."""
     if interval is None:
         return NOTHING
     return Markup(" <small>({:.0f} to {:.0f} %)</small>").format(100 * interval[0], 100 * interval[1])

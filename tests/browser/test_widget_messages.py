@@ -14,8 +14,10 @@ from core.page.wire import (
     ChooseExample,
     ChoosePatches,
     EditMessage,
+    ExplainConfusion,
     HistoryStep,
     Message,
+    OpenPicture,
     OpenTab,
     PressComponent,
     ShowCounterfactual,
@@ -25,6 +27,7 @@ from core.page.wire import (
 WRITTEN = json.loads((Path(__file__).parents[1] / "page" / "widget_messages.json").read_text(encoding="utf-8"))
 READ_BY: dict[str, type[Message]] = {
     "choose": ChooseExample, "twin": ShowCounterfactual, "act": PressComponent, "ask": AskWords, "use": UseEdit,
+    "look": OpenPicture, "explain": ExplainConfusion,
     "step": HistoryStep,
     "pull": EditMessage, "pick": ChoosePatches, "tab": OpenTab,
 }  # fmt: skip
@@ -98,6 +101,12 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     page.locator("[data-find]").click()
     page.locator("[data-use]").first.click()
     expect(page.locator("#levers .lever").first).to_be_visible()
+
+    tab(page, "Many pictures")
+    page.locator(".confusion").first.click()
+    expect(page.locator(".confusion").first).to_have_attribute("aria-pressed", "true")
+    page.locator(".pictured").first.click()
+    expect(page.locator("#panel .line")).to_contain_text("one of 300 pictures")
 
     assert sent.keys() >= READ_BY.keys() == WRITTEN.keys()
     for event, message in READ_BY.items():

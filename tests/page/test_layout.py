@@ -29,9 +29,9 @@ def test_there_are_tabs_among_the_tabs_and_nothing_else(page: gr.Blocks) -> None
     """Gradio counts all children as tabs; with others among them it would draw a renamed one twice."""
     tabs = by_id(page)["tabs"]
     assert isinstance(tabs, gr.Tabs)
-    assert [type(child) for child in tabs.children] == [gr.Tab] * 6
+    assert [type(child) for child in tabs.children] == [gr.Tab] * 7
     assert [child.id for child in tabs.children if isinstance(child, gr.Tab)] == [
-        "image", "attribution", "components", "steering", "compare", "evidence",
+        "image", "attribution", "components", "steering", "compare", "many", "evidence",
     ]  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_a_slider_asks_nothing_of_the_components_in_sight(page: gr.Blocks) -> No
     assert {evidence, components} <= drawn_after["rows"]
 
 
-@pytest.mark.parametrize("name", ["found", "component", "summary"])
+@pytest.mark.parametrize("name", ["found", "component", "summary", "tried"])
 def test_what_is_drawn_in_sight_is_up_to_date_in_the_end(page: gr.Blocks, name: str) -> None:
     """A stream that began before a step may draw after it: what such a step draws is drawn again after it."""
     part = by_id(page)[name]

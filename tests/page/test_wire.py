@@ -17,8 +17,10 @@ from core.page.wire import (
     ChooseExample,
     ChoosePatches,
     EditMessage,
+    ExplainConfusion,
     HistoryStep,
     Message,
+    OpenPicture,
     OpenTab,
     PressComponent,
     ShowCounterfactual,
@@ -38,6 +40,8 @@ def test_what_the_scripts_write_is_read() -> None:
     assert PressComponent.read(WRITTEN["act"]) == PressComponent(component=99, action="suppress", on=True)
     assert AskWords.read(WRITTEN["ask"]) == AskWords(words="the word cat", moment=812.3)
     assert UseEdit.read(WRITTEN["use"]).components == (99, 7)
+    assert OpenPicture.read(WRITTEN["look"]) == OpenPicture(picture="attacked/12")
+    assert ExplainConfusion.read(WRITTEN["explain"]) == ExplainConfusion(truth="dog", said="cat", on=True)
     assert HistoryStep.read(WRITTEN["step"]).step == "undo"
     pulled, picked = EditMessage.read(WRITTEN["pull"]), ChoosePatches.read(WRITTEN["pick"])
     assert [one.lever() for one in pulled.levers] == [Lever(99, "scale", 1.5), Lever(7, "suppress", 0.0, family=7)]

@@ -1,0 +1,9 @@
+// A picture opens beside the tabs, with the edit in place. A confusion is looked into, or no more: a press says which.
+element.addEventListener('click', (event) => {
+  const picture = event.target.closest('button[data-picture]');
+  if (picture) trigger('look', { picture: picture.dataset.picture });
+  const confusion = event.target.closest('button[data-truth]');
+  if (!confusion) return;
+  const { truth, said } = confusion.dataset;
+  trigger('explain', { truth, said, on: confusion.getAttribute('aria-pressed') !== 'true' });
+});

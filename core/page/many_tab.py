@@ -1,0 +1,393 @@
+"""Many pictures tab: a set of them, what the present edit does to it, and what is behind its failures."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+import gradio as gr
+from gradio.events import Dependency
+
+from ..errors import UserError
+from ..methods.failures import Findings
+from ..methods.generalization import Generalization
+from ..methods.picture_set import PictureSet
+from ..methods.reference_scenes import KINDS
+from ..model.prompts import TEMPLATES
+from ..model.sae_clip import BATCH
+from ..pictures.batches import Batch, batches
+from ..pictures.intake import Bounds
+from ..pictures.opening import open_pictures
+from ..session import visit as session
+from ..session.cancellation import LatestOnly
+from ..session.many_pictures import OWN, OWN_BYTES, OwnPictures, OwnSet
+from ..session.typed import Text
+from ..session.visit import Visit
+from ..views import frame, reference_strip
+from ..views import many as many_view
+from ..workbench import Workbench
+from . import widgets
+from .context import Context
+from .faces import faces
+from .lanes import EVERY, LONG, Lane
+from .replies import Besides, Change, Changes, Listener, Replies, Shown, Shows
+from .wire import ExplainConfusion, OpenPicture, OpenTab
+
+NAME = "Many pictures"
+"""Of the tab, on the page."""
+MANY = "many"
+"""Of the tab, among Gradio's."""
+LABELS, PAGE = "labels", "page"
+"""What the classes of one's own pictures are."""
+Drawn = tuple[Hashable, Hashable]
+"""What stands there is about: what the edit does, and what is behind a confusion."""
+NOTHING: Drawn = (None, None)
+BRING_AGAIN = "These pictures are not on the server any more. Bring them again."
+
+
+class ManyParts(TypedDict, total=False):
+    """What the parts of the tab show from now on. A part that is not named stays as it is. Without a type: HTML."""
+
+    about: str
+    """The set."""
+    tried: str
+    """What the edit does to it."""
+    confusions: str
+    sheet: str
+    """The pictures of what is behind a confusion: a style sheet."""
+    failures: str
+    """What is behind a confusion."""
+    drawn: Drawn
+
+
+class ReadingParts(TypedDict):
+    """How far the reading of one's own pictures is. All of it every time: what a stream leaves out is emptied."""
+
+    reading: str
+    """HTML: how far, or what became of it."""
+    busy: bool
+    """Whether it can be stopped."""
+
+
+class ChosenSet(NamedTuple):
+    """A set, as it is asked about."""
+
+    pictures: PictureSet
+    """The pictures, among the classes that are asked about."""
+    own: OwnSet | None
+    """Where the visitor brought them."""
+    templates: tuple[str, ...]
+    """How the classes are put into words."""
+
+
+@dataclass(frozen=True)
+class ManyTab:
+    """Its parts."""
+
+    tab: gr.Tab
+    which: gr.Dropdown
+    classes_of: gr.Dropdown
+    bringing: gr.Row
+    files: gr.File
+    read: gr.Button
+    stop: gr.Button
+    reading: gr.HTML
+    said: gr.HTML
+    about: gr.HTML
+    tried: gr.HTML
+    confusions: gr.HTML
+    sheet: gr.HTML
+    failures: gr.HTML
+    drawn: gr.State
+    """Drawn."""
+    own: gr.State
+    """OwnPictures."""
+    latest: gr.State
+    """LatestOnly, of what follows a change."""
+    readings: gr.State
+    """LatestOnly, of readings."""
+    going_on: gr.State
+    """LatestOnly: what begins it stops the reading, and what was read by then is kept."""
+
+
+def build(first: Visit) -> ManyTab:
+    """Its layout."""
+    with gr.Tab(NAME, id=MANY, render_children=True) as tab:
+        with gr.Row(elem_id="choosing"):
+            which = gr.Dropdown(
+                _choices(), value=first.many.which, label="Pictures", elem_id="which-pictures", scale=3, min_width=200
+            )
+            classes_of = gr.Dropdown(
+                [("its labels, if any", LABELS), ("the classes of this page", PAGE)], value=LABELS, visible=False,
+                label="Classes", elem_id="classes-of", scale=2, min_width=180,
+            )  # fmt: skip
+        with gr.Row(elem_id="bringing", visible=False, equal_height=False) as bringing:
+            files = gr.File(
+                label="Pictures, or a zip; labels by folders, or in a CSV (file_name,label)", height=120,
+                file_count="multiple", elem_id="own-pictures", scale=3, min_width=240,
+            )  # fmt: skip
+            with gr.Column(scale=2, min_width=200):
+                widgets.html(many_view.bounds(Bounds(), OWN_BYTES), elem_id="bounds")
+                read = gr.Button("Read them", variant="primary", elem_id="read-pictures")
+                stop = gr.Button("Stop: keep what was read", visible=False, size="sm", elem_id="stop-reading")
+        reading = widgets.html(frame.notice(), elem_id="said-reading", elem_classes="said")
+        said = widgets.notice_place("said-many")
+        about = widgets.html(elem_id="about-pictures")
+        tried = widgets.widget("tried", "", "many")
+        confusions = widgets.widget("confusions", "", "many")
+        sheet = widgets.html(elem_id="failures-sheet")
+        failures = widgets.widget("failures", "", "components")
+        drawn, own, latest = gr.State(NOTHING), gr.State(OwnPictures()), gr.State(LatestOnly())
+        readings, going_on = gr.State(LatestOnly()), gr.State(LatestOnly())
+    return ManyTab(
+        tab, which, classes_of, bringing, files, read, stop, reading, said, about, tried, confusions, sheet, failures,
+        drawn, own, latest, readings, going_on,
+    )  # fmt: skip
+
+
+def _choices() -> list[tuple[str, str]]:
+    kinds = [(f"Scenes: {many_view.group_words(kind)} ({n})", kind) for kind, n in KINDS.items()]
+    return [(f"All scenes ({sum(KINDS.values())})", ""), *kinds, ("Your own pictures", OWN)]
+
+
+def asked_again(tab: ManyTab) -> list[Besides]:
+    """What a visitor chose, as it follows from a visit."""
+    return [
+        Besides(tab.which, lambda _, __, v, *_read: v.many.which),
+        Besides(tab.classes_of, lambda _, __, v, *_read: gr.Dropdown(_classes_of(v), visible=v.many.which == OWN)),
+        Besides(tab.bringing, lambda _, __, v, *_read: gr.Row(visible=v.many.which == OWN)),
+    ]
+
+
+def _classes_of(v: Visit) -> str:
+    return LABELS if v.many.by_labels else PAGE
+
+
+def listen(tab: ManyTab, replies: Replies, asked_again: Sequence[Besides], another: Lane) -> Changes:
+    """The listener that changes what is looked at. `asked_again`: what is typed and chosen, as it follows from that."""
+    opened = replies.step(
+        open_picture, Change.PICTURE, tab.own, hears=OpenPicture, notices=[tab.said],
+        besides=[Besides(one.part, _without_reads(one)) for one in asked_again],
+    )  # fmt: skip
+    return [(Change.PICTURE, tab.tried.look(*opened, **another))]
+
+
+def _without_reads(one: Besides) -> Any:
+    return lambda context, was, v, *_read: one.show(context, was, v)
+
+
+def asking(tab: ManyTab, replies: Replies) -> list[Dependency]:
+    """The listeners that ask about other pictures; their answers follow."""
+    again = asked_again(tab)
+    chosen = replies.step(choose, None, tab.which, tab.classes_of, notices=[tab.said], besides=again[1:])
+    explained = replies.step(explain, None, hears=ExplainConfusion, notices=[tab.said])
+    shows: Shows = {"reading": tab.reading, "busy": Shown(tab.stop, lambda busy: gr.Button(visible=busy))}
+    reads = tab.files, tab.own, tab.readings, tab.going_on
+    brought = tab.read.click(*replies.stream(read, shows, *reads), **LONG)
+    used = replies.step(use, None, tab.own, notices=[tab.said], besides=again)
+    tab.stop.click(*replies.answer(stop, shows["busy"], tab.going_on), **EVERY)
+    return [
+        gr.on([tab.which.input, tab.classes_of.input], *chosen, **EVERY),
+        tab.confusions.explain(*explained, **EVERY),
+        brought.then(*used, **EVERY),
+    ]
+
+
+def following(tab: ManyTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
+    """What follows every change, and every question about other pictures, where the tab is in sight."""
+    shows = {name: getattr(tab, name) for name in ManyParts.__annotations__}
+    return replies.stream(follow, shows, tab.drawn, tab.own, tab.latest, hears=OpenTab, written_in=open_tab)
+
+
+# ---- which pictures
+
+
+def choose(_context: Context, v: Visit, which: Text | None, classes_of: Text | None) -> Visit:
+    """Another set, or other classes of it. What was looked into in the one before stays there."""
+    which, by_labels = which or "", classes_of != PAGE
+    if which not in ("", OWN, *KINDS):
+        raise UserError("There are no such pictures. Choose others.")
+    if (which, by_labels) == (v.many.which, v.many.by_labels):
+        return v
+    return replace(v, many=replace(v.many, which=which, by_labels=by_labels, confusion=None))
+
+
+def read(
+    context: Context,
+    v: Visit,
+    files: list[str] | None,
+    own: OwnPictures,
+    readings: LatestOnly[None],
+    going_on: LatestOnly[None],
+) -> Iterator[ReadingParts]:
+    """Read a visitor's own pictures, once, telling how far that is. A stop keeps what was read by then."""
+    wanted_still, go_on = readings.begin(), going_on.begin()
+    bench = context.bench(v)
+    yield {"reading": frame.waiting("Looking through the files"), "busy": True}
+    try:
+        if not files:
+            raise UserError("There are no files yet. Bring pictures, or a zip of them.")
+        collection = open_pictures([Path(file) for file in files], bounds=Bounds())
+        found = batches(collection, bench.setup.clip.crop, BATCH, range(collection.n_parts))
+        for step in bench.read_set(_until(go_on, found), v.classes, v.templates, collection.size, OWN_BYTES):
+            if not wanted_still():
+                return
+            if isinstance(step, PictureSet):
+                held = OwnSet(_named(files), v.setup, step)
+                context.room.keep(own, held)
+                yield {"reading": many_view.read_words(held, collection.intake, go_on()), "busy": False}
+            else:
+                yield {"reading": frame.waiting(*step), "busy": True}
+    except UserError as trouble:
+        yield {"reading": frame.notice(str(trouble), tone="bad"), "busy": False}
+
+
+def _named(files: Sequence[str]) -> str:
+    """What a set is called: as its file, or as the first of them."""
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{Path(files[0]).name[:150]}{more}"
+
+
+def _until(go_on: Any, found: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches, as long as nobody stops it; the first in any case."""
+    for batch in found:
+        yield batch
+        if not go_on():
+            return
+
+
+def stop(_context: Context, _v: Visit, going_on: LatestOnly[None]) -> bool:
+    """Stop the reading, and keep what was read; whether there is anything left to stop."""
+    going_on.begin()
+    return False
+
+
+def use(_context: Context, v: Visit, own: OwnPictures) -> Visit:
+    """The pictures that were just read, if there are any."""
+    held = own.of(v.setup)
+    if held is None or held.key == v.many.read:
+        return v
+    return replace(v, many=replace(v.many, which=OWN, own=held.name, read=held.key, confusion=None))
+
+
+def open_picture(context: Context, v: Visit, asked: OpenPicture, own: OwnPictures) -> Visit:
+    """A picture of the set in place of the one looked at, with the edit in place."""
+    bench = context.bench(v)
+    *_, found = chosen(bench, v, own)
+    if not isinstance(found, ChosenSet):
+        raise UserError(BRING_AGAIN)
+    return session.open_from_set(bench, v, found.pictures, asked.picture, found.templates, found.own is not None)
+
+
+def chosen(bench: Workbench, v: Visit, own: OwnPictures) -> Iterator[str | ChosenSet | None]:
+    """The set that is asked about, last: None where a visitor has to bring it. Before, how far its reading is: HTML.
+
+    Raises UserError for labels that cannot be asked about.
+    """
+    if v.many.which == OWN:
+        held = own.of(v.setup)
+        if held is None:
+            yield None
+            return
+        names = held.pictures.label_names if v.many.by_labels else ()
+        yield ChosenSet(bench.classified(held.pictures, names or v.classes, v.templates), held, v.templates)
+        return
+    for step in bench.references():
+        if isinstance(step, PictureSet):
+            some = step.part((step.group == v.many.which).nonzero()[0]) if v.many.which else step
+            yield ChosenSet(some, None, TEMPLATES["single"])
+        else:
+            yield frame.waiting(*step)
+
+
+# ---- what follows
+
+
+def explain(_context: Context, v: Visit, asked: ExplainConfusion) -> Visit:
+    """A confusion to look into, or none."""
+    return replace(v, many=replace(v.many, confusion=(asked.truth, asked.said) if asked.on else None))
+
+
+def follow(
+    context: Context, v: Visit, opened: OpenTab, drawn: Drawn, own: OwnPictures, latest: LatestOnly[None]
+) -> Iterator[ManyParts]:
+    """What the edit does to the set, and what is behind a confusion, where that is in sight.
+
+    This follows every change, so that a change ends what is still being worked out about the state before.
+    """
+    wanted_still = latest.begin(opened.moment)
+    if opened.tab != NAME or not wanted_still():
+        return
+    bench, about = context.bench(v), _about(v, own)
+    if drawn == about:
+        return
+    found = None
+    try:
+        for found in chosen(bench, v, own):
+            if not wanted_still():
+                return
+            if isinstance(found, str):
+                yield {"tried": found, "drawn": NOTHING}
+    except UserError as trouble:
+        yield {**_nothing(frame.notice(str(trouble), tone="bad")), "drawn": about}
+        return
+    if not isinstance(found, ChosenSet):
+        yield {**_nothing(many_view.gone(v.many.own)), "drawn": about}
+        return
+    done = [then if then == now else None for then, now in zip(drawn, about, strict=True)]
+    yield {
+        "about": many_view.about_set(found.pictures, found.own),
+        "confusions": many_view.confusions(found.pictures, v.many.confusion),
+        "drawn": (done[0], done[1]),
+    }
+    for k, answer in enumerate((tried, failures)):
+        if done[k] is not None:
+            continue
+        for step in answer(bench, v, found):
+            if not wanted_still():
+                return
+            yield step
+        done[k] = about[k]
+        yield {"drawn": (done[0], done[1])}
+
+
+def _nothing(words: str) -> ManyParts:
+    return {"about": "", "tried": words, "confusions": "", "sheet": "", "failures": ""}
+
+
+def _about(v: Visit, own: OwnPictures) -> Drawn:
+    """What the two answers depend on."""
+    pictures: tuple[Hashable, ...] = (v.setup, v.many.which)
+    if v.many.which == OWN:
+        held = own.of(v.setup)
+        asked = None if v.many.by_labels and held is not None and held.pictures.label_names else v.classes
+        pictures += (None if held is None else held.key, asked, v.templates)
+    return (*pictures, v.edit.among(None)), (*pictures, v.many.confusion)
+
+
+def tried(bench: Workbench, v: Visit, found: ChosenSet) -> Iterator[ManyParts]:
+    """What the edit does to the set."""
+    if not v.edit.levers:
+        yield {"tried": many_view.standing(found.pictures)}
+        return
+    for step in bench.try_edit(found.pictures, v.edit, found.templates):
+        if isinstance(step, Generalization):
+            yield {"tried": many_view.tried(v, found.pictures, step)}
+
+
+def failures(bench: Workbench, v: Visit, found: ChosenSet) -> Iterator[ManyParts]:
+    """What is behind a confusion: components and families, proposed on one half of the set and judged on the other."""
+    confusion = many_view.named_confusion(found.pictures, v.many.confusion)
+    if confusion is None:
+        yield {"sheet": "", "failures": ""}
+        return
+    try:
+        for step in bench.find_candidates(found.pictures, confusion, found.templates):
+            if isinstance(step, Findings):
+                shown = faces(bench, many_view.listed(step))
+                sheet = reference_strip.sheet(example for face in shown.values() for example in face.examples)
+                yield {"sheet": sheet, "failures": many_view.failures(v, step, shown)}
+            else:
+                yield {"failures": frame.waiting(*step)}
+    except UserError as trouble:
+        yield {"sheet": "", "failures": frame.notice(str(trouble), tone="warn")}

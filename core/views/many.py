@@ -1,0 +1,347 @@
+"""Many pictures, and what an edit does to them -> HTML: strips by class, the sentence, pictures, tables, confusions."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from markupsafe import Markup
+
+from ..methods import failures as failures_of
+from ..methods.failures import Candidates, Confusion, Findings
+from ..methods.generalization import Counts, Generalization
+from ..methods.picture_set import PictureSet
+from ..pictures.intake import Bounds, Intake
+from ..session.many_pictures import OwnSet
+from ..session.visit import Visit
+from ..words import NONE, count, percent, signed, size_in_words
+from . import frame
+from .evidence import KIND_WORDS, interval_words, lever_words
+from .frame import table
+from .html import NOTHING, joined, render
+from .images import picture_uri
+from .reference_strip import Face
+from .row import Effect, rows
+
+STRIPS = 16
+"""Classes with a strip; of more, those in which most happens."""
+PICTURED = 12
+"""Pictures shown of those fixed, of those broken, of those changed."""
+CONFUSED = 15
+"""Confusions listed, in all."""
+SAID = 4
+"""Of them, classes that pictures of several others are taken for."""
+FAMILIES, COMPONENTS = 4, 8
+"""Candidates shown of each kind."""
+TABLED = 60
+"""Classes, and groups, in the table."""
+SIDE = 96
+"""Pixels of a picture in a list."""
+LISTED = 20
+"""Pictures named that could not be read."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One class, or the pictures without a label, by what became of them."""
+
+    name: str
+    """The class."""
+    parts: tuple[tuple[str, int], ...]
+    """What became of them, as a class of style.css, and of how many."""
+
+    @property
+    def total(self) -> int:
+        """All of its pictures."""
+        return sum(n for _, n in self.parts)
+
+    @property
+    def turned(self) -> int:
+        """Those that an edit changed."""
+        return sum(n for kind, n in self.parts if kind in ("fixed", "broken", "changed"))
+
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "fixed": "fixed",
+        "broken": "broken",
+        "changed": "changed, no label",
+        "right": "right",
+        "wrong": "wrong",
+        "same": "unchanged, no label",
+    }
+)
+"""What became of a picture, in words."""
+MARKS: Mapping[str, str] = MappingProxyType({"fixed": "▲", "broken": "▼", "changed": "↻", "wrong": "✕"})
+"""By shape, beside a number."""
+
+
+# ---- the set
+
+
+def about_set(pictures: PictureSet, own: OwnSet | None) -> Markup:
+    """What the set is, and how often the model is right in it."""
+    what = "scenes rendered by this project" if own is None else f"of your pictures, {own.name}"
+    labelled, right = int(pictures.labelled.sum()), int(pictures.right.sum())
+    told = f"{right} right ({percent(right / labelled)} %)" if labelled else "none with a label"
+    if 0 < labelled < len(pictures):
+        told += f" of the {labelled} with a label"
+    words = f"{len(pictures)} {what}; {count(len(pictures.classes), 'class', 'es')}; {told} without an edit."
+    return Markup('<p class="told">{}</p>').format(words)
+
+
+def gone(name: str) -> Markup:
+    """What stands there while a visitor's own pictures are not here (any more)."""
+    if not name:
+        return Markup('<p class="empty">Bring some pictures above, and press <b>Read them</b>.</p>')
+    return Markup("""<p class="empty">The pictures “{}” are not on the server any more, or were read by another setup:
+ bring them again above. Everything else is as you left it.</p>""").format(name)
+
+
+def bounds(most: Bounds, n_bytes: int) -> Markup:
+    """How much may be brought, and what becomes of it."""
+    return Markup("""<p class="legend">Up to {:,} pictures, 40 MB at once, {} in memory. They stay in this session
+ alone, and go with it.</p>""").format(most.pictures, size_in_words(n_bytes))
+
+
+def read_words(own: OwnSet, intake: Intake, whole: bool) -> Markup:
+    """How the reading went: how many were read, and which were not, with the reason. `whole`: it was not stopped."""
+    said = [f"{count(len(own.pictures), 'picture')} read{'' if whole else ', and then stopped'}.", *intake.remarks]
+    told = frame.notice(" ".join(said))
+    troubles = [*intake.left_out, *own.pictures.troubles]
+    n = intake.n_left_out + len(own.pictures.troubles)
+    if not n:
+        return told
+    item = Markup("<li><b>{}</b>: {}</li>")
+    rest = Markup("<li>and {} more</li>").format(n - LISTED) if n > LISTED else NOTHING
+    return told + Markup("""<details class="notice warn"><summary>{} left out</summary>
+<ul class="listed">{}{}</ul></details>""").format(
+        count(n, "file"), joined(item.format(*one) for one in troubles[:LISTED]), rest
+    )
+
+
+# ---- what an edit does to it
+
+
+def standing(pictures: PictureSet) -> Markup:
+    """The set without an edit: where the model is right."""
+    strips = [
+        Strip(name, (("right", int((of & pictures.right).sum())), ("wrong", int((of & pictures.wrong).sum()))))
+        for name, of in _by_class(pictures)
+    ]
+    if not strips:
+        return Markup('<p class="empty">No lever yet. Pull one, and see here what else it changes.</p>')
+    told = Markup("""<p class="told">No lever yet. Press a confusion below to find the components behind it, or pull
+ one anywhere else.</p>""")
+    return _strips(strips) + told
+
+
+def tried(visit: Visit, pictures: PictureSet, found: Generalization) -> Markup:
+    """What the edit did: strips by class, the sentence, the fixed and the broken as pictures, the table."""
+    return (
+        _strips(_strips_of(pictures, found))
+        + _sentence(visit, found)
+        + _shown("▲ Fixed", "fixed", found.fixed, pictures, found)
+        + _shown("▼ Broken", "broken", found.broken, pictures, found)
+        + _shown("↻ Changed, no label", "changed", found.changed, pictures, found)
+        + _table(found)
+    )
+
+
+def _by_class(pictures: PictureSet) -> list[tuple[str, np.ndarray]]:
+    """The classes that pictures show, and which pictures, bool [N]."""
+    return [(name, pictures.truth == c) for c, name in enumerate(pictures.classes) if bool((pictures.truth == c).any())]
+
+
+def _strips_of(pictures: PictureSet, found: Generalization) -> list[Strip]:
+    strips = []
+    for name, of in _by_class(pictures):
+        c = found.counts_of(of)
+        parts = ("fixed", c.fixed), ("broken", c.broken), ("right", c.right - c.broken), ("wrong", c.wrong - c.fixed)
+        strips.append(Strip(name, parts))
+    unlabelled = found.counts.unlabelled
+    if unlabelled:
+        changed = found.counts.changed
+        strips.append(Strip("no label", (("changed", changed), ("same", unlabelled - changed))))
+    return strips
+
+
+def _strips(strips: Sequence[Strip]) -> Markup:
+    order = sorted(strips, key=lambda one: (-one.turned, -dict(one.parts).get("wrong", 0)))
+    shown, rest = order[:STRIPS], order[STRIPS:]
+    kinds = [kind for kind in WORDS if any(n for one in strips for each, n in one.parts if each == kind)]
+    return render(
+        "strips",
+        strips=shown,
+        most=max((one.total for one in shown), default=1),
+        keys=[(kind, WORDS[kind]) for kind in kinds],
+        words=WORDS,
+        marks=MARKS,
+        more=len(rest),
+        turned=sum(one.turned for one in rest),
+    )
+
+
+def _sentence(visit: Visit, found: Generalization) -> Markup:
+    """The edit, and what it does, in words."""
+    done = ", ".join(map(lever_words, visit.edit.groups()))
+    c = found.counts
+    more = [f"It acts in {percent(found.acts)} % of the pictures"]
+    if c.labelled:
+        more.append(f"moves the lead of the right class by {signed(found.lead_change)} logits on average")
+    if c.fixed + c.broken:
+        more.append(f"exact McNemar test of fixed against broken: p = {c.p_value:.2g}")
+    return Markup('<p class="edit">Your edit, on all tokens: {}</p><p class="told"><b>{}</b> {}.</p>').format(
+        done, found.said, "; ".join(more)
+    )
+
+
+def _shown(title: str, kind: str, which: np.ndarray, pictures: PictureSet, found: Generalization) -> Markup:
+    """Some of those that changed, each a button that opens it (many.js)."""
+    if not len(which):
+        return NOTHING
+    some = which[:PICTURED].tolist()
+    small = Markup(" <small>{} of {}</small>").format(len(some), len(which)) if len(which) > len(some) else NOTHING
+    names = found.classes
+    button = Markup("""<button type="button" class="pictured" data-picture="{name}"
+ aria-label="Open {name}: {was} → {now}"><img src="{src}" width="{side}" height="{side}"
+ alt=""><span>{was} → <b>{now}</b></span></button>""")
+    return Markup('<section class="turned {}"><h3>{}{}</h3><div class="thumbs">{}</div></section>').format(
+        kind,
+        title,
+        small,
+        joined(
+            button.format(
+                name=pictures.names[i],
+                was=names[found.before[i]],
+                now=names[found.after[i]],
+                src=picture_uri(pictures.traces[i].crop, SIDE),
+                side=SIDE,
+            )
+            for i in some
+        ),
+    )
+
+
+def _table(found: Generalization) -> Markup:
+    """By class and by group, as numbers."""
+    by_class = list(found.by_class.items())
+    groups = [(group_words(group), counts) for group, counts in found.by_group.items() if group]
+    parts = []
+    for title, listed_of in (("Class", by_class), ("Group", groups)):
+        if listed_of:
+            heads = (title, "Right before", "Right after", "Fixed, of the wrong", "Broken, of the right", "Unchanged")
+            parts.append(table(heads, (_row(name, counts) for name, counts in listed_of[:TABLED])))
+            if len(listed_of) > TABLED:
+                parts.append(Markup('<p class="legend">and {} more</p>').format(len(listed_of) - TABLED))
+    if not parts:
+        return NOTHING
+    return Markup('<details class="by-class"><summary>By class{}</summary>{}</details>').format(
+        " and group" if groups else "", joined(parts)
+    )
+
+
+def _row(name: str, c: Counts) -> Markup:
+    if not c.labelled:
+        words = f"{c.changed} of {c.unlabelled} changed, no label"
+        return Markup('<tr><th scope="row">{}</th><td colspan="5">{}</td></tr>').format(name, words)
+    return Markup("""<tr><th scope="row">{}</th><td>{}{}</td><td>{}{}</td><td>{} of {}{}</td><td>{} of {}{}</td>
+<td>{}</td></tr>""").format(
+        name,
+        _share(c.right, c.labelled),
+        interval_words(c.accuracy_interval),
+        _share(c.right_after, c.labelled),
+        interval_words(c.accuracy_after_interval),
+        c.fixed,
+        c.wrong,
+        interval_words(c.fixed_interval),
+        c.broken,
+        c.right,
+        interval_words(c.broken_interval),
+        c.unchanged,
+    )
+
+
+def _share(k: int, n: int) -> str:
+    return f"{percent(k / n)} %" if n else NONE
+
+
+def group_words(group: str) -> str:
+    """A group of pictures in words: a kind of scene, or as its owner calls it."""
+    return KIND_WORDS.get(group, group)
+
+
+# ---- what goes wrong
+
+
+def confusions(pictures: PictureSet, chosen: tuple[str, str] | None) -> Markup:
+    """What is taken for what, as buttons (many.js): everything, what is often said wrongly, and pairs of classes."""
+    if not pictures.labelled.any():
+        return NOTHING
+    pairs = failures_of.confusions(pictures)
+    if not pairs:
+        return Markup('<h3>What goes wrong</h3><p class="told">Nothing: every picture with a label is right.</p>')
+    said = Counter[int]()
+    for pair, n in pairs.items():
+        assert pair.said is not None
+        said[pair.said] += n
+    many = [
+        (Confusion(said=c), n) for c, n in said.most_common() if n > max(pairs.get(p, 0) for p in pairs if p.said == c)
+    ]
+    listed = [(Confusion(), int(pictures.wrong.sum())), *many[:SAID], *pairs.items()][:CONFUSED]
+    names = pictures.classes
+    buttons = []
+    for one, n in listed:
+        truth, mistaken = ("" if c is None else names[c] for c in (one.truth, one.said))
+        buttons.append((truth, mistaken, n, (truth, mistaken) == chosen))
+    return render("confusions", confusions=buttons, most=max(n for _, n in listed[1:]) if listed[1:] else 1)
+
+
+def named_confusion(pictures: PictureSet, chosen: tuple[str, str] | None) -> Confusion | None:
+    """The confusion of these names, nothing standing for any class; None where the set has none of them."""
+    if chosen is None or any(name and name not in pictures.classes for name in chosen):
+        return None
+    return Confusion(*(pictures.classes.index(name) if name else None for name in chosen))
+
+
+def listed(found: Findings) -> list[int]:
+    """The components that stand for what is shown, each once."""
+    heads = [members[0] for one, most in _kinds(found) for members in _foremost(one, most).values()]
+    return list(dict.fromkeys(heads))
+
+
+def _kinds(found: Findings) -> tuple[tuple[Candidates, int], ...]:
+    return (found.families, FAMILIES), (found.components, COMPONENTS)
+
+
+def _foremost(found: Candidates, most: int) -> dict[int, tuple[int, ...]]:
+    """The first by mean attribution on the part that they were proposed on: place and members."""
+    return {int(k): found.members[k] for k in found.order("attribution")[:most]}
+
+
+def failures(visit: Visit, found: Findings, faces: Mapping[int, Face]) -> Markup:
+    """What may be behind a confusion, as rows; their pictures have to be in a sheet of the page."""
+    parts = [_candidates(visit, one, faces, most) for one, most in _kinds(found)]
+    titles = "Families", "Components"
+    return render(
+        "failures",
+        confusion="everything" if found.confusion == Confusion() else found.confusion.words(found.classes),
+        said=found.said,
+        parts=[(title, part) for title, part in zip(titles, parts, strict=True) if part],
+    )
+
+
+def _candidates(visit: Visit, found: Candidates, faces: Mapping[int, Face], most: int) -> Markup:
+    effects, notes = {}, {}
+    at = found.judging
+    for k, members in _foremost(found, most).items():
+        c, head = found.counts[k], members[0]
+        told = [f"in {at.among_first[k]} of {at.failures}"]
+        if np.isfinite(at.auroc[k]):
+            told.append(f"AUROC {at.auroc[k]:.2f}")
+        bar = float(at.attribution[k]) if np.isfinite(at.attribution[k]) else 0.0
+        words = Markup("fixes <b>{}</b>, breaks <b>{}</b>").format(c.fixed, c.broken)
+        effects[head] = Effect(bar, words=words)
+        notes[head] = Markup('<small class="match">{}</small>').format(" · ".join(told))
+    return rows(visit, effects, faces, notes=notes) if effects else NOTHING

@@ -1,0 +1,326 @@
+"""The Many pictures tab: what an edit does to a set, what is behind its failures, and pictures of it in sight."""
+
+import html
+import json
+import re
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.errors import UserError
+from core.methods.failures import Confusion, Findings
+from core.methods.picture_set import PictureSet
+from core.methods.steering import Edit
+from core.model.prompts import TEMPLATES
+from core.model.sae_clip import BATCH
+from core.page.context import Context
+from core.page.many_tab import (
+    LABELS,
+    NAME,
+    NOTHING,
+    PAGE,
+    ChosenSet,
+    Drawn,
+    ManyParts,
+    ManyTab,
+    choose,
+    chosen,
+    explain,
+    follow,
+    open_picture,
+    read,
+    stop,
+    use,
+)
+from core.page.wire import ExplainConfusion, OpenPicture, OpenTab
+from core.pictures.examples import FOLDER as EXAMPLES
+from core.session import visit as session
+from core.session.cancellation import LatestOnly
+from core.session.many_pictures import OWN, OwnPictures, OwnSet
+from core.session.view_state import ViewState, restored, state_of
+from core.session.visit import Visit
+
+NOTE = 99
+"""A component that reads notes: suppressing it fixes some pictures, and breaks few."""
+
+
+def here(moment: float = 1.0) -> OpenTab:
+    return OpenTab(tab=NAME, moment=moment)
+
+
+def followed(context: Context, v: Visit, drawn: Drawn = NOTHING, own: OwnPictures | None = None) -> ManyParts:
+    """What stands there in the end."""
+    parts: ManyParts = {}
+    for step in follow(context, v, here(), drawn, own or OwnPictures(), LatestOnly()):
+        parts |= step
+    return parts
+
+
+@pytest.fixture(scope="module")
+def scenes(context: Context, first: Visit) -> PictureSet:
+    *_, found = chosen(context.bench(first), first, OwnPictures())
+    assert isinstance(found, ChosenSet)
+    return found.pictures
+
+
+@pytest.fixture(scope="module")
+def pulled(context: Context, first: Visit) -> Visit:
+    return session.change(context.bench(first), first, Edit.of_suppressed([NOTE]))
+
+
+@pytest.fixture
+def own(scenes: PictureSet) -> OwnPictures:
+    """Some pictures that a visitor brought: the first two have no label."""
+    some = scenes.part(range(20))
+    truth = some.truth.copy()
+    truth[:2] = -1
+    return OwnPictures(OwnSet("<holiday>.zip", "bundled", replace(some, truth=truth)))
+
+
+def test_every_part_has_a_place() -> None:
+    assert ManyParts.__annotations__.keys() <= ManyTab.__annotations__.keys()
+
+
+def test_without_an_edit_it_shows_where_the_model_is_right(context: Context, first: Visit, scenes: PictureSet) -> None:
+    parts = followed(context, first)
+    assert "No lever yet" in parts["tried"]
+    assert "data-picture" not in parts["tried"]
+    right = int((scenes.said == scenes.truth).sum())
+    assert f"300 scenes rendered by this project; 40 classes; {right} right" in parts["about"]
+
+
+def test_an_edit_fixes_and_breaks(context: Context, pulled: Visit, scenes: PictureSet) -> None:
+    """Against the model itself, picture by picture."""
+    bench, parts = context.bench(pulled), followed(context, pulled)
+    after = [
+        bench.compare(trace, pulled.edit, scenes.classes, TEMPLATES["single"]).after.top for trace in scenes.traces
+    ]
+    right, now_right = scenes.said == scenes.truth, np.array(after) == scenes.truth
+    fixed, broken = int((~right & now_right).sum()), int((right & ~now_right).sum())
+    assert fixed > broken > 0
+    assert f"Fixes {fixed} of {int((~right).sum())} pictures" in parts["tried"]
+    assert f"breaks {broken} of {int(right.sum())}" in parts["tried"]
+    named = [html.unescape(name) for name in re.findall('data-picture="([^"]*)"', parts["tried"])]
+    turned = {scenes.names[i] for i in np.flatnonzero(right != now_right)}
+    assert set(named) == turned
+    strips = sum(int(n) for n in re.findall(r"▲ (\d+)", parts["tried"]))
+    assert strips == fixed, "each class counts its own"
+
+
+def test_a_kind_of_scenes(context: Context, pulled: Visit, scenes: PictureSet) -> None:
+    parts = followed(context, choose(context, pulled, "attacked", LABELS))
+    n = int((scenes.group == "attacked").sum())
+    assert f"{n} scenes" in parts["about"]
+    with pytest.raises(UserError, match="no such pictures"):
+        choose(context, pulled, "nowhere", LABELS)
+    assert choose(context, pulled, None, LABELS) is pulled, "all of them, as before"
+
+
+def test_a_picture_opens_with_the_edit_in_place(context: Context, pulled: Visit, scenes: PictureSet) -> None:
+    v = session.change(context.bench(pulled), pulled, pulled.edit.among((0, 1, 2)))
+    name = re.findall('data-picture="([^"]*)"', followed(context, v)["tried"])[0]
+    i = scenes.names.index(name)
+    opened = open_picture(context, v, OpenPicture(picture=name), OwnPictures())
+    assert np.array_equal(opened.trace.crop, scenes.traces[i].crop)
+    assert (opened.comparison.before.top, opened.comparison.after.top) == (scenes.said[i], scenes.truth[i])
+    assert (opened.classes, opened.truth) == (scenes.classes, scenes.truth[i])
+    assert opened.edit == pulled.edit, "on all tokens, as the set was tried: its patches are those of another picture"
+    assert opened.revision > v.revision
+    assert session.undo(context.bench(v), opened).edit == v.edit
+    with pytest.raises(UserError, match="not in this set"):
+        open_picture(context, v, OpenPicture(picture="elsewhere"), OwnPictures())
+
+
+def test_it_is_worked_out_once_and_in_sight_alone(context: Context, pulled: Visit) -> None:
+    drawn = followed(context, pulled)["drawn"]
+    assert followed(context, pulled, drawn) == {}
+    out_of_sight = OpenTab(tab="Evidence", moment=2.0)
+    assert list(follow(context, pulled, out_of_sight, NOTHING, OwnPictures(), LatestOnly())) == []
+    without = session.change(context.bench(pulled), pulled, Edit())
+    assert "No lever yet" in followed(context, without, drawn)["tried"]
+
+
+def test_another_question_ends_it(context: Context, pulled: Visit) -> None:
+    latest = LatestOnly[None]()
+    asked = follow(context, pulled, here(5.0), NOTHING, OwnPictures(), latest)
+    next(asked)
+    assert list(follow(context, pulled, OpenTab(tab="Steering", moment=6.0), NOTHING, OwnPictures(), latest)) == []
+    assert list(asked) == []
+    assert list(follow(context, pulled, here(4.0), NOTHING, OwnPictures(), latest)) == [], "asked for earlier"
+
+
+def test_what_goes_wrong_counts_every_confusion(context: Context, first: Visit, scenes: PictureSet) -> None:
+    parts = followed(context, first)
+    listed = re.findall(
+        r'data-truth="([^"]*)" data-said="([^"]*)" aria-pressed="false".*?class="n">(\d+)<', parts["confusions"], re.S
+    )
+    assert listed
+    for truth, said, n in listed:
+        of = scenes.truth != scenes.said
+        for name, classes in ((truth, scenes.truth), (said, scenes.said)):
+            of = of & (classes == scenes.classes.index(name)) if name else of
+        assert int(of.sum()) == int(n)
+    assert [(truth, said) for truth, said, _ in listed[:2]] == [("", ""), ("", listed[1][1])]
+    assert all(truth for truth, _, _ in listed[-5:]), "pairs of classes, too"
+
+
+def test_what_is_behind_failures_is_judged_on_other_pictures(
+    context: Context, first: Visit, scenes: PictureSet
+) -> None:
+    """The numbers are the workbench's own of the judging half, and a press on a row suppresses it."""
+    bench = context.bench(first)
+    v = explain(context, first, ExplainConfusion(truth="", said="", on=True))
+    parts = followed(context, v)
+    *_, found = bench.find_candidates(scenes, Confusion(), TEMPLATES["single"])
+    assert isinstance(found, Findings)
+    assert found.said in parts["failures"]
+    assert 'data-truth="" data-said="" aria-pressed="true"' in parts["confusions"]
+    shown = parts["failures"]
+    for one in (found.families, found.components):
+        k = int(one.order("attribution")[0])
+        c, head = one.counts[k], one.members[k][0]
+        row = re.search(rf'<li class="row[^>]*data-row="{head}".*?</li>', shown, re.S)
+        assert row is not None
+        shown = shown[row.end() :]
+        assert f"fixes <b>{c.fixed}</b>, breaks <b>{c.broken}</b>" in row[0]
+        assert f"in {one.judging.among_first[k]} of {one.judging.failures}" in row[0]
+        assert f'data-component="{head}" data-action="suppress"' in row[0]
+    assert "--shot:url(" in parts["sheet"]
+    again = followed(context, session.change(bench, v, Edit.of_suppressed([NOTE])), parts["drawn"])
+    assert "failures" not in again, "an edit changes nothing there"
+    assert "▲ Fixed" in again["tried"]
+    closed = followed(context, explain(context, v, ExplainConfusion(truth="", said="", on=False)), parts["drawn"])
+    assert closed["failures"] == closed["sheet"] == ""
+
+
+def test_what_nothing_can_be_proposed_for_is_said(context: Context, first: Visit, scenes: PictureSet) -> None:
+    right = scenes.classes[int(scenes.truth[np.flatnonzero(scenes.right)[0]])]
+    v = explain(context, first, ExplainConfusion(truth=right, said=right, on=True))
+    assert "none fails in this way" in followed(context, v)["failures"]
+    gone = explain(context, first, ExplainConfusion(truth="no such class", said=right, on=True))
+    assert followed(context, gone)["failures"] == ""
+
+
+def test_pictures_without_a_label_count_as_changed(context: Context, pulled: Visit, own: OwnPictures) -> None:
+    parts = followed(context, choose(context, pulled, OWN, LABELS), own=own)
+    assert "20 of your pictures, &lt;holiday&gt;.zip" in parts["about"]
+    assert "of the 18 with a label" in parts["about"]
+    assert "of 2 pictures without a label" in parts["tried"]
+
+
+def test_pictures_that_are_gone_have_to_be_brought_again(context: Context, pulled: Visit, own: OwnPictures) -> None:
+    """After a restart, or where another setup answers; everything else is kept."""
+    v = replace(choose(context, pulled, OWN, LABELS), many=replace(pulled.many, which=OWN, own="<holiday>.zip"))
+    told = followed(context, v)
+    assert "“&lt;holiday&gt;.zip” are not on the server any more" in told["tried"]
+    assert told["confusions"] == ""
+    with pytest.raises(UserError, match="Bring them again"):
+        open_picture(context, v, OpenPicture(picture="a"), OwnPictures())
+    with pytest.raises(UserError, match="Bring them again"):
+        open_picture(context, replace(v, setup="tiny"), OpenPicture(picture="a"), own)
+    assert "Bring some pictures" in followed(context, choose(context, pulled, OWN, LABELS))["tried"]
+
+
+def test_the_page_carries_what_is_asked_and_no_picture(context: Context, first: Visit) -> None:
+    v = explain(context, choose(context, first, "attacked", LABELS), ExplainConfusion(truth="dog", said="cat", on=True))
+    bench = context.bench(v)
+    text = state_of(bench, v).serialised()
+    assert len(text) < 2000
+    assert json.loads(text)["many"] == {"which": "attacked", "confusion": ["dog", "cat"]}
+    back = restored(bench, ViewState.parsed(text), [v.trace.crop])
+    assert back is not None
+    assert back.many == v.many
+    assert explain(context, v, ExplainConfusion(truth="dog", said="cat", on=False)).many.confusion is None
+    assert choose(context, v, "stamped", LABELS).many.confusion is None
+
+
+def brought(context: Context, v: Visit, files: list[Path], own: OwnPictures) -> str:
+    """What is said of the reading in the end."""
+    *_, last = read(context, v, [str(file) for file in files], own, LatestOnly(), LatestOnly())
+    assert last["busy"] is False
+    return last["reading"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Three pictures, one that is none, and a table of labels."""
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "labels.csv").write_text("file_name,label,group\ndog-note-cat.webp,Dog,<b>\ncow-water.webp,cow,\n")
+    pictures = [EXAMPLES / f"{name}.webp" for name in ("dog-note-cat", "cow-water", "tree-plain")]
+    return [*pictures, tmp_path / "broken.png", tmp_path / "labels.csv"]
+
+
+def test_pictures_of_ones_own_are_read_with_their_labels(context: Context, pulled: Visit, files: list[Path]) -> None:
+    own = OwnPictures()
+    told = brought(context, pulled, files, own)
+    assert "3 pictures read." in told
+    assert "Labels are those of labels.csv." in told
+    assert "<b>broken.png</b>: This file is not a picture" in told
+    v = use(context, pulled, own)
+    assert (v.many.which, v.many.own) == (OWN, "dog-note-cat.webp and 4 more")
+    assert use(context, v, own) is v, "it is the one in use"
+    parts = followed(context, v, own=own)
+    assert (
+        "3 of your pictures, dog-note-cat.webp and 4 more; 2 classes; 2 right (100 %) of the 2 with a" in parts["about"]
+    )
+    assert "Changes the answer in 0 of 1 picture without a label" in parts["tried"]
+    by_page = choose(context, v, OWN, PAGE)
+    parts = followed(context, by_page, own=own)
+    assert f"{len(v.classes)} classes" in parts["about"]
+    assert "0 right (0 %) of the 1 with a label" in parts["about"], "a cow is none of them; capitals do not matter"
+    assert "Fixes 1 of 1" in parts["tried"]
+    opened = open_picture(context, by_page, OpenPicture(picture="dog-note-cat.webp"), own)
+    assert opened.subject.photograph
+    assert np.allclose(opened.comparison.after.logits, pulled.comparison.after.logits, atol=1e-4)
+    assert (opened.classes, opened.truth) == (pulled.classes, pulled.truth)
+    asked = replace(by_page, classes=("dog", "wolf"))
+    assert "2 classes" in followed(context, asked, parts["drawn"], own)["about"], "the page asks about others"
+
+
+def test_a_zip_has_labels_by_folders(context: Context, first: Visit, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "<zoo>.zip", "w") as archive:
+        for label, name in (("dog", "dog-note-cat"), ("cow", "cow-water"), ("cow", "cow-water-twin")):
+            archive.write(EXAMPLES / f"{name}.webp", f"{label}/{name}.webp")
+        archive.writestr("../out.png", b"")
+    own = OwnPictures()
+    told = brought(context, first, [tmp_path / "<zoo>.zip"], own)
+    assert "3 pictures read. Labels are the names of folders." in told
+    assert "leads out of the archive" in told
+    assert "&lt;zoo&gt;.zip" in followed(context, use(context, first, own), own=own)["about"]
+
+
+def test_what_cannot_be_read_leaves_all_as_it_was(context: Context, first: Visit, tmp_path: Path) -> None:
+    own = OwnPictures()
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and nothing")
+    assert "cannot be read as a zip" in brought(context, first, [tmp_path / "a.zip"], own)
+    assert "There are no files yet" in brought(context, first, [], own)
+    assert own.held is None
+    assert use(context, first, own) is first
+
+
+def test_a_stop_keeps_what_was_read(context: Context, first: Visit, tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
+    for k in range(BATCH + 3):
+        Image.fromarray(pixels + k).save(tmp_path / f"{k}.png")
+    own, readings, going_on = OwnPictures(), LatestOnly[None](), LatestOnly[None]()
+    reading = read(context, first, sorted(map(str, tmp_path.glob("*.png"))), own, readings, going_on)
+    assert next(reading)["busy"]
+    assert f"{BATCH} of {BATCH + 3}" in next(reading)["reading"]
+    assert stop(context, first, going_on) is False
+    (last,) = reading
+    assert f"{BATCH} pictures read, and then stopped." in last["reading"]
+    assert own.held is not None
+    assert len(own.held.pictures) == BATCH
+
+
+def test_another_reading_ends_the_one_before(context: Context, first: Visit, files: list[Path]) -> None:
+    own, readings, going_on = OwnPictures(), LatestOnly[None](), LatestOnly[None]()
+    reading = read(context, first, [str(files[0])], own, readings, going_on)
+    next(reading)
+    readings.begin(), going_on.begin()
+    assert list(reading) == []
+    assert own.held is None
