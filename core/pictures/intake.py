@@ -34,7 +34,7 @@ class Bounds:
     """A file in an archive that unpacks to more than a megabyte may do so to so many times its bytes."""
     depth: int = 8
     """Folders within folders of an archive."""
-    table: int = MEGABYTE
+    table: int = MEGABYTE // 2
     """Bytes of a file of labels."""
     pixels: int = MAX_PIXELS
     """Of a decoded picture; see `core.pictures.read`."""

@@ -14,10 +14,8 @@ import csv
 import io
 import json
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -87,18 +85,13 @@ def read_labels(data: bytes, name: str, label_column: str | None = None, group_c
     if start == "[":
         raise UserError(f"The file {name} is a JSON list. Write one object a line (JSONL), or a CSV.")
     wanted = _Columns(label_column or "label", group_column or "group", group_column is not None)
-    records = _json_rows(text) if start == "{" else _csv_rows(text, name)
     rows: dict[str, LabelRow] = {}
     left_out: list[LeftOut] = []
-    columns: list[str] = []
-    for line, values in records:
+    for line, values in _json_rows(text) if start == "{" else _csv_rows(text, name, wanted):
         where = f"{name}, line {line}"
         if isinstance(values, str):
             left_out.append((where, values))
             continue
-        if not columns:
-            columns = list(values)
-            wanted.check(columns, name, every=start != "{")
         try:
             path, known = wanted.taken(values)
         except UserError as trouble:
@@ -117,30 +110,42 @@ def read_labels(data: bytes, name: str, label_column: str | None = None, group_c
 def matched(table: LabelTable, names: Sequence[str]) -> tuple[dict[str, Known], tuple[LeftOut, ...]]:
     """What a table says of the pictures with these names, and its lines that name none of them."""
     by_path = {comparable(name): name for name in names}
-    by_last: dict[str, list[str]] = defaultdict(list)
-    for path in by_path:
-        by_last[path.rpartition("/")[2]].append(path)
     found: dict[str, Known] = {}
     lines: dict[str, int] = {}
     left_out: list[LeftOut] = []
-    # First those with the same path, so that none of them loses its picture to one that is merely alike.
-    for path, row in sorted(table.rows.items(), key=lambda item: (item[0] not in by_path, item[1].line)):
-        alike = [path] if path in by_path else [p for p in by_last[path.rpartition("/")[2]] if _alike(p, path)]
+    for path, row in table.rows.items():
+        if path in by_path:
+            found[by_path[path]], lines[by_path[path]] = row.known, row.line
+    # Then the others, so that none takes a picture that is called as another row says.
+    others = [(path, row) for path, row in table.rows.items() if path not in by_path]
+    by_end = _by_end(by_path) if others else {}
+    for path, row in others:
         where = f"{table.name}, line {row.line}"
-        if len(alike) > 1:
+        alike = {by_end.get(path, ""), *(end for end in _ends(path) if end in by_path)} - {""}
+        if len(alike) > 1 or None in alike:
             left_out.append((where, f"Several pictures are called “{echo(path)}”. Write the whole path."))
         elif not alike:
             left_out.append((where, f"No picture is called “{echo(path)}”."))
-        elif (name := by_path[alike[0]]) in found:
+        elif (name := by_path[alike.pop() or ""]) in found:
             left_out.append((where, f"The picture “{echo(path)}” is that of line {lines[name]}, which is taken."))
         else:
             found[name], lines[name] = row.known, row.line
     return found, tuple(left_out)
 
 
-def _alike(path: str, other: str) -> bool:
-    """Whether one path ends as the other does, folder by folder."""
-    return path.endswith(f"/{other}") or other.endswith(f"/{path}")
+def _ends(path: str) -> Iterator[str]:
+    """What a path ends with, folder by folder, but for itself: “b/c” and “c” of “a/b/c”."""
+    while path := path.partition("/")[2]:
+        yield path
+
+
+def _by_end(paths: Iterable[str]) -> dict[str, str | None]:
+    """The path that ends so; None where several do. Thus to match many rows takes no longer than to read them."""
+    found: dict[str, str | None] = {}
+    for path in paths:
+        for end in _ends(path):
+            found[end] = None if end in found else path
+    return found
 
 
 class _Columns(NamedTuple):
@@ -150,27 +155,34 @@ class _Columns(NamedTuple):
     group: str
     needs_group: bool
 
-    def check(self, columns: Sequence[str], name: str, every: bool) -> None:
-        """Raise UserError for one that is missing. Where not `every` row has the same ones, that is looked at later."""
-        needed = (FILE_NAME, self.label, *((self.group,) if self.needs_group else ()))
-        missing = [f"“{echo(column)}”" for column in needed if column not in columns]
-        if missing and every:
-            has = listed([f"“{echo(column)}”" for column in columns[:10]]) if columns else "none"
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Those that have to be there."""
+        return (FILE_NAME, self.label, *((self.group,) if self.needs_group else ()))
+
+    def check(self, columns: Sequence[str], name: str) -> None:
+        """Raise UserError for one that a CSV lacks."""
+        missing = [f"“{echo(column)}”" for column in self.needed if column not in columns]
+        twice = [f"“{echo(column)}”" for column in self.needed if columns.count(column) > 1]
+        if missing:
+            has = listed([f"“{echo(printable(column))}”" for column in columns[:10]])
             raise UserError(
                 f"The file {name} has no column {listed(missing)}; its first line names {has}. "
                 f"Name the columns {FILE_NAME}, {echo(self.label)} and, where there are any, {echo(self.group)}."
             )
+        if twice:
+            raise UserError(f"The file {name} has two columns {listed(twice)}. Rename one.")
 
     def taken(self, values: Mapping[str, Any]) -> tuple[str, Known]:
         """The path in a row, and what it says. Raises UserError when it cannot be used."""
-        path = _plain(values, FILE_NAME, _LONGEST_NAME)
-        if not path or not comparable(path):
+        path = comparable(_plain(values, FILE_NAME, _LONGEST_NAME) or "")
+        if not path:
             raise UserError(f"It has no {FILE_NAME}.")
-        if self.label not in values:
-            raise UserError(f"It has no “{echo(self.label)}”.")
-        return comparable(path), Known(
-            _plain(values, self.label, LONGEST_LABEL), _plain(values, self.group, LONGEST_LABEL)
-        )
+        for column in self.needed[1:]:
+            if column not in values:
+                raise UserError(f"It has no “{echo(column)}”.")
+        label, group = (_plain(values, column, LONGEST_LABEL) for column in (self.label, self.group))
+        return path, Known(label, group)
 
 
 def _plain(values: Mapping[str, Any], column: str, longest: int) -> str | None:
@@ -206,33 +218,23 @@ _Rows = Iterator[tuple[int, Mapping[str, Any] | str]]
 """Of each row its last line, and its values by column, or why it has none."""
 
 
-def _csv_rows(text: str, name: str) -> _Rows:
+def _csv_rows(text: str, name: str, wanted: _Columns) -> _Rows:
     head = text.lstrip().partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=head.count))
-    columns: list[str] = []
-    rows = iter(reader)
-    while True:
-        try:
-            cells = next(rows, None)
-        except csv.Error as error:
-            raise UserError(
-                f"The file {name} cannot be read beyond line {reader.line_num}: {error}. Is a quotation mark missing?"
-            ) from error
-        if cells is None:
-            break
-        if not any(map(str.strip, cells)):
-            continue
-        if not columns:
-            columns = [cell.strip() for cell in cells]
-            if len(set(filter(None, columns))) < len(list(filter(None, columns))):
-                raise UserError(f"Two columns of the file {name} have the same name. Rename one.")
-            continue
-        if any(map(str.strip, cells[len(columns) :])):
-            yield reader.line_num, f"It has {len(cells)} columns, and the first line {len(columns)}."
-        else:  # spreadsheets leave empty cells out at the end of a line, or add some
-            yield reader.line_num, dict(zip_longest(columns, cells[: len(columns)], fillvalue=""))
-    if columns and FILE_NAME not in columns:  # of a table without any row, too
-        yield reader.line_num, dict.fromkeys(columns, "")
+    rows = (cells for cells in reader if any(map(str.strip, cells)))
+    try:
+        columns = [cell.strip() for cell in next(rows, [])]
+        wanted.check(columns, name)
+        places = {column: columns.index(column) for column in (FILE_NAME, *wanted[:2]) if column in columns}
+        for cells in rows:
+            if any(map(str.strip, cells[len(columns) :])):
+                yield reader.line_num, f"It has {len(cells)} columns, and the first line {len(columns)}."
+            else:  # spreadsheets leave empty cells out at the end of a line, or add some
+                yield reader.line_num, {column: "".join(cells[at : at + 1]) for column, at in places.items()}
+    except csv.Error as error:
+        raise UserError(
+            f"The file {name} cannot be read beyond line {reader.line_num}: {error}. Is a quotation mark missing?"
+        ) from error
 
 
 def _json_rows(text: str) -> _Rows:

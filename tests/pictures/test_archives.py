@@ -24,10 +24,14 @@ from core.pictures.intake import MOST_LISTED, Bounds
 from core.pictures.opening import open_pictures
 
 
-def picture(side: int = 4, form: str = "PNG") -> bytes:
+def encoded(shown: Image.Image, form: str = "PNG") -> bytes:
     stream = io.BytesIO()
-    Image.new("RGB", (side, side), (9, 99, 199)).save(stream, form)
+    shown.save(stream, form)
     return stream.getvalue()
+
+
+def picture(side: int = 4, form: str = "PNG") -> bytes:
+    return encoded(Image.new("RGB", (side, side), (9, 99, 199)), form)
 
 
 GOOD = picture()
@@ -261,9 +265,8 @@ def test_of_too_many_pictures_some_are_taken_from_all_over(tmp_path: Path) -> No
 
 
 def test_pixels_and_bytes_of_each_picture(tmp_path: Path) -> None:
-    stream = io.BytesIO()
-    Image.effect_noise((64, 64), 50).save(stream, "PNG")
-    data = packed([("small.png", GOOD), ("large.png", picture(50)), ("noise.png", stream.getvalue())])
+    noise = encoded(Image.effect_noise((64, 64), 50))
+    data = packed([("small.png", GOOD), ("large.png", picture(50)), ("noise.png", noise)])
     found = open_pictures([written(tmp_path, data)], bounds=replace(Bounds(), pixels=400, each=1_500))
     good, troubles = read(found)
     assert good == ["small.png"]
@@ -283,6 +286,13 @@ def test_a_listing_names_the_first_and_counts_the_others(tmp_path: Path) -> None
     data = packed([("good.png", GOOD), *((f"{number:04d}.txt", b"") for number in range(300))])
     found = open_pictures([written(tmp_path, data)], bounds=Bounds()).intake
     assert (len(found.left_out), found.n_left_out, found.unnamed) == (MOST_LISTED, 300, 300 - MOST_LISTED)
+
+
+def test_threads_read_one_archive_at_a_time(tmp_path: Path) -> None:
+    shades = {f"{number:03d}.png": Image.new("L", (8, 8), number) for number in range(200)}
+    found = open_pictures([written(tmp_path, packed([(name, encoded(shade)) for name, shade in shades.items()]))])
+    seen = batches(found, lambda one: np.asarray(one)[:2, :2], 16, range(found.n_parts), workers=4)
+    assert [int(crop[0, 0, 0]) for batch in seen for crop in batch.crops] == list(range(200))
 
 
 def test_names_of_other_systems(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_other_columns_are_left_alone_and_named_ones_taken() -> None:
         (b"name,label\na.png,cat\n", "no column “file_name”; its first line names “name” and “label”"),
         (b"file_name\na.png\n", "no column “label”"),
         (b"a.png,cat\nb.png,dog\n", "no column “file_name” and “label”; its first line names “a.png” and “cat”"),
-        (b"file_name,label,label\na.png,cat,dog\n", "same name"),
+        (b"file_name,label,label\na.png,cat,dog\n", "two columns “label”"),
         (b"file_name,label\n", "labels no picture"),
         (b"file_name,label\n,cat\n", "line 2: It has no file_name"),
         (b'[{"file_name": "a.png", "label": "cat"}]', "JSON list"),
@@ -81,6 +81,8 @@ def test_a_table_that_cannot_be_used_is_a_sentence(data: bytes, said: str) -> No
 def test_columns_that_were_named_have_to_be_there() -> None:
     with pytest.raises(UserError, match="no column “what” and “where”"):
         read_labels(TABLE.encode(), "x.csv", "what", "where")
+    with pytest.raises(UserError, match="line 1: It has no “where”"):
+        read_labels(b'{"file_name": "a.png", "label": "cat"}', "x.jsonl", None, "where")
 
 
 def test_rows_that_cannot_be_used_are_listed_by_their_line() -> None:
@@ -200,6 +202,21 @@ def test_rows_that_name_no_picture_or_several_are_listed() -> None:
         "The picture “x/dog/2.png” is that of line 6, which is taken.",
     ]
     assert left_out[0][0] == "x.csv, line 2"
+
+
+def test_a_path_that_ends_as_several_do_names_none() -> None:
+    assert matched(table_of("b/c.png"), ["a/b/c.png", "c.png"])[0] == {}
+    assert matched(table_of("c.png"), ["a/b/c.png", "a/c.png"])[0] == {}
+    assert matched(table_of("c.png"), ["a/b/c.png", "c.png"])[0] == {"c.png": Known("c.png", None)}
+
+
+def test_many_rows_about_many_pictures_of_one_name_take_no_time() -> None:
+    """Each beside each would be half a billion comparisons; so would a row of as many cells as the first line has."""
+    names = [f"{number}/1.png" for number in range(5_000)]
+    found, left_out = matched(table_of(*(f"x{number}/1.png" for number in range(100_000))), names)
+    assert (len(found), len(left_out)) == (0, 100_000)
+    table = read_labels(b"file_name,label" + b"," * 100_000 + b"\n" + b"a\n" * 5_000, "x.csv")
+    assert (len(table.rows), len(table.left_out)) == (1, 4_999)
 
 
 @given(st.lists(_PATHS, max_size=6, unique=True), st.lists(_PATHS, max_size=6, unique=True))

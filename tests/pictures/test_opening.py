@@ -183,7 +183,7 @@ def test_a_table_at_the_root_goes_before_folders_and_one_that_is_given_before_th
         (b"a,b\n1,2\n", {}, "no column “file_name” and “label”"),
         (b"file_name,label\nno.png,cat\n", {}, "names none of the pictures: it has “no.png”.*called “3.png”"),
         (TABLE, {"label_column": "class"}, "no column “class”"),
-        (TABLE * 30_000, {"bounds": Bounds()}, "more than 1.0 MB"),
+        (TABLE * 30_000, {"bounds": Bounds()}, "more than 524.3 kB"),
         (None, {}, "cannot be read"),
     ],
 )
