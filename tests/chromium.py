@@ -18,6 +18,8 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+ONE_PROCESS = "--process-per-site"
+"""For all pages of a context: the scripts that they share are read once."""
 Theme = Literal["light", "dark"]
 SIZES = {1400: 900, 390: 844}
 PATIENCE = 60_000
@@ -26,40 +28,72 @@ TABS = ("Image", "Attribution", "Components", "Steering", "Before / after", "Man
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
+PAUSE = "() => new Promise((done) => setTimeout(() => requestIdleCallback(done), 250))"
+"""A while by the page's own clock, and until it has nothing to do: on a busy machine that may be long."""
+
+
 class Answers:
-    """The streams in which answers come, as long as they are open, by page."""
+    """What each page waits for: questions under way, and the streams in which answers come."""
 
     def __init__(self) -> None:
         self._open: defaultdict[Page, set[Request]] = defaultdict(set)
 
     def watch(self, page: Page) -> None:
-        page.on("request", lambda one: self._open[page].add(one) if "/queue/data" in one.url else None)
+        page.on("request", lambda one: self._open[page].add(one) if "/gradio_api/queue/" in one.url else None)
         page.on("requestfinished", lambda one: self._open[page].discard(one))
         page.on("requestfailed", lambda one: self._open[page].discard(one))
 
     def all_here(self, page: Page) -> None:
         """Waits until all have come: none may be drawn still, or be cut off by what comes next."""
-        page.wait_for_timeout(500)
-        while self._open[page]:
-            page.wait_for_timeout(100)
+        quiet = 0
+        while quiet < 2:  # what an answer leads to is asked a moment later, and so is what was typed
+            page.evaluate(PAUSE)
+            quiet = 0 if self._open[page] else quiet + 1
 
 
-class Open:
-    """Opens the page, in as many browser contexts as it is called."""
+class Windows:
+    """One browser context for each width, in which the page's scripts stay loaded from one test to the next.
+
+    A page's first opening in a context takes three times as long as a later one. What pages keep is their tab's.
+    """
 
     def __init__(self, browser: Browser, address: str) -> None:
         self.address = address
+        self._browser = browser
+        self._contexts: dict[int, BrowserContext] = {}
+
+    def new_page(self, width: int, theme: Theme) -> Page:
+        """An empty tab."""
+        if width not in self._contexts:
+            size: ViewportSize = {"width": width, "height": SIZES[width]}
+            context = self._contexts[width] = self._browser.new_context(viewport=size, has_touch=width < 500)
+            context.new_page().goto(f"{self.address}/robots.txt")  # it keeps the process of these pages alive
+        context = self._contexts[width]
+        context.clear_cookies()
+        context.pages[0].evaluate("localStorage.clear()")
+        page = context.new_page()
+        page.emulate_media(color_scheme=theme)
+        return page
+
+    def close(self) -> None:
+        for context in self._contexts.values():
+            context.close()
+
+
+class Open:
+    """Opens the page, in as many tabs as it is called."""
+
+    def __init__(self, windows: Windows) -> None:
+        self.address = windows.address
         self.answers = Answers()
         self.errors: list[str] = []
         self.requests: list[str] = []
-        self._browser = browser
-        self._contexts: list[BrowserContext] = []
+        self._windows = windows
+        self._pages: list[Page] = []
 
     def __call__(self, width: int = 1400, theme: Theme = "light") -> Page:
-        size: ViewportSize = {"width": width, "height": SIZES[width]}
-        context = self._browser.new_context(viewport=size, color_scheme=theme, has_touch=width < 500)
-        self._contexts.append(context)
-        page = context.new_page()
+        page = self._windows.new_page(width, theme)
+        self._pages.append(page)
         page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -70,8 +104,8 @@ class Open:
         return page
 
     def close(self) -> None:
-        for context in self._contexts:
-            context.close()
+        for page in self._pages:
+            page.close()
 
 
 @contextmanager
@@ -82,19 +116,19 @@ def chromium() -> Iterator[Browser]:
         pytest.fail(words) if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip(words)
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, ONE_PROCESS])
         yield browser
         browser.close()
 
 
 @contextmanager
-def watched(browser: Browser, address: str) -> Iterator[Open]:
+def watched(windows: Windows) -> Iterator[Open]:
     """Opens the page; at the end, whatever the test did, nothing may have gone wrong or left the machine."""
-    opening = Open(browser, address)
+    opening = Open(windows)
     yield opening
     opening.close()
     assert not opening.errors, "\n".join(opening.errors)
-    assert [url for url in opening.requests if not url.startswith((address, "data:", "blob:"))] == []
+    assert [url for url in opening.requests if not url.startswith((windows.address, "data:", "blob:"))] == []
 
 
 @contextmanager

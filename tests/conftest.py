@@ -51,10 +51,7 @@ from core.setups.clips import read_clip
 from core.setups.loading import Setup
 from core.workbench import Workbench
 
-if TYPE_CHECKING:  # most tests do without a browser
-    from chromium import Open
-    from playwright.sync_api import Browser
-
+if TYPE_CHECKING:
     from core.page.context import Context
 
 # Times vary on a shared machine, and failures should be the same on every machine.
@@ -322,21 +319,3 @@ def address(cards: Mapping[str, SetupSpec]) -> Iterator[str]:
     _, url, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     page.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Chromium, for the tests of one file."""
-    from chromium import chromium
-
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def open_page(browser: "Browser", address: str) -> Iterator["Open"]:
-    """Opens the served page, and looks to it that nothing goes wrong there."""
-    from chromium import watched
-
-    with watched(browser, address) as open_page:
-        yield open_page

@@ -26,23 +26,13 @@ def painted(page: Page) -> list[int]:
       .getImageData(0, 0, canvas.width, canvas.height).data].filter((_, k) => k % 4 === 3)""")
 
 
-def asked(page: Page) -> list[Request]:
-    """All requests from now on, once the page has had its answers."""
-    requests: list[Request] = []
-    page.on("request", lambda request: requests.append(request))  # noqa: PLW0108 - Playwright marks what it is given
-    seen = -1
-    while len(requests) != seen:
-        seen = len(requests)
-        page.wait_for_timeout(1500)
-    requests.clear()
-    return requests
-
-
 def test_what_is_pointed_at_shows_and_asks_nobody(open_page: Open) -> None:
     page = open_page()
     tab(page, "Attribution")
     page.mouse.move(1390, 5)
-    requests = asked(page)
+    open_page.answers.all_here(page)
+    requests: list[Request] = []
+    page.on("request", lambda request: requests.append(request))  # noqa: PLW0108 - Playwright marks what it is given
     expect(line(page)).to_contain_text("A dog with a note")
     assert not any(painted(page))
     row(page).hover()

@@ -48,9 +48,10 @@ def server() -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tabs(browser: Browser, server: Server) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.new_page().goto(f"{server.address}/robots.txt")  # scripts stay loaded from one test to the next
     yield context
     context.close()
 
@@ -65,9 +66,11 @@ def answers() -> Answers:
 def opened(tabs: BrowserContext, server: Server, answers: Answers) -> Iterator[Opened]:
     """Opens a tab of one browser. No script of ours may break; that a server was gone is told by the browser."""
     errors: list[str] = []
+    pages: list[Page] = []
 
     def open_page() -> Page:
         page = tabs.new_page()
+        pages.append(page)
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: errors.append(str(error)))
         answers.watch(page)
@@ -76,6 +79,8 @@ def opened(tabs: BrowserContext, server: Server, answers: Answers) -> Iterator[O
         return page
 
     yield open_page
+    for page in pages:
+        page.close()
     assert errors == []
 
 
