@@ -42,6 +42,7 @@ from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
+from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.model.trace import Trace
 from core.serving.settings import Settings, make_pool
 from core.session import visit as session
@@ -138,6 +139,7 @@ def tiny_sae(architecture: str, seed: int = 0, **config: Any) -> SAE:
         "jumprelu": (JumpReLUSAE, JumpReLUSAEConfig),
         "topk": (TopKSAE, TopKSAEConfig),
         "abstopk": (AbsTopKSAE, AbsTopKSAEConfig),
+        "signed_topk": (SignedTopKSAE, SignedTopKSAEConfig),
     }
     sae_class, config_class = kinds[architecture]
     if architecture.endswith("topk"):

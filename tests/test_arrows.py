@@ -18,7 +18,7 @@ LEVELS: Mapping[str, int] = {
             ("methods", "streaming"),
             ("concepts",),
             ("setups",),
-            ("workbench",),
+            ("workbench", "recipes"),
             # Commands stand beside the workbench.
             ("dictionary_training", "indexing", "faithfulness", "bundled", "session"),
             ("views", "serving"),

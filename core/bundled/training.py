@@ -60,7 +60,7 @@ LAYER = 4
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """Everything that decides what the CLIP training makes, but for the machine's arithmetic."""
 
     pictures: int = 380_000
@@ -135,7 +135,7 @@ Batch = tuple[torch.Tensor, list[tuple[str, ...]], list[tuple[tuple[str, ...], .
 class Lessons(IterableDataset[Batch]):
     """One process's batches of training pictures, in an order fixed by the seed."""
 
-    def __init__(self, recipe: Recipe, rank: int, start_step: int, steps: int) -> None:
+    def __init__(self, recipe: TrainingRecipe, rank: int, start_step: int, steps: int) -> None:
         self.recipe, self.rank, self.start_step, self.steps = recipe, rank, start_step, steps
 
     def __iter__(self) -> Iterator[Batch]:
@@ -242,7 +242,7 @@ def pace(progress: float) -> float:
 class ClipTraining:
     """What changes while a CLIP is trained: its weights, their running average, the optimizer."""
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, recipe: TrainingRecipe, device: torch.device) -> None:
         """Nothing is learned yet."""
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, device
@@ -329,7 +329,7 @@ class ClipTraining:
         return loss
 
 
-def train_clip(rank: int, recipe: Recipe, work: Path, watched: int = 100) -> None:
+def train_clip(rank: int, recipe: TrainingRecipe, work: Path, watched: int = 100) -> None:
     """One of ``recipe.batches`` processes that train together, or take up where the checkpoint in ``work`` stands.
 
     Two processes with a thread each are faster on two cores than one process with two threads; on a GPU
@@ -366,7 +366,7 @@ def save_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
 
 
-def rebuild(recipe: Recipe, work: Path, out: Path, watched: int = 100) -> None:
+def rebuild(recipe: TrainingRecipe, work: Path, out: Path, watched: int = 100) -> None:
     """Train a CLIP, or go on with one whose checkpoint is in ``work``, then a dictionary for it; both go to ``out``."""
     # Not in the processes that train the CLIP: half of what they would import.
     from ..dictionary_training.trainer import train_dictionary
@@ -394,9 +394,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path(".cache/bundled"), help="checkpoints; safe to delete")
     parser.add_argument("--out", type=Path, default=Path("assets/bundled"))
-    parser.add_argument("--pictures", type=int, default=Recipe.pictures)
+    parser.add_argument("--pictures", type=int, default=TrainingRecipe.pictures)
     arguments = parser.parse_args()
-    rebuild(Recipe(pictures=arguments.pictures), arguments.work, arguments.out)
+    rebuild(TrainingRecipe(pictures=arguments.pictures), arguments.work, arguments.out)
 
 
 if __name__ == "__main__":

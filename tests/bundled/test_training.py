@@ -25,7 +25,7 @@ def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
     out, work = tmp_path / "out", tmp_path / "work"
     monkeypatch.setattr(training, "CollectionOptions", partial(CollectionOptions, limit=40))
     monkeypatch.setattr(training, "DictionaryRecipe", partial(DictionaryRecipe, samples=8_192))
-    training.rebuild(training.Recipe(pictures=48, batch=4, cropped_share=0.8), work, out, watched=2)
+    training.rebuild(training.TrainingRecipe(pictures=48, batch=4, cropped_share=0.8), work, out, watched=2)
     state = torch.load(work / "clip.pt", weights_only=True)
     assert state["step"] == 6  # 48 pictures in two batches of 4, the last of them whole
     fresh = training.build_model(training.build_tokenizer())
