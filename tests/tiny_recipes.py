@@ -5,7 +5,7 @@ from typing import Any
 
 from conftest import CLASSES, tiny_sae
 
-from core.methods.steering import Edit, Lever
+from core.methods.steering import Condition, Edit, Lever, Term
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary, Scope
@@ -23,7 +23,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "signed_topk": {"k": 30},
 }
 """Architectures, each with settings that the others lack."""
-EDIT = Edit((Lever(2), Lever(7, "scale", -1.5), Lever(11, "set", 0.75), Lever(30, "scale", 2.0)))
+EDIT = Edit((Lever(2), Lever(7, "scale", -1.5), Lever(11, "set", 0.75), Lever(30, "scale", 2.0, at_least=0.3)))
+CONDITION = Condition((Term(7, 1.0), Term(20, -0.5)), 0.25)
+"""Of components with a lever and without."""
 CLAIM = Claim(
     pictures="40 scenes drawn for this test", unseen=True, n=40, acts=12, changes=6, wrong=10, right=30, fixed=4,
     broken=1, broken_at_most=0.15, fixed_at_least=0.15,

@@ -269,11 +269,14 @@ class Dictionary:
         return self.sae.decode(self.sae.encode(standard)) * spread + mean
 
     def _standard(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(x - mu) / (s + 1e-5), mu and s, over the d numbers of each token: [..., d], [..., 1] and [..., 1].
+        return standard(x.to(self.sae.W_dec.dtype))
 
-        As sae_lens and vit_prisma have it: s is unbiased, 1e-5 is added to it and not to the variance, and what is
-        multiplied again after decoding is s alone.
-        """
-        x = x.to(self.sae.W_dec.dtype)
-        spread, mean = torch.std_mean(x, dim=-1, keepdim=True)
-        return (x - mean) / (spread + _EPSILON), mean, spread
+
+def standard(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mu) / (s + 1e-5), mu and s, over the d numbers of each token: [..., d], [..., 1] and [..., 1].
+
+    As sae_lens and vit_prisma have it: s is unbiased, 1e-5 is added to it and not to the variance, and what is
+    multiplied again after decoding is s alone.
+    """
+    spread, mean = torch.std_mean(x, dim=-1, keepdim=True)
+    return (x - mean) / (spread + _EPSILON), mean, spread

@@ -20,7 +20,8 @@ from ..methods.steering import MAX_LEVERS, Edit
 from ..methods.target import Target
 from ..model.dictionary import Normalisation
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
-from ..records import Record
+from ..records import Preview, Record
+from ..words import count, in_percent
 
 VERSION = 1
 """Of the form of `recipe.json`."""
@@ -78,6 +79,28 @@ class Claim(_Value):
     fixed_at_least: Share | None = None
     """Lower bound of the share of wrong pictures that it fixes; None where none was wrong, or no label is known."""
 
+    @property
+    def said(self) -> str:
+        """The claim in one sentence, with its bounds."""
+        where = f"{self.pictures} ({count(self.n, 'picture')})"
+        acts = f"{where}: acts in {self.acts:,}, changes the answer of {self.changes:,}"
+        if not self.wrong + self.right:
+            return f"{acts}."
+        found = (
+            f"{acts}; repairs {self.fixed:,} of {self.wrong:,} wrong, breaks {self.broken:,} of {self.right:,} right"
+        )
+        bounds = [
+            f"{verb} at {end} {in_percent(share, 1)}"
+            for verb, end, share in (("breaks", "most", self.broken_at_most), ("repairs", "least", self.fixed_at_least))
+            if share is not None
+        ]
+        if not bounds:
+            return f"{found}."
+        if not self.unseen:
+            return f"{found}. The edit was chosen with these pictures, so this promises nothing of others."
+        promise = " and ".join(bounds)
+        return f"{found}. Of pictures like these it {promise}, each with confidence {in_percent(self.confidence)}."
+
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         parts = ((self.fixed, self.wrong), (self.broken, self.right), (self.wrong + self.right, self.n))
@@ -129,7 +152,7 @@ class RecipeFacts(_Value):
     target: Target
     """What the edit was made to change, by places among the classes."""
     edit: Edit
-    """The levers."""
+    """The levers, with their thresholds, and the condition."""
     claims: Annotated[tuple[Claim, ...], Field(max_length=MAX_CLAIMS)] = ()
     """What was seen of it, on which pictures."""
     software: Text
@@ -192,10 +215,18 @@ class Recipe(Record):
     arrays: Directions
     """What directions.safetensors holds."""
 
+    def preview(self) -> Preview:
+        """What it is for, and what was claimed of it."""
+        facts = self.facts
+        levers, pictures = count(len(facts.edit.levers), "lever"), ", in some pictures" if facts.edit.condition else ""
+        title = f"{facts.title}: {levers} on {facts.identity.clip} with {facts.identity.dictionary}{pictures}"
+        return Preview("\n".join([title, *(claim.said for claim in facts.claims), f"Made by {facts.software}."]))
+
 
 def needed_components(edit: Edit) -> list[int]:
-    """The components of an edit's levers, ascending."""
-    return sorted(lever.component for lever in edit.levers)
+    """The components of an edit's levers and of its condition, ascending."""
+    terms = () if edit.condition is None else edit.condition.terms
+    return sorted({lever.component for lever in edit.levers} | {term.component for term in terms})
 
 
 def needs_whole_encoder(architecture: str) -> bool:

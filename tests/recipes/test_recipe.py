@@ -12,7 +12,7 @@ from conftest import CLASSES, COMPONENTS, WIDTH
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tiny_recipes import CLAIM, EDIT, KINDS, recipe_of, setup_of
+from tiny_recipes import CLAIM, CONDITION, EDIT, KINDS, recipe_of, setup_of
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
@@ -63,7 +63,8 @@ def test_the_shipped_schema_is_that_of_the_program() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("whole", [False, True])
 def test_what_is_saved_is_read_back(clip: SplitClip, kind: str, whole: bool, tmp_path: Path) -> None:
-    recipe = recipe_of(setup_of(clip, kind), whole_encoder=whole)
+    recipe = recipe_of(setup_of(clip, kind), replace(EDIT, condition=CONDITION), whole)
+    assert len(recipe.arrays.bias) == 5
     assert load_recipe(save_recipe(recipe, tmp_path / "mine")) == recipe
     size = sum(path.stat().st_size for path in (tmp_path / "mine").iterdir())
     held = whole and kind.endswith("topk")
@@ -156,6 +157,8 @@ def test_what_was_changed_by_hand_is_refused(folder: Path, tmp_path: Path, chang
         (lambda raw: raw["edit"].update(levers=[]), "from 1 to 256"),
         (lambda raw: raw["edit"].update(tokens=[0]), "every token in scope"),
         (lambda raw: raw["edit"].update(more=1), "edit/more"),
+        (lambda raw: raw["edit"].update(condition={"terms": [], "at_least": 0}), "A condition has"),
+        (lambda raw: raw["edit"].update(condition={"terms": [{"component": 4}], "at_least": 0}), "has the shape"),
         (lambda raw: raw["edit"]["levers"][1].update(strength=1e9), "strength"),
         (lambda raw: raw["edit"]["levers"][1].update(strength="2"), "edit/levers/1/strength"),
         (lambda raw: raw["target"].update(wanted=5), "target"),
