@@ -67,8 +67,10 @@ class _BoundedFile(io.BufferedReader):
 class Archive:
     """A zip's pictures and tables, by their paths from its root. Several threads may read at a time."""
 
+    n_entries: int
+    """Of whatever kind."""
     pictures: Mapping[str, zipfile.ZipInfo]
-    """Sorted by path."""
+    """Sorted by path, as far as its characters can be seen."""
     tables: dict[str, zipfile.ZipInfo]
     """Files at the root that may hold labels."""
     left_out: tuple[LeftOut, ...]
@@ -80,12 +82,13 @@ class Archive:
         Raises UserError when the file is no zip or its directory is damaged, and when it lists more files than the
         bounds allow.
         """
-        self._name, self._bounds = path.name, bounds
+        self._bounds = bounds
         self._most = MOST_BYTES if bounds is None else bounds.each
         self._zip = _opened(path, bounds)
         entries = self._zip.infolist()
-        if bounds is not None and len(entries) > bounds.files:
-            raise UserError(f"The archive lists {len(entries):,} files, more than {bounds.files:,}. Bring fewer.")
+        self.n_entries = len(entries)
+        if bounds is not None and self.n_entries > bounds.files:
+            raise UserError(f"The archive lists {self.n_entries:,} files, more than {bounds.files:,}. Bring fewer.")
         found: dict[str, zipfile.ZipInfo] = {}
         tables: dict[str, zipfile.ZipInfo] = {}
         left_out: list[LeftOut] = []
@@ -95,7 +98,7 @@ class Archive:
             if path_inside.endswith("/") or any(map(_hidden, parts)):
                 continue
             trouble = self._trouble(info, path_inside)
-            name = "/".join(parts)
+            name = printable("/".join(parts))
             ending = PurePosixPath(name).suffix.lower()
             into = tables if ending in TABLES else found
             if not trouble and ending not in endings | TABLES:
@@ -113,7 +116,7 @@ class Archive:
             if name.startswith(root) and "/" not in name[len(root) :]:
                 self.tables[name[len(root) :]] = info
             else:
-                left_out.append((echo(printable(name)), _no_picture("")))
+                left_out.append((echo(name), _no_picture("")))
         self.left_out = tuple(left_out)
 
     def _trouble(self, info: zipfile.ZipInfo, path: str) -> str:
@@ -138,10 +141,6 @@ class Archive:
         if bounds is not None and large and info.file_size > bounds.ratio * max(info.compress_size, 1):
             return f"It unpacks to more than {bounds.ratio} times its size. Pack pictures as PNG or JPEG."
         return ""
-
-    def size(self, name: str) -> int:
-        """Bytes that a picture claims to unpack to, and never exceeds."""
-        return self.pictures[name].file_size
 
     def read(self, info: zipfile.ZipInfo) -> bytes:
         """Unpack an entry. Raises UserError for a damaged one."""

@@ -252,5 +252,8 @@ def _json_rows(text: str) -> _Rows:
 
 
 def from_folders(names: Iterable[str]) -> dict[str, Known]:
-    """Labels from the first folder of each path; pictures in none have none."""
-    return {name: Known(printable(first), None) for name in names for first, slash, _ in [name.partition("/")] if slash}
+    """Labels from the first folder of each path; pictures in none have none, nor in one whose name is too long."""
+    parts = ((name, *name.partition("/")) for name in names)
+    return {
+        name: Known(printable(first), None) for name, first, slash, _ in parts if slash and len(first) <= LONGEST_LABEL
+    }

@@ -103,6 +103,10 @@ def _collection(
     names = spread(found.names, most)
     if len(names) < len(found.names):
         remarks.append(f"{len(names):,} of {len(found.names):,} pictures were taken, spread evenly.")
+    n_classes = len({known[name].label for name in names if name in known})
+    if bounds is not None and n_classes > bounds.classes:
+        known = {}
+        remarks.append(f"There are {n_classes:,} different labels, more than {bounds.classes}: none was taken.")
     if known and (without := sum(1 for name in names if name not in known or known[name].label is None)):
         remarks.append(f"{without:,} of {len(names):,} pictures have no label.")
     size = sum(map(found.size, names)) if bounds is not None else 0
@@ -112,7 +116,7 @@ def _collection(
         )
     manifest = {
         "kind": found.kind,
-        "name": as_text(found.name),
+        "name": printable(as_text(found.name)),
         "pictures": str(len(names)),
         "fingerprint": fingerprint((name, found.size(name)) for name in names),
     }
@@ -131,12 +135,14 @@ def _found(given: str | Path | Sequence[Path], bounds: Bounds | None) -> _Found 
     """The pictures, and what else lies there; None for a data set."""
     if not isinstance(given, str | Path):
         return _of_files(list(given), bounds)
-    path = Path(given).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(given).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError) as error:  # a path that no system takes, or of nobody's home
+        raise UserError(f"There is no folder {echo(given)}. Correct the path.") from error
+    if is_folder:
         return _of_folder(path)
-    if path.is_file():
-        return _of_files([path], bounds)
-    return None
+    return _of_files([path], bounds) if is_file else None
 
 
 def _of_folder(folder: Path) -> _Found | None:
@@ -149,7 +155,15 @@ def _of_folder(folder: Path) -> _Found | None:
         return folder / name
 
     tables = {path.name: partial(_content, path) for path in sorted(folder.iterdir()) if path.suffix.lower() in TABLES}
-    return _Found("folder", folder.resolve().name, read, lambda name: read(name).stat().st_size, names, tables)
+    return _Found("folder", folder.resolve().name, read, lambda name: _size(read(name)), names, tables)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 of one that is not there, such as the end of a broken link: reading it says so."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _of_files(paths: Sequence[Path], bounds: Bounds | None) -> _Found:
@@ -165,32 +179,39 @@ def _of_files(paths: Sequence[Path], bounds: Bounds | None) -> _Found:
     sizes: dict[str, int] = {}
     tables: dict[str, Callable[[], bytes]] = {}
     left_out: list[LeftOut] = []
+    listed = 0
     alone = sum(path.suffix.lower() not in TABLES for path in paths) == 1
     for path in paths:
         ending = path.suffix.lower()
-        trouble = ""
+        name, size = printable(path.name), _size(path)
         if is_archive(path):
-            archive = Archive(path, ENDINGS, bounds)
-            folder = "" if alone else f"{path.stem}/"
+            try:
+                archive = Archive(path, ENDINGS, bounds)
+            except UserError as error:
+                if alone:
+                    raise
+                left_out.append((echo(name), str(error)))
+                continue
+            listed += archive.n_entries
+            if bounds is not None and listed > bounds.files:
+                raise UserError(f"The archives list more than {bounds.files:,} files together. Bring fewer.")
+            folder = "" if alone else f"{printable(path.stem)}/"
             left_out += archive.left_out
-            for name, info in archive.pictures.items():
-                if folder + name in read:
-                    left_out.append((echo(printable(folder + name)), _TWICE))
-                else:
-                    read[folder + name], sizes[folder + name] = partial(archive.read, info), info.file_size
-            tables |= {folder + name: partial(archive.read, info) for name, info in archive.tables.items()}
+            pictures = {folder + inside: info for inside, info in archive.pictures.items()}
+            left_out += [(echo(inside), _TWICE) for inside in pictures if inside in read]
+            sizes = {inside: info.file_size for inside, info in pictures.items()} | sizes
+            read = {inside: partial(archive.read, info) for inside, info in pictures.items()} | read
+            tables |= {folder + inside: partial(archive.read, info) for inside, info in archive.tables.items()}
         elif ending in TABLES:
-            tables[path.name] = partial(_content, path)
+            tables[name] = partial(_content, path)
         elif ending in OTHER_ARCHIVES:
-            trouble = "It is an archive of another kind. Pack the pictures into a zip."
-        elif path.name in read:
-            trouble = _TWICE
-        elif bounds is not None and path.stat().st_size > bounds.each:
-            trouble = f"It has {size_in_words(path.stat().st_size)}, more than {size_in_words(bounds.each)}."
+            left_out.append((echo(name), "It is an archive of another kind. Pack the pictures into a zip."))
+        elif name in read:
+            left_out.append((echo(name), _TWICE))
+        elif bounds is not None and size > bounds.each:
+            left_out.append((echo(name), f"It has {size_in_words(size)}, more than {size_in_words(bounds.each)}."))
         else:
-            read[path.name], sizes[path.name] = partial(Path, path), path.stat().st_size
-        if trouble:
-            left_out.append((echo(printable(path.name)), trouble))
+            read[name], sizes[name] = partial(Path, path), size
     main = next((path for path in paths if path.suffix.lower() not in TABLES), paths[0])
     kind = "archive" if alone and is_archive(main) else "files"
     return _Found(kind, main.name, lambda name: read[name](), sizes.__getitem__, sorted(read), tables, tuple(left_out))
@@ -200,7 +221,7 @@ def _check_given(paths: Sequence[Path], bounds: Bounds) -> None:
     """Raise UserError when more is given than the bounds allow."""
     if len(paths) > bounds.files:
         raise UserError(f"{len(paths):,} files were given, more than {bounds.files:,}. Bring fewer.")
-    size = sum(path.stat().st_size for path in paths)
+    size = sum(map(_size, paths))
     if size > bounds.packed:
         raise UserError(
             f"The files take {size_in_words(size)} in all, more than {size_in_words(bounds.packed)}. Bring fewer."

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import UserError
+from core.model.prompts import MAX_CLASSES
 from core.pictures.batches import batches
 from core.pictures.collection import Collection
 from core.pictures.intake import MOST_LISTED, Bounds
@@ -255,6 +256,41 @@ def test_bounds_of_the_whole(bounds: dict[str, int], said: str, tmp_path: Path) 
     data = packed([(f"{number}.png", GOOD) for number in range(3)])
     with pytest.raises(UserError, match=said):
         open_pictures([written(tmp_path, data)], bounds=replace(Bounds(), **bounds))
+
+
+def test_archives_list_no_more_files_together_than_one_may(tmp_path: Path) -> None:
+    paths = []
+    for number in range(3):
+        path = tmp_path / f"{number}.zip"
+        path.write_bytes(packed([(f"{inside}.png", GOOD) for inside in range(4)]))
+        paths.append(path)
+    assert open_pictures(paths, bounds=replace(Bounds(), files=12)).size == 12
+    with pytest.raises(UserError, match="more than 11 files together"):
+        open_pictures(paths, bounds=replace(Bounds(), files=11))
+
+
+def test_a_bad_archive_among_files_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04")
+    (tmp_path / "good.png").write_bytes(GOOD)
+    found = open_pictures([tmp_path / "bad.zip", tmp_path / "good.png"], bounds=Bounds())
+    assert read(found) == (["good.png"], {})
+    [(name, why)] = found.intake.left_out
+    assert (name, "cannot be read as a zip" in why) == ("bad.zip", True)
+
+
+def test_of_too_many_labels_none_is_taken(tmp_path: Path) -> None:
+    data = packed([(f"{number}/a.png", GOOD) for number in range(5)])
+    found = open_pictures([written(tmp_path, data)], bounds=replace(Bounds(), classes=4))
+    assert (found.size, found.classes) == (5, ())
+    assert "There are 5 different labels, more than 4: none was taken." in found.intake.remarks
+    assert len(open_pictures([written(tmp_path, data)], bounds=replace(Bounds(), classes=5)).classes) == 5
+    assert Bounds().classes == MAX_CLASSES  # what can be asked about a picture
+
+
+def test_names_that_cannot_be_told_apart_are_one(tmp_path: Path) -> None:
+    found = open_pictures([written(tmp_path, packed([("a\x01.png", GOOD), ("a\x02.png", b"")]))])
+    assert read(found) == (["a\N{REPLACEMENT CHARACTER}.png"], {})
+    assert found.intake.n_left_out == 1
 
 
 def test_of_too_many_pictures_some_are_taken_from_all_over(tmp_path: Path) -> None:

@@ -123,6 +123,22 @@ def test_nothing_is_a_sentence(given: list[Path], said: str) -> None:
             open_pictures(given, bounds=bounds)
 
 
+def test_a_broken_link_in_a_folder_is_a_picture_that_cannot_be_read(tmp_path: Path) -> None:
+    written(tmp_path, {"a.png": picture()})
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    found = open_pictures(tmp_path)
+    assert known(found) == {"a.png": (None, None)}
+    assert [piece.trouble for piece in found.part(0) if piece.picture is None] == [
+        "The file “b.png” cannot be opened. Upload the picture again."
+    ]
+
+
+@pytest.mark.parametrize("path", ["x" * 5_000, "~nobody-of-this-name/x", "a\0b"])
+def test_a_path_that_no_system_takes_is_a_sentence(path: str) -> None:
+    with pytest.raises(UserError):
+        open_pictures(path)
+
+
 def test_a_file_that_is_too_large_is_listed(tmp_path: Path) -> None:
     files = written(tmp_path, {"a.png": picture(), "b.bmp": bytes(2_000)})
     found = open_pictures(files, bounds=replace(Bounds(), each=1_000))
