@@ -14,10 +14,11 @@ _UNSEEN = dict.fromkeys(
     (
         *range(0x20), *range(0x7F, 0xA0), 0x061C, *range(0x200E, 0x2010), *range(0x2028, 0x202F),
         *range(0x2066, 0x206A), *range(0xD800, 0xE000),
+        0xFFFE, 0xFFFF,
     ),
     "\N{REPLACEMENT CHARACTER}",
 ) | {ord("\n"): " ", ord("\t"): " ", ord("\r"): " "}  # fmt: skip
-"""Characters that move a cursor, colour a terminal, break a line, turn the order of what follows, or are half a one."""
+"""What moves a cursor, colours a terminal, breaks a line, turns the order of what follows, or is no character."""
 MAX_ECHO = 100
 """Characters of what somebody typed that a sentence repeats."""
 
@@ -34,7 +35,7 @@ class UserError(ValueError):
 
 
 def printable(text: str) -> str:
-    """Text out of anybody's file, with none of its characters a command to a terminal or half of one."""
+    """Text out of anybody's file: none of its characters is a command to a terminal, half of one, or none in XML."""
     return text.translate(_UNSEEN)
 
 

@@ -77,7 +77,7 @@ def begin(out: Path, made: str, last: str, settings: Mapping[str, Any], group: P
     their `settings` are, as JSON, and the number of processes. Raises UserError when the folder holds such a thing
     already, or the beginnings of another.
     """
-    settings = {**settings, "processes": group.num_processes}
+    settings = json.loads(json.dumps({**settings, "processes": group.num_processes}))  # as it is read again
     work = out / WORK
     path = work / "settings.json"
     if group.is_main_process:

@@ -74,7 +74,7 @@ def build(
         "format": FORMAT,
         "setup": asdict(made_for),
         "pictures": dict(collection.manifest),
-        "recipe": asdict(recipe) | {"vocabulary": list(recipe.vocabulary)},
+        "recipe": asdict(recipe),
     }
     work = begin(out, "index", MANIFEST, settings, group)
     path = _accumulated(work, group.process_index)

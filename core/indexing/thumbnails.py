@@ -10,14 +10,13 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from PIL import Image
 
 from ..concepts.index import Thumbnails
+from ..pictures.thumbnail import thumbnail
 from .recipe import IndexRecipe
 
 
@@ -49,8 +48,9 @@ class ThumbnailStore:
     def add(self, ids: np.ndarray, crops: np.ndarray, units: np.ndarray) -> None:
         """Keep some pictures. Thumbnails are made while the next batch is read."""
         self.settle()
+        side, quality = self._recipe.side, self._recipe.quality
         for id_, crop, unit in zip(ids.tolist(), crops, units, strict=True):
-            self._waiting.append((id_, self._pool.submit(thumbnail, crop, self._recipe), unit))
+            self._waiting.append((id_, self._pool.submit(thumbnail, crop, side, quality), unit))
 
     def settle(self) -> None:
         """Write what is not yet in the files."""
@@ -117,13 +117,3 @@ class StoredThumbnails:
 def _mapped(path: Path, kind: str) -> np.ndarray:
     """A file's numbers. (An empty file cannot be mapped.)"""
     return np.memmap(path, kind, "r") if path.stat().st_size else np.empty(0, kind)
-
-
-def thumbnail(crop: np.ndarray, recipe: IndexRecipe) -> bytes:
-    """What the model saw of a picture, uint8 [S, S, 3], made smaller: a WebP file."""
-    picture = Image.fromarray(crop)
-    if picture.width > recipe.side:
-        picture = picture.resize((recipe.side, recipe.side), Image.Resampling.LANCZOS)
-    stream = BytesIO()
-    picture.save(stream, "WEBP", quality=recipe.quality, method=6)  # the smallest files
-    return stream.getvalue()

@@ -1,28 +1,24 @@
 """The concept index against a slow, dense derivation; runs that were stopped; several processes."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from accelerate import PartialState
 from conftest import COMPONENTS, WIDTH, tiny_sae
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sae_lens import SAE
+from streamed import at_a_time, in_a_process, killed_at
 
 from core.concepts.index import ActivatingExamples, ConceptIndex
 from core.concepts.index_file import INDEX_FILES, MANIFEST, load
@@ -369,21 +365,6 @@ def test_a_run_that_fails_again_and_again_ends_with_the_same_index(
     assert not (tmp_path / WORK).exists()
 
 
-def in_a_process(run: Callable[[], None], environment: dict[str, str] | None = None) -> BaseProcess:
-    """A fork of this process that runs it, with one thread on both sides, and without what accelerate knows here."""
-
-    def begin() -> None:
-        os.environ.update(environment or {})
-        PartialState._reset_state()
-        torch.set_num_threads(1)
-        run()
-        os._exit(0)
-
-    process = multiprocessing.get_context("fork").Process(target=begin)
-    process.start()
-    return process
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, seed: int) -> None:
     """SIGKILL between any two steps that touch the disk, and before and after every batch; the run then goes on."""
@@ -395,31 +376,12 @@ def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undist
         (shutil, "rmtree"),
     ]
 
-    def killed_at(moment: int) -> Callable[[], None]:
-        def run() -> None:
-            left = [moment]
-
-            def counted(original: Callable[..., Any]) -> Callable[..., Any]:
-                def call(*args: Any, **options: Any) -> Any:
-                    for after in (False, True):
-                        left[0] -= 1
-                        if left[0] < 0:
-                            os.kill(os.getpid(), signal.SIGKILL)
-                        if not after:
-                            made = original(*args, **options)
-                    return made
-
-                return call
-
-            for owner, name in moments:
-                setattr(owner, name, counted(getattr(owner, name)))
-            build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
-
-        return run
+    def run() -> None:
+        build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
 
     rng, kills, late = np.random.default_rng(seed), 0, 0
     while not (tmp_path / MANIFEST).exists() or (tmp_path / WORK).exists():
-        process = in_a_process(killed_at(int(rng.integers(1, 24))))
+        process = in_a_process(killed_at(int(rng.integers(1, 24)), moments, run))
         process.join()
         if process.exitcode == 0:
             break
@@ -491,30 +453,18 @@ def test_what_could_not_be_read_back_is_told_before_anything_is_read(setup: Setu
 # ---- several processes
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @pytest.mark.parametrize("world", [2, 7])
 def test_several_processes_make_the_same_index(
     setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, world: int
 ) -> None:
     """Also more processes than there are parts."""
-    shared = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    shared |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
     def run() -> None:
         assert processes().num_processes == world
         found = build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
         assert found.manifest == undisturbed.manifest
-        PartialState().destroy_process_group()
 
-    started = [in_a_process(run, shared | {"RANK": str(r), "LOCAL_RANK": str(r)}) for r in range(world)]
-    for process in started:
-        process.join()
-    assert [process.exitcode for process in started] == [0] * world
+    assert at_a_time(world, run) == [0] * world
     found = load(tmp_path, undisturbed.manifest.setup)
     assert np.allclose(found.mean_active, undisturbed.mean_active, rtol=1e-6)
     assert np.allclose(found.average, undisturbed.average, rtol=1e-6, atol=1e-8)
