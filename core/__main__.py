@@ -9,6 +9,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "app": ("page", "open the app on this machine"),
         "indexing": ("indexing", "make a concept index: what every component fires for"),
+        "validation": ("validation", "hold a recipe's bounds against many pictures: a gate for a CI"),
         "dictionary-training": ("dictionary_training", "train a dictionary (SAE) for any CLIP"),
         "faithfulness": ("faithfulness", "compare attribution methods by deletion and insertion"),
         "bundled-training": ("bundled.training", "rebuild the bundled weights from nothing"),

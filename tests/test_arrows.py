@@ -22,7 +22,8 @@ LEVELS: Mapping[str, int] = {
             # Commands stand beside the workbench.
             ("dictionary_training", "indexing", "faithfulness", "bundled", "session"),
             ("views", "serving"),
-            ("page",),
+            # A command that draws its report as the page draws.
+            ("page", "validation"),
             ("__main__",),
         )
     )

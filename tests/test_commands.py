@@ -11,9 +11,10 @@ from core.dictionary_training.__main__ import parser as dictionary_parser
 from core.dictionary_training.recipe import DictionaryRecipe
 from core.indexing.__main__ import parser as indexing_parser
 from core.indexing.recipe import IndexRecipe
+from core.validation.__main__ import parser as validation_parser
 
 ROOT = Path(__file__).parents[1]
-PARSERS = {"indexing": indexing_parser, "dictionary_training": dictionary_parser}
+PARSERS = {"indexing": indexing_parser, "dictionary_training": dictionary_parser, "validation": validation_parser}
 
 
 def documented() -> list[tuple[str, list[str]]]:
@@ -21,7 +22,7 @@ def documented() -> list[tuple[str, list[str]]]:
     found = []
     for page in sorted([ROOT / "README.md", *ROOT.glob("core/**/*.md"), *ROOT.glob("assets/**/*.md")]):
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-        for command, options in re.findall(r"-m core\.(indexing|dictionary_training) (--[^`\n]*)", text):
+        for command, options in re.findall(rf"-m core\.({'|'.join(PARSERS)}) ([^`\n]*--[^`\n]*)", text):
             found.append((command, shlex.split(options)))
     return found
 

@@ -11,12 +11,12 @@ from ..methods.dose_response import Response
 from ..methods.generalization import Generalization
 from ..methods.reconstruction_error import ReconstructionError
 from ..methods.side_effects import AttributionChanges, SideEffects
-from ..methods.steering import Lever
+from ..methods.steering import Condition, Lever
 from ..methods.target import Target
 from ..model.prediction import Prediction
 from ..scenes.shortcuts import SHORTCUTS
 from ..session.visit import Counterfactual, Visit
-from ..words import NONE, count, percent, signed
+from ..words import MINUS, NONE, count, percent, signed
 from . import charts
 from .component import target_words
 from .frame import heading, section, table, waiting
@@ -60,11 +60,20 @@ def no_edit() -> Markup:
 def lever_words(group: Sequence[Lever]) -> str:
     """A lever, or those of a family, in words."""
     lever, who = group[0], group_words(group)
+    where = "" if lever.at_least is None else f" where it fires at {lever.at_least:g} or more"
     if lever.operation == "suppress":
-        return f"suppress {who}"
+        return f"suppress {who}{where}"
     if lever.operation == "scale":
-        return f"{who} × {lever.strength:g}"
-    return f"set {who} to {lever.strength:g}"
+        return f"{who} × {lever.strength:g}{where}"
+    return f"set {who} to {lever.strength:g}{where}"
+
+
+def condition_words(condition: Condition) -> str:
+    """In which pictures an edit acts, in words."""
+    first, *others = condition.terms
+    terms = f"{first.weight:g} × #{first.component}".replace("-", MINUS)
+    terms += "".join(f" {'+' if one.weight >= 0 else MINUS} {abs(one.weight):g} × #{one.component}" for one in others)
+    return f"only in pictures with {terms} ≥ {condition.at_least:g}, each by the token where it fires most"
 
 
 def group_words(group: Sequence[Lever]) -> str:
