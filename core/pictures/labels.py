@@ -165,7 +165,7 @@ class _Columns(NamedTuple):
         missing = [f"“{echo(column)}”" for column in self.needed if column not in columns]
         twice = [f"“{echo(column)}”" for column in self.needed if columns.count(column) > 1]
         if missing:
-            has = listed([f"“{echo(printable(column))}”" for column in columns[:10]])
+            has = listed([f"“{echo(printable(column))}”" for column in columns[:10]] or ["none"])
             raise UserError(
                 f"The file {name} has no column {listed(missing)}; its first line names {has}. "
                 f"Name the columns {FILE_NAME}, {echo(self.label)} and, where there are any, {echo(self.group)}."

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -322,6 +323,45 @@ def test_a_listing_names_the_first_and_counts_the_others(tmp_path: Path) -> None
     data = packed([("good.png", GOOD), *((f"{number:04d}.txt", b"") for number in range(300))])
     found = open_pictures([written(tmp_path, data)], bounds=Bounds()).intake
     assert (len(found.left_out), found.n_left_out, found.unnamed) == (MOST_LISTED, 300, 300 - MOST_LISTED)
+
+
+def test_two_gigabytes_are_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "large.zip"
+    with path.open("wb") as file:
+        file.truncate(2 * 10**9)
+    with pytest.raises(UserError, match=r"2\.0 GB in all, more than 209\.7 MB"):
+        open_pictures([path], bounds=Bounds())
+    with pytest.raises(UserError, match="cannot be read as a zip"):
+        open_pictures(path)
+
+
+class Pipe(io.RawIOBase):
+    """What a zip is written into that cannot go back: sizes and checksums follow the data of each entry."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.data += data
+        return len(data)
+
+
+def test_archives_as_other_programs_write_them(tmp_path: Path) -> None:
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w") as archive:
+        archive.comment = b"made by hand"
+        archive.writestr("stored.png", GOOD, zipfile.ZIP_STORED)
+        archive.writestr("deflated.png", GOOD, zipfile.ZIP_DEFLATED)
+        with archive.open("large.png", "w", force_zip64=True) as file:
+            file.write(GOOD)
+    for data in (bytes(pipe.data), b"#!/bin/unpacks-itself" + pipe.data):
+        for bounds in (None, Bounds()):
+            found = open_pictures([written(tmp_path, data)], bounds=bounds)
+            assert read(found) == (["deflated.png", "large.png", "stored.png"], {})
+            assert found.intake.left_out == ()
 
 
 def test_threads_read_one_archive_at_a_time(tmp_path: Path) -> None:

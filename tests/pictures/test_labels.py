@@ -129,6 +129,7 @@ def is_read_or_a_sentence(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b'"')
 @example(b"\xff\xfe")
 @example(b"\xff\xfe\x00")
 @example(b"\xfe\xff\xd8\x00")
