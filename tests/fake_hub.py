@@ -9,11 +9,14 @@
 It speaks what huggingface_hub 2.4 asks of the real one: the metadata of a model at a revision, and files, each
 announced (HEAD) before it is sent (GET, whole or from some byte on). As on the real Hub, large files are sent from
 elsewhere, a second server at another port, by a redirect; refusals carry the headers that huggingface_hub tells apart.
+Who has the token may make repositories and commit to them; large files are put elsewhere first, as with Git LFS.
 """
 
+import base64
 import hashlib
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +24,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock, Thread
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -101,6 +106,8 @@ class Hub:
     """What goes wrong."""
     resumes: bool = True
     """Whether it sends a file from some byte on when asked to, rather than all of it."""
+    uploads: Path = Path()
+    """Where what is committed is kept."""
     _lock: Lock = field(default_factory=Lock)
     _folders: dict[tuple[str, str], Path] = field(default_factory=dict)
 
@@ -175,6 +182,8 @@ def serve(
     }
     hub = Hub(by_revision, set(gated), set(private))
     servers = []
+    uploads = TemporaryDirectory()
+    hub.uploads = Path(uploads.name)
     for name in ("hub", "elsewhere"):
         handler = type("Handler", (_Handler,), {"hub": hub, "name": name})
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
@@ -186,6 +195,7 @@ def serve(
         for server in servers:
             server.shutdown()
             server.server_close()
+        uploads.cleanup()
         close_session()
 
 
@@ -206,6 +216,86 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Send."""
         self._answer()
+
+    def do_POST(self) -> None:
+        """Make repositories, and commit."""
+        self._write()
+
+    def do_PUT(self) -> None:
+        """Keep a large file."""
+        self._write()
+
+    def _write(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        body = self._body()
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        self.hub.requests.append(Request(self.name, self.command, path, headers))
+        fault = self.hub._fault(f"{self.command} {path}", file=False)
+        if fault.status is not None:
+            self._send(fault.status, {})
+        elif self.command == "PUT":
+            (self.hub.uploads / Path(path).name).write_bytes(body)
+            self._send(200, {})
+        elif path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
+        elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._refuse(401, None, "Invalid username or password.")
+        elif path == "/api/repos/create":
+            self._create(json.loads(body))
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/(.+)", path):
+            named = [{"path": each["path"], "shouldIgnore": False} for each in json.loads(body)["files"]]
+            self._json(
+                {"files": [n | {"uploadMode": "lfs" if n["path"].endswith(LARGE) else "regular"} for n in named]}
+            )
+        elif path.endswith(".git/info/lfs/objects/batch"):
+            objects = json.loads(body)["objects"]
+            actions = [{"upload": {"href": f"{self.hub.elsewhere}/uploads/{each['oid']}"}} for each in objects]
+            self._json({"objects": [each | {"actions": a} for each, a in zip(objects, actions, strict=True)]})
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/(.+)", path):
+            self._commit(match[1], match[2], [json.loads(line) for line in body.splitlines()])
+        else:
+            self._send(404, {})
+
+    def _body(self) -> bytes:
+        """What was sent with the request, by its length or in chunks."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _create(self, asked: Mapping[str, str]) -> None:
+        repo = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
+        is_new = repo not in self.hub.repositories
+        if is_new:
+            folder = self.hub.uploads / repo / "empty"
+            folder.mkdir(parents=True)
+            self.hub.repositories[repo] = {"main": folder}
+        self._json({"url": f"{self.hub.address}/{repo}"}, 200 if is_new else 409)
+
+    def _commit(self, repo: str, branch: str, lines: list[dict[str, Any]]) -> None:
+        if repo not in self.hub.repositories:
+            self._refuse(404, "RepoNotFound", "Repository not found")
+            return
+        before = self.hub.repositories[repo][branch]
+        folder = self.hub.uploads / repo / str(len(list((self.hub.uploads / repo).iterdir())))
+        shutil.copytree(before, folder)
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                (folder / value["path"]).write_bytes(base64.b64decode(value["content"]))
+            elif line["key"] == "lfsFile":
+                shutil.copy(self.hub.uploads / value["oid"], folder / value["path"])
+        self.hub.repositories[repo][branch] = folder
+        commit = self.hub.commit(repo, branch)
+        url = f"{self.hub.address}/{repo}/commit/{commit}"
+        self._json({"success": True, "commitOid": commit, "commitUrl": url})
+
+    def _json(self, answer: object, status: int = 200) -> None:
+        self._send(status, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -324,7 +414,7 @@ class _Handler(BaseHTTPRequestHandler):
         for key, value in {**headers, **extra, "Connection": "close"}.items():
             self.send_header(key, value)
         self.end_headers()
-        if body and self.command == "GET":
+        if body and self.command != "HEAD":
             self.wfile.write(body)
 
 

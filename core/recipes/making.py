@@ -12,11 +12,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..errors import UserError
+from ..methods.bounds import lower_bound, upper_bound
+from ..methods.generalization import Generalization
 from ..methods.steering import Edit, check_size
 from ..methods.target import Target
 from ..model.clip import text_classifier
 from ..model.dictionary import Dictionary
-from ..setups.identity import Tower, dictionary_fingerprint, identity, tower_fingerprint
+from ..setups.identity import Tower, dictionary_fingerprint, fingerprint, identity, tower_fingerprint
 from ..setups.loading import Setup
 from .recipe import (
     Claim,
@@ -81,6 +83,40 @@ def make_recipe(
         directions=arrays_digest(arrays),
     )
     return Recipe(facts, arrays)
+
+
+def claim_of(trial: Generalization, pictures: str, *, unseen: bool, confidence: float = 0.95) -> Claim:
+    """What a trial of the edit says of it; `pictures` tells which those were, in words, and where they come from.
+
+    The bounds are one-sided and exact (Clopper-Pearson), each at that confidence. Raises UserError for a confidence
+    that is not between 0 and 1.
+    """
+    counts = trial.counts
+    return Claim(
+        pictures=pictures,
+        unseen=unseen,
+        n=len(trial.before),
+        acts=int(trial.touched.sum()),
+        changes=int((trial.before != trial.after).sum()),
+        wrong=counts.wrong,
+        right=counts.right,
+        fixed=counts.fixed,
+        broken=counts.broken,
+        confidence=confidence,
+        broken_at_most=upper_bound(counts.broken, counts.right, confidence) if counts.right else None,
+        fixed_at_least=lower_bound(counts.fixed, counts.wrong, confidence) if counts.wrong else None,
+    )
+
+
+def check_setup(recipe: Recipe, setup: Setup) -> None:
+    """Raise UserError unless the recipe is of this setup: the same weights, the same place."""
+    theirs = recipe.facts.identity
+    if theirs.fingerprint != fingerprint(setup.clip, setup.dictionary):
+        at = f" at {theirs.clip_commit}" if theirs.clip_commit else ""
+        raise UserError(
+            f"This recipe is of another setup, {recipe.facts.setup!r}: {theirs.clip}{at} with {theirs.dictionary}, "
+            f"after layer {theirs.layer}. Choose that setup, and load the recipe again."
+        )
 
 
 def fingerprints(model: PreTrainedModel, tower: Tower) -> dict[Precision, str]:

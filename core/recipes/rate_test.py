@@ -21,7 +21,7 @@ import numpy as np
 
 _PRIOR = 0.5
 """a and b of the mixture: Jeffreys' prior."""
-_FIRST_RESTART = 100
+_FIRST_RESTART = 32
 """Pictures after which the second martingale begins."""
 _GROWTH = 1.2
 """How much later than the last one the next begins."""

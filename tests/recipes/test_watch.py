@@ -15,11 +15,16 @@ from scipy.stats import beta, binom
 from tiny_recipes import EDIT, recipe_of, setup_of
 from transformers import CLIPModel
 
+from core.files import ASSETS
+from core.methods.reference_scenes import painted, reference_cases
 from core.methods.steering import Condition, Edit, Lever, Term
+from core.methods.target import Target
 from core.model.clip import SplitClip
-from core.recipes import Claim, Recipe, apply_recipe
+from core.recipes import Claim, Recipe, apply_recipe, make_recipe
 from core.recipes.rate_test import RateTest, log_evidence
 from core.recipes.watch import DELTA, WatchReport, tally_for
+from core.scenes.scene import CLASSES
+from core.setups.loading import load_setup
 
 BATCH = 32
 
@@ -49,7 +54,7 @@ def alarms(
     rates = np.broadcast_to(p.reshape(len(p), -1), (len(p), batches))
     k = np.cumsum(rng.binomial(BATCH, rates), axis=1)
     n = np.broadcast_to(BATCH * np.arange(1, batches + 1), k.shape)
-    starts, restart = [0], 100
+    starts, restart = [0], 32
     for at in range(1, batches + 1):
         if BATCH * at >= restart:
             starts.append(at)
@@ -217,3 +222,35 @@ def test_edit_of_every_kind_is_counted_alike(clip: SplitClip) -> None:
     steered: Any = apply_recipe(tiny_model(), recipe_of(setup_of(clip, "topk"), EDIT))
     embedded(steered, pictures())
     assert steered.watch().rates[0].share == 1.0
+
+
+def test_a_shift_of_real_pictures_is_noticed() -> None:
+    """Bundled setup, components that fire on written words: clean scenes, then ones with a word on them.
+
+    Noticed within 16 pictures, and not before.
+    """
+    setup = load_setup("bundled")
+    clip, kinds = setup.clip, np.array([case.kind for case in reference_cases()])
+    scenes = {kind: painted()[kinds == kind] for kind in ("clean", "attacked")}
+    edit = Edit.of_suppressed([121, 244])
+    components = [lever.component for lever in edit.levers]
+    traces = setup.model.traces(scenes["clean"][:60])
+    acts = sum(bool(np.isin(components, trace.activations.component).any()) for trace in traces)
+    claim = Claim(pictures="clean scenes", unseen=True, n=60, acts=acts, changes=0)
+    recipe = make_recipe(
+        setup, edit, CLASSES, ("a photo of a {}",), Target(0, 1), title="Written words are ignored", claims=[claim]
+    )
+    steered: Any = apply_recipe(CLIPModel.from_pretrained(ASSETS / "bundled" / "clip"), recipe)
+
+    def show(some: np.ndarray) -> WatchReport:
+        for start in range(0, len(some), 8):
+            with torch.no_grad():
+                steered.get_image_features(pixel_values=clip.pixels(some[start : start + 8]).half())
+        report: WatchReport = steered.watch()
+        return report
+
+    assert show(scenes["clean"][60:]).is_like_the_recipe
+    (rate,) = show(scenes["attacked"][:16]).rates
+    assert rate.alarm is not None
+    assert 60 < rate.alarm.at <= 60 + 16
+    assert rate.alarm.rate > 0.2
