@@ -154,7 +154,9 @@ def asked_again(tab: ManyTab) -> list[Besides]:
     """What a visitor chose, as it follows from a visit."""
     return [
         Besides(tab.which, lambda _, __, v, *_read: v.many.which),
-        Besides(tab.classes_of, lambda _, __, v, *_read: gr.Dropdown(_classes_of(v), visible=v.many.which == OWN)),
+        Besides(
+            tab.classes_of, lambda _, __, v, *_read: gr.Dropdown(value=_classes_of(v), visible=v.many.which == OWN)
+        ),
         Besides(tab.bringing, lambda _, __, v, *_read: gr.Row(visible=v.many.which == OWN)),
     ]
 

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from ..methods.picture_set import PictureSet
 
-MEGABYTE = 2**20
+MEGABYTE = 10**6
 OWN_BYTES = 256 * MEGABYTE
 """What a visitor's own set may take in memory: 5,000 pictures for the bundled setup, 250 of a ViT-L/14."""
 ROOM = 8 * OWN_BYTES

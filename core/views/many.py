@@ -337,11 +337,9 @@ def _candidates(visit: Visit, found: Candidates, faces: Mapping[int, Face], most
     at = found.judging
     for k, members in _foremost(found, most).items():
         c, head = found.counts[k], members[0]
-        told = [f"in {at.among_first[k]} of {at.failures}"]
-        if np.isfinite(at.auroc[k]):
-            told.append(f"AUROC {at.auroc[k]:.2f}")
         bar = float(at.attribution[k]) if np.isfinite(at.attribution[k]) else 0.0
-        words = Markup("fixes <b>{}</b>, breaks <b>{}</b>").format(c.fixed, c.broken)
+        tells = f" AUROC {at.auroc[k]:.2f}" if np.isfinite(at.auroc[k]) else ""
+        words = Markup("fixes <b>{}</b>, breaks <b>{}</b><br>{}").format(c.fixed, c.broken, tells)
         effects[head] = Effect(bar, words=words)
-        notes[head] = Markup('<small class="match">{}</small>').format(" · ".join(told))
+        notes[head] = Markup('<small class="match">in {} of {}</small>').format(at.among_first[k], at.failures)
     return rows(visit, effects, faces, notes=notes) if effects else NOTHING

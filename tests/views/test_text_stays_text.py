@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from PIL import Image
 from test_components import effects, page
+from test_many_views import tried
 from view_helpers import Reader, evil_setup, face
 
 from core.concepts.component import Guess
@@ -26,12 +27,26 @@ from core.methods.steering import Edit, Lever
 from core.methods.token_maps import token_maps
 from core.model.prompts import TEMPLATES
 from core.pictures.examples import Example
+from core.pictures.intake import intake
 from core.session import visit as session
 from core.session.history import History
+from core.session.many_pictures import OwnSet
 from core.session.visit import Subject, Visit
 from core.setups.catalog import Location, Published
 from core.setups.loading import Loading
-from core.views import attribution, canvas, compare, components, evidence, frame, image, prediction, setup, steering
+from core.views import (
+    attribution,
+    canvas,
+    compare,
+    components,
+    evidence,
+    frame,
+    image,
+    many,
+    prediction,
+    setup,
+    steering,
+)
 from core.workbench import Workbench
 
 View = Callable[[str], Markup]
@@ -54,6 +69,7 @@ def views(bench: Workbench, picture: Image.Image) -> Mapping[str, View]:
         | _of_the_visit(base)
         | _of_components(base, first)
         | _of_evidence(bench, base, picture)
+        | _of_many(base)
     )
 
 
@@ -215,6 +231,20 @@ def _of_evidence(bench: Workbench, base: Visit, picture: Image.Image) -> dict[st
             base, search, faces={c: face(c, guesses=(Guess(text, 0.1),)) for c in steering.proposed(search)}
         ),
     }
+
+
+def _of_many(base: Visit) -> dict[str, View]:
+    def drawn(text: str) -> Markup:
+        pictures, found = tried((text, f"{text} b"), "fb-", names=text, group=text)
+        return many.tried(base, pictures, found) + many.confusions(pictures, (text, f"{text} b"))
+
+    def read(text: str) -> Markup:
+        pictures, _ = tried(("a", "b"), "fb")
+        held = OwnSet(text, "tiny", replace(pictures, troubles=((text, text),)))
+        words = many.read_words(held, intake([text], [(text, text)]), whole=True)
+        return words + many.about_set(held.pictures, held) + many.gone(text)
+
+    return {"a set that was tried": drawn, "a set that was read": read}
 
 
 @pytest.fixture(scope="module")
