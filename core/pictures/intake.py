@@ -55,11 +55,6 @@ class Intake:
     n_left_out: int = 0
     """How many there are in all."""
 
-    @property
-    def unnamed(self) -> int:
-        """Things left out beyond those that are named."""
-        return self.n_left_out - len(self.left_out)
-
 
 def intake(remarks: Sequence[str], left_out: Sequence[LeftOut]) -> Intake:
     """With the first of what was left out."""

@@ -87,8 +87,12 @@ def read(collection: Collection) -> tuple[list[str], dict[str, str]]:
     return [name for b in found for name in b.names], {name: why for b in found for name, why in b.troubles}
 
 
-def everything_below(folder: Path) -> list[tuple[str, int]]:
-    return sorted((str(path), path.lstat().st_size) for path in folder.rglob("*"))
+def everything_there(folder: Path) -> list[object]:
+    """What is in a folder, and what lies beside it."""
+    return [
+        *sorted((str(path), path.lstat().st_size) for path in folder.rglob("*")),
+        *sorted(os.listdir(folder.parent)),
+    ]
 
 
 LINK = info_of("link.png", external_attr=(stat.S_IFLNK | 0o777) << 16)
@@ -125,7 +129,7 @@ def test_a_bad_entry_is_listed_and_the_good_one_read(
     name: str | zipfile.ZipInfo, data: bytes, said: str, tmp_path: Path
 ) -> None:
     given_file = written(tmp_path, packed([("good.png", GOOD), (name, data)]))
-    before = everything_below(tmp_path)
+    before = everything_there(tmp_path)
     found = open_pictures([given_file], bounds=Bounds())
     assert read(found) == (["good.png"], {})
     [(left_out, why)] = found.intake.left_out
@@ -133,7 +137,7 @@ def test_a_bad_entry_is_listed_and_the_good_one_read(
     assert why.endswith(".")
     shown = (name if isinstance(name, str) else name.filename).replace("\\", "/")
     assert left_out == shown if len(shown) <= 100 else left_out == shown[:99] + "…"
-    assert everything_below(tmp_path) == before
+    assert everything_there(tmp_path) == before
 
 
 def test_hidden_files_of_systems_are_not_missed(tmp_path: Path) -> None:
@@ -322,7 +326,7 @@ def test_what_time_does_not_suffice_for_is_listed(tmp_path: Path) -> None:
 def test_a_listing_names_the_first_and_counts_the_others(tmp_path: Path) -> None:
     data = packed([("good.png", GOOD), *((f"{number:04d}.txt", b"") for number in range(300))])
     found = open_pictures([written(tmp_path, data)], bounds=Bounds()).intake
-    assert (len(found.left_out), found.n_left_out, found.unnamed) == (MOST_LISTED, 300, 300 - MOST_LISTED)
+    assert (len(found.left_out), found.n_left_out) == (MOST_LISTED, 300)
 
 
 def test_two_gigabytes_are_refused_unread(tmp_path: Path) -> None:
@@ -390,7 +394,7 @@ _ANY_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixtur
 def is_read_or_a_sentence(folder: Path, data: bytes, bounds: Bounds | None) -> None:
     """Whatever the archive is, each of its pictures is read or told of by name, and nothing is written."""
     path = written(folder, data)
-    before = everything_below(folder.parent)
+    before = everything_there(folder)
     try:
         found = open_pictures([path], bounds=bounds)
     except UserError as trouble:
@@ -404,7 +408,7 @@ def is_read_or_a_sentence(folder: Path, data: bytes, bounds: Bounds | None) -> N
             assert not name.startswith("/") or name not in good
             assert ".." not in name.split("/") or name not in good
         assert all(why.endswith(".") for why in (*troubles.values(), *(why for _, why in found.intake.left_out)))
-    assert everything_below(folder.parent) == before
+    assert everything_there(folder) == before
 
 
 @_ANY_FOLDER
