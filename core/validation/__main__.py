@@ -13,14 +13,12 @@ from pathlib import Path
 
 from simple_parsing import ArgumentParser, DashVariant
 
-from ..errors import UserError, echo
+from ..errors import UserError
 from ..pictures.options import LabelledOptions
-from ..recipes.files import load_recipe
-from ..recipes.recipe import Recipe
-from ..setups.identity import fingerprint
-from ..setups.loading import Setup
+from ..recipes import RecipeFacts, check_setup, load_recipe
+from ..setups.catalog import SetupSpec
 from ..setups.loading import load as load_setup
-from ..setups.options import add_setup_options, named_setup
+from ..setups.options import add_setup_options, known_setups, named_setup
 from ..streaming import fail, processes, stops_told
 from .report import MARKS, ValidationReport
 from .validate import ReportOptions, ValidatedEdit, validate
@@ -54,8 +52,10 @@ def _run(arguments: argparse.Namespace, device: str) -> ValidationReport:
         raise UserError("--every is 1 or more. Correct it.")
     recipe = load_recipe(arguments.recipe, arguments.recipe_revision)
     collection = arguments.collection.open()
+    setup = load_setup(_card(arguments, recipe.facts), device, anyway=arguments.anyway)
+    check_setup(recipe, setup)
     return validate(
-        _setup_of(recipe, arguments, device),
+        setup,
         collection,
         arguments.out,
         ValidatedEdit(recipe.facts.title, recipe.facts.edit, recipe.facts.classes, recipe.facts.templates),
@@ -66,16 +66,16 @@ def _run(arguments: argparse.Namespace, device: str) -> ValidationReport:
     )
 
 
-def _setup_of(recipe: Recipe, arguments: argparse.Namespace, device: str) -> Setup:
-    """The setup that the recipe is of. Raises UserError where another is named, or its weights are not the same."""
-    made_of = recipe.facts.identity
-    setup = load_setup(named_setup(arguments, recipe.facts.setup), device, anyway=arguments.anyway)
-    if fingerprint(setup.clip, setup.dictionary) != made_of.fingerprint:
+def _card(arguments: argparse.Namespace, facts: RecipeFacts) -> SetupSpec:
+    """The setup that is named, else the one of the catalogs that the recipe names. Raises UserError for neither."""
+    is_named = arguments.setup or arguments.clip or arguments.dictionary
+    if not is_named and facts.setup not in known_setups(arguments):
+        of = facts.identity
         raise UserError(
-            f"The setup “{echo(setup.card.name)}” is not what the recipe was made on: that is {made_of.clip} with "
-            f"{made_of.dictionary}, layer {made_of.layer}. Name it by --setup, or by --clip, --dictionary and --layer."
+            f"The recipe's setup “{facts.setup}” is in no catalog here: it is {of.clip} with {of.dictionary}, after "
+            f"layer {of.layer}. Name it by --catalog, or by --clip, --dictionary and --layer."
         )
-    return setup
+    return named_setup(arguments, facts.setup)
 
 
 def main(words: Sequence[str] | None = None) -> None:

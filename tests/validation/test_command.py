@@ -95,7 +95,8 @@ def test_exit_codes(
         (["--max-broken", "0.1", "--pictures", "nowhere/at/all"], "no folder"),
         (["--max-broken", "0.1", "--every", "0"], "--every is 1 or more"),
         (["--max-broken", "0.1", "--side", "0"], "--side is 0"),
-        (["--max-broken", "0.1", "--setup", "bundled"], "is not what the recipe was made on"),
+        (["--max-broken", "0.1", "--setup", "bundled"], "of another setup, 'tiny'"),
+        (["--max-broken", "0.1"], "setup “tiny” is in no catalog here"),
         (["--max-broken", "0.1", "--labels", "nowhere.csv"], "nowhere.csv"),
     ],
 )
