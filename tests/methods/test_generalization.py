@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.methods.generalization import SHOWN, Counts, Generalization, generalize, leads
 from core.methods.picture_set import PictureSet, Progress
 from core.methods.reference_scenes import KINDS, read_references
-from core.methods.steering import Edit, Lever
+from core.methods.steering import Condition, Edit, Lever, Term
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
@@ -152,6 +152,22 @@ def test_a_choice_of_tokens_does_not_carry_over(
     whole, part = (result(generalize(SaeClip(clip, dictionary), some, vectors, e)) for e in (edit, edit.among((2,))))
     assert whole == part
     assert whole.touched.any()
+
+
+def test_a_conditional_edit_acts_where_its_condition_holds(
+    clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor
+) -> None:
+    model, asked = SaeClip(clip, dictionary), rare(some)
+    score = np.array([trace.activations.of(asked).max() for trace in some.traces])
+    at_least = float(np.median(score[score > 0]))
+    everywhere = Edit((Lever(0, "set", 15.0),))
+    where = replace(everywhere, condition=Condition((Term(asked),), at_least))
+    always, found = (result(generalize(model, some, vectors, edit)) for edit in (everywhere, where.among((1,))))
+    holds = score >= at_least
+    assert 0 < holds.sum() < len(holds)
+    assert found.touched.tolist() == (always.touched & holds).tolist()
+    assert np.array_equal(found.after, np.where(holds, always.after, always.before))
+    assert found.acts == holds.mean()
 
 
 def test_pictures_without_a_label_change_or_do_not(
