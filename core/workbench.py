@@ -7,6 +7,7 @@ asking stops them.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 from threading import Lock
@@ -32,6 +33,7 @@ from .concepts.index import ConceptIndex
 from .concepts.search import WORDINGS, Match, matches_picture, matches_words
 from .errors import UserError, echo
 from .methods.attribution import Attribution, Method, ablation_effects, attribute
+from .methods.conditions import CONFIDENCE, RATE, TERMS, Promise, promise_of
 from .methods.controls import Controls, controls
 from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
@@ -278,6 +280,26 @@ class Workbench:
         classifier = self._classifier(pictures.classes, templates)
         for found in generalize(self.setup.model, pictures, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on these pictures", *found)
+
+    def find_condition(
+        self,
+        pictures: PictureSet,
+        edit: Edit,
+        templates: Names,
+        most_terms: int = TERMS,
+        rate: float = RATE,
+        confidence: float = CONFIDENCE,
+    ) -> Generator[Step | Promise]:
+        """Where the edit may act so that it breaks at most `rate` of right pictures: how far that is, the answer last.
+
+        The set is dealt into three parts by the pictures' names: the condition is found on one, its threshold chosen on
+        the second, and both are judged on the third. A condition that the edit has does not count.
+        """
+        for step in self.try_edit(pictures, replace(edit, condition=None), templates):
+            if isinstance(step, Generalization):
+                yield promise_of(pictures, step, self.setup.model.dictionary, most_terms, rate, confidence)
+            else:
+                yield step
 
     def find_candidates(
         self, pictures: PictureSet, confusion: Confusion, templates: Names
