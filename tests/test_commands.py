@@ -12,6 +12,7 @@ from core.dictionary_training.recipe import DictionaryRecipe
 from core.indexing.__main__ import parser as indexing_parser
 from core.indexing.recipe import IndexRecipe
 from core.validation.__main__ import parser as validation_parser
+from core.validation.verdict import StatedBounds
 
 ROOT = Path(__file__).parents[1]
 PARSERS = {"indexing": indexing_parser, "dictionary_training": dictionary_parser, "validation": validation_parser}
@@ -55,6 +56,11 @@ def test_options_are_the_recipes_fields() -> None:
             "dictionary_training",
             DictionaryRecipe,
             "components active at a token, on average over a batch [32] (default: 12)",
+        ),
+        (
+            "validation",
+            StatedBounds,
+            "the share of the wrong pictures that the edit has to fix at least, between 0",
         ),
     ],
 )

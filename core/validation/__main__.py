@@ -36,7 +36,7 @@ def parser() -> ArgumentParser:
         epilog="After a stop, the same command goes on. Several GPUs: accelerate launch -m core.validation ...",
         add_option_string_dash_variants=DashVariant.DASH,
     )
-    options.add_argument("recipe", type=str, help="its folder, or owner/name on the Hub")
+    options.add_argument("recipe", type=str, metavar="RECIPE", help="its folder, or owner/name on the Hub")
     options.add_argument("--recipe-revision", type=str, default="main", help="of a recipe on the Hub")
     options.add_argument("--out", type=Path, default=Path("validation"), help="the folder for the report")
     options.add_argument("--every", type=int, default=100, help="save after so many batches")

@@ -7,7 +7,9 @@ out what neither can hold.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple
 from xml.etree import ElementTree
 
@@ -31,9 +33,10 @@ REPORT = "report.json"
 STRIPS = 24
 """Classes that are drawn; of more, those in which most changes."""
 
-Marks = Literal["✓", "✕", "?"]
-MARKS: dict[Outcome, Marks] = {"holds": "✓", "does not hold": "✕", "cannot be judged": "?"}
-TONES: dict[Outcome, str] = {"holds": "good", "does not hold": "bad", "cannot be judged": "open"}
+MARKS: Mapping[Outcome, str] = MappingProxyType({"holds": "✓", "does not hold": "✕", "cannot be judged": "?"})
+"""Of outcomes, by shape."""
+TONES: Mapping[Outcome, str] = MappingProxyType({"holds": "good", "does not hold": "bad", "cannot be judged": "open"})
+"""The same, as classes of the style sheet."""
 
 
 class ValidationReport(BaseModel):
@@ -181,6 +184,7 @@ def page(report: ValidationReport) -> str:
         levers=[lever_words(group) for group in report.edit.groups()],
         condition="" if report.edit.condition is None else condition_words(report.edit.condition),
         unnamed=c.unread - len(c.troubles),
+        not_taken=report.intake.n_left_out - len(report.intake.left_out),
         alt=_alt,
     )
 

@@ -8,8 +8,10 @@ that none broken, or all fixed, would not do, nothing can be said, and it is tol
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, floor
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +22,7 @@ from .counts import PictureCounts
 
 Outcome = Literal["holds", "does not hold", "cannot be judged"]
 
-EXIT_CODES: dict[Outcome, int] = {"holds": 0, "does not hold": 1, "cannot be judged": 2}
+EXIT_CODES: Mapping[Outcome, int] = MappingProxyType({"holds": 0, "does not hold": 1, "cannot be judged": 2})
 
 BoundName = Literal["max-broken", "min-fixed"]
 
