@@ -91,9 +91,9 @@ def asked_again(tab: ImageTab) -> list[Besides]:
     """What a visitor typed and chose, as it follows from a visit that was brought back."""
     return [
         Besides(tab.upload, lambda *_: None),
-        Besides(tab.classes, lambda _, __, v: _one_per_line(v)),
-        Besides(tab.wording, lambda _, __, v: _wording(v)),
-        Besides(tab.own, lambda _, __, v: _own_wording(v)),
+        Besides(tab.classes, lambda _, __, v, *_read: _one_per_line(v)),
+        Besides(tab.wording, lambda _, __, v, *_read: _wording(v)),
+        Besides(tab.own, lambda _, __, v, *_read: _own_wording(v)),
     ]
 
 

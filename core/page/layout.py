@@ -23,6 +23,7 @@ from . import (
     lanes,
     many_tab,
     press,
+    recipe_box,
     setup_bar,
     side_panel,
     steering_tab,
@@ -55,13 +56,15 @@ class Parts(NamedTuple):
             *setup_bar.redraws(self.bar), *side_panel.redraws(self.side), *image_tab.redraws(self.image),
             *attribution_tab.redraws(self.attribution), *components_tab.redraws(self.components),
             *steering_tab.redraws(self.steering), *compare_tab.redraws(self.compare),
+            *recipe_box.redraws(self.many.recipe),
             *evidence_tab.redraws(self.evidence), *keeper.redraws(self.keeper),
         )  # fmt: skip
 
     def notices(self) -> tuple[gr.HTML, ...]:
         """Where sentences appear that a change outdates."""
         places = self.image.said_picture, self.image.said_classes, self.attribution.said
-        return (*places, self.steering.said, self.components.said, self.many.said, self.keeper.said)
+        more = self.components.said, self.many.said, self.many.recipe.said, self.keeper.said
+        return (*places, self.steering.said, *more)
 
 
 def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
@@ -141,6 +144,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         *press.listen(places, parts.components, parts.tabs, replies, said),
         *steering_tab.listen(parts.steering, replies),
         *many_tab.listen(parts.many, replies, of_picture, another),
+        *recipe_box.listen(parts.many.recipe, replies, parts.many.own, of_picture[1:]),
         *evidence_tab.listen(parts.evidence, replies, parts.image.upload),
     ]
 

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 import gradio as gr
 from gradio.events import Dependency
@@ -13,7 +13,6 @@ from ..methods.failures import Findings
 from ..methods.generalization import Generalization
 from ..methods.picture_set import PictureSet
 from ..methods.reference_scenes import KINDS
-from ..model.prompts import TEMPLATES
 from ..model.sae_clip import BATCH
 from ..pictures.batches import Batch, batches
 from ..pictures.intake import Bounds
@@ -26,10 +25,11 @@ from ..session.visit import Visit
 from ..views import frame, reference_strip
 from ..views import many as many_view
 from ..workbench import Workbench
-from . import widgets
+from . import recipe_box, widgets
 from .context import Context
 from .faces import faces
 from .lanes import EVERY, LONG, Lane
+from .picture_sets import ChosenSet, chosen
 from .replies import Besides, Change, Changes, Listener, Replies, Shown, Shows
 from .wire import ExplainConfusion, OpenPicture, OpenTab
 
@@ -69,17 +69,6 @@ class ReadingParts(TypedDict):
     """Whether it can be stopped."""
 
 
-class ChosenSet(NamedTuple):
-    """A set, as it is asked about."""
-
-    pictures: PictureSet
-    """The pictures, among the classes that are asked about."""
-    own: OwnSet | None
-    """Where the visitor brought them."""
-    templates: tuple[str, ...]
-    """How the classes are put into words."""
-
-
 @dataclass(frozen=True)
 class ManyTab:
     """Its parts."""
@@ -98,6 +87,7 @@ class ManyTab:
     confusions: gr.HTML
     sheet: gr.HTML
     failures: gr.HTML
+    recipe: recipe_box.RecipeBox
     drawn: gr.State
     """Drawn."""
     own: gr.State
@@ -137,11 +127,12 @@ def build(first: Visit) -> ManyTab:
         confusions = widgets.widget("confusions", "", "many")
         sheet = widgets.html(elem_id="failures-sheet")
         failures = widgets.widget("failures", "", "components")
+        recipe = recipe_box.build()
         drawn, own, latest = gr.State(NOTHING), gr.State(OwnPictures()), gr.State(LatestOnly())
         readings, going_on = gr.State(LatestOnly()), gr.State(LatestOnly())
     return ManyTab(
         tab, which, classes_of, bringing, files, read, stop, reading, said, about, tried, confusions, sheet, failures,
-        drawn, own, latest, readings, going_on,
+        recipe, drawn, own, latest, readings, going_on,
     )  # fmt: skip
 
 
@@ -169,13 +160,9 @@ def listen(tab: ManyTab, replies: Replies, asked_again: Sequence[Besides], anoth
     """The listener that changes what is looked at. `asked_again`: what is typed and chosen, as it follows from that."""
     opened = replies.step(
         open_picture, Change.PICTURE, tab.own, hears=OpenPicture, notices=[tab.said],
-        besides=[Besides(one.part, _without_reads(one)) for one in asked_again],
+        besides=asked_again,
     )  # fmt: skip
     return [(Change.PICTURE, tab.tried.look(*opened, **another))]
-
-
-def _without_reads(one: Besides) -> Any:
-    return lambda context, was, v, *_read: one.show(context, was, v)
 
 
 def asking(tab: ManyTab, replies: Replies) -> list[Dependency]:
@@ -279,27 +266,6 @@ def open_picture(context: Context, v: Visit, asked: OpenPicture, own: OwnPicture
     if not isinstance(found, ChosenSet):
         raise UserError(BRING_AGAIN)
     return session.open_from_set(bench, v, found.pictures, asked.picture, found.templates, found.own is not None)
-
-
-def chosen(bench: Workbench, v: Visit, own: OwnPictures) -> Iterator[str | ChosenSet | None]:
-    """The set that is asked about, last: None where a visitor has to bring it. Before, how far its reading is: HTML.
-
-    Raises UserError for labels that cannot be asked about.
-    """
-    if v.many.which == OWN:
-        held = own.of(v.setup)
-        if held is None:
-            yield None
-            return
-        names = held.pictures.label_names if v.many.by_labels else ()
-        yield ChosenSet(bench.classified(held.pictures, names or v.classes, v.templates), held, v.templates)
-        return
-    for step in bench.references():
-        if isinstance(step, PictureSet):
-            some = step.part((step.group == v.many.which).nonzero()[0]) if v.many.which else step
-            yield ChosenSet(some, None, TEMPLATES["single"])
-        else:
-            yield frame.waiting(*step)
 
 
 # ---- what follows

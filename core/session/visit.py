@@ -254,6 +254,13 @@ def look_at(bench: Workbench, visit: Visit, source: Source | None, subject: Subj
     return replace(visit, subject=subject, trace=trace, revision=visit.revision + 1, **answers)
 
 
+def restart(bench: Workbench, visit: Visit, classes: Names, templates: Names, target: Target, edit: Edit) -> Visit:
+    """The same picture with another question and edit, as a recipe has them. Raises UserError as `begin`."""
+    truth = None if visit.truth is None else class_index(classes, visit.classes[visit.truth])
+    new = after(visit, begin(bench, visit.trace, visit.subject, classes, templates, truth, target, edit))
+    return replace(new, history=visit.history.then(edit))
+
+
 def ask(bench: Workbench, visit: Visit, classes: Names, templates: Names, truth: str | None) -> Visit:
     """Other classes or other words for them; the levers stay. The target is chosen anew."""
     answers = _answers(bench, visit.trace, classes, templates, class_index(classes, truth), visit.edit)

@@ -13,6 +13,7 @@ from ..methods.failures import Candidates, Confusion, Findings
 from ..methods.generalization import Counts, Generalization
 from ..methods.picture_set import PictureSet
 from ..pictures.intake import Bounds, Intake
+from ..recipes import Recipe
 from ..session.many_pictures import OwnSet
 from ..session.visit import Visit
 from ..words import NONE, count, percent, signed, size_in_words
@@ -82,13 +83,18 @@ MARKS: Mapping[str, str] = MappingProxyType({"fixed": "▲", "broken": "▼", "c
 
 def about_set(pictures: PictureSet, own: OwnSet | None) -> Markup:
     """What the set is, and how often the model is right in it."""
-    what = "scenes rendered by this project" if own is None else f"of your pictures, {own.name}"
     labelled, right = int(pictures.labelled.sum()), int(pictures.right.sum())
     told = f"{right} right ({percent(right / labelled)} %)" if labelled else "none with a label"
     if 0 < labelled < len(pictures):
         told += f" of the {labelled} with a label"
-    words = f"{len(pictures)} {what}; {count(len(pictures.classes), 'class', 'es')}; {told} without an edit."
+    words = f"{set_words(pictures, own)}; {told} without an edit."
     return Markup('<p class="told">{}</p>').format(words)
+
+
+def set_words(pictures: PictureSet, own: OwnSet | None) -> str:
+    """Which pictures these are, and among how many classes they are asked about."""
+    what = "scenes rendered by this project" if own is None else f"of your pictures, {own.name}"
+    return f"{len(pictures)} {what}; {count(len(pictures.classes), 'class', 'es')}"
 
 
 def gone(name: str) -> Markup:
@@ -185,7 +191,6 @@ def _strips(strips: Sequence[Strip]) -> Markup:
 
 def _sentence(visit: Visit, found: Generalization) -> Markup:
     """The edit, and what it does, in words."""
-    done = ", ".join(map(lever_words, visit.edit.groups()))
     c = found.counts
     more = [f"It acts in {percent(found.acts)} % of the pictures"]
     if c.labelled:
@@ -193,8 +198,13 @@ def _sentence(visit: Visit, found: Generalization) -> Markup:
     if c.fixed + c.broken:
         more.append(f"exact McNemar test of fixed against broken: p = {c.p_value:.2g}")
     return Markup('<p class="edit">Your edit, on all tokens: {}</p><p class="told"><b>{}</b> {}.</p>').format(
-        done, found.said, "; ".join(more)
+        edit_words(visit), found.said, "; ".join(more)
     )
+
+
+def edit_words(visit: Visit) -> str:
+    """The edit in words."""
+    return ", ".join(map(lever_words, visit.edit.groups()))
 
 
 def _shown(title: str, kind: str, which: np.ndarray, pictures: PictureSet, found: Generalization) -> Markup:
@@ -343,3 +353,20 @@ def _candidates(visit: Visit, found: Candidates, faces: Mapping[int, Face], most
         effects[head] = Effect(bar, words=words)
         notes[head] = Markup('<small class="match">in {} of {}</small>').format(at.among_first[k], at.failures)
     return rows(visit, effects, faces, notes=notes) if effects else NOTHING
+
+
+# ---- recipes
+
+
+def saved(recipe: Recipe, folder: str) -> Markup:
+    """What was claimed of a recipe that was saved, and how it is used in code."""
+    claims = [claim.said for claim in recipe.facts.claims] or ["Without a claim: there is no set to try it on here."]
+    return Markup("""{}<pre class="code" tabindex="0"><code>from clip_levers.recipes import apply_recipe
+steered = apply_recipe(model, "{}")  # the unpacked folder; model: the CLIPModel of this setup</code></pre>""").format(
+        frame.notice(f"“{recipe.facts.title}” is ready.", *claims), folder
+    )
+
+
+def loaded(recipe: Recipe) -> tuple[str, ...]:
+    """What a recipe that was loaded is, and what was claimed of it."""
+    return f"“{recipe.facts.title}” is in place.", *(claim.said for claim in recipe.facts.claims)

@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 from chromium import SIZES, TABS, Open, Theme, press_strongest, tab
 from playwright.sync_api import Page
 
-GRADIO_S = ["#upload", "#picture-for", "#own-pictures", "#editor"]
+GRADIO_S = ["#upload", "#picture-for", "#own-pictures", "#load-recipe", "#recipe-file", "#editor"]
 """Parts that Gradio draws by itself: its upload boxes are buttons around an input, its picture editor has bare ones."""
 
 

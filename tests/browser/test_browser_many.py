@@ -23,7 +23,7 @@ def fixed_and_broken(page: Page) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def test_from_failures_to_a_lever_that_holds(open_page: Open) -> None:
+def test_from_failures_to_a_lever_that_holds_and_leaves(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     tab(page, "Many pictures")
     expect(page.locator("#tried .told")).to_contain_text("No lever yet")
@@ -47,8 +47,20 @@ def test_from_failures_to_a_lever_that_holds(open_page: Open) -> None:
     page.locator("#failures .opens").first.click()
     page.locator("#component [data-back]").first.click()
     expect(page.locator("#failures .opens").first).to_be_focused()
+    page.locator("#recipe-box > button").click()
+    page.locator("#recipe-title :is(input, textarea)").fill("Notes are ignored")
+    page.locator("#save-recipe").click()
+    expect(page.locator("#said-recipe")).to_contain_text("“Notes are ignored” is ready.")
+    expect(page.locator("#said-recipe")).to_contain_text(f"repairs {fixed} of 168 wrong")
+    with page.expect_download() as download:
+        page.locator("#recipe-file a").first.click()
+    download.value.save_as(tmp_path / "recipe.zip")
     page.locator("#prediction [data-step=reset]").click()
     expect(page.locator("#tried .told")).to_contain_text("No lever yet")
+    expect(page.locator("#recipe-file")).to_be_hidden()
+    page.locator("#load-recipe input[type=file]").set_input_files(tmp_path / "recipe.zip")
+    expect(page.locator("#said-recipe")).to_contain_text("“Notes are ignored” is in place.")
+    expect(page.locator("#tried .told")).to_contain_text(said[:40])
 
 
 def test_a_set_of_ones_own(open_page: Open, tmp_path: Path) -> None:

@@ -23,12 +23,10 @@ from core.page.many_tab import (
     NAME,
     NOTHING,
     PAGE,
-    ChosenSet,
     Drawn,
     ManyParts,
     ManyTab,
     choose,
-    chosen,
     explain,
     follow,
     open_picture,
@@ -36,6 +34,7 @@ from core.page.many_tab import (
     stop,
     use,
 )
+from core.page.picture_sets import ChosenSet, chosen
 from core.page.wire import ExplainConfusion, OpenPicture, OpenTab
 from core.pictures.examples import FOLDER as EXAMPLES
 from core.session import visit as session
