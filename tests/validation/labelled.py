@@ -9,7 +9,7 @@ from conftest import tiny_sae
 from PIL import Image
 
 from core.errors import UserError
-from core.methods.steering import Edit, Lever
+from core.methods.steering import Condition, Edit, Lever, Term
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
@@ -20,7 +20,10 @@ from core.validation.validate import ReportOptions, ValidatedEdit
 from core.validation.verdict import StatedBounds
 
 CLASSES = ("dog", "owl", "a bus")
-EDIT = Edit((Lever(3, "set", 4.0), Lever(7), Lever(11, "scale", -3.0)))
+WHERE = 14, 4.0
+"""The component whose activation decides whether the edit acts in a picture, and how large it has to be."""
+LEVERS = Lever(3, "set", 6.0), Lever(7), Lever(11, "scale", -3.0)
+EDIT = Edit(LEVERS, condition=Condition((Term(WHERE[0]),), WHERE[1]))
 VALIDATED = ValidatedEdit("tiny", EDIT, CLASSES, ("a photo of a {}",))
 STATED = StatedBounds(max_broken=0.5, min_fixed=0.1, confidence=0.9)
 OPTIONS = ReportOptions(shown=2, side=16, batch=4)
