@@ -80,12 +80,13 @@ class TypedBlocks(gr.Blocks):
         """What is sent of a reply. Parts that it does not draw are left alone: Gradio would construct each anew."""
         if not isinstance(predictions, dict) or not any(isinstance(part, Block) for part in predictions):
             return await super().postprocess_data(block_fn, predictions, state)
-        drawn = [part for part in block_fn.outputs if part in predictions and not _is_skipped(predictions[part])]
+        drawn = {part: value for part, value in predictions.items() if not _is_skipped(value)}
+        sent = {part: told for part, value in drawn.items() if (told := _as_it_is(part, value)) is not _NOT}
         of_these = copy(block_fn)
-        of_these.outputs = drawn
-        values = [predictions[part] for part in drawn]
-        told = await super().postprocess_data(of_these, values[0] if len(drawn) == 1 else values, state)
-        sent = dict(zip(drawn, told, strict=True))
+        of_these.outputs = [part for part in block_fn.outputs if part in drawn and part not in sent]
+        values = [drawn[part] for part in of_these.outputs]
+        told = await super().postprocess_data(of_these, values[0] if len(values) == 1 else values, state)
+        sent |= dict(zip(of_these.outputs, told, strict=True))
         return [sent.get(part, None if part.stateful else gr.skip()) for part in block_fn.outputs]
 
     def handle_streaming_diffs(self, block_fn: BlockFunction, data: list[Any], *more: Any, **named: Any) -> list[Any]:
@@ -105,6 +106,26 @@ class TypedBlocks(gr.Blocks):
 def _is_skipped(value: object) -> bool:
     """Whether it leaves its part as it is. Pictures are arrays, which are not to be compared."""
     return isinstance(value, dict) and value.keys() == gr.skip().keys()
+
+
+def _as_it_is(part: Block, value: object) -> object:
+    """What is sent of HTML, and of a tab's new name: nothing is to be made of it, so no thread asked, no part built.
+
+    `_NOT` for all else.
+    """
+    if isinstance(part, gr.HTML) and (value is None or isinstance(value, str)):
+        return value
+    if not isinstance(value, dict) or value.get("__type__") != "update":
+        return _NOT
+    own = value.keys() - {"__type__", "value"}
+    if isinstance(part, gr.Tab) and own == {"label"}:
+        return value
+    if isinstance(part, gr.HTML) and own <= part.props.keys():
+        return {name: value[name] for name in value if name not in own} | {"props": {name: value[name] for name in own}}
+    return _NOT
+
+
+_NOT = object()
 
 
 def _edits_within(sent: object) -> bool:

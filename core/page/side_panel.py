@@ -62,7 +62,7 @@ def listen(side: SidePanel, replies: Replies, said: gr.HTML, another: Lane) -> C
         keeps=replies.notices,  # what is wrong with a strength still is
     )  # fmt: skip
     stepped = replies.step(step, Change.EDIT, hears=HistoryStep, notices=[said])
-    told = Shown(side.canvas, lambda found: gr.HTML(measured=found))
+    told = Shown(side.canvas, lambda found: gr.update(measured=found))
     side.canvas.measure(*replies.answer(show_after, told), **LATEST)
     return [
         (Change.PICTURE, side.canvas.twin(*turned, **another)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import gradio as gr
 from gradio.events import Dependency
@@ -58,7 +58,7 @@ def redraws(tab: SteeringTab) -> list[Redraw]:
         Redraw(tab.sheet, Change.EDIT, show_sheet),
         Redraw(tab.levers, Change.EDIT, lambda context, v: _redrawn(show_levers(context, v), v)),
         Redraw(tab.finder, Change.CLASSES, lambda _, v: steering_view.finder(v)),
-        Redraw(tab.tab, Change.LEVER, lambda _, v: gr.Tab(title(v))),
+        Redraw(tab.tab, Change.LEVER, lambda _, v: gr.update(label=title(v))),
     ]
 
 
@@ -126,7 +126,7 @@ def use(context: Context, v: Visit, asked: UseEdit) -> Visit:
     return session.change(context.bench(v), v, Edit.of_suppressed(asked.components))
 
 
-def _redrawn(drawn: str, v: Visit) -> gr.HTML:
+def _redrawn(drawn: str, v: Visit) -> dict[str, Any]:
     return widgets.redrawn(drawn, EditMessage.of(v).to_json())
 
 

@@ -54,7 +54,7 @@ class VisitState:
 
     def called_back(self) -> dict[Block, Any]:
         """An update that asks the page for all that it has of its visit (see keeper.py)."""
-        return {self.carried: gr.HTML(lost=time.time_ns())}
+        return {self.carried: gr.update(lost=time.time_ns())}
 
 
 def serialised(context: Context, visit: Visit) -> str:

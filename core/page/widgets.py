@@ -40,9 +40,9 @@ def message_widget(name: str, drawn: str, message: str, **props: Any) -> gr.HTML
     return gr.HTML(message, elem_id=name, **html, **props, **_BARE)
 
 
-def redrawn(drawn: str, message: str | None = None) -> gr.HTML:
+def redrawn(drawn: str, message: str | None = None) -> dict[str, Any]:
     """An update of a `message_widget`: what it shows, and its value where the page's own is outdated."""
-    return gr.HTML(html=drawn) if message is None else gr.HTML(html=drawn, value=message)
+    return gr.update(html=drawn) if message is None else gr.update(html=drawn, value=message)
 
 
 def event_data(event: gr.EventData) -> object:

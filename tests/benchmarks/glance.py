@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,19 +23,22 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import httpx
+import psutil
 from chromium import SIZES, chromium, tab
 from open_page import OpenPage
 from playwright.sync_api import Browser, Page
 from start import listening
 
-from core.methods.steering import Edit
+from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES
 from core.pictures.examples import read_examples
 from core.setups.catalog import read_catalog
 from core.setups.loading import load
 from core.workbench import Workbench
 
-PRESSES = 20
+PRESSES = 100
+STRONGEST = 99
+"""The component that speaks most for the word in the first example."""
 QUIET = 1500
 """Milliseconds without an answer after which a step is over."""
 SUPPRESS = "#rows [data-action=suppress]"
@@ -121,41 +125,69 @@ def evidence(page: Page, component: str | None) -> float:
     return time.monotonic() - began
 
 
-async def presses(address: str) -> float:
-    """Seconds from a press on a component to its answer, without a browser; the median."""
+@dataclass(frozen=True)
+class Cost:
+    """Of one of many answers."""
+
+    clock: float
+    """Seconds from asking to the answer; the median."""
+    processor: float
+    """Seconds that the answering process computed."""
+
+
+async def presses(address: str, server: psutil.Process) -> Cost:
+    """A press that pulls a lever anew, from the event to its answer, without a browser."""
     async with httpx.AsyncClient() as http:
         config = (await http.get(f"{address}/config")).json()
     page = OpenPage(address, config)
     component = int(re.findall(r'data-component="(\d+)"', str(page.values[page.id("rows")]))[0])
-    times = []
+    times: list[float] = []
     for k in range(2 * PRESSES):
+        if k == PRESSES:
+            before = server.cpu_times()
         began = time.monotonic()
-        await page.press("rows", "act", {"component": component, "action": "suppress", "on": not k % 2})
+        action = ("suppress", "amplify")[k % 2]
+        await page.press("rows", "act", {"component": component, "action": action, "on": True})
         times.append(time.monotonic() - began)
     await page.close()
-    return statistics.median(times[PRESSES:])
+    return Cost(statistics.median(times[PRESSES:]), _processor(before, server.cpu_times()) / PRESSES)
 
 
-def answers() -> float:
-    """Seconds that the workbench takes for the same, the prediction under an edit; the median."""
+def answers() -> Cost:
+    """The workbench's own answer to the same: the prediction under an edit of one lever."""
     bench = Workbench(load(read_catalog()["bundled"]))
-    example = read_examples()[0]
+    example, process = read_examples()[0], psutil.Process()
     trace = bench.open(example.file())
-    times = []
-    for component in trace.activations.components()[: 2 * PRESSES].tolist():
+    times: list[float] = []
+    for k in range(2 * PRESSES):
+        if k == PRESSES:
+            before = process.cpu_times()
         began = time.monotonic()
-        bench.compare(trace, Edit.of_suppressed([component]), example.classes, TEMPLATES["single"])
+        edit = Edit((Lever(STRONGEST, *((("suppress", 0.0), ("scale", 2.0))[k % 2])),))
+        bench.compare(trace, edit, example.classes, TEMPLATES["single"])
         times.append(time.monotonic() - began)
-    return statistics.median(times[PRESSES:])
+    return Cost(statistics.median(times[PRESSES:]), _processor(before, process.cpu_times()) / PRESSES)
+
+
+def _ms(cost: Cost) -> str:
+    return f"{1000 * cost.clock:.1f}, {1000 * cost.processor:.1f}"
+
+
+def _processor(before: Any, after: Any) -> float:
+    return float(after.user + after.system - before.user - before.system)
 
 
 def main() -> None:
     """Print the table."""
-    with listening() as (address, _, _process):
+    with listening() as (address, _, process):
         with chromium() as browser:
             figures = measure(browser, address)
-        press = asyncio.run(presses(address.rstrip("/")))
-    figures["a press, in answers of the workbench"] = f"{press / answers():.1f}"
+        press = asyncio.run(presses(address.rstrip("/"), psutil.Process(process.pid)))
+    answer = answers()
+    figures["a press, in answers of the workbench, by the clock"] = f"{press.clock / answer.clock:.1f}"
+    figures["the same, in processor time"] = f"{press.processor / answer.processor:.1f}"
+    figures["a press, ms by the clock, and of processor time"] = _ms(press)
+    figures["an answer of the workbench, the same"] = _ms(answer)
     print("| what | |\n|---|---|")
     for name, figure in figures.items():
         print(f"| {name} | {figure} |")

@@ -7,7 +7,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.blocks import Block
 from gradio.state_holder import SessionState
+from markupsafe import Markup
 
 from core.errors import UserError
 from core.page.inputs import FAULT, NOT_HERE, TypedBlocks, endpoint, typed
@@ -175,3 +177,36 @@ def test_of_a_reply_only_what_it_draws_is_worked_on(monkeypatch: pytest.MonkeyPa
     (fn,) = page.fns.values()
     sent = asyncio.run(page.postprocess_data(fn, {shown: picture}, SessionState(page)))
     assert sent[0]["path"].endswith(".png")
+
+
+def test_drawn_html_and_names_of_tabs_are_sent_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Gradio sends them, which constructs each part anew, or asks a thread about each."""
+    with TypedBlocks() as page:
+        with gr.Tab("one") as tab:
+            plain, widget = gr.HTML("a"), gr.HTML("{}", html="a", html_template="${html}")
+        gr.on([], lambda: None, None, [plain, widget, tab])
+    (fn,) = page.fns.values()
+    anew, renamed = gr.update(html="b", value="[1]"), gr.update(label="two")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    replies: list[dict[Block, Any]] = [
+        {plain: "b"}, {plain: Markup("<b>b</b>"), widget: gr.update(html="b")}, {plain: None, tab: renamed},
+        {widget: "[2]"}, {widget: anew, tab: renamed}, {widget: gr.update(value="[3]")},
+        {plain: gr.update(visible=False)},
+    ]  # fmt: skip
+    for reply in replies:
+        left = dict.fromkeys({plain, widget, tab} - set(reply), gr.skip())
+        given = {part: dict(value) if isinstance(value, dict) else value for part, value in reply.items()}
+        expected = asyncio.run(gr.Blocks.postprocess_data(page, fn, given | left, SessionState(page)))
+        with monkeypatch.context() as patch:
+            for kind in (gr.HTML, gr.Tab) if reply is not replies[-1] else ():
+                patch.setattr(kind, "__init__", fail)
+                patch.setattr(kind, "postprocess", fail, raising=False)
+            sent = asyncio.run(page.postprocess_data(fn, reply | left, SessionState(page)))
+        for part, told, one in zip(fn.outputs, sent, expected, strict=True):
+            for update in (told, one):
+                if isinstance(update, dict) and "props" in update:  # among which Gradio counts its own mark
+                    update["props"].pop("__type__", None)
+            assert told == (one if part in reply else gr.skip())

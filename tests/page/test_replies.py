@@ -159,7 +159,7 @@ def test_a_lost_visit_is_called_back_and_nothing_else_happens(
     listener = replies.step(raises, Change.EDIT, notices=[parts.here])
     asked = drawn(listener, first, others)
     assert set(asked) == {parts.carried}
-    assert asked[parts.carried]._constructor_args[0]["lost"]
+    assert asked[parts.carried]["lost"]
     assert set(drawn(replies.answer(raises, parts.here), first, others)) == {parts.carried}
     told, _ = replies.stream(stream_of({"a": 1}), {"a": parts.here}).fn(first, others)
     assert set(told) == {parts.carried}
