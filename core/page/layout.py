@@ -32,7 +32,7 @@ from . import (
 from .context import Context
 from .inputs import TypedBlocks
 from .replies import Change, Changes, Redraw, Replies
-from .visit_state import VisitState
+from .visit_state import VisitState, keep
 
 
 class Parts(NamedTuple):
@@ -79,7 +79,7 @@ def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.
     demo: gr.Blocks
     with TypedBlocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
         parts = _lay_out(context, first, apology)
-        state = VisitState(gr.State(first), parts.keeper.carried)
+        state = VisitState(keep(first), parts.keeper.carried)
         open_tab = gr.Textbox(visible=False)
         replies = Replies(context, state, parts.redraws(), parts.notices())
         _follow_up(_listen(parts, replies), parts, replies, open_tab)

@@ -19,6 +19,13 @@ from ..session.visit import Visit
 from .context import Context
 
 
+def keep(first: Visit) -> gr.State:
+    """Where a visit is kept that begins so. Of a value Gradio would write out every field whenever it changes."""
+    kept = gr.State()
+    kept.value = lambda: first  # given at once, it would be asked for by another event of each page
+    return kept
+
+
 @dataclass(frozen=True)
 class VisitState:
     """The components that hold a visit."""

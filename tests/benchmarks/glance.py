@@ -9,36 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import re
-import statistics
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import httpx
-import psutil
+import torch
 from chromium import SIZES, chromium, tab
 from open_page import OpenPage
 from playwright.sync_api import Browser, Page
 from start import listening
 
-from core.methods.steering import Edit, Lever
-from core.model.prompts import TEMPLATES
-from core.pictures.examples import read_examples
+import app
+from core.serving.settings import Settings
 from core.setups.catalog import read_catalog
-from core.setups.loading import load
 from core.workbench import Workbench
 
 PRESSES = 100
-STRONGEST = 99
-"""The component that speaks most for the word in the first example."""
 QUIET = 1500
 """Milliseconds without an answer after which a step is over."""
 SUPPRESS = "#rows [data-action=suppress]"
@@ -125,69 +121,63 @@ def evidence(page: Page, component: str | None) -> float:
     return time.monotonic() - began
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of one of many answers."""
+def press(address: str, times: int) -> None:
+    """Pull one lever anew so many times, without a browser."""
 
-    clock: float
-    """Seconds from asking to the answer; the median."""
-    processor: float
-    """Seconds that the answering process computed."""
+    async def all_of_them() -> None:
+        async with httpx.AsyncClient() as http:
+            config = (await http.get(f"{address}/config")).json()
+        page = OpenPage(address, config)
+        component = int(re.findall(r'data-component="(\d+)"', str(page.values[page.id("rows")]))[0])
+        for k in range(times):
+            action = ("suppress", "amplify")[k % 2]
+            await page.press("rows", "act", {"component": component, "action": action, "on": True})
+        await page.close()
 
-
-async def presses(address: str, server: psutil.Process) -> Cost:
-    """A press that pulls a lever anew, from the event to its answer, without a browser."""
-    async with httpx.AsyncClient() as http:
-        config = (await http.get(f"{address}/config")).json()
-    page = OpenPage(address, config)
-    component = int(re.findall(r'data-component="(\d+)"', str(page.values[page.id("rows")]))[0])
-    times: list[float] = []
-    for k in range(2 * PRESSES):
-        if k == PRESSES:
-            before = server.cpu_times()
-        began = time.monotonic()
-        action = ("suppress", "amplify")[k % 2]
-        await page.press("rows", "act", {"component": component, "action": action, "on": True})
-        times.append(time.monotonic() - began)
-    await page.close()
-    return Cost(statistics.median(times[PRESSES:]), _processor(before, server.cpu_times()) / PRESSES)
+    asyncio.run(all_of_them())
 
 
-def answers() -> Cost:
-    """The workbench's own answer to the same: the prediction under an edit of one lever."""
-    bench = Workbench(load(read_catalog()["bundled"]))
-    example, process = read_examples()[0], psutil.Process()
-    trace = bench.open(example.file())
-    times: list[float] = []
-    for k in range(2 * PRESSES):
-        if k == PRESSES:
-            before = process.cpu_times()
-        began = time.monotonic()
-        edit = Edit((Lever(STRONGEST, *((("suppress", 0.0), ("scale", 2.0))[k % 2])),))
-        bench.compare(trace, edit, example.classes, TEMPLATES["single"])
-        times.append(time.monotonic() - began)
-    return Cost(statistics.median(times[PRESSES:]), _processor(before, process.cpu_times()) / PRESSES)
+def press_costs() -> tuple[float, float]:
+    """Processor time of a press in the server, in ms, and what of it the workbench takes for its answer.
 
+    The server is this process, on one thread of torch; whoever presses is another. A visit of few presses is taken
+    from one of many, so that its opening does not count.
+    """
+    torch.set_num_threads(1)
+    inside = [0.0]
+    compare = Workbench.compare
 
-def _ms(cost: Cost) -> str:
-    return f"{1000 * cost.clock:.1f}, {1000 * cost.processor:.1f}"
+    def timed(*given: Any) -> Any:
+        began = time.thread_time()
+        found = compare(*given)
+        inside[0] += time.thread_time() - began
+        return found
 
-
-def _processor(before: Any, after: Any) -> float:
-    return float(after.user + after.system - before.user - before.system)
+    page = app.make_page(Settings.from_environment({}), {"bundled": read_catalog()["bundled"]})
+    with patch.object(Workbench, "compare", timed):
+        _, address, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
+        costs = []
+        for times in (PRESSES, PRESSES, 3 * PRESSES):  # the first warms up
+            inside[0], began = 0.0, time.process_time()
+            visitor = get_context("spawn").Process(target=press, args=(address.rstrip("/"), times))
+            visitor.start()
+            visitor.join()
+            assert visitor.exitcode == 0
+            costs.append((time.process_time() - began, inside[0]))
+        page.close()
+    _, few, many = costs
+    return tuple(1000 * (b - a) / (2 * PRESSES) for a, b in zip(few, many, strict=True))  # type: ignore[return-value]
 
 
 def main() -> None:
     """Print the table."""
-    with listening() as (address, _, process):
-        with chromium() as browser:
-            figures = measure(browser, address)
-        press = asyncio.run(presses(address.rstrip("/"), psutil.Process(process.pid)))
-    answer = answers()
-    figures["a press, in answers of the workbench, by the clock"] = f"{press.clock / answer.clock:.1f}"
-    figures["the same, in processor time"] = f"{press.processor / answer.processor:.1f}"
-    figures["a press, ms by the clock, and of processor time"] = _ms(press)
-    figures["an answer of the workbench, the same"] = _ms(answer)
+    with listening() as (address, _, _process), chromium() as browser:
+        figures = measure(browser, address)
+    server, workbench = press_costs()
+    figures["a press, in answers of the workbench"] = f"{server / workbench:.1f}"
+    figures["ms of the server's processor time for a press; of these for the workbench's answer"] = (
+        f"{server:.1f}; {workbench:.1f}"
+    )
     print("| what | |\n|---|---|")
     for name, figure in figures.items():
         print(f"| {name} | {figure} |")

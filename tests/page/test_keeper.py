@@ -7,6 +7,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from gradio.blocks import Block
+from gradio.state_holder import SessionState
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
@@ -17,7 +18,7 @@ from core.page.context import Context
 from core.page.keeper import BRING_IT_AGAIN, FORGOTTEN, bring_back, show_crop
 from core.page.replies import Outcome
 from core.page.setup_bar import LEFT_BEHIND
-from core.page.visit_state import VisitState, serialised
+from core.page.visit_state import VisitState, keep, serialised
 from core.page.wire import BringBack, PressComponent
 from core.pictures.read import read_picture
 from core.session import visit as session
@@ -198,3 +199,15 @@ def test_every_pixel_of_the_crop_comes_back(context: Context, own: Visit, side: 
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     asked = page_of(context, replace(own, trace=replace(own.trace, crop=noise)))
     assert np.array_equal(np.asarray(read_picture(asked.picture())), noise)
+
+
+def test_a_visit_that_is_kept_is_not_written_out(first: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gr.Blocks() as page:
+        kept = keep(first)
+    monkeypatch.setattr("dataclasses.asdict", None)
+    state = SessionState(page)
+    assert state[kept._id] == first
+    state[kept._id] = replace(first, step=5)
+    assert state[kept._id].step == 5
+    assert SessionState(page)[kept._id] == first
+    assert not page.fns, "nothing is asked for it"
