@@ -1,4 +1,9 @@
-"""A tiny random CLIP and tiny random dictionaries, saved as folders and loaded as any other setup."""
+"""A tiny random CLIP and tiny random dictionaries, saved as folders and loaded as any other setup.
+
+What takes long to import is imported where it is used: the process that hands out the tests needs none of it.
+"""
+
+from __future__ import annotations
 
 import gc
 import os
@@ -13,47 +18,25 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: several processes share
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     gc.disable()  # till all is imported, which stays: `pytest_collection_finish`
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import settings
-from PIL import Image
-from sae_lens import (
-    SAE,
-    GatedSAE,
-    GatedSAEConfig,
-    JumpReLUSAE,
-    JumpReLUSAEConfig,
-    StandardSAE,
-    StandardSAEConfig,
-    TopKSAE,
-    TopKSAEConfig,
-)
-from sae_lens.saes import AbsTopKSAE, AbsTopKSAEConfig
-from tiny_index import tiny_index
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
-
-from core.concepts.index import ConceptIndex
-from core.methods.attribution import attribute
-from core.methods.question import Question
-from core.methods.steering import Edit, Lever
-from core.methods.target import Target
-from core.model.clip import SplitClip, text_classifier
-from core.model.dictionary import Dictionary
-from core.model.prompts import TEMPLATES
-from core.model.sae_clip import SaeClip
-from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
-from core.model.trace import Trace
-from core.serving.settings import Settings, make_pool
-from core.session import visit as session
-from core.session.visit import Subject, Visit, start, subject_of
-from core.setups.catalog import Location, SetupSpec, read_catalog
-from core.setups.clips import read_clip
-from core.setups.loading import Setup
-from core.workbench import Workbench
 
 if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from sae_lens import SAE
+    from transformers import CLIPModel, CLIPTokenizer
+
+    from core.concepts.index import ConceptIndex
+    from core.methods.question import Question
+    from core.methods.target import Target
+    from core.model.clip import SplitClip
+    from core.model.dictionary import Dictionary
+    from core.model.trace import Trace
     from core.page.context import Context
+    from core.session.visit import Visit
+    from core.setups.catalog import SetupSpec
+    from core.workbench import Workbench
 
 # Times vary on a shared machine, and failures should be the same on every machine.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -76,6 +59,8 @@ EVIL = ("<img src=x onerror=alert(1)>", "\"'><script>alert(2)</script>", "{{cons
 
 def tokenizer_of(vocabulary: Mapping[str, int], merges: list[tuple[str, str]], context: int) -> CLIPTokenizer:
     """CLIP's tokenizer with these merges, which transformers declares as strings and hands on as pairs."""
+    from transformers import CLIPTokenizer
+
     return CLIPTokenizer(vocab=dict(vocabulary), merges=merges, model_max_length=context)  # type: ignore[arg-type]
 
 
@@ -95,6 +80,9 @@ def tiny_tokenizer() -> CLIPTokenizer:
 
 def tiny_model(seed: int = 0) -> CLIPModel:
     """A random CLIP whose layers change the residual stream much; started as usual, they hardly do."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
     torch.manual_seed(seed)
     config = CLIPConfig(
         vision_config={
@@ -133,6 +121,21 @@ def tiny_model(seed: int = 0) -> CLIPModel:
 
 def tiny_sae(architecture: str, seed: int = 0, **config: Any) -> SAE:
     """A random dictionary that fires on some components of some tokens; its decoder rows differ in length."""
+    import torch
+    from sae_lens import (
+        GatedSAE,
+        GatedSAEConfig,
+        JumpReLUSAE,
+        JumpReLUSAEConfig,
+        StandardSAE,
+        StandardSAEConfig,
+        TopKSAE,
+        TopKSAEConfig,
+    )
+    from sae_lens.saes import AbsTopKSAE, AbsTopKSAEConfig
+
+    from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
+
     kinds = {
         "standard": (StandardSAE, StandardSAEConfig),
         "gated": (GatedSAE, GatedSAEConfig),
@@ -158,6 +161,8 @@ def tiny_sae(architecture: str, seed: int = 0, **config: Any) -> SAE:
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP on disk: weights, image processor, tokenizer."""
+    from transformers import CLIPImageProcessorPil, CLIPProcessor
+
     folder = tmp_path_factory.mktemp("clip")
     tiny_model().save_pretrained(folder)
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
@@ -176,18 +181,25 @@ def dictionary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clip(clip_folder: Path) -> SplitClip:
     """The tiny CLIP, split after layer 1 of 0 to 3."""
+    from core.setups.clips import read_clip
+
     return read_clip(clip_folder, layer=1)
 
 
 @pytest.fixture(scope="session")
 def dictionary(dictionary_folder: Path) -> Dictionary:
     """The tiny top-k dictionary on all tokens."""
+    from core.model.dictionary import Dictionary
+
     return Dictionary.from_folder(dictionary_folder, "all")
 
 
 @pytest.fixture(scope="session")
 def picture() -> Image.Image:
     """A wide picture with smooth structure and noise."""
+    import numpy as np
+    from PIL import Image
+
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[0:48, 0:80]
     base = np.stack([columns * 3, rows * 5, (rows + columns) * 2], axis=-1)
@@ -197,18 +209,26 @@ def picture() -> Image.Image:
 @pytest.fixture(scope="session")
 def trace(clip: SplitClip, dictionary: Dictionary, picture: Image.Image) -> Trace:
     """The picture, read once."""
+    from core.model.sae_clip import SaeClip
+
     return SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
 
 
 @pytest.fixture(scope="session")
 def classifier(clip: SplitClip) -> torch.Tensor:
     """Class vectors of CLASSES."""
+    from core.model.clip import text_classifier
+
     return text_classifier(clip, CLASSES, ("a photo of a {}",))
 
 
 @pytest.fixture(scope="session")
 def question_of(clip: SplitClip, picture: Image.Image, classifier: torch.Tensor) -> Callable[[Target], Question]:
     """Questions about the picture, with more components active than a lever has neighbours."""
+    from core.methods.question import Question
+    from core.model.dictionary import Dictionary
+    from core.model.sae_clip import SaeClip
+
     model = SaeClip(clip, Dictionary(tiny_sae("topk", k=12), "all"))
     (trace,) = model.traces([clip.crop(picture)])
     return partial(Question, model, trace, classifier)
@@ -217,12 +237,20 @@ def question_of(clip: SplitClip, picture: Image.Image, classifier: torch.Tensor)
 @pytest.fixture(scope="session")
 def strongest(question_of: Callable[[Target], Question]) -> list[int]:
     """The components of these questions that speak most for dog against cat."""
+    from core.methods.attribution import attribute
+    from core.methods.target import Target
+
     return attribute(question_of(Target(0, 1))).strongest_for(4).tolist()
 
 
 @pytest.fixture(scope="session")
 def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
     """All questions about the tiny CLIP, which knows one word."""
+    from core.model.sae_clip import SaeClip
+    from core.setups.catalog import Location, SetupSpec
+    from core.setups.loading import Setup
+    from core.workbench import Workbench
+
     card = SetupSpec(
         "tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "", vocabulary=frozenset({"dog"})
     )
@@ -232,18 +260,27 @@ def bench(clip: SplitClip, dictionary: Dictionary) -> Workbench:
 @pytest.fixture(scope="module")
 def index() -> ConceptIndex:
     """A tiny concept index."""
+    from tiny_index import tiny_index
+
     return tiny_index()
 
 
 @pytest.fixture(scope="module")
 def indexed(bench: Workbench, index: ConceptIndex) -> Workbench:
     """All questions about the tiny CLIP with that index."""
+    from core.workbench import Workbench
+
     return Workbench(replace(bench.setup, index=index))
 
 
 @pytest.fixture(scope="session")
 def visit(bench: Workbench, picture: Image.Image) -> Visit:
     """Two levers on some tokens, in a visit of which every name looks like markup."""
+    from core.methods.steering import Edit, Lever
+    from core.model.prompts import TEMPLATES
+    from core.session import visit as session
+    from core.session.visit import Subject
+
     start = session.start(bench, picture, Subject(EVIL[0]), EVIL, TEMPLATES["single"], None)
     shown = [part.component for part in start.parts]
     return session.change(
@@ -253,6 +290,9 @@ def visit(bench: Workbench, picture: Image.Image) -> Visit:
 
 def exact_sae(width: int) -> SAE:
     """A dictionary that misses nothing: every direction of the residual once with each sign."""
+    import torch
+    from sae_lens import StandardSAE, StandardSAEConfig
+
     sae = StandardSAE(StandardSAEConfig(d_in=width, d_sae=2 * width))
     both = torch.cat([torch.eye(width), -torch.eye(width)])
     for name, weight in {"W_enc": both.T, "W_dec": both}.items():
@@ -271,6 +311,7 @@ def exact_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cards(clip_folder: Path, dictionary_folder: Path, exact_folder: Path) -> Mapping[str, SetupSpec]:
     """What a page offers: the bundled setup, a tiny one, one that fails its check, one that is not there."""
+    from core.setups.catalog import Location, SetupSpec, read_catalog
 
     def card(name: str, dictionary: Path) -> SetupSpec:
         note = f"The setup called {name}, <b>for tests</b>."
@@ -281,27 +322,31 @@ def cards(clip_folder: Path, dictionary_folder: Path, exact_folder: Path) -> Map
 
 
 @pytest.fixture(scope="session")
-def context(cards: Mapping[str, SetupSpec]) -> "Context":
+def context(cards: Mapping[str, SetupSpec]) -> Context:
     """A page that offers these setups, without a server."""
     from core.page.context import Context
+    from core.serving.settings import Settings, make_pool
 
     return Context.of(make_pool(Settings.from_environment({}), cards))
 
 
 @pytest.fixture(scope="session")
-def first(context: "Context") -> Visit:
+def first(context: Context) -> Visit:
     """What that page opens with: a dog with a note that says "cat", taken for a cat."""
     return opening_visit(context, "bundled")
 
 
 @pytest.fixture(scope="session")
-def tiny(context: "Context") -> Visit:
+def tiny(context: Context) -> Visit:
     """The same picture, asked of the tiny setup, which has no concept index."""
     return opening_visit(context, "tiny")
 
 
-def opening_visit(context: "Context", setup: str) -> Visit:
+def opening_visit(context: Context, setup: str) -> Visit:
     """A visit of that setup that begins with the first example."""
+    from core.model.prompts import TEMPLATES
+    from core.session.visit import start, subject_of
+
     e = context.examples[0]
     return start(context.pool.get(setup), e.file(), subject_of(e), e.classes, TEMPLATES["single"], e.truth)
 
@@ -316,6 +361,7 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> None:
 def address(cards: Mapping[str, SetupSpec]) -> Iterator[str]:
     """The page, served; its address."""
     import app
+    from core.serving.settings import Settings
 
     page = app.make_page(Settings.from_environment({}), cards)
     _, url, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
