@@ -141,7 +141,7 @@ def sending(page: Page) -> Iterator[None]:
 
     page.on("request", note)
     yield
-    page.wait_for_timeout(50)  # what a press leads to is sent a moment later
+    page.evaluate(PAUSE)  # what a press leads to is sent a moment later
     for request in sent:
         if request.url.endswith("/queue/join"):
             request.response()

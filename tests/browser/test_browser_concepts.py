@@ -222,7 +222,7 @@ def test_evidence_for_a_family(open_page: Open) -> None:
     expect(page.locator("#chance")).to_contain_text("Beyond chance")
     for name in ("Attribution", "Evidence"):
         tab(page, name)
-        page.wait_for_timeout(500)
+        open_page.answers.all_here(page)
     expect(page.locator("#summary .edit")).to_contain_text(words)
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
 
