@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from conftest import CLASSES, tiny_sae
 
 from core.methods.steering import Condition, Edit, Lever, Term
@@ -11,6 +12,7 @@ from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary, Scope
 from core.model.sae_clip import SaeClip
 from core.recipes import Claim, Recipe, make_recipe
+from core.recipes.making import directions_of
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
 
@@ -36,6 +38,13 @@ def setup_of(clip: SplitClip, kind: str, scope: Scope = "all", **settings: Any) 
     """The tiny CLIP with a dictionary of that kind."""
     spec = SetupSpec("tiny", "Tiny", Location(Path("a")), Location(Path("b")), clip.layer, scope, "MIT", "")
     return Setup(spec, SaeClip(clip, Dictionary(tiny_sae(kind, **{**KINDS[kind], **settings}), scope)))
+
+
+def with_edit(setup: Setup, recipe: Recipe, edit: Edit) -> Recipe:
+    """The recipe of another edit of that setup, without asking anew what identifies the setup."""
+    classes = torch.from_numpy(recipe.arrays.classes)
+    arrays = directions_of(setup.dictionary, edit, classes, recipe.facts.encoder.held == "encoder")
+    return Recipe(recipe.facts.model_copy(update={"edit": edit}), arrays)
 
 
 def recipe_of(setup: Setup, edit: Edit = EDIT, whole_encoder: bool = True) -> Recipe:

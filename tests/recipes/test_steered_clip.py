@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_edits import rows
-from tiny_recipes import CONDITION, EDIT, KINDS, recipe_of, setup_of
+from tiny_recipes import CONDITION, EDIT, KINDS, recipe_of, setup_of, with_edit
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
@@ -31,7 +31,7 @@ from core.errors import UserError
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary, Scope
-from core.recipes import apply_recipe, save_recipe
+from core.recipes import Recipe, apply_recipe, save_recipe
 from core.recipes.making import encoder_rows
 from core.recipes.steered_clip import SteeredLayer
 from core.recipes.token_edit import TokenEdit
@@ -117,10 +117,19 @@ edits = st.builds(
 )
 
 
+@pytest.fixture(scope="module")
+def made(clip: SplitClip) -> dict[tuple[str, Scope], tuple[Setup, Recipe]]:
+    """Of every kind and scope, a recipe to put other edits into."""
+    setups = {(kind, scope): setup_of(clip, kind, scope) for kind in KINDS for scope in SCOPES}
+    return {key: (setup, recipe_of(setup)) for key, setup in setups.items()}
+
+
 @given(st.sampled_from(sorted(KINDS)), st.sampled_from(SCOPES), edits)
-def test_any_edit_is_the_formula(clip: SplitClip, x: Tensor, kind: str, scope: Scope, edit: Edit) -> None:
-    setup = setup_of(clip, kind, scope)
-    moved, _ = TokenEdit(recipe_of(setup, edit), whole(setup))(x[:2])
+def test_any_edit_is_the_formula(
+    made: dict[tuple[str, Scope], tuple[Setup, Recipe]], x: Tensor, kind: str, scope: Scope, edit: Edit
+) -> None:
+    setup, recipe = made[kind, scope]
+    moved, _ = TokenEdit(with_edit(setup, recipe, edit), whole(setup))(x[:2])
     expected = np.stack([slowly(each, setup.dictionary, edit) for each in x[:2]])
     np.testing.assert_allclose(moved.numpy(), expected, atol=1e-4)
 
