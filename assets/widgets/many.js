@@ -1,7 +1,10 @@
 // A picture opens beside the tabs, with the edit in place. A confusion is looked into, or no more: a press says which.
+// A condition is put on the edit, or none.
 element.addEventListener('click', (event) => {
   const picture = event.target.closest('button[data-picture]');
   if (picture) trigger('look', { picture: picture.dataset.picture });
+  const condition = event.target.closest('button[data-condition]');
+  if (condition) trigger('condition', JSON.parse(condition.dataset.condition));
   const confusion = event.target.closest('button[data-truth]');
   if (!confusion) return;
   const { truth, said } = confusion.dataset;

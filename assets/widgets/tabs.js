@@ -14,7 +14,7 @@ document.addEventListener('keydown', (event) => {
 let from;
 document.addEventListener('click', (event) => {
   const pressed = event.target.closest?.('[data-action=open], [data-back]');
-  const place = pressed?.closest('#rows, #canvas, #found, #levers, #finder, #failures');
+  const place = pressed?.closest('#rows, #canvas, #found, #levers, #finder, #failures, #promise');
   if (place) {
     const { tabId } = document.querySelector('#tabs [role=tab][aria-selected=true]').dataset;
     from = { tabId, selector: `#${place.id} button[data-action=open][data-component="${pressed.dataset.component}"]`, place: place.id };

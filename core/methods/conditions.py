@@ -20,7 +20,7 @@ import numpy as np
 from ..model.dictionary import Dictionary
 from ..records import Preview, Record
 from ..words import count, percent
-from .bounds import learn_then_test, lower_bound, pictures_needed, upper_bound
+from .bounds import check_share, learn_then_test, lower_bound, pictures_needed, upper_bound
 from .generalization import Generalization
 from .picture_set import PictureSet, split
 from .steering import MAX_TERMS, Condition, Term, pooled
@@ -333,6 +333,8 @@ def promise(
 
     Raises UserError for a rate or a confidence that is not between 0 and 1.
     """
+    check_share(rate, "rate")
+    check_share(confidence, "confidence")
     discovery, choice, judging = parts
     proposals = propose(discovery, most_terms, rate)
     chosen = choose(choice, proposals, rate, confidence)

@@ -16,6 +16,7 @@ from . import (
     attribution_tab,
     compare_tab,
     components_tab,
+    condition_box,
     endpoints,
     evidence_tab,
     image_tab,
@@ -63,7 +64,7 @@ class Parts(NamedTuple):
     def notices(self) -> tuple[gr.HTML, ...]:
         """Where sentences appear that a change outdates."""
         places = self.image.said_picture, self.image.said_classes, self.attribution.said
-        more = self.components.said, self.many.said, self.many.recipe.said, self.keeper.said
+        more = self.components.said, self.many.said, self.many.condition.said, self.many.recipe.said, self.keeper.said
         return (*places, self.steering.said, *more)
 
 
@@ -130,7 +131,8 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     another = lanes.another(parts.side.prediction, steering_tab.searching(parts.steering, replies))
     places = (
         parts.side.canvas, parts.side.prediction, parts.attribution.rows, parts.components.found, parts.components.page,
-        parts.steering.levers, parts.steering.finder, parts.many.failures, parts.evidence.side_effects,
+        parts.steering.levers, parts.steering.finder, parts.many.failures, parts.many.condition.promise,
+        parts.evidence.side_effects,
     )  # fmt: skip
     said = parts.attribution.said, parts.components.said, parts.many.said
     of_picture = image_tab.asked_again(parts.image)
@@ -144,6 +146,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         *press.listen(places, parts.components, parts.tabs, replies, said),
         *steering_tab.listen(parts.steering, replies),
         *many_tab.listen(parts.many, replies, of_picture, another),
+        *condition_box.listen(parts.many.condition, replies, parts.many.own),
         *recipe_box.listen(parts.many.recipe, replies, parts.many.own, of_picture[1:]),
         *evidence_tab.listen(parts.evidence, replies, parts.image.upload),
     ]

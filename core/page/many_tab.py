@@ -25,11 +25,11 @@ from ..session.visit import Visit
 from ..views import frame, reference_strip
 from ..views import many as many_view
 from ..workbench import Workbench
-from . import recipe_box, widgets
+from . import condition_box, recipe_box, widgets
 from .context import Context
 from .faces import faces
 from .lanes import EVERY, LONG, Lane
-from .picture_sets import ChosenSet, chosen
+from .picture_sets import BRING_AGAIN, ChosenSet, chosen
 from .replies import Besides, Change, Changes, Listener, Replies, Shown, Shows
 from .wire import ExplainConfusion, OpenPicture, OpenTab
 
@@ -42,7 +42,6 @@ LABELS, PAGE = "labels", "page"
 Drawn = tuple[Hashable, Hashable]
 """What stands there is about: what the edit does, and what is behind a confusion."""
 NOTHING: Drawn = (None, None)
-BRING_AGAIN = "These pictures are not on the server any more. Bring them again."
 
 
 class ManyParts(TypedDict, total=False):
@@ -87,6 +86,7 @@ class ManyTab:
     confusions: gr.HTML
     sheet: gr.HTML
     failures: gr.HTML
+    condition: condition_box.ConditionBox
     recipe: recipe_box.RecipeBox
     drawn: gr.State
     """Drawn."""
@@ -127,12 +127,12 @@ def build(first: Visit) -> ManyTab:
         confusions = widgets.widget("confusions", "", "many")
         sheet = widgets.html(elem_id="failures-sheet")
         failures = widgets.widget("failures", "", "components")
-        recipe = recipe_box.build()
+        condition, recipe = condition_box.build(), recipe_box.build()
         drawn, own, latest = gr.State(NOTHING), gr.State(OwnPictures()), gr.State(LatestOnly())
         readings, going_on = gr.State(LatestOnly()), gr.State(LatestOnly())
     return ManyTab(
         tab, which, classes_of, bringing, files, read, stop, reading, said, about, tried, confusions, sheet, failures,
-        recipe, drawn, own, latest, readings, going_on,
+        condition, recipe, drawn, own, latest, readings, going_on,
     )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from ..session.visit import Visit
 from ..views import frame
 from ..workbench import Workbench
 
+BRING_AGAIN = "These pictures are not on the server any more. Bring them again."
+
 
 class ChosenSet(NamedTuple):
     """A set, as it is asked about."""

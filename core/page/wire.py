@@ -102,6 +102,15 @@ class ExplainConfusion(Message):
     """Whether it is to be looked into."""
 
 
+class UseCondition(Message):
+    """A condition that was found is to be used, or none (many.js)."""
+
+    terms: Annotated[tuple[tuple[Index, Number], ...], Field(max_length=MAX_LISTED)]
+    """Component and weight of each; none for no condition."""
+    at_least: Number
+    """The threshold of their sum."""
+
+
 class UseEdit(Message):
     """An edit that was found is to be used (finder.js)."""
 

@@ -1,5 +1,6 @@
 """Many pictures, and what an edit does to them -> HTML: strips by class, the sentence, pictures, tables, confusions."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ import numpy as np
 from markupsafe import Markup
 
 from ..methods import failures as failures_of
+from ..methods.conditions import Promise
 from ..methods.failures import Candidates, Confusion, Findings
 from ..methods.generalization import Counts, Generalization
 from ..methods.picture_set import PictureSet
+from ..methods.steering import Condition
 from ..pictures.intake import Bounds, Intake
 from ..recipes import Recipe
 from ..session.many_pictures import OwnSet
@@ -22,7 +25,7 @@ from .evidence import KIND_WORDS, interval_words, lever_words
 from .frame import table
 from .html import NOTHING, joined, render
 from .images import picture_uri
-from .reference_strip import Face
+from .reference_strip import Face, chip, sheet
 from .row import Effect, rows
 
 STRIPS = 16
@@ -204,7 +207,14 @@ def _sentence(visit: Visit, found: Generalization) -> Markup:
 
 def edit_words(visit: Visit) -> str:
     """The edit in words."""
-    return ", ".join(map(lever_words, visit.edit.groups()))
+    done, condition = ", ".join(map(lever_words, visit.edit.groups())), visit.edit.condition
+    return done if condition is None else f"{done}, only in pictures where {condition_words(condition)}"
+
+
+def condition_words(condition: Condition) -> str:
+    """The sum of a condition, and its threshold."""
+    terms = " ".join(f"{signed(term.weight)} × #{term.component}" for term in condition.terms)
+    return f"{terms.removeprefix('+')} ≥ {condition.at_least:.3g}"
 
 
 def _shown(title: str, kind: str, which: np.ndarray, pictures: PictureSet, found: Generalization) -> Markup:
@@ -353,6 +363,37 @@ def _candidates(visit: Visit, found: Candidates, faces: Mapping[int, Face], most
         effects[head] = Effect(bar, words=words)
         notes[head] = Markup('<small class="match">in {} of {}</small>').format(at.among_first[k], at.failures)
     return rows(visit, effects, faces, notes=notes) if effects else NOTHING
+
+
+# ---- conditions
+
+
+def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, Face]) -> Markup:
+    """What may be promised of the edit under a condition, its components, and a button that puts it on (many.js).
+
+    The reference pictures come with it.
+    """
+    done = ", ".join(map(lever_words, visit.edit.groups()))
+    tone = "quiet" if found.choice.promised else "warn"
+    told = frame.notice(f"{done}: {found.said(like_these)}", tone=tone)
+    condition = found.choice.condition
+    if condition is None:
+        return told
+    note = Markup("<small>× {}</small>")
+    chips = joined(
+        chip(term.component, note.format(signed(term.weight)), faces.get(term.component)) for term in condition.terms
+    )
+    terms = [[term.component, term.weight] for term in condition.terms]
+    message = json.dumps({"terms": terms, "at_least": condition.at_least})
+    button = Markup('<button type="button" class="act" data-condition="{}">{}</button>')
+    return told + Markup("""{sheet}<p class="told">It acts only where {words}: each the largest activation over a
+ picture’s tokens.</p><div class="chips">{chips}</div><p class="actions">{use} {leave}</p>""").format(
+        sheet=sheet(example for face in faces.values() for example in face.examples),
+        words=condition_words(condition),
+        chips=chips,
+        use=button.format(message, "Use this condition"),
+        leave=button.format(json.dumps({"terms": [], "at_least": 0}), "No condition"),
+    )
 
 
 # ---- recipes

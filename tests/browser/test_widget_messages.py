@@ -21,13 +21,14 @@ from core.page.wire import (
     OpenTab,
     PressComponent,
     ShowCounterfactual,
+    UseCondition,
     UseEdit,
 )
 
 WRITTEN = json.loads((Path(__file__).parents[1] / "page" / "widget_messages.json").read_text(encoding="utf-8"))
 READ_BY: dict[str, type[Message]] = {
     "choose": ChooseExample, "twin": ShowCounterfactual, "act": PressComponent, "ask": AskWords, "use": UseEdit,
-    "look": OpenPicture, "explain": ExplainConfusion,
+    "look": OpenPicture, "explain": ExplainConfusion, "condition": UseCondition,
     "step": HistoryStep,
     "pull": EditMessage, "pick": ChoosePatches, "tab": OpenTab,
 }  # fmt: skip
@@ -105,6 +106,15 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     tab(page, "Many pictures")
     page.locator(".confusion").first.click()
     expect(page.locator(".confusion").first).to_have_attribute("aria-pressed", "true")
+    step(page, "reset").click()
+    page.locator(
+        "#failures [data-component='314'][data-action=family]"
+    ).first.click()  # it breaks some, so that there is
+    page.locator("#condition-box > button").click()
+    page.locator("#condition-box input[type=number]").first.fill("20")
+    page.locator("#find-condition").click()
+    page.locator("#promise [data-condition]").first.click()
+    expect(page.locator("#tried .edit")).to_contain_text("only in pictures where")
     page.locator(".pictured").first.click()
     expect(page.locator("#panel .line")).to_contain_text("one of 300 pictures")
 

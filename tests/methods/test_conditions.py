@@ -207,7 +207,7 @@ def test_redrawn_parts_hold_their_pictures(seed: int) -> None:
 
 
 def test_shares_that_mean_nothing_are_trouble() -> None:
-    for rate, confidence in ((0.0, 0.95), (0.02, 1.0)):
+    for rate, confidence in ((0.0, 0.95), (-0.5, 0.95), (0.02, 1.0)):
         with pytest.raises(UserError, match="between 0 and 1"):
             promise([made(1, 30)] * 3, rate=rate, confidence=confidence)
 

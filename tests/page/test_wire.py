@@ -24,6 +24,7 @@ from core.page.wire import (
     OpenTab,
     PressComponent,
     ShowCounterfactual,
+    UseCondition,
     UseEdit,
 )
 from core.session import visit as session
@@ -41,6 +42,7 @@ def test_what_the_scripts_write_is_read() -> None:
     assert AskWords.read(WRITTEN["ask"]) == AskWords(words="the word cat", moment=812.3)
     assert UseEdit.read(WRITTEN["use"]).components == (99, 7)
     assert OpenPicture.read(WRITTEN["look"]) == OpenPicture(picture="attacked/12")
+    assert UseCondition.read(WRITTEN["condition"]) == UseCondition(terms=((99, 1.0), (7, -0.25)), at_least=0.5)
     assert ExplainConfusion.read(WRITTEN["explain"]) == ExplainConfusion(truth="dog", said="cat", on=True)
     assert HistoryStep.read(WRITTEN["step"]).step == "undo"
     pulled, picked = EditMessage.read(WRITTEN["pull"]), ChoosePatches.read(WRITTEN["pick"])

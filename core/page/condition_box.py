@@ -1,0 +1,98 @@
+"""Condition box, in the Many pictures tab: where the edit may act so that it breaks few, and what is promised."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+import gradio as gr
+
+from ..errors import UserError
+from ..methods.conditions import RATE, TERMS, Promise
+from ..methods.steering import MAX_TERMS, Condition, Term
+from ..session import visit as session
+from ..session.many_pictures import OwnPictures
+from ..session.visit import Visit
+from ..views import frame
+from ..views import many as many_view
+from . import widgets
+from .context import Context
+from .faces import faces
+from .lanes import AS_SENT, EVERY, LONG
+from .picture_sets import BRING_AGAIN, ChosenSet, chosen
+from .replies import Change, Changes, Replies
+from .wire import UseCondition
+
+
+class PromiseParts(TypedDict):
+    """How far a condition is."""
+
+    promise: str
+    """HTML: how far, or what is promised."""
+
+
+@dataclass(frozen=True)
+class ConditionBox:
+    """Its parts."""
+
+    rate: gr.Number
+    terms: gr.Number
+    find: gr.Button
+    promise: gr.HTML
+    said: gr.HTML
+
+
+def build() -> ConditionBox:
+    """Its layout."""
+    with gr.Accordion("Where may it act? A condition, and a promise", open=False, elem_id="condition-box"):
+        with gr.Row(equal_height=False):
+            rate = gr.Number(100 * RATE, label="It may break, % of the right pictures", min_width=160)
+            terms = gr.Number(TERMS, label="Components in the condition, at most", precision=0, min_width=160)
+            find = gr.Button("Find a condition", elem_id="find-condition", min_width=160)
+        said = widgets.notice_place("said-condition")
+        promise = widgets.widget("promise", "", "many", "components")
+    return ConditionBox(rate, terms, find, promise, said)
+
+
+def listen(box: ConditionBox, replies: Replies, own: gr.State) -> Changes:
+    """Its listeners."""
+    found = replies.stream(find, {"promise": box.promise}, box.rate, box.terms, own)
+    box.find.click(*found, **(LONG | AS_SENT))
+    used = replies.step(use_condition, Change.EDIT, hears=UseCondition, notices=[box.said])
+    return [(Change.EDIT, box.promise.condition(*used, **EVERY))]
+
+
+def find(
+    context: Context, v: Visit, rate: float | None, terms: float | None, own: OwnPictures
+) -> Iterator[PromiseParts]:
+    """A condition under which the edit breaks at most `rate` percent of the right pictures of the set in sight."""
+    bench = context.bench(v)
+    try:
+        if not v.edit.levers:
+            raise UserError("There is no lever yet. Pull one first.")
+        if terms is None or not 1 <= terms <= MAX_TERMS:
+            raise UserError(f"A condition has from 1 to {MAX_TERMS} components. Write such a number.")
+        if rate is None:
+            raise UserError("Write how many percent of the right pictures the edit may break, such as 2.")
+        for found in chosen(bench, v, own):
+            if found is None:
+                raise UserError(BRING_AGAIN)
+            if not isinstance(found, ChosenSet):
+                yield {"promise": found}
+                continue
+            for step in bench.find_condition(found.pictures, v.edit, found.templates, int(terms), rate / 100):
+                if isinstance(step, Promise):
+                    condition = step.choice.condition
+                    named = [] if condition is None else [term.component for term in condition.terms]
+                    words = many_view.set_words(found.pictures, found.own)
+                    yield {"promise": many_view.promised(v, step, words, faces(bench, named, 1))}
+                else:
+                    yield {"promise": frame.waiting(*step)}
+    except UserError as trouble:
+        yield {"promise": frame.notice(str(trouble), tone="bad")}
+
+
+def use_condition(context: Context, v: Visit, asked: UseCondition) -> Visit:
+    """The edit under a condition, or without one. Raises UserError for one that this dictionary cannot have."""
+    terms = tuple(Term(component, weight) for component, weight in asked.terms)
+    condition = Condition(terms, asked.at_least) if terms else None
+    return session.change(context.bench(v), v, replace(v.edit, condition=condition))

@@ -1,0 +1,76 @@
+"""The condition box: what is promised is the workbench's own, and the condition that was found is put on the edit."""
+
+import html
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from core.errors import UserError
+from core.methods.conditions import Promise
+from core.methods.picture_set import PictureSet
+from core.methods.steering import Condition, Edit, Term
+from core.model.prompts import TEMPLATES
+from core.page.condition_box import find, use_condition
+from core.page.context import Context
+from core.page.wire import UseCondition
+from core.session import visit as session
+from core.session.many_pictures import OWN, OwnPictures
+from core.session.visit import Visit
+from core.views.many import edit_words
+
+
+@pytest.fixture(scope="module")
+def pulled(context: Context, first: Visit) -> Visit:
+    """The family of a component that fires on water: suppressed, it breaks some pictures of fish."""
+    return session.press(context.bench(first), first, 314, "family", True)
+
+
+def found(context: Context, v: Visit, rate: float | None = 20, terms: float | None = 3) -> str:
+    *_, last = find(context, v, rate, terms, OwnPictures())
+    return last["promise"]
+
+
+def test_a_condition_is_found_and_used(context: Context, pulled: Visit) -> None:
+    bench = context.bench(pulled)
+    *_, scenes = bench.references()
+    assert isinstance(scenes, PictureSet)
+    *_, promise = bench.find_condition(scenes, pulled.edit, TEMPLATES["single"], 3, 0.2)
+    assert isinstance(promise, Promise)
+    assert promise.choice.condition is not None
+    told = found(context, pulled)
+    assert promise.said("300 scenes rendered by this project; 40 classes") in html.unescape(told)
+    messages = [json.loads(html.unescape(one)) for one in re.findall('data-condition="([^"]*)"', told)]
+    use, leave = (UseCondition.read(json.dumps(one)) for one in messages)
+    v = use_condition(context, pulled, use)
+    assert v.edit.condition == promise.choice.condition, "to the last digit"
+    assert v.edit.levers == pulled.edit.levers
+    assert use_condition(context, v, leave).edit == pulled.edit
+    for term in promise.choice.condition.terms:
+        assert f'data-component="{term.component}" data-action="open"' in told
+
+
+def test_too_few_pictures_promise_nothing_and_it_says_how_many_would(context: Context, pulled: Visit) -> None:
+    told = found(context, pulled, 0.5)
+    assert "nothing can be promised" in told
+    assert "data-condition" not in told
+
+
+def test_what_cannot_be_asked_is_said(context: Context, first: Visit, pulled: Visit) -> None:
+    assert "no lever yet" in found(context, first)
+    for terms in (None, 0, 65):
+        assert "from 1 to 64 components" in found(context, pulled, terms=terms)
+    assert "how many percent" in found(context, pulled, None)
+    for rate in (0, 100, -3):
+        assert "between 0 and 1" in found(context, pulled, rate)
+    own = replace(pulled, many=replace(pulled.many, which=OWN))
+    assert "Bring them again" in found(context, own)
+    with pytest.raises(UserError, match="no component"):
+        use_condition(context, pulled, UseCondition(terms=((10**6, 1.0),), at_least=0.0))
+
+
+def test_a_condition_is_told_with_the_edit(first: Visit, context: Context) -> None:
+    edit = Edit(Edit.of_suppressed([99]).levers, None, Condition((Term(99, 1.0), Term(7, -0.25)), 0.5))
+    v = session.change(context.bench(first), first, edit)
+    assert edit_words(v) == "suppress #99, only in pictures where 1.00 × #99 −0.25 × #7 ≥ 0.5"
