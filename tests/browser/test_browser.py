@@ -193,7 +193,14 @@ def test_a_mistake_before_the_tabs_were_opened(open_page: Open) -> None:
     page.locator("#classes textarea").fill(" ")
     page.locator("button#classify").click()
     expect(page.locator("#said-classes")).to_contain_text("no classes")
-    drawn = (".half.for .row", "#component .empty", "#levers .empty", "#table tbody tr", "#summary .empty")
+    drawn = (
+        ".half.for .row",
+        "#component .empty",
+        "#levers .empty",
+        "#table tbody tr",
+        "#confusions button",
+        "#summary .empty",
+    )
     for name, part in zip(TABS[1:], drawn, strict=True):
         tab(page, name)
         expect(page.locator(part).first).to_be_visible()
