@@ -9,6 +9,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "app": ("page", "open the app on this machine"),
         "indexing": ("indexing", "make a concept index: what every component fires for"),
+        "repair": ("repair", "find an edit that repairs failures among many pictures, and save it as a recipe"),
         "validation": ("validation", "hold a recipe's bounds against many pictures: a gate for a CI"),
         "dictionary-training": ("dictionary_training", "train a dictionary (SAE) for any CLIP"),
         "faithfulness": ("faithfulness", "compare attribution methods by deletion and insertion"),
@@ -17,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "bundled-examples": ("bundled.examples", "draw the example pictures anew"),
         "photograph-examples": ("pictures.photograph_examples", "draw the photographs with a planted cue anew"),
         "concept-quality": ("bundled.concept_quality", "hold the bundled components against what the scenes hold"),
+        "repair-scoring": ("bundled.repair_scoring", "hold a repair found from failures against its rivals"),
         "family-scoring": ("bundled.family_scoring", "score families of components against planted shortcuts"),
     }
 )

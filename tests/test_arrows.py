@@ -20,7 +20,7 @@ LEVELS: Mapping[str, int] = {
             ("setups",),
             ("workbench", "recipes"),
             # Commands stand beside the workbench.
-            ("dictionary_training", "indexing", "faithfulness", "bundled", "session"),
+            ("dictionary_training", "indexing", "faithfulness", "bundled", "repair", "session"),
             ("views", "serving"),
             # A command that draws its report as the page draws.
             ("page", "validation"),

@@ -1,0 +1,125 @@
+"""The command that finds a repair, `python -m core.repair`: its options, what it prints, and the recipe it saves."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from simple_parsing import ArgumentParser, DashVariant
+from tqdm import tqdm
+
+from ..errors import UserError
+from ..methods.failures import confusions
+from ..methods.picture_set import PictureSet
+from ..methods.target import Target
+from ..model.devices import best_device
+from ..model.prompts import TEMPLATES, parse_classes
+from ..model.sae_clip import BATCH
+from ..pictures.batches import batches
+from ..pictures.collection import Collection
+from ..pictures.options import LabelledOptions
+from ..recipes import claim_of, make_recipe, save_recipe
+from ..setups.loading import load as load_setup
+from ..setups.options import add_setup_options, named_setup
+from ..words import count, percent
+from ..workbench import Workbench
+from .repair import FoundRepair, RepairOptions, find_repair, share_right
+
+SHOWN = 8
+"""Kinds of failure that are listed."""
+
+
+def parser() -> ArgumentParser:
+    """Of its options; most are the fields of dataclasses."""
+    options = ArgumentParser(
+        prog="python -m core.repair",
+        description="Find the components that drive failures among many labelled pictures, an edit that repairs them, "
+        "and what may be promised of it; save it as a recipe.",
+        add_option_string_dash_variants=DashVariant.DASH,
+    )
+    add_setup_options(options)
+    options.add_argument("--out", type=Path, required=True, help="the folder for the recipe")
+    options.add_argument("--classes", type=str, help="separated by commas; by default those that the labels name")
+    options.add_argument("--wording", choices=tuple(TEMPLATES), default="single", help="the templates around a class")
+    options.add_argument("--title", type=str, default="Repaired", help="of the recipe")
+    options.add_argument(
+        "--whole-encoder", action="store_true", help="of a top-k dictionary, so that the recipe needs nothing else"
+    )
+    options.add_arguments(RepairOptions, "repair")
+    options.add_arguments(LabelledOptions, "collection")
+    return options
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    collection = arguments.collection.open()
+    setup = load_setup(named_setup(arguments, "bundled"), best_device(), anyway=arguments.anyway)
+    bench, templates = Workbench(setup), TEMPLATES[arguments.wording]
+    classes = parse_classes(arguments.classes).names if arguments.classes else ()
+    read = _read(bench, collection, classes, templates, arguments.collection.workers)
+    for name, why in read.troubles[:SHOWN]:
+        print(f"Left out: {name}: {why}")
+    if (more := len(read.troubles) - SHOWN) > 0:
+        print(f"… and {count(more, 'other')}.")
+    pictures = arguments.repair.chosen(read)
+    print(f"{count(len(pictures), 'picture')}, {percent(share_right(pictures))} % of those with a label right.")
+    for confusion, n in list(confusions(pictures).items())[:SHOWN]:
+        print(f"  {n:>6}  {confusion.words(pictures.classes)}")
+    with tqdm(unit="", leave=False) as bar:
+        found = None
+        for step in find_repair(bench, pictures, templates, arguments.repair):
+            if isinstance(step, FoundRepair):
+                found = step
+            else:
+                bar.set_description(step[0])
+                bar.n, bar.total = step[1:]
+                bar.refresh()
+    assert found is not None
+    print(found.findings, found.trial, sep="\n")
+    described = f"{collection.manifest['kind']} {collection.manifest['name']}"
+    if found.promise is not None:
+        print(found.promise.said(described))
+    target = found.findings.confusion
+    recipe = make_recipe(
+        setup,
+        found.edit,
+        pictures.classes,
+        templates,
+        Target(0 if target.truth is None else target.truth, target.said),
+        title=arguments.title,
+        whole_encoder=arguments.whole_encoder,
+        claims=[claim_of(found.trial, described, unseen=True, confidence=arguments.repair.confidence)],
+    )
+    save_recipe(recipe, arguments.out)
+    print(recipe, f"It is in {arguments.out}.", sep="\n")
+
+
+def _read(
+    bench: Workbench, collection: Collection, classes: tuple[str, ...], templates: tuple[str, ...], workers: int
+) -> PictureSet:
+    stream = batches(collection, bench.setup.clip.crop, BATCH, range(collection.n_parts), workers=workers)
+    with tqdm(total=collection.size, unit="picture", leave=False) as bar:
+        for step in bench.read_set(stream, classes, templates, collection.size):
+            if isinstance(step, PictureSet):
+                return step
+            bar.n = step[1]
+            bar.refresh()
+    raise AssertionError
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """The command."""
+    try:
+        _run(parser().parse_args(words))
+    except UserError as trouble:
+        raise SystemExit(str(trouble)) from trouble
+    except OSError as error:
+        raise SystemExit(f"The recipe cannot be written: {error}. Name another folder.") from error
+    except KeyboardInterrupt:
+        print("Stopped. Nothing was saved.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

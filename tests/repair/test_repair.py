@@ -1,0 +1,120 @@
+"""A repair found among many pictures: grown on one part, promised on a second, judged on a third; the command."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labelled import CLASSES, Labelled, label_of
+
+from core.errors import UserError
+from core.methods.conditions import SHARES
+from core.methods.failures import Confusion
+from core.methods.generalization import Generalization
+from core.methods.picture_set import PictureSet, split
+from core.methods.steering import Edit
+from core.model.sae_clip import BATCH
+from core.pictures.batches import batches
+from core.recipes import load_recipe
+from core.repair.__main__ import main
+from core.repair.repair import FoundRepair, RepairOptions, find_repair, share_right
+from core.workbench import Workbench
+
+TEMPLATES = ("a photo of a {}",)
+
+
+@pytest.fixture(scope="module")
+def pictures(bench: Workbench) -> PictureSet:
+    collection = Labelled((120,))
+    stream = batches(collection, bench.setup.clip.crop, BATCH, range(collection.n_parts))
+    *_, read = bench.read_set(stream, CLASSES, TEMPLATES)
+    assert isinstance(read, PictureSet)
+    return read
+
+
+def test_what_is_found_repairs_more_of_the_discovery_part_than_any_single_candidate(
+    bench: Workbench, pictures: PictureSet
+) -> None:
+    *steps, found = find_repair(bench, pictures, TEMPLATES, RepairOptions(levers=2, terms=0))
+    assert isinstance(found, FoundRepair)
+    assert {str(step[0]) for step in steps if isinstance(step, tuple)} > {
+        "Which component or family repairs most (lever 1)"
+    }
+    assert 1 <= len(found.edit.levers) <= 2
+    discovery, choice, judging = split(pictures.names, SHARES)
+    assert found.findings.discovery.tolist() == discovery.tolist()
+    assert found.findings.judging.tolist() == choice.tolist()
+
+    def net(edit: Edit) -> int:
+        *_, trial = bench.try_edit(pictures.part(discovery), edit, TEMPLATES)
+        assert isinstance(trial, Generalization)
+        was, now = (labels == trial.truth for labels in (trial.before, trial.after))
+        return int(now.sum()) - int(was.sum())
+
+    singles = [net(Edit.of_suppressed(members)) for members in found.findings.components.members]
+    assert net(found.edit) >= max(singles) > 0
+    assert found.trial.truth.tolist() == pictures.part(judging).truth.tolist()
+    *_, again = bench.try_edit(pictures.part(judging), found.edit, TEMPLATES)
+    assert isinstance(again, Generalization)
+    assert again.after.tolist() == found.trial.after.tolist()
+
+
+def test_a_promise_that_cannot_be_made_says_so_and_the_edit_stays(bench: Workbench, pictures: PictureSet) -> None:
+    *_, found = find_repair(bench, pictures, TEMPLATES, RepairOptions(levers=1))
+    assert isinstance(found, FoundRepair)
+    assert found.promise is not None
+    assert not found.promise.choice.promised
+    assert found.edit.condition is None
+    assert "nothing can be promised" in found.promise.said("drawn")
+
+
+def test_options_name_what_is_meant(pictures: PictureSet) -> None:
+    assert RepairOptions(truth="owl", said="dog").confusion(CLASSES) == Confusion(1, 0)
+    assert RepairOptions().confusion(CLASSES) == Confusion()
+    with pytest.raises(UserError, match="none of the classes"):
+        RepairOptions(said="ostrich").confusion(CLASSES)
+    day = RepairOptions(groups="day").chosen(pictures)
+    assert set(day.group) == {"day"}
+    assert len(day) == (pictures.group == "day").sum()
+    with pytest.raises(UserError, match="is no group"):
+        RepairOptions(groups="dusk").chosen(pictures)
+    for wrong in ({"levers": 0}, {"terms": -1}, {"rate": 0.0}, {"confidence": 1.0}):
+        with pytest.raises(UserError, match="Correct them"):
+            RepairOptions(**wrong)
+
+
+def test_few_pictures_are_too_few(bench: Workbench, pictures: PictureSet) -> None:
+    with pytest.raises(UserError, match="too few"):
+        list(find_repair(bench, pictures.part(np.arange(1)), TEMPLATES, RepairOptions()))
+
+
+def test_the_command_goes_from_a_folder_to_a_recipe(
+    tmp_path: Path, clip_folder: Path, dictionary_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(90):
+        label = label_of(number)
+        if number % 7 != 3 and label in CLASSES:
+            folder = tmp_path / "pictures" / label
+            folder.mkdir(parents=True, exist_ok=True)
+            Labelled().picture(number).save(folder / f"{number}.png")
+    (tmp_path / "pictures" / CLASSES[0] / "broken.png").write_bytes(b"no picture")
+    setup = ["--clip", str(clip_folder), "--dictionary", str(dictionary_folder), "--layer", "1", "--anyway"]
+    out, words = tmp_path / "my-recipe", ["--pictures", str(tmp_path / "pictures"), "--levers", "1"]
+    main([*setup, *words, "--out", str(out), "--title", "Mended"])
+    said = capsys.readouterr().out
+    assert "broken.png" in said
+    assert "→" in said
+    assert f"It is in {out}." in said
+    facts = load_recipe(out).facts
+    assert facts.title == "Mended"
+    assert set(facts.classes) == set(CLASSES)
+    (claim,) = facts.claims
+    assert claim.unseen
+    assert claim.n == claim.wrong + claim.right
+    with pytest.raises(SystemExit, match="none of the classes"):
+        main([*setup, *words, "--out", str(out), "--truth", "ostrich"])
+
+
+def test_the_share_of_right_pictures_is_of_those_with_a_label(pictures: PictureSet) -> None:
+    labelled = pictures.truth >= 0
+    assert 0 < labelled.sum() < len(pictures)
+    assert share_right(pictures) == pytest.approx((pictures.said == pictures.truth)[labelled].mean())
