@@ -74,22 +74,20 @@ def build() -> RecipeBox:
                     elem_id="load-recipe",
                 )  # fmt: skip
         said = widgets.notice_place("said-recipe")
-        file = gr.File(label="Your recipe", visible=False, interactive=False, height=70, elem_id="recipe-file")
+        file = gr.File(label="Your recipe", interactive=False, height=70, elem_id="recipe-file")
     return RecipeBox(title, unseen, save, file, load, said)
 
 
 def redraws(box: RecipeBox) -> list[Redraw]:
-    """A recipe that was saved is about the edit before."""
-    return [Redraw(box.file, Change.LEVER, lambda *_: gr.File(None, visible=False))]
+    """A recipe that was saved is about the edit before; without one, styles hide its place."""
+    return [Redraw(box.file, Change.LEVER, lambda *_: None)]
 
 
 def listen(box: RecipeBox, replies: Replies, own: gr.State, asked_again: Sequence[Besides]) -> Changes:
     """Its listeners. `asked_again`: what is typed and chosen, as it follows from a recipe that was loaded."""
 
-    def offered(data: bytes | None) -> gr.File:
-        if data is None:
-            return gr.File(None, visible=False)
-        return gr.File(save_bytes_to_cache(data, f"{FOLDER}.zip", box.file.GRADIO_CACHE), visible=True)
+    def offered(data: bytes | None) -> str | None:
+        return None if data is None else save_bytes_to_cache(data, f"{FOLDER}.zip", box.file.GRADIO_CACHE)
 
     shows: Shows = {"said": box.said, "file": Shown(box.file, offered)}
     box.save.click(*replies.stream(save, shows, box.title, box.unseen, own), **LONG)

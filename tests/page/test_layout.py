@@ -6,10 +6,12 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.blocks import Block
 
 from core.page import layout
 from core.page.context import Context
 from core.page.wire import EditMessage
+from core.session.visit import Visit
 
 PAGE = Path(layout.__file__).parent
 LONGEST = 80
@@ -102,3 +104,14 @@ def test_a_search_is_followed_by_its_answer(page: gr.Blocks, name: str, event: s
     parts = by_id(page)
     (asked,) = (k for k, fn in page.fns.items() if (parts[name]._id, event) in fn.targets)
     assert [fn for fn in page.fns.values() if fn.trigger_after == asked and parts["found"] in fn.outputs]
+
+
+def test_a_press_constructs_no_part_anew(page: gr.Blocks, first: Visit) -> None:
+    """Gradio takes as long to describe one to itself as the model takes to answer."""
+    parts = by_id(page)
+    fn = next(fn for fn in page.fns.values() if (parts["rows"]._id, "act") in fn.targets)
+    told = gr.EventData(None, {"component": 99, "action": "suppress", "on": True})
+    assert fn.fn is not None
+    drawn = fn.fn(told, first, parts["keeper"].value, None)
+    assert parts["prediction"] in drawn
+    assert [part for part, value in drawn.items() if isinstance(value, Block)] == []
