@@ -158,6 +158,17 @@ def tiny_sae(architecture: str, seed: int = 0, **config: Any) -> SAE:
     return sae
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """As in forked processes: over more threads, sums come in another order and differ in the last bits."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP on disk: weights, image processor, tokenizer."""

@@ -1,19 +1,16 @@
 """Random pictures with labels and groups, and an edit that fixes some of them and breaks others."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from conftest import tiny_sae
-from PIL import Image
+from streamed import Drawn
 
-from core.errors import UserError
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
-from core.pictures.collection import About, Collection
+from core.pictures.collection import About
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
 from core.validation.validate import ReportOptions, ValidatedEdit
@@ -40,24 +37,8 @@ def group_of(place: int) -> str | None:
     return (None, "day", "night")[place % 3 - place % 2]
 
 
-class Labelled(Collection):
-    """Random pictures in parts of these sizes; every seventh cannot be read. `look` is told of each that is read."""
-
-    def __init__(self, sizes: tuple[int, ...] = (13, 0, 9, 4, 11), look: Callable[[int], None] = lambda place: None):
-        self.sizes, self.look = sizes, look
-        self.n_parts, self.size = len(sizes), sum(sizes)
-        self.manifest = {"kind": "drawn", "name": "drawn for tests", "pictures": str(sum(sizes))}
-
-    def entries(self, number: int, start: int = 0) -> Iterator[int]:
-        yield from range(sum(self.sizes[:number]) + start, sum(self.sizes[: number + 1]))
-
-    def picture(self, entry: int) -> Image.Image:
-        self.look(entry)
-        if entry % 7 == 3:
-            raise UserError(f"Number {entry} cannot be read.")
-        rng = np.random.default_rng(entry)
-        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        return Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
+class Labelled(Drawn):
+    """Drawn pictures with labels and groups."""
 
     def about(self, number: int, place: int, entry: int) -> About:
         return About(f"{entry}.png", label_of(entry), group_of(entry))

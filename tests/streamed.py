@@ -1,15 +1,20 @@
-"""Runs over a collection in processes of their own: killed at some moment, or several at a time."""
+"""A collection to stream, and runs over it in processes of their own: killed at some moment, or several at a time."""
 
 import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
+from PIL import Image
+
+from core.errors import UserError
+from core.pictures.collection import Collection
 
 
 def in_a_process(run: Callable[[], None], environment: dict[str, str] | None = None) -> BaseProcess:
@@ -68,3 +73,23 @@ def at_a_time(world: int, run: Callable[[], None]) -> list[int | None]:
     for process in started:
         process.join()
     return [process.exitcode for process in started]
+
+
+class Drawn(Collection):
+    """Random pictures in parts of these sizes; every seventh cannot be read. `look` is told of each that is read."""
+
+    def __init__(self, sizes: tuple[int, ...] = (13, 0, 9, 4, 11), look: Callable[[int], None] = lambda place: None):
+        self.sizes, self.look = sizes, look
+        self.n_parts, self.size = len(sizes), sum(sizes)
+        self.manifest = {"kind": "drawn", "name": "drawn for tests", "pictures": str(sum(sizes))}
+
+    def entries(self, number: int, start: int = 0) -> Iterator[int]:
+        yield from range(sum(self.sizes[:number]) + start, sum(self.sizes[: number + 1]))
+
+    def picture(self, entry: int) -> Image.Image:
+        self.look(entry)
+        if entry % 7 == 3:
+            raise UserError(f"Number {entry} cannot be read.")
+        rng = np.random.default_rng(entry)
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        return Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -18,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sae_lens import SAE
-from streamed import at_a_time, in_a_process, killed_at
+from streamed import Drawn, at_a_time, in_a_process, killed_at
 
 from core.concepts.index import ActivatingExamples, ConceptIndex
 from core.concepts.index_file import INDEX_FILES, MANIFEST, load
@@ -42,29 +41,11 @@ from core.setups.identity import identity
 from core.setups.loading import Setup
 from core.streaming import WORK, processes
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORDS = ("dog", "red fish", "owl", "a bus")
 RECIPE = IndexRecipe(top=3, mean=4, mid=2, near=5, side=24, batch=4, mid_sample=6, together_sample=15, vocabulary=WORDS)
 SCOPES = ("all", "cls", "patches")
-
-
-class Drawn(Collection):
-    """Random pictures in parts of these sizes; every seventh cannot be read. `look` is told of each that is read."""
-
-    def __init__(self, sizes: tuple[int, ...] = (13, 0, 9, 4, 11), look: Callable[[int], None] = lambda place: None):
-        self.sizes, self.look = sizes, look
-        self.n_parts, self.size = len(sizes), sum(sizes)
-        self.manifest = {"kind": "drawn", "name": "drawn for tests", "pictures": str(sum(sizes))}
-
-    def entries(self, number: int, start: int = 0) -> Iterator[int]:
-        yield from range(sum(self.sizes[:number]) + start, sum(self.sizes[: number + 1]))
-
-    def picture(self, entry: int) -> Image.Image:
-        self.look(entry)
-        if entry % 7 == 3:
-            raise UserError("It cannot be read.")
-        rng = np.random.default_rng(entry)
-        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        return Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
 
 
 def some_sae(architecture: str) -> SAE:
@@ -77,15 +58,6 @@ def setup_of(clip: SplitClip, architecture: str = "topk", scope: Scope = "all") 
     torch.manual_seed(1)
     card = SetupSpec("tiny", "Tiny", Location(Path("clip")), Location(Path("sae")), 1, scope, "MIT", "")
     return Setup(card, SaeClip(clip, Dictionary(some_sae(architecture), scope)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums over several threads round differently, and the forks below have one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,8 @@ from core.setups.loading import Setup
 from core.workbench import Workbench
 
 CLASSES, TRUTH = ("dog", "cat", "owl"), 0
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SINGLE = TEMPLATES["single"]
 FORK = multiprocessing.get_context("fork")
 
@@ -73,15 +75,6 @@ def borrowed(duration: Callable[..., int]) -> Callable[[Callable[..., Any]], Cal
         return wraps(task)(answers) if isgeneratorfunction(task) else one
 
     return mark
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in a forked process: with more, sums come in another order and differ in the last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

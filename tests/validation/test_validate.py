@@ -5,13 +5,11 @@ import shutil
 import signal
 import weakref
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from labelled import CLASSES, EDIT, OPTIONS, STATED, VALIDATED, WHERE, Labelled, group_of, label_of, setup_of
 from streamed import at_a_time, in_a_process, killed_at
 from tiny_edits import dense, rows, unsplit
@@ -29,16 +27,9 @@ from core.validation.report import REPORT
 from core.validation.validate import ReportOptions, ValidatedEdit, validate
 from core.validation.verdict import StatedBounds
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FILES = ("junit.xml", "report.html", "report.json")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The forks below have one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
