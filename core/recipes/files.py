@@ -114,9 +114,9 @@ def _read_facts(data: bytes) -> RecipeFacts:
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(f"{'/'.join(map(str, first['loc'])) or 'as a whole'}: {first['msg']}") from error
-    except (UserError, RecursionError):
+    except UserError:
         raise
-    except ValueError as error:  # such as a number that JSON has no form for
+    except (ValueError, RecursionError) as error:  # such as a number that JSON has no form for
         raise _damaged(first_line(error)) from error
 
 

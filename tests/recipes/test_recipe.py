@@ -1,6 +1,7 @@
 """Recipes: what a folder holds, and that nothing but what was saved is read back."""
 
 import json
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -204,6 +205,15 @@ def test_any_bytes_are_a_recipe_or_a_sentence(scratch: Path, folder: Path, data:
     for name in (FACTS, ARRAYS):
         (scratch / name).write_bytes(data)
         with pytest.raises(UserError):
+            load_recipe(scratch)
+
+
+def test_json_of_any_depth_is_told(scratch: Path, folder: Path) -> None:
+    """There is a depth, a little below this limit, that Python reads and does not write."""
+    copy(folder, scratch)
+    for depth in range(sys.getrecursionlimit() - 300, sys.getrecursionlimit()):
+        (scratch / FACTS).write_text(f'{{"nested":{"[" * depth}{"]" * depth}}}')
+        with pytest.raises(UserError, match=FACTS):
             load_recipe(scratch)
 
 
