@@ -20,7 +20,7 @@ from ..errors import UserError, first_line
 from ..files import replacing
 from ..setups.catalog import Location
 from ..setups.hub import Download, fetch
-from .recipe import VERSION, Directions, Recipe, RecipeFacts, needed_components
+from .recipe import VERSION, Directions, Recipe, RecipeFacts, first_fault, needed_components
 from .sealing import arrays_bytes, digest_of
 
 FACTS, ARRAYS = "recipe.json", "directions.safetensors"
@@ -112,8 +112,7 @@ def _read_facts(data: bytes) -> RecipeFacts:
             )
         return RecipeFacts.model_validate_json(json.dumps(raw))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _damaged(f"{'/'.join(map(str, first['loc'])) or 'as a whole'}: {first['msg']}") from error
+        raise _damaged(first_fault(error)) from error
     except UserError:
         raise
     except (ValueError, RecursionError) as error:  # such as a number that JSON has no form for

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -27,6 +28,7 @@ from .recipe import (
     Precision,
     Recipe,
     RecipeFacts,
+    first_fault,
     needed_components,
     needs_whole_encoder,
 )
@@ -48,7 +50,8 @@ def make_recipe(
 
     With `whole_encoder` it holds every row of a top-k dictionary's encoder, 4 m d bytes, and needs nothing else;
     without, whoever applies it brings that dictionary. Of other dictionaries its own rows are enough. Raises UserError
-    for an edit without levers or with more than 256, and for a component that the dictionary does not have.
+    for an edit without levers or with more than 256, for a component that the dictionary does not have, and for what
+    recipe.json cannot hold: a title or classes that are empty, too long or too many, say.
     """
     dictionary, everywhere = setup.dictionary, check_size(edit).among(None)
     if not everywhere.levers:
@@ -59,29 +62,32 @@ def make_recipe(
     arrays = directions_of(dictionary, everywhere, vectors, whole_encoder)
     config = dictionary.sae.cfg
     competes = needs_whole_encoder(config.architecture())
-    facts = RecipeFacts(
-        version=1,
-        title=title,
-        setup=setup.card.name,
-        identity=identity(setup.card, setup.commits, setup.clip, dictionary),
-        vision=fingerprints(setup.clip.model, "vision"),
-        text=fingerprints(setup.clip.model, "text"),
-        encoder=EncoderFacts(
-            architecture=config.architecture(),
-            normalisation=dictionary.normalisation,
-            centred=config.apply_b_dec_to_input,
-            k=config.k if competes else None,
-            held="rows" if not competes else "encoder" if whole_encoder else "nothing",
-            fingerprint=dictionary_fingerprint(dictionary),
-        ),
-        classes=tuple(classes),
-        templates=tuple(templates),
-        target=target,
-        edit=everywhere,
-        claims=tuple(claims),
-        software=_software(),
-        directions=arrays_digest(arrays),
-    )
+    try:
+        facts = RecipeFacts(
+            version=1,
+            title=title,
+            setup=setup.card.name,
+            identity=identity(setup.card, setup.commits, setup.clip, dictionary),
+            vision=fingerprints(setup.clip.model, "vision"),
+            text=fingerprints(setup.clip.model, "text"),
+            encoder=EncoderFacts(
+                architecture=config.architecture(),
+                normalisation=dictionary.normalisation,
+                centred=config.apply_b_dec_to_input,
+                k=config.k if competes else None,
+                held="rows" if not competes else "encoder" if whole_encoder else "nothing",
+                fingerprint=dictionary_fingerprint(dictionary),
+            ),
+            classes=tuple(classes),
+            templates=tuple(templates),
+            target=target,
+            edit=everywhere,
+            claims=tuple(claims),
+            software=_software(),
+            directions=arrays_digest(arrays),
+        )
+    except ValidationError as error:
+        raise UserError(f"This does not make a recipe ({first_fault(error)}). Correct that.") from error
     return Recipe(facts, arrays)
 
 

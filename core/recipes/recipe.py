@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ..concepts.index import Identity
 from ..methods.steering import MAX_LEVERS, Edit
@@ -232,6 +232,12 @@ def needed_components(edit: Edit) -> list[int]:
 def needs_whole_encoder(architecture: str) -> bool:
     """Whether an activation depends on all others at its token, as the k largest do."""
     return architecture.endswith("topk")
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where a value does not fit the form of recipe.json, and why."""
+    first = error.errors()[0]
+    return f"{'/'.join(map(str, first['loc'])) or 'as a whole'}: {first['msg']}"
 
 
 def schema() -> str:

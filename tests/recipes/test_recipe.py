@@ -117,6 +117,21 @@ def test_edits_that_are_no_recipe(clip: SplitClip, edit: Edit, message: str) -> 
         make_recipe(setup_of(clip, "topk"), edit, CLASSES, ("{}",), Target(0), title="none")
 
 
+def test_what_recipe_json_cannot_hold_is_told_when_it_is_made(clip: SplitClip) -> None:
+    many = tuple(map(str, range(201)))
+    for classes, title, claims, message in (
+        (CLASSES, "", (), "title: "),
+        (CLASSES, "t" * 201, (), "title: "),
+        (many, "many", (), "classes: "),
+        (("c" * 201,), "long", (), "classes/0: "),
+        (CLASSES, "claims", (CLAIM,) * 65, "claims: "),
+    ):
+        with pytest.raises(UserError, match=message):
+            make_recipe(setup_of(clip, "topk"), EDIT, classes, ("{}",), Target(0), title=title, claims=claims)
+    with pytest.raises(UserError, match="target"):
+        make_recipe(setup_of(clip, "topk"), EDIT, CLASSES, ("{}",), Target(1, 1), title="target")
+
+
 def test_no_folder_of_that_name(tmp_path: Path) -> None:
     for place in (tmp_path / "none", str(tmp_path / "none"), "./none", "none", "a/b/c"):
         with pytest.raises(UserError, match="There is no folder"):
