@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from simple_parsing import ArgumentParser, DashVariant
@@ -14,6 +15,7 @@ from ..errors import UserError
 from ..methods.failures import confusions
 from ..methods.picture_set import PictureSet
 from ..methods.target import Target
+from ..methods.steering import Edit
 from ..model.devices import best_device
 from ..model.prompts import TEMPLATES, parse_classes
 from ..model.sae_clip import BATCH
@@ -63,6 +65,15 @@ def _run(arguments: argparse.Namespace) -> None:
     if (more := len(read.troubles) - SHOWN) > 0:
         print(f"… and {count(more, 'other')}.")
     pictures = arguments.repair.chosen(read)
+    recipe_of = partial(
+        make_recipe,
+        setup,
+        classes=pictures.classes,
+        templates=templates,
+        title=arguments.title,
+        whole_encoder=arguments.whole_encoder,
+    )
+    recipe_of(Edit.of_suppressed([0]), target=Target(0))  # what could not be saved is not to be looked for
     print(f"{count(len(pictures), 'picture')}, {percent(share_right(pictures))} % of those with a label right.")
     for confusion, n in list(confusions(pictures).items())[:SHOWN]:
         print(f"  {n:>6}  {confusion.words(pictures.classes)}")
@@ -80,17 +91,8 @@ def _run(arguments: argparse.Namespace) -> None:
     described = f"{collection.manifest['kind']} {collection.manifest['name']}"
     if found.promise is not None:
         print(found.promise.said(described))
-    target = found.findings.confusion
-    recipe = make_recipe(
-        setup,
-        found.edit,
-        pictures.classes,
-        templates,
-        Target(0 if target.truth is None else target.truth, target.said),
-        title=arguments.title,
-        whole_encoder=arguments.whole_encoder,
-        claims=[claim_of(found.trial, described, unseen=True, confidence=arguments.repair.confidence)],
-    )
+    claim = claim_of(found.trial, described, unseen=True, confidence=arguments.repair.confidence)
+    recipe = recipe_of(found.edit, target=found.target, claims=[claim])
     save_recipe(recipe, arguments.out)
     print(recipe, f"It is in {arguments.out}.", sep="\n")
 

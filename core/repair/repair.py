@@ -17,7 +17,8 @@ from ..methods.conditions import CONFIDENCE, RATE, SHARES, TERMS, Outcomes, Prom
 from ..methods.failures import Candidates, Confusion, Findings, find_candidates
 from ..methods.generalization import Generalization
 from ..methods.picture_set import PictureSet, split
-from ..methods.steering import Edit
+from ..methods.steering import MAX_LEVERS, Edit
+from ..methods.target import Target
 from ..model.clip import text_classifier
 from ..workbench import Step, Workbench
 
@@ -80,6 +81,12 @@ class FoundRepair:
     trial: Generalization
     """Of the judging part."""
 
+    @property
+    def target(self) -> Target:
+        """The class that the failures show less the one that is said of them, or one of both; the first of any."""
+        confusion = self.findings.confusion
+        return Target(*[c for c in (confusion.truth, confusion.said) if c is not None] or [0])
+
 
 def find_repair(
     bench: Workbench, pictures: PictureSet, templates: tuple[str, ...], options: RepairOptions
@@ -131,9 +138,11 @@ def _grown(
             yield f"Which component or family repairs most (lever {number + 1})", k, len(candidates)
             larger = _joined(edit, more)
             *_, trial = bench.try_edit(pictures, larger, templates)
+            if len(larger.levers) > MAX_LEVERS:
+                continue
             assert isinstance(trial, Generalization)
             tried.append((trial.counts.fixed - trial.counts.broken, larger))
-        net, larger = max(tried, key=lambda one: one[0])
+        net, larger = max(tried, key=lambda one: one[0], default=(0, edit))
         if net <= best:
             break
         edit, best = larger, net

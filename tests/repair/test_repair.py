@@ -12,6 +12,7 @@ from core.methods.failures import Confusion
 from core.methods.generalization import Generalization
 from core.methods.picture_set import PictureSet, split
 from core.methods.steering import Edit
+from core.methods.target import Target
 from core.model.sae_clip import BATCH
 from core.pictures.batches import batches
 from core.recipes import load_recipe
@@ -67,6 +68,15 @@ def test_a_promise_that_cannot_be_made_says_so_and_the_edit_stays(bench: Workben
     assert "nothing can be promised" in found.promise.said("drawn")
 
 
+def test_an_edit_has_no_more_levers_than_a_recipe_holds(
+    bench: Workbench, pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.repair.repair.MAX_LEVERS", 1)
+    *_, found = find_repair(bench, pictures, TEMPLATES, RepairOptions(levers=3, terms=0))
+    assert isinstance(found, FoundRepair)
+    assert len(found.edit.levers) == 1
+
+
 def test_options_name_what_is_meant(pictures: PictureSet) -> None:
     assert RepairOptions(truth="owl", said="dog").confusion(CLASSES) == Confusion(1, 0)
     assert RepairOptions().confusion(CLASSES) == Confusion()
@@ -87,19 +97,25 @@ def test_few_pictures_are_too_few(bench: Workbench, pictures: PictureSet) -> Non
         list(find_repair(bench, pictures.part(np.arange(1)), TEMPLATES, RepairOptions()))
 
 
-def test_the_command_goes_from_a_folder_to_a_recipe(
-    tmp_path: Path, clip_folder: Path, dictionary_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path, dictionary_folder: Path) -> list[str]:
+    """The command's, for pictures in folders of their classes, one of them broken."""
+    place = tmp_path_factory.mktemp("pictures")
     for number in range(90):
         label = label_of(number)
         if number % 7 != 3 and label in CLASSES:
-            folder = tmp_path / "pictures" / label
-            folder.mkdir(parents=True, exist_ok=True)
-            Labelled().picture(number).save(folder / f"{number}.png")
-    (tmp_path / "pictures" / CLASSES[0] / "broken.png").write_bytes(b"no picture")
+            (place / label).mkdir(exist_ok=True)
+            Labelled().picture(number).save(place / label / f"{number}.png")
+    (place / CLASSES[0] / "broken.png").write_bytes(b"no picture")
     setup = ["--clip", str(clip_folder), "--dictionary", str(dictionary_folder), "--layer", "1", "--anyway"]
-    out, words = tmp_path / "my-recipe", ["--pictures", str(tmp_path / "pictures"), "--levers", "1"]
-    main([*setup, *words, "--out", str(out), "--title", "Mended"])
+    return [*setup, "--pictures", str(place), "--levers", "1"]
+
+
+def test_the_command_goes_from_a_folder_to_a_recipe(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "my-recipe"
+    main([*words, "--out", str(out), "--title", "Mended"])
     said = capsys.readouterr().out
     assert "broken.png" in said
     assert "→" in said
@@ -111,7 +127,31 @@ def test_the_command_goes_from_a_folder_to_a_recipe(
     assert claim.unseen
     assert claim.n == claim.wrong + claim.right
     with pytest.raises(SystemExit, match="none of the classes"):
-        main([*setup, *words, "--out", str(out), "--truth", "ostrich"])
+        main([*words, "--out", str(out), "--truth", "ostrich"])
+
+
+@pytest.mark.parametrize(
+    ("meant", "target"),
+    [
+        ([], Target(0)),
+        (["--truth", "a bus"], Target(2)),
+        (["--said", "dog"], Target(0)),
+        (["--truth", "owl", "--said", "dog"], Target(1, 0)),
+    ],
+)
+def test_the_target_is_of_the_classes_of_the_failures(
+    words: list[str], tmp_path: Path, meant: list[str], target: Target
+) -> None:
+    main([*words, *meant, "--classes", ", ".join(CLASSES), "--terms", "0", "--out", str(tmp_path)])
+    assert load_recipe(tmp_path).facts.target == target
+
+
+def test_what_cannot_be_saved_is_not_looked_for(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="title: "):
+        main([*words, "--out", str(tmp_path), "--title", ""])
+    assert "→" not in capsys.readouterr().out
 
 
 def test_the_share_of_right_pictures_is_of_those_with_a_label(pictures: PictureSet) -> None:
