@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from simple_parsing import ArgumentParser, DashVariant
 from tqdm import tqdm
@@ -14,23 +15,24 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..methods.failures import confusions
 from ..methods.picture_set import PictureSet
-from ..methods.target import Target
 from ..methods.steering import Edit
+from ..methods.target import Target
 from ..model.devices import best_device
 from ..model.prompts import TEMPLATES, parse_classes
 from ..model.sae_clip import BATCH
 from ..pictures.batches import batches
-from ..pictures.collection import Collection
 from ..pictures.options import LabelledOptions
 from ..recipes import claim_of, make_recipe, save_recipe
 from ..setups.loading import load as load_setup
 from ..setups.options import add_setup_options, named_setup
 from ..words import count, percent
-from ..workbench import Workbench
+from ..workbench import Step, Workbench
 from .repair import FoundRepair, RepairOptions, find_repair, share_right
 
 SHOWN = 8
 """Kinds of failure that are listed."""
+
+Answer = TypeVar("Answer", PictureSet, FoundRepair)
 
 
 def parser() -> ArgumentParser:
@@ -59,7 +61,10 @@ def _run(arguments: argparse.Namespace) -> None:
     setup = load_setup(named_setup(arguments, "bundled"), best_device(), anyway=arguments.anyway)
     bench, templates = Workbench(setup), TEMPLATES[arguments.wording]
     classes = parse_classes(arguments.classes).names if arguments.classes else ()
-    read = _read(bench, collection, classes, templates, arguments.collection.workers)
+    stream = batches(
+        collection, setup.clip.crop, BATCH, range(collection.n_parts), workers=arguments.collection.workers
+    )
+    read = _answer(bench.read_set(stream, classes, templates, collection.size))
     for name, why in read.troubles[:SHOWN]:
         print(f"Left out: {name}: {why}")
     if (more := len(read.troubles) - SHOWN) > 0:
@@ -77,16 +82,7 @@ def _run(arguments: argparse.Namespace) -> None:
     print(f"{count(len(pictures), 'picture')}, {percent(share_right(pictures))} % of those with a label right.")
     for confusion, n in list(confusions(pictures).items())[:SHOWN]:
         print(f"  {n:>6}  {confusion.words(pictures.classes)}")
-    with tqdm(unit="", leave=False) as bar:
-        found = None
-        for step in find_repair(bench, pictures, templates, arguments.repair):
-            if isinstance(step, FoundRepair):
-                found = step
-            else:
-                bar.set_description(step[0])
-                bar.n, bar.total = step[1:]
-                bar.refresh()
-    assert found is not None
+    found = _answer(find_repair(bench, pictures, templates, arguments.repair))
     print(found.findings, found.trial, sep="\n")
     described = f"{collection.manifest['kind']} {collection.manifest['name']}"
     if found.promise is not None:
@@ -97,15 +93,14 @@ def _run(arguments: argparse.Namespace) -> None:
     print(recipe, f"It is in {arguments.out}.", sep="\n")
 
 
-def _read(
-    bench: Workbench, collection: Collection, classes: tuple[str, ...], templates: tuple[str, ...], workers: int
-) -> PictureSet:
-    stream = batches(collection, bench.setup.clip.crop, BATCH, range(collection.n_parts), workers=workers)
-    with tqdm(total=collection.size, unit="picture", leave=False) as bar:
-        for step in bench.read_set(stream, classes, templates, collection.size):
-            if isinstance(step, PictureSet):
+def _answer(steps: Iterable[Step | Answer]) -> Answer:
+    """The answer of work in steps; until then a bar shows how far it is."""
+    with tqdm(unit="", leave=False) as bar:
+        for step in steps:
+            if not isinstance(step, tuple):
                 return step
-            bar.n = step[1]
+            bar.set_description(step[0])
+            bar.n, bar.total = step[1:]
             bar.refresh()
     raise AssertionError
 
@@ -116,8 +111,6 @@ def main(words: Sequence[str] | None = None) -> None:
         _run(parser().parse_args(words))
     except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
-    except OSError as error:
-        raise SystemExit(f"The recipe cannot be written: {error}. Name another folder.") from error
     except KeyboardInterrupt:
         print("Stopped. Nothing was saved.", file=sys.stderr)
         sys.exit(130)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import UserError
-from ..methods.conditions import CONFIDENCE, RATE, SHARES, TERMS, Outcomes, Promise, promise
+from ..methods.conditions import CONFIDENCE, RATE, SHARES, TERMS, Promise
 from ..methods.failures import Candidates, Confusion, Findings, find_candidates
 from ..methods.generalization import Generalization
 from ..methods.picture_set import PictureSet, split
@@ -115,11 +115,12 @@ def find_repair(
             yield grown
     promised = None
     if options.terms:
-        *steps, tried = bench.try_edit(pictures, edit, templates)
-        yield from (step for step in steps if not isinstance(step, Generalization))
-        assert isinstance(tried, Generalization)
-        outcomes = Outcomes.of(pictures, tried, bench.setup.dictionary)
-        promised = promise([outcomes.part(part) for part in parts], options.terms, options.rate, options.confidence)
+        for told in bench.find_condition(pictures, edit, templates, options.terms, options.rate, options.confidence):
+            if isinstance(told, Promise):
+                promised = told
+            else:
+                yield told
+        assert promised is not None
         edit = replace(edit, condition=promised.choice.condition)
     *_, judged = bench.try_edit(pictures.part(judging), edit, templates)
     assert isinstance(judged, Generalization)
@@ -137,9 +138,9 @@ def _grown(
         for k, more in enumerate(candidates):
             yield f"Which component or family repairs most (lever {number + 1})", k, len(candidates)
             larger = _joined(edit, more)
-            *_, trial = bench.try_edit(pictures, larger, templates)
             if len(larger.levers) > MAX_LEVERS:
                 continue
+            *_, trial = bench.try_edit(pictures, larger, templates)
             assert isinstance(trial, Generalization)
             tried.append((trial.counts.fixed - trial.counts.broken, larger))
         net, larger = max(tried, key=lambda one: one[0], default=(0, edit))
