@@ -124,7 +124,8 @@ class Turns:
         return await asyncio.shield(doing)
 
     def _start(self) -> None:
-        while ready := [turn for turn in self._waiting if self._startable(turn)]:
+        here = self._addresses_here()
+        while ready := [turn for turn in self._waiting if self._startable(turn, here)]:
             turn = min(ready, key=self._order)
             self._waiting.remove(turn)
             self._running.append(turn)
@@ -132,17 +133,18 @@ class Turns:
             turn.may_start.set()
             asyncio.get_running_loop().call_later(PATIENCE[turn.quick] + 0.01, self._start)
 
-    def _startable(self, turn: _Turn) -> bool:
+    def _startable(self, turn: _Turn, here: set[str]) -> bool:
         running = self._running
         fresh = any(one.quick == turn.quick and self._is_fresh(one) for one in running)
         neighbours = sum(one.who.address == turn.who.address for one in running)
-        most = 1 if self._others_are_here(turn.who.address) else MOST // 2
+        others = len(here) - (turn.who.address in here)
+        most = 1 if others else MOST // 2
         return not fresh and len(running) < MOST and neighbours < most
 
-    def _others_are_here(self, address: str) -> bool:
-        """Whether somebody at another address has had a turn within a `HALF_LIFE`."""
+    def _addresses_here(self) -> set[str]:
+        """Those that have had a turn within a `HALF_LIFE`."""
         since = self._clock() - HALF_LIFE
-        return any(at > since for (kind, name), (_, at) in self._used.items() if kind == "address" and name != address)
+        return {name for (kind, name), (_, at) in self._used.items() if kind == "address" and at > since}
 
     def _aside(self, turn: _Turn, work: Callable[[], T]) -> T:
         """A batch of quick work, in the background from when it is quick no more."""
