@@ -27,7 +27,7 @@ from ..model.dictionary import Dictionary
 from ..setups.identity import Tower, dictionary_fingerprint, tower_fingerprint
 from .files import load_recipe
 from .making import encoder_rows
-from .recipe import Precision, Recipe, RecipeFacts
+from .recipe import Precision, Recipe
 from .tally import Tally
 from .token_edit import TokenEdit
 from .watch import Watch, tally_for
@@ -56,7 +56,7 @@ def apply_recipe(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     facts = recipe.facts
-    _check(model, facts)
+    _check(model, recipe)
     edit = TokenEdit(recipe, _whole_encoder(recipe, dictionary)).to(model.device)
     tally = tally_for(facts, claim, answers=count == "answers")
     steered = _same_weights(model)
@@ -178,8 +178,9 @@ def _same_weights(model: M) -> M:
     return deepcopy(model, shared)
 
 
-def _check(model: CLIPModel | CLIPVisionModelWithProjection, facts: RecipeFacts) -> None:
+def _check(model: CLIPModel | CLIPVisionModelWithProjection, recipe: Recipe) -> None:
     """Raise UserError unless this is the CLIP that the recipe is of, as it was loaded."""
+    facts = recipe.facts
     if not isinstance(model, CLIPModel | CLIPVisionModelWithProjection):
         raise UserError(
             f"A recipe is applied to a CLIPModel or a CLIPVisionModelWithProjection of transformers, "
@@ -200,6 +201,9 @@ def _check(model: CLIPModel | CLIPVisionModelWithProjection, facts: RecipeFacts)
                 f"This is another CLIP than the recipe's: its {tower} tower differs. Load {facts.identity.clip}{at}, "
                 "in the precision that its files have, or in float32, float16 or bfloat16 at once."
             )
+    sizes = model.visual_projection.out_features, model.visual_projection.in_features
+    if facts.identity.layer >= len(layers) or (recipe.arrays.classes.shape[1], facts.identity.width) != sizes:
+        raise UserError("This recipe's directions are for a CLIP of another size. Take it from where you had it.")
     if "forward" in layers[facts.identity.layer].__dict__:
         raise UserError(
             "Another library has taken the place of this model's layers, as accelerate does to spread them over "

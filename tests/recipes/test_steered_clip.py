@@ -398,6 +398,22 @@ def test_another_clip_is_refused(tower: str, other: CLIPModel, setup: Setup) -> 
         apply_recipe(other, recipe_of(setup))
 
 
+def test_a_recipe_of_a_clip_of_another_size_is_refused(model: CLIPModel, setup: Setup) -> None:
+    """The two files fit together, and the towers' fingerprints are right: somebody else wrote them."""
+    recipe = recipe_of(setup)
+    arrays, identity = recipe.arrays, recipe.facts.identity
+    narrow = {"encoder": arrays.encoder[:, 1:], "decoder": arrays.decoder[:, 1:]}
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"layer": len(model.vision_model.encoder.layers)}, {}),
+        ({"width": identity.width - 1}, narrow),
+        ({}, {"classes": arrays.classes[:, 1:]}),
+    ]
+    for its, theirs in cases:
+        facts = recipe.facts.model_copy(update={"identity": replace(identity, **its)})
+        with pytest.raises(UserError, match="of another size"):
+            apply_recipe(model, Recipe(facts, replace(arrays, **theirs)))
+
+
 def test_what_is_no_clip_or_has_a_recipe_is_refused(model: CLIPModel, setup: Setup) -> None:
     with pytest.raises(UserError, match="not to a Linear"):
         apply_recipe(nn.Linear(2, 2), recipe_of(setup))  # type: ignore[type-var]
