@@ -6,9 +6,9 @@ import html
 import re
 from pathlib import Path
 
+import httpx2
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import HFValidationError
 
 from ..errors import UserError, first_line
 from ..methods.steering import Lever
@@ -46,7 +46,7 @@ def push_recipe(repo: str, recipe: Recipe | str | Path, *, private: bool = False
                 f"The Hugging Face Hub does not let this token write to {repo}. Set HF_TOKEN to a token that may."
             ) from error
         raise UserError(f"The Hugging Face Hub refuses {repo} ({first_line(error)}). Try again later.") from error
-    except (OSError, HFValidationError, ValueError) as error:
+    except (httpx2.HTTPError, OSError, ValueError) as error:
         raise UserError(f"The recipe did not reach the Hub ({first_line(error)}). Try again.") from error
 
 

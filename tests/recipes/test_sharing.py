@@ -81,6 +81,14 @@ def test_a_hub_out_of_order(hub: Hub, recipe: Recipe, monkeypatch: pytest.Monkey
         load_recipe("you/fix", revision="later")
 
 
+def test_a_hub_that_is_not_there(recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with serve({}) as hub:
+        hub.attach(monkeypatch, tmp_path / "cache")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with pytest.raises(UserError, match="did not reach the Hub"):
+        push_recipe("you/fix", recipe)
+
+
 def test_the_card_tells_the_evidence(recipe: Recipe) -> None:
     text = model_card(recipe, "you/fix", "mit")
     head, body = text.split("---\n")[1:]
