@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -77,15 +78,9 @@ class PictureCounts(_State):
     @classmethod
     def of(cls, found: Generalization, some: np.ndarray) -> PictureCounts:
         """Of the pictures of a trial that `some`, bool [N], holds."""
-        counts = found.counts_of(some)
         moved = (found.lead_after.astype(np.float64) - found.lead)[some]
         return cls(
-            wrong=counts.wrong,
-            right=counts.right,
-            fixed=counts.fixed,
-            broken=counts.broken,
-            unlabelled=counts.unlabelled,
-            changed=counts.changed,
+            **asdict(found.counts_of(some)),
             acts=int(found.touched[some].sum()),
             answers=int((found.before != found.after)[some].sum()),
             lead=int(np.rint(moved * PARTS).astype(np.int64).sum()),
