@@ -29,7 +29,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from PIL import Image
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from tqdm import tqdm
 
@@ -109,7 +108,7 @@ def restoring(work: Path) -> Iterator[None]:
     """What goes wrong when that which was saved is read, as a sentence."""
     try:
         yield
-    except (OSError, KeyError, ValueError, SafetensorError, ValidationError) as error:
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise UserError(f"What was saved in {work} cannot be read: {error}. Delete it to start afresh.") from error
 
 

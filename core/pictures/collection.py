@@ -63,7 +63,7 @@ class Collection(ABC):
     """Pictures in a fixed order. Read-only; several threads and processes may read at a time."""
 
     manifest: Mapping[str, str]
-    """What identifies it, for manifests: its kind ("folder", "dataset" or "scenes"), its name, and more."""
+    """What identifies it, for manifests: its kind (such as "folder" or "dataset"), its name, and more."""
     n_parts: int
     """It comes in so many parts."""
     size: int | None
