@@ -71,9 +71,10 @@ def lever_words(group: Sequence[Lever]) -> str:
 def condition_words(condition: Condition) -> str:
     """In which pictures an edit acts, in words."""
     first, *others = condition.terms
-    terms = f"{first.weight:g} × #{first.component}".replace("-", MINUS)
-    terms += "".join(f" {'+' if one.weight >= 0 else MINUS} {abs(one.weight):g} × #{one.component}" for one in others)
-    return f"only in pictures with {terms} ≥ {condition.at_least:g}, each by the token where it fires most"
+    words = f"{first.weight:.3g} × #{first.component}"
+    words += "".join(f" {'+' if one.weight >= 0 else '-'} {abs(one.weight):.3g} × #{one.component}" for one in others)
+    words += f" ≥ {condition.at_least:.3g}"
+    return f"only in pictures where {words.replace('-', MINUS)}, each by the token where it fires most"
 
 
 def group_words(group: Sequence[Lever]) -> str:
@@ -85,8 +86,10 @@ def edit_words(visit: Visit, message: str) -> Markup:
     """The edit that the answers are about, and the same as a `message` for the handles on its doses (doses.js)."""
     rows, columns = visit.trace.grid
     done = ", ".join(map(lever_words, visit.edit.groups()))
-    where = tokens_words(visit.edit.tokens, rows * columns)
-    return Markup('<p class="edit" data-message="{}">Your edit: <b>{}</b>, on {}</p>').format(message, done, where)
+    where = f"on {tokens_words(visit.edit.tokens, rows * columns)}"
+    if visit.edit.condition is not None:
+        where += f", {condition_words(visit.edit.condition)}"
+    return Markup('<p class="edit" data-message="{}">Your edit: <b>{}</b>, {}</p>').format(message, done, where)
 
 
 def unasked(name: str) -> Markup:

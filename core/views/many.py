@@ -14,14 +14,13 @@ from ..methods.conditions import Promise
 from ..methods.failures import Candidates, Confusion, Findings
 from ..methods.generalization import Counts, Generalization
 from ..methods.picture_set import PictureSet
-from ..methods.steering import Condition
 from ..pictures.intake import Bounds, Intake
 from ..recipes import Recipe
 from ..session.many_pictures import OwnSet
 from ..session.visit import Visit
-from ..words import NONE, count, percent, signed, size_in_words
+from ..words import MINUS, NONE, count, percent, signed, size_in_words
 from . import frame
-from .evidence import KIND_WORDS, interval_words, lever_words
+from .evidence import KIND_WORDS, condition_words, interval_words, lever_words
 from .frame import table
 from .html import NOTHING, joined, render
 from .images import picture_uri
@@ -208,13 +207,7 @@ def _sentence(visit: Visit, found: Generalization) -> Markup:
 def edit_words(visit: Visit) -> str:
     """The edit in words."""
     done, condition = ", ".join(map(lever_words, visit.edit.groups())), visit.edit.condition
-    return done if condition is None else f"{done}, only in pictures where {condition_words(condition)}"
-
-
-def condition_words(condition: Condition) -> str:
-    """The sum of a condition, and its threshold."""
-    terms = " ".join(f"{signed(term.weight)} × #{term.component}" for term in condition.terms)
-    return f"{terms.removeprefix('+')} ≥ {condition.at_least:.3g}"
+    return done if condition is None else f"{done}, {condition_words(condition)}"
 
 
 def _shown(title: str, kind: str, which: np.ndarray, pictures: PictureSet, found: Generalization) -> Markup:
@@ -381,13 +374,14 @@ def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, 
         return told
     note = Markup("<small>× {}</small>")
     chips = joined(
-        chip(term.component, note.format(signed(term.weight)), faces.get(term.component)) for term in condition.terms
+        chip(term.component, note.format(f"{term.weight:.3g}".replace("-", MINUS)), faces.get(term.component))
+        for term in condition.terms
     )
     terms = [[term.component, term.weight] for term in condition.terms]
     message = json.dumps({"terms": terms, "at_least": condition.at_least})
     button = Markup('<button type="button" class="act" data-condition="{}">{}</button>')
-    return told + Markup("""{sheet}<p class="told">It acts only where {words}: each the largest activation over a
- picture’s tokens.</p><div class="chips">{chips}</div><p class="actions">{use} {leave}</p>""").format(
+    return told + Markup("""{sheet}<p class="told">It acts {words}.</p><div class="chips">{chips}</div>
+<p class="actions">{use} {leave}</p>""").format(
         sheet=sheet(example for face in faces.values() for example in face.examples),
         words=condition_words(condition),
         chips=chips,

@@ -18,6 +18,7 @@ from core.page.wire import UseCondition
 from core.session import visit as session
 from core.session.many_pictures import OWN, OwnPictures
 from core.session.visit import Visit
+from core.views import evidence
 from core.views.many import edit_words
 
 
@@ -71,6 +72,10 @@ def test_what_cannot_be_asked_is_said(context: Context, first: Visit, pulled: Vi
 
 
 def test_a_condition_is_told_with_the_edit(first: Visit, context: Context) -> None:
-    edit = Edit(Edit.of_suppressed([99]).levers, None, Condition((Term(99, 1.0), Term(7, -0.25)), 0.5))
+    """On every tab, and a weight that is small beside the others is not told as none."""
+    edit = Edit(Edit.of_suppressed([99]).levers, None, Condition((Term(99, 1.0), Term(7, -0.0025)), -0.5))
     v = session.change(context.bench(first), first, edit)
-    assert edit_words(v) == "suppress #99, only in pictures where 1.00 × #99 −0.25 × #7 ≥ 0.5"
+    told = "only in pictures where 1 × #99 − 0.0025 × #7 ≥ −0.5, each by the token where it fires most"
+    assert edit_words(v) == f"suppress #99, {told}"
+    assert evidence.edit_words(v, "").endswith(f", {told}</p>")
+    assert "only in" not in evidence.edit_words(first, "")
