@@ -3,9 +3,9 @@
 1. Discovery, on one part of the pictures: weighted sums of pooled activations that are high where the unconditional
    edit repairs, and low where it breaks. The best single component, and L1-regularised logistic regression, repaired
    against broken, along its path up to a number of terms.
-2. Choice, on a second part: a threshold for each sum, from "never acts" downwards, by Learn then Test (`bounds`), so
-   that the edit breaks at most a stated share with a stated confidence, though these pictures chose. Of the sums the
-   one that repairs most.
+2. Choice, on a second part: a threshold for each sum, from "never acts" down to "acts in all pictures", by Learn then
+   Test (`bounds`), so that the edit breaks at most a stated share with a stated confidence, though these pictures
+   chose. Of the sums the one that repairs most.
 3. Judgement, on a third part: what the conditional edit does there, with Clopper-Pearson bounds.
 
 What an edit does where it acts does not depend on the threshold. So all that is needed of a picture is its pooled
@@ -90,7 +90,9 @@ class Proposal(Record):
     terms: tuple[Term, ...]
     """The strongest first, by weight times standard deviation on the discovery part."""
     thresholds: np.ndarray
-    """float64 [S], descending: from "acts in next to none" to "acts wherever it changed an answer"."""
+    """float64 [S], descending: from "acts in next to none" to "acts wherever it changed an answer", and then -inf.
+
+    At the last it acts in all pictures: the edit without a condition."""
 
     def preview(self) -> Preview:
         """Its terms."""
@@ -189,9 +191,10 @@ class Promise:
         chosen, judged = self.chosen_on, self.judged_on
         if not self.choice.promised:
             return self._said_none(share, level)
+        breaks = "Needs no condition: as it is, it breaks" if self.choice.condition is None else "Breaks"
         return (
-            f"Breaks at most {share} of the pictures that were right, with confidence {level}, on pictures like these: "
-            f"drawn independently from where these come from ({like_these}). That was tested on "
+            f"{breaks} at most {share} of the pictures that were right, with confidence {level}, on pictures like "
+            f"these: drawn independently from where these come from ({like_these}). That was tested on "
             f"{count(chosen.pictures, 'picture')}, {chosen.right} of them right, of which it breaks {chosen.broken} "
             f"(Learn then Test, α = {share}, δ = {100 * (1 - self.confidence):.2g} %). On {judged.pictures} others "
             f"it repairs {judged.fixed} of {judged.wrong} wrong ones (at least "
@@ -224,7 +227,9 @@ def propose(discovery: Outcomes, most_terms: int = TERMS, rate: float = RATE) ->
     several = regressed(discovery, min(most_terms, MAX_TERMS)) if most_terms > 1 else ()
     found = [best_single(discovery, rate), *([several] if len(several) > 1 else [])]
     changed = discovery.fixed | discovery.broken
-    return tuple(Proposal(terms, np.unique(discovery.score(terms)[changed])[::-1]) for terms in found)
+    return tuple(
+        Proposal(terms, np.append(np.unique(discovery.score(terms)[changed])[::-1], -np.inf)) for terms in found
+    )
 
 
 def best_single(discovery: Outcomes, rate: float = RATE) -> tuple[Term, ...]:
@@ -306,12 +311,14 @@ def choose(
         return Choice(bool(taken), None)
     curves = [curve(choice, proposal) for proposal in proposals]
     found = [
-        (int(one.fixed[n - 1]), Condition(one.terms, float(one.at_least[n - 1])))
+        (int(one.fixed[n - 1]), one.terms, float(one.at_least[n - 1]))
         for n, one in zip(learn_then_test([one.broken for one in curves], right, rate, confidence), curves, strict=True)
         if n
     ]
-    _, condition = max(found, key=lambda one: one[0], default=(0, None))
-    return Choice(condition is not None, condition)
+    if not found:
+        return Choice(False, None)
+    _, terms, at_least = max(found, key=lambda one: one[0])
+    return Choice(True, None if at_least == -np.inf else Condition(terms, at_least))
 
 
 def counts_under(outcomes: Outcomes, condition: Condition | None) -> PartCounts:

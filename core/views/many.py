@@ -362,7 +362,7 @@ def _candidates(visit: Visit, found: Candidates, faces: Mapping[int, Face], most
 
 
 def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, Face]) -> Markup:
-    """What may be promised of the edit under a condition, its components, and a button that puts it on (many.js).
+    """What may be promised of the edit under a condition, its components, and buttons that put it on or off (many.js).
 
     The reference pictures come with it.
     """
@@ -370,8 +370,10 @@ def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, 
     tone = "quiet" if found.choice.promised else "warn"
     told = frame.notice(f"{done}: {found.said(like_these)}", tone=tone)
     condition = found.choice.condition
+    button = Markup('<button type="button" class="act" data-condition="{}">{}</button>')
+    leave = button.format(json.dumps({"terms": [], "at_least": 0}), "No condition")
     if condition is None:
-        return told
+        return told if visit.edit.condition is None else told + Markup('<p class="actions">{}</p>').format(leave)
     note = Markup("<small>× {}</small>")
     chips = joined(
         chip(term.component, note.format(f"{term.weight:.3g}".replace("-", MINUS)), faces.get(term.component))
@@ -379,14 +381,13 @@ def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, 
     )
     terms = [[term.component, term.weight] for term in condition.terms]
     message = json.dumps({"terms": terms, "at_least": condition.at_least})
-    button = Markup('<button type="button" class="act" data-condition="{}">{}</button>')
     return told + Markup("""{sheet}<p class="told">It acts {words}.</p><div class="chips">{chips}</div>
 <p class="actions">{use} {leave}</p>""").format(
         sheet=sheet(example for face in faces.values() for example in face.examples),
         words=condition_words(condition),
         chips=chips,
         use=button.format(message, "Use this condition"),
-        leave=button.format(json.dumps({"terms": [], "at_least": 0}), "No condition"),
+        leave=leave,
     )
 
 

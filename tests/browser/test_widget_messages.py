@@ -107,11 +107,9 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     page.locator(".confusion").first.click()
     expect(page.locator(".confusion").first).to_have_attribute("aria-pressed", "true")
     step(page, "reset").click()
-    page.locator(
-        "#failures [data-component='314'][data-action=family]"
-    ).first.click()  # it breaks some, so that there is
+    page.locator("#failures [data-component='36'][data-action=family]").first.click()  # it breaks some
     page.locator("#condition-box > button").click()
-    page.locator("#condition-box input[type=number]").first.fill("20")
+    page.locator("#condition-box input[type=number]").first.fill("6")
     page.locator("#find-condition").click()
     page.locator("#promise [data-condition]").first.click()
     expect(page.locator("#tried .edit")).to_contain_text("only in pictures where")
