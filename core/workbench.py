@@ -260,7 +260,7 @@ class Workbench:
     ) -> Generator[Step | PictureSet]:
         """Read pictures once, and what they show among the classes, or, without any, their labels: the answer last.
 
-        The traces may take `most_bytes`: 50 KB a picture for the bundled setup, 1 MB for a ViT-L/14. Batches come from
+        The traces may take `most_bytes` (how much a picture takes: `PictureSet`). Batches come from
         `core.pictures.batches`, `total` is the collection's size.
         """
         if classes:

@@ -15,7 +15,7 @@ from ..methods.picture_set import PictureSet
 
 MEGABYTE = 10**6
 OWN_BYTES = 256 * MEGABYTE
-"""What a visitor's own set may take in memory: 5,000 pictures for the bundled setup, 250 of a ViT-L/14."""
+"""What a visitor's own set may take in memory: 2,900 pictures for the bundled setup, 200 of a ViT-L/14."""
 ROOM = 8 * OWN_BYTES
 """What the sets of all visitors may take together."""
 
