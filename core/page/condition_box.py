@@ -53,12 +53,12 @@ def build() -> ConditionBox:
     return ConditionBox(rate, terms, find, promise, said)
 
 
-def listen(box: ConditionBox, replies: Replies, own: gr.State) -> Changes:
-    """Its listeners."""
+def listen(box: ConditionBox, replies: Replies, own: gr.State, prediction: gr.HTML) -> Changes:
+    """Its listeners. `prediction`: where the edit is told, and its condition taken off."""
     found = replies.stream(find, {"promise": box.promise}, box.rate, box.terms, own)
     box.find.click(*found, **(LONG | AS_SENT))
     used = replies.step(use_condition, Change.EDIT, hears=UseCondition, notices=[box.said])
-    return [(Change.EDIT, box.promise.condition(*used, **EVERY))]
+    return [(Change.EDIT, place.condition(*used, **EVERY)) for place in (box.promise, prediction)]
 
 
 def find(

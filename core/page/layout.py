@@ -146,7 +146,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         *press.listen(places, parts.components, parts.tabs, replies, said),
         *steering_tab.listen(parts.steering, replies),
         *many_tab.listen(parts.many, replies, of_picture, another),
-        *condition_box.listen(parts.many.condition, replies, parts.many.own),
+        *condition_box.listen(parts.many.condition, replies, parts.many.own, parts.side.prediction),
         *recipe_box.listen(parts.many.recipe, replies, parts.many.own, of_picture[1:]),
         *evidence_tab.listen(parts.evidence, replies, parts.image.upload),
     ]

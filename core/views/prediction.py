@@ -33,6 +33,7 @@ def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
             (head(group), group_name(group), done(group[0]), len(group), map_of(visit, head(group))) for group in groups
         ],
         where="" if tokens is None or not groups else tokens_words(tokens, rows * columns),
+        conditional=visit.edit.condition is not None,
         classes=c.before.classes,
         before=c.before.probabilities.tolist(),
         after=c.after.probabilities.tolist(),

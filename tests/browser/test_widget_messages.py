@@ -113,6 +113,8 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     page.locator("#find-condition").click()
     page.locator("#promise [data-condition]").first.click()
     expect(page.locator("#tried .edit")).to_contain_text("only in pictures where")
+    page.locator("#prediction [data-condition]").click()
+    expect(page.locator("#tried .edit")).not_to_contain_text("only in pictures where")
     page.locator(".pictured").first.click()
     expect(page.locator("#panel .line")).to_contain_text("one of 300 pictures")
 

@@ -20,6 +20,7 @@ from core.session.many_pictures import OWN, OwnPictures
 from core.session.visit import Visit
 from core.views import evidence
 from core.views.many import edit_words
+from core.views.prediction import prediction
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,13 @@ def test_a_condition_is_told_with_the_edit(first: Visit, context: Context) -> No
     assert edit_words(v) == f"suppress #99, {told}"
     assert evidence.edit_words(v, "").endswith(f", {told}</p>")
     assert "only in" not in evidence.edit_words(first, "")
+    assert "only in some pictures" in prediction(v)
+
+
+def test_a_condition_is_taken_off_beside_the_picture(first: Visit, context: Context) -> None:
+    edit = Edit(Edit.of_suppressed([99]).levers, None, Condition((Term(99),), 0.5))
+    v = session.change(context.bench(first), first, edit)
+    (message,) = re.findall("data-condition='([^']*)'", prediction(v))
+    v = use_condition(context, v, UseCondition.read(message))
+    assert v.edit == Edit.of_suppressed([99])
+    assert "data-condition" not in prediction(v)
