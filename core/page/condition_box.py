@@ -71,8 +71,11 @@ def find(
             raise UserError("There is no lever yet. Pull one first.")
         if terms is None or not 1 <= terms <= MAX_TERMS:
             raise UserError(f"A condition has from 1 to {MAX_TERMS} components. Write such a number.")
-        if rate is None:
-            raise UserError("Write how many percent of the right pictures the edit may break, such as 2.")
+        if rate is None or not 0 < rate < 100:
+            raise UserError(
+                "Write how many percent of the right pictures the edit may break: more than 0 and less than 100, such "
+                "as 2."
+            )
         for found in chosen(bench, v, own):
             if found is None:
                 raise UserError(BRING_AGAIN)

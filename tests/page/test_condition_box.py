@@ -63,9 +63,10 @@ def test_what_cannot_be_asked_is_said(context: Context, first: Visit, pulled: Vi
     assert "no lever yet" in found(context, first)
     for terms in (None, 0, 65):
         assert "from 1 to 64 components" in found(context, pulled, terms=terms)
-    assert "how many percent" in found(context, pulled, None)
-    for rate in (0, 100, -3):
-        assert "between 0 and 1" in found(context, pulled, rate)
+    for rate in (None, 0, 100, -3):
+        told = found(context, pulled, rate)
+        assert "how many percent" in told
+        assert "more than 0 and less than 100" in told, "in the unit that is asked for"
     own = replace(pulled, many=replace(pulled.many, which=OWN))
     assert "Bring them again" in found(context, own)
     with pytest.raises(UserError, match="no component"):
