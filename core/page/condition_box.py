@@ -19,7 +19,7 @@ from .context import Context
 from .faces import faces
 from .lanes import AS_SENT, EVERY, LONG
 from .picture_sets import BRING_AGAIN, ChosenSet, chosen
-from .replies import Change, Changes, Replies
+from .replies import Change, Changes, Redraw, Replies
 from .wire import UseCondition
 
 
@@ -51,6 +51,11 @@ def build() -> ConditionBox:
         said = widgets.notice_place("said-condition")
         promise = widgets.widget("promise", "", "many", "components")
     return ConditionBox(rate, terms, find, promise, said)
+
+
+def redraws(box: ConditionBox) -> list[Redraw]:
+    """Another setup has other components of the same numbers."""
+    return [Redraw(box.promise, Change.SETUP, lambda *_: "")]
 
 
 def listen(box: ConditionBox, replies: Replies, own: gr.State, prediction: gr.HTML) -> Changes:

@@ -57,7 +57,7 @@ class Parts(NamedTuple):
             *setup_bar.redraws(self.bar), *side_panel.redraws(self.side), *image_tab.redraws(self.image),
             *attribution_tab.redraws(self.attribution), *components_tab.redraws(self.components),
             *steering_tab.redraws(self.steering), *compare_tab.redraws(self.compare),
-            *recipe_box.redraws(self.many.recipe),
+            *condition_box.redraws(self.many.condition), *recipe_box.redraws(self.many.recipe),
             *evidence_tab.redraws(self.evidence), *keeper.redraws(self.keeper),
         )  # fmt: skip
 

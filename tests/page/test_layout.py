@@ -106,6 +106,14 @@ def test_a_search_is_followed_by_its_answer(page: gr.Blocks, name: str, event: s
     assert [fn for fn in page.fns.values() if fn.trigger_after == asked and parts["found"] in fn.outputs]
 
 
+def test_a_promise_leaves_with_its_setup(page: gr.Blocks) -> None:
+    """Its condition would be put on other components of the same numbers."""
+    parts = by_id(page)
+    changing = [fn for fn in page.fns.values() if parts["setup-line"] in fn.outputs]
+    assert changing
+    assert all(parts["promise"] in fn.outputs for fn in changing)
+
+
 def test_a_press_constructs_no_part_anew(page: gr.Blocks, first: Visit) -> None:
     """Gradio takes as long to describe one to itself as the model takes to answer."""
     parts = by_id(page)
