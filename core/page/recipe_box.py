@@ -109,7 +109,7 @@ def save(context: Context, v: Visit, title: Text, unseen: bool, own: OwnPictures
         name = title.strip()[:200] or many_view.edit_words(v)[:200]
         asked = v.edit, v.classes, v.templates, v.target
         recipe = make_recipe(bench.setup, *asked, title=name, claims=claims)
-        yield {"said": many_view.saved(recipe, FOLDER), "file": zipped(recipe)}
+        yield {"said": many_view.saved(v, recipe, FOLDER), "file": zipped(recipe)}
     except UserError as trouble:
         yield {"said": frame.notice(str(trouble), tone="bad"), "file": None}
 

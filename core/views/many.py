@@ -394,12 +394,14 @@ def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, 
 # ---- recipes
 
 
-def saved(recipe: Recipe, folder: str) -> Markup:
-    """What was claimed of a recipe that was saved, and how it is used in code."""
+def saved(visit: Visit, recipe: Recipe, folder: str) -> Markup:
+    """What was claimed of a recipe that was saved, of which edit, and how it is used in code."""
+    title, words = recipe.facts.title, edit_words(visit)
+    edit = "" if title == words[:200] else f"Its edit: {words}."
     claims = [claim.said for claim in recipe.facts.claims] or ["Without a claim: there is no set to try it on here."]
     return Markup("""{}<pre class="code" tabindex="0"><code>from clip_levers.recipes import apply_recipe
 steered = apply_recipe(model, "{}")  # the unpacked folder; model: the CLIPModel of this setup</code></pre>""").format(
-        frame.notice(f"“{recipe.facts.title}” is ready.", *claims), folder
+        frame.notice(f"“{title}” is ready.", edit, *claims), folder
     )
 
 

@@ -51,6 +51,7 @@ def test_it_says_what_it_did_to_the_set(context: Context, pulled: Visit) -> None
     c = trial.counts
     told = saved(context, pulled)["said"]
     assert "“suppress #99” is ready" in told
+    assert "Its edit: suppress #99." in saved(context, pulled, "Notes")["said"], "levers may be pulled meanwhile"
     assert f"repairs {c.fixed} of {c.wrong} wrong, breaks {c.broken} of {c.right} right" in told
     assert "promises nothing of others" in told
     assert "300 scenes rendered by this project; 40 classes" in told
