@@ -11,6 +11,7 @@ from ..methods.edit_search import Search
 from ..methods.steering import MAX_STRENGTH, Edit, Lever
 from ..session.visit import Part, Visit
 from ..words import signed
+from .evidence import condition_words
 from .frame import section
 from .html import NOTHING, flag, joined, render, sign
 from .prediction import group_name, head
@@ -58,6 +59,8 @@ def levers(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
     )
     if visit.edit.levers:
         body = Markup("<ul>{}</ul>").format(joined(_lever(group, visit, faces) for group in visit.edit.groups()))
+        if visit.edit.condition is not None:
+            body += Markup('<p class="told">It acts {}.</p>').format(condition_words(visit.edit.condition))
     return Markup("""<div class="levers" data-revision="{}"{}>{}</div>""").format(
         visit.revision, picture_of(visit, faces), body
     )

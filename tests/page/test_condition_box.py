@@ -18,7 +18,7 @@ from core.page.wire import UseCondition
 from core.session import visit as session
 from core.session.many_pictures import OWN, OwnPictures
 from core.session.visit import Visit
-from core.views import evidence
+from core.views import evidence, steering
 from core.views.many import edit_words
 from core.views.prediction import prediction
 
@@ -92,8 +92,9 @@ def test_a_condition_is_told_with_the_edit(first: Visit, context: Context) -> No
     told = "only in pictures where 1 × #99 − 0.0025 × #7 ≥ −0.5, each by the token where it fires most"
     assert edit_words(v) == f"suppress #99, {told}"
     assert evidence.edit_words(v, "").endswith(f", {told}</p>")
-    assert "only in" not in evidence.edit_words(first, "")
+    assert f"It acts {told}." in steering.levers(v)
     assert "only in some pictures" in prediction(v)
+    assert "only in" not in evidence.edit_words(first, "") + steering.levers(first)
 
 
 def test_a_condition_is_taken_off_beside_the_picture(first: Visit, context: Context) -> None:
