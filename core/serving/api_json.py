@@ -160,7 +160,8 @@ class _Lever(BaseModel):
     strength: float | Text = 0.0
 
 
-_LEVERS, _TOKENS = TypeAdapter(list[_Lever]), TypeAdapter(list[Index] | None)
+_LEVERS = TypeAdapter(list[_Lever])
+_TOKENS: TypeAdapter[list[int] | None] = TypeAdapter(list[Index] | None)
 
 
 def edit(levers: object, tokens: object = None) -> Edit:

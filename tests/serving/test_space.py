@@ -5,12 +5,14 @@ Facts of https://huggingface.co/docs/hub/spaces-config-reference and spaces-zero
 
 import re
 import subprocess
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from huggingface_hub import SpaceHardware
+from packaging.requirements import Requirement
 
 from core.serving.settings import Settings
 from core.setups.catalog import Location, SetupSpec, read_catalog
@@ -30,6 +32,8 @@ KEYS = frozenset(
 COLOURS = frozenset({"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"})
 ZERO_GPU_TORCH = frozenset({"2.8.0", "2.9.1", "2.10.0", "2.11.0", "2.12.1", "2.13.0"})
 ZERO_GPU_PYTHON = frozenset({"3.12", "3.12.12", "3.10", "3.10.13"})
+EXTRAS = ("", "oauth", "mcp")
+"""Of gradio, that a Space installs (`gradio[oauth,mcp]==` and the version, in its build log)."""
 PRELOAD = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+) (?P<files>[\w./-]+(,[\w./-]+)*) (?P<commit>[0-9a-f]{40})")
 
 PUBLISHED = {
@@ -58,7 +62,8 @@ def card() -> SetupSpec:
 def pins() -> dict[str, str]:
     """The exact versions in requirements.txt, by name."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    wanted = [Requirement(line) for line in lines if "==" in line and not line.startswith("#")]
+    return {one.name: str(one.specifier).removeprefix("==") for one in wanted}
 
 
 def repositories(cards: list[SetupSpec]) -> set[str]:
@@ -84,6 +89,16 @@ def test_versions_are_those_of_requirements_and_of_zero_gpu(front: dict[str, Any
     assert pins()["torch"] in ZERO_GPU_TORCH
     assert isinstance(front["python_version"], str), "unquoted, 3.10 would be the number 3.1"
     assert front["python_version"] in ZERO_GPU_PYTHON
+
+
+def test_the_versions_go_with_what_a_space_installs_beside_them() -> None:
+    """A Space installs `gradio[oauth,mcp]` in the same step: a pin outside what these take, and it does not build."""
+    taken = [Requirement(line) for line in requires("gradio") or ()]
+    beside = [one for one in taken if not one.marker or any(one.marker.evaluate({"extra": name}) for name in EXTRAS)]
+    assert {"mcp", "pydantic"} <= {one.name for one in beside}
+    for name, version in pins().items():
+        for one in beside:
+            assert one.name != name or version in one.specifier, f"{name}: gradio takes {one.specifier}"
 
 
 def test_the_models_are_the_catalog_s(front: dict[str, Any]) -> None:
