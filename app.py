@@ -1,8 +1,6 @@
-"""The app: `python app.py`, and what a Space runs. Settings and launch are in core/page/launch.py."""
+"""The app: `python app.py`, and what a Space runs. Its command is in core/page/command.py, its start in launch.py."""
 
-from core.page.launch import launch_options, main, make_page
-
-__all__ = ["launch_options", "main", "make_page"]
+from core.page.command import main
 
 if __name__ == "__main__":
     main()

@@ -371,10 +371,10 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def address(cards: Mapping[str, SetupSpec]) -> Iterator[str]:
     """The page, served; its address."""
-    import app
+    from core.page.launch import launch_options, make_page
     from core.serving.settings import Settings
 
-    page = app.make_page(Settings.from_environment({}), cards)
-    _, url, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
+    page = make_page(Settings.from_environment({}), cards)
+    _, url, _ = page.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     page.close()

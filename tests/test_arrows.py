@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ LIGHT = frozenset({"page", "views", "session"})
 """Packages that reach models through the workbench alone."""
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A module of this checkout."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def package_of(path: Path) -> str:
     """The first name below core: a package, or a single module."""
     return path.relative_to(CORE).parts[0].removesuffix(".py")
@@ -46,7 +53,7 @@ def package_of(path: Path) -> str:
 def imports(path: Path) -> Iterator[str]:
     """Absolute names of what a module imports, wherever in it: "core.model.clip", "torch"."""
     package = ["core", *path.relative_to(CORE).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -81,7 +88,7 @@ def test_imports_point_down(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(CORE).as_posix())
 def test_imports_within_core_are_relative(path: Path) -> None:
     """So that the same folder installs as the package clip_levers."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             assert not any(alias.name.split(".")[0] == "core" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -89,22 +96,22 @@ def test_imports_within_core_are_relative(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [CORE.parent / "app.py", CORE / "page" / "__main__.py"], ids=lambda path: path.name)
-def test_the_app_comes_by_its_launch_alone(path: Path) -> None:
-    """Which imports all that is large, and has nothing looked through for garbage meanwhile."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def test_the_app_comes_by_its_command_alone(path: Path) -> None:
+    """Which tells at once what is wrong with the house (tests/serving/test_house.py)."""
+    tree = parsed(path)
     found = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert [name.rsplit(".")[-1] for name in found if name] == ["launch"]
+    assert [name.rsplit(".")[-1] for name in found if name] == ["command"]
     assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))
 
 
 def test_every_package_says_what_it_holds() -> None:
     for path in CORE.glob("*/__init__.py"):
-        assert (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").strip(), path
+        assert (ast.get_docstring(parsed(path)) or "").strip(), path
 
 
 def longest(path: Path) -> Iterator[tuple[int, str]]:
     """Lines and name of each function."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield (node.end_lineno or node.lineno) - node.lineno + 1, node.name
 
@@ -119,7 +126,7 @@ def test_no_two_public_classes_have_one_name() -> None:
     """One meaning a word."""
     seen: dict[str, Path] = {}
     for path in MODULES:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 assert node.name not in seen, f"{node.name}: {seen[node.name]} and {path}"
                 seen[node.name] = path

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from core.methods.steering import MAX_STRENGTH, Edit, Lever
 from core.model.clip import SplitClip
-from core.model.dictionary import Activations, Dictionary, Scope
+from core.model.dictionary import Activations, Dictionary
+from core.model.scope import Scope
 from core.model.trace import Trace
 
 TOKENS = 17

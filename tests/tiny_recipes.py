@@ -9,8 +9,9 @@ from conftest import CLASSES, tiny_sae
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.methods.target import Target
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary, Scope
+from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.scope import Scope
 from core.recipes import Claim, Recipe, make_recipe
 from core.recipes.making import directions_of
 from core.setups.catalog import Location, SetupSpec

@@ -17,7 +17,8 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary, Scope
+from ..model.dictionary import Dictionary
+from ..model.scope import Scope
 from ..pictures.options import CollectionOptions
 from ..setups.catalog import Location, SetupSpec, read_catalog
 from ..setups.clips import ClipFolder, find_clip, read_clip

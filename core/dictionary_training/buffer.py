@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.dictionary import Scope
+from ..model.scope import Scope
 from ..pictures.batches import batches
 from ..pictures.collection import Collection
 from ..words import size_in_words

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.dictionary import Scope
+from ..model.scope import Scope
 from ..pictures.collection import Collection
 from .buffer import Ring
 from .recipe import DictionaryRecipe

@@ -47,7 +47,8 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.dictionary import CHUNK, Dictionary, Scope
+from ..model.dictionary import CHUNK, Dictionary
+from ..model.scope import Scope
 from ..pictures.collection import Collection, share
 from .buffer import Ring
 from .checkpoint import CHECKPOINTS, load_checkpoint, newest_checkpoint, save_checkpoint, settings_of

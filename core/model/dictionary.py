@@ -27,10 +27,8 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..records import Record
+from .scope import Scope, tokens_in_scope
 from .signed_topk import SignedTopKSAEConfig
-
-Scope = Literal["all", "cls", "patches"]
-"""The tokens a dictionary was trained on."""
 
 Normalisation = Literal["none", "layer_norm"]
 """What is done to every token before it is encoded, and undone after it is decoded."""
@@ -94,11 +92,6 @@ def nonzero(f: Tensor) -> tuple[np.ndarray, np.ndarray]:
     flat = f.numpy().ravel()
     place = np.flatnonzero(flat != 0)
     return place, flat[place].astype(np.float32, copy=False)
-
-
-def tokens_in_scope(scope: Scope, n_tokens: int) -> range:
-    """The tokens a dictionary of this scope reads, of `n_tokens` with CLS."""
-    return {"all": range(n_tokens), "cls": range(1), "patches": range(1, n_tokens)}[scope]
 
 
 def blank_sae(config: SAEConfig) -> SAE:

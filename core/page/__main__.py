@@ -1,6 +1,6 @@
 """Run the app: python -m core.page, as app.py does."""
 
-from .launch import main
+from .command import main
 
 if __name__ == "__main__":
     main()

@@ -1,11 +1,11 @@
-"""Launch of the app: environment, settings, page, and its end."""
+"""Launch of the app: settings, page, and its end."""
 
 import gc
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
 
@@ -35,7 +35,6 @@ with all_kept():
     import gradio as gr
 
     from ..errors import UserError
-    from ..serving.house import chosen_port, uploads_folder
     from ..serving.settings import Settings, chosen_setups, make_pool
     from ..serving.turns import Turns
     from ..setups.catalog import SetupSpec, find
@@ -43,7 +42,7 @@ with all_kept():
     from .fair_queue import FairQueue
     from .layout import build
 
-__all__ = ["launch_options", "main", "make_page"]
+__all__ = ["launch_options", "make_page", "open_app", "serve"]
 
 SWITCH = 0.0005
 """Seconds after which a thread that computes lets the next run Python: a press changes threads a dozen times."""
@@ -65,16 +64,9 @@ def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
     return page
 
 
-def main() -> None:
-    """The command."""
-    try:
-        chosen = chosen_setups(Settings.from_environment(), sys.argv[1:])
-        port = chosen_port()
-        with uploads_folder() as folder:
-            os.environ["GRADIO_TEMP_DIR"] = str(folder)
-            serve(make_page(*chosen), port)
-    except UserError as trouble:
-        raise SystemExit(str(trouble)) from trouble
+def open_app(words: Sequence[str], port: int) -> None:
+    """Serve the page of the environment's settings and what was typed. Raises UserError for what cannot be used."""
+    serve(make_page(*chosen_setups(Settings.from_environment(), words)), port)
 
 
 def serve(page: gr.Blocks, port: int) -> None:

@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.dictionary import standard, tokens_in_scope
+from ..model.dictionary import standard
+from ..model.scope import tokens_in_scope
 from .recipe import Recipe, needed_components
 
 _FIRST_PART = 1024

@@ -1,6 +1,5 @@
 """Settings of the app, from the environment and the command line, and the pool of setups that follows from them."""
 
-import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +12,10 @@ from ..errors import UserError
 from ..model.devices import best_device, prefix_precision
 from ..setups.catalog import SetupSpec, find
 from ..setups.loading import Setup, load
-from ..setups.options import add_setup_options, known_setups, own_setup, place_named
+from ..setups.options import known_setups, own_setup, place_named
 from ..setups.pool import SetupPool
 from ..workbench import Workbench
+from .command_line import app_arguments
 from .zero_gpu import Answer, Answers, Call, Far, seconds
 
 GIGABYTE = 1_000_000_000
@@ -63,7 +63,7 @@ def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, M
 
     A setup of one's own is for local runs: raises UserError where one is named on a Space, or not wholly.
     """
-    arguments = _arguments(words)
+    arguments = app_arguments(words)
     named = bool(arguments.clip or arguments.dictionary)
     chosen = arguments.setup or ("own" if named else settings.setup)
     if settings.hosted and (named or arguments.index or arguments.catalog):
@@ -107,15 +107,6 @@ def make_pool(
     loader = loader or partial(load, device=settings.device, prefix=settings.prefix, anyway=settings.anyway)
     pool = SetupPool(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
     return pool
-
-
-def _arguments(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="app.py", description="CLIP Levers: find what drives a CLIP prediction, and pull it."
-    )
-    add_setup_options(parser)
-    parser.add_argument("--index", help="a concept index of that setup: a folder, or owner/name on the Hub")
-    return parser.parse_args(words)
 
 
 def _gigabytes(text: str) -> int:

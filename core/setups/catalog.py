@@ -36,7 +36,7 @@ from pydantic import ConfigDict, Field, Strict, StrictBool, TypeAdapter, Validat
 
 from ..errors import UserError, echo
 from ..files import ASSETS
-from ..model.dictionary import Scope
+from ..model.scope import Scope
 
 CATALOG = ASSETS / "catalog.toml"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from ..errors import UserError
-from ..model.dictionary import Scope
+from ..model.scope import Scope
 from .catalog import Layout, Location, SetupSpec, find, read_catalog
 
 

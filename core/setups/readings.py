@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary, Scope
+from ..model.dictionary import Dictionary
+from ..model.scope import Scope
 from ..pictures.photographs import photographs
 from ..pictures.read import read_picture
 from ..stats import explained_variance

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..files import replacing
 from ..model.clip import SplitClip
-from ..model.dictionary import Scope, tokens_in_scope
+from ..model.scope import Scope, tokens_in_scope
 from ..pictures.photographs import FOLDER, crops
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .clips import find_clip, read_clip

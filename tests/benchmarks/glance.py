@@ -29,7 +29,7 @@ from open_page import OpenPage
 from playwright.sync_api import Browser, Page
 from start import listening
 
-import app
+from core.page.launch import launch_options, make_page
 from core.serving.settings import Settings
 from core.setups.catalog import read_catalog
 from core.workbench import Workbench
@@ -153,9 +153,9 @@ def press_costs() -> tuple[float, float]:
         inside[0] += time.thread_time() - began
         return found
 
-    page = app.make_page(Settings.from_environment({}), {"bundled": read_catalog()["bundled"]})
+    page = make_page(Settings.from_environment({}), {"bundled": read_catalog()["bundled"]})
     with patch.object(Workbench, "compare", timed):
-        _, address, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
+        _, address, _ = page.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
         costs = []
         for times in (PRESSES, PRESSES, 3 * PRESSES):  # the first warms up
             inside[0], began = 0.0, time.process_time()

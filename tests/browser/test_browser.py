@@ -482,7 +482,7 @@ def test_a_setup_that_cannot_be_loaded_leaves_everything_as_it_was(open_page: Op
 @pytest.fixture
 def slow_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, threading.Event]]:
     """A page whose second setup downloads for as long as anybody waits; and whether that has ended."""
-    import app
+    from core.page.launch import launch_options, make_page
 
     ended = threading.Event()
 
@@ -499,8 +499,8 @@ def slow_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, threadi
     monkeypatch.setattr("core.serving.settings.load", loader)
     bundled = read_catalog()["bundled"]
     slow = dataclasses.replace(bundled, name="slow", title="Slow", verified=False)
-    page = app.make_page(Settings.from_environment({}), {"bundled": bundled, "slow": slow})
-    _, url, _ = page.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)
+    page = make_page(Settings.from_environment({}), {"bundled": bundled, "slow": slow})
+    _, url, _ = page.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/"), ended
     page.close()
 

@@ -24,10 +24,10 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        import app
+        from core.page.launch import launch_options, make_page
 
-        self.page: gr.Blocks = app.make_page(Settings.from_environment({}), {"bundled": read_catalog()["bundled"]})
-        options = app.launch_options() | {"server_port": self.port, "prevent_thread_lock": True, "quiet": True}
+        self.page: gr.Blocks = make_page(Settings.from_environment({}), {"bundled": read_catalog()["bundled"]})
+        options = launch_options() | {"server_port": self.port, "prevent_thread_lock": True, "quiet": True}
         _, address, _ = self.page.launch(**options)
         self.address = address.rstrip("/")
 

@@ -32,8 +32,9 @@ from core.indexing.recipe import IndexRecipe
 from core.indexing.summarise import alignment, clarity
 from core.indexing.thumbnails import ThumbnailStore
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary, Scope
+from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.scope import Scope
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.pictures.collection import Collection
 from core.setups.catalog import Location, SetupSpec

@@ -17,8 +17,9 @@ from core.methods.attribution import ablation_effects, attribute
 from core.methods.question import Question
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
-from core.model.dictionary import Dictionary, Scope
+from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.scope import Scope
 from core.model.trace import Trace
 
 SETUPS: list[tuple[int, str, Scope, str]] = [

@@ -9,9 +9,10 @@ from conftest import CLASSES, tiny_sae
 from tiny_edits import TOKENS, unsplit
 
 from core.methods.reconstruction_error import reconstruction_error
-from core.model.dictionary import Dictionary, Scope
+from core.model.dictionary import Dictionary
 from core.model.prediction import predict
 from core.model.sae_clip import SaeClip
+from core.model.scope import Scope
 
 
 @pytest.mark.parametrize("scope", ["all", "patches", "cls"])

@@ -28,7 +28,8 @@ from core.methods.steering import (
     shift,
     steer,
 )
-from core.model.dictionary import Dictionary, Scope
+from core.model.dictionary import Dictionary
+from core.model.scope import Scope
 
 TOKENS = 9
 X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))

@@ -9,7 +9,7 @@ from test_attribution import SETUPS, TARGETS, Case
 from core.methods.attribution import attribute
 from core.methods.target import Target
 from core.methods.waterfall import waterfall
-from core.model.dictionary import Scope
+from core.model.scope import Scope
 
 
 @pytest.mark.parametrize("setup", SETUPS, ids=str)

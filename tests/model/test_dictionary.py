@@ -16,7 +16,8 @@ from sae_lens import SAE, StandardSAE, StandardSAEConfig
 from sae_lens.saes import MatchingPursuitSAE, MatchingPursuitSAEConfig
 
 from core.errors import UserError
-from core.model.dictionary import Activations, Dictionary, Scope, blank_sae, filled_sae, nonzero
+from core.model.dictionary import Activations, Dictionary, blank_sae, filled_sae, nonzero
+from core.model.scope import Scope
 from core.model.signed_topk import SignedTopKSAEConfig
 
 TOKENS = 17

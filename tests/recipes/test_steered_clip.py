@@ -30,7 +30,8 @@ from transformers import (
 from core.errors import UserError
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary, Scope
+from core.model.dictionary import Dictionary
+from core.model.scope import Scope
 from core.recipes import Recipe, apply_recipe, save_recipe
 from core.recipes.making import encoder_rows
 from core.recipes.steered_clip import SteeredLayer

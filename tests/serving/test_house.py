@@ -56,11 +56,24 @@ def test_a_port_in_use(taken: int) -> None:
 
 
 def test_the_app_does_not_move_to_another_port(taken: int) -> None:
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(taken)}
-    ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    ended = run_app(taken, "-X", "importtime", "app.py")
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert ended.stderr.strip().splitlines()[-1].startswith(f"Port {taken} of 127.0.0.1 cannot be used")
+    imported = {line.rsplit("|")[-1].strip() for line in ended.stderr.splitlines() if line.startswith("import time:")}
+    assert "core.page.command" in imported
+    assert not imported & {"torch", "transformers", "sae_lens", "gradio"}, "told before these are imported"
+
+
+def test_the_app_s_options_are_told_whatever_the_port(taken: int) -> None:
+    ended = run_app(taken, "app.py", "--help")
+    assert ended.returncode == 0
+    assert "--setup" in ended.stdout
+
+
+def run_app(port: int, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
+    return subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def test_what_visitors_bring_has_a_folder_of_its_own(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from transformers import PreTrainedTokenizerFast
 
 from core.errors import UserError
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary, Scope
+from core.model.dictionary import Dictionary
+from core.model.scope import Scope
 from core.pictures.examples import FOLDER as EXAMPLES
 from core.pictures.examples import PHOTOGRAPHS, read_examples
 from core.pictures.photographs import photographs

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.errors import UserError
 from core.model.clip import SplitClip
-from core.model.dictionary import Scope
+from core.model.scope import Scope
 from core.pictures.photographs import crops
 from core.setups import residual_statistics
 from core.setups.catalog import Location, SetupSpec, read_catalog
