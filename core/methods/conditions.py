@@ -13,14 +13,14 @@ activations and what the unconditional edit does to it: every threshold, and eve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..model.dictionary import Dictionary
 from ..records import Preview, Record
 from ..words import count, percent
-from .bounds import check_share, learn_then_test, lower_bound, pictures_needed, upper_bound
+from .bounds import check_share, learn_then_test, lower_bound, most_allowed, pictures_needed, upper_bound
 from .generalization import Generalization
 from .picture_set import PictureSet, split
 from .steering import MAX_TERMS, Condition, Term, pooled
@@ -132,6 +132,18 @@ class Curve(Record):
         return Preview(title, ("at least", "acts in", "repairs", "breaks"), rows)
 
 
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The edit at every threshold of the sum that was taken, from the highest down."""
+
+    choice: Curve
+    """On the part whose pictures chose the threshold."""
+    judging: Curve
+    """On the part that judges it, at the same thresholds."""
+    allowed: int
+    """Right pictures of the choice part that may be broken at a threshold which is promised."""
+
+
 @dataclass(frozen=True)
 class PartCounts:
     """What an edit did to some pictures, as numbers of pictures, with bounds on what it does to others like them."""
@@ -184,6 +196,10 @@ class Promise:
     """What it does to the judging part."""
     needed: int
     """Right pictures that the choice part needs for a promise of an edit that breaks none of them."""
+    found_on: int
+    """Pictures of the discovery part."""
+    curves: Curves | None = field(default=None, compare=False)
+    """What other thresholds of the condition would do; None without a condition."""
 
     def said(self, like_these: str) -> str:
         """The promise in words. `like_these` says where the pictures come from: "photographs of our shop, in May"."""
@@ -345,9 +361,16 @@ def promise(
     discovery, choice, judging = parts
     proposals = propose(discovery, most_terms, rate)
     chosen = choose(choice, proposals, rate, confidence)
-    needed = pictures_needed(rate, 1 - (1 - confidence) / max(1, len(proposals)))
+    each = 1 - (1 - confidence) / max(1, len(proposals))
     chosen_on, judged_on = (counts_under(part, chosen.condition) for part in (choice, judging))
-    return Promise(chosen, rate, confidence, chosen_on, judged_on, needed)
+    curves = None
+    if chosen.condition is not None:
+        taken = next(proposal for proposal in proposals if proposal.terms == chosen.condition.terms)
+        allowed = most_allowed(chosen_on.right, rate, each)
+        assert allowed is not None  # else no threshold could have been taken
+        curves = Curves(curve(choice, taken), curve(judging, taken), allowed)
+    needed = pictures_needed(rate, each)
+    return Promise(chosen, rate, confidence, chosen_on, judged_on, needed, len(discovery), curves)
 
 
 def promise_of(

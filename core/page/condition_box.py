@@ -49,7 +49,7 @@ def build() -> ConditionBox:
             terms = gr.Number(TERMS, label="Components in the condition, at most", precision=0, min_width=160)
             find = gr.Button("Find a condition", elem_id="find-condition", min_width=160)
         said = widgets.notice_place("said-condition")
-        promise = widgets.widget("promise", "", "many", "components")
+        promise = widgets.widget("promise", "", "many", "components", "thresholds")
     return ConditionBox(rate, terms, find, promise, said)
 
 

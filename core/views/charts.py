@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from markupsafe import Markup
 
+from ..methods.conditions import Curve, Promise
 from ..methods.controls import Controls
 from ..methods.dose_response import Response
 from ..methods.generalization import Counts
@@ -17,13 +18,15 @@ from ..methods.side_effects import SideEffects
 from ..methods.steering import Lever
 from ..methods.target import Target
 from ..words import MINUS
-from .html import joined, render
+from .html import NOTHING, joined, render
 
 BINS = 40
 TICKS = 6
 """About how many numbers an axis has."""
 MOVED = 4
 """Concepts in the glance at side effects."""
+THRESHOLDS = 100
+"""About how many thresholds are drawn, of more."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,11 @@ class ChartAxis:
     @property
     def ticks(self) -> list[tuple[float, str]]:
         """Round numbers along it: (place, number)."""
-        fewest = (self.high - self.low) / TICKS
+        return self.some_ticks(TICKS)
+
+    def some_ticks(self, most: int) -> list[tuple[float, str]]:
+        """About so many of them, at most."""
+        fewest = (self.high - self.low) / most
         power = 10.0 ** np.floor(np.log10(fewest))
         step = next(power * n for n in (1, 2, 2.5, 5, 10) if power * n >= fewest)
         found = step * np.arange(np.ceil(self.low / step), np.floor(self.high / step) + 1)
@@ -133,6 +140,83 @@ def dose(response: Response, classes: Sequence[str], target: Target, dragged: Ha
 
 def _line(x: Sequence[float], y: Sequence[float]) -> str:
     return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+# ---- conditions
+
+
+def thresholds(found: Promise) -> Markup:
+    """What the edit repairs and breaks at every threshold of its condition, on the part that chose and on the other.
+
+    Beside them the share that may be broken and the threshold that was taken; the numbers of each threshold are told
+    where it is pointed at (thresholds.js). Nothing without a condition.
+    """
+    condition, curves = found.choice.condition, found.curves
+    if condition is None or curves is None:
+        return NOTHING
+    taken = int(np.flatnonzero(curves.choice.at_least == condition.at_least)[0])
+    steps = spread_with(len(curves.choice.at_least), taken, THRESHOLDS)
+    parts = curves.choice, curves.judging
+    repaired, broken = ([_shares_at(part, kind, steps) for part in parts] for kind in ("fixed", "broken"))
+    rate = 100 * found.rate
+    most = max(max(values) for values in broken)
+    panels = (
+        ("fixed", "▲ Repaired, % of the wrong", ChartAxis(0, 1.1 * max(max(map(max, repaired)), 1)), repaired),
+        # what happens far above the bound is of no use, and would hide what happens below it
+        ("broken", "▼ Broken, % of the right", ChartAxis(0, max(1.6 * rate, min(1.1 * most, 4 * rate))), broken),
+    )
+    last = len(steps)  # one more than there are steps: before the first it never acts
+    across = [100 * k / last for k in range(last + 1)]
+    named = sorted({round(last * k / 4) for k in (1, 2, 3)} - {0, last})
+    return render(
+        "thresholds",
+        parts=[(name, part.pictures) for name, part in zip(("chosen on", "judged on"), parts, strict=True)],
+        panels=[
+            (kind, title, axis.some_ticks(3), [_within(across, values, axis) for values in lines])
+            for kind, title, axis, lines in panels
+        ],
+        bound=(panels[1][2].place(rate), f"{rate:g} %"),
+        allowed=(curves.allowed, curves.choice.right),
+        across=[(0.0, "never"), *((across[k], f"≥ {number_in(curves.choice.at_least[steps[k - 1]])}") for k in named),
+                (100.0, "in all")],
+        taken=steps.index(taken) + 1,
+        at=across[steps.index(taken) + 1],
+        said=["It never acts.", *(_said_at(parts, k) for k in steps)],
+    )  # fmt: skip
+
+
+def spread_with(n: int, kept: int, most: int) -> list[int]:
+    """About `most` of the numbers from 0 to n - 1, evenly spread: the first, the last and `kept` among them."""
+    return sorted({kept, *np.linspace(0, n - 1, min(n, most)).round().astype(int).tolist()})
+
+
+def _shares_at(part: Curve, kind: str, steps: Sequence[int]) -> list[float]:
+    """In percent, from where the edit never acts."""
+    counted, of = (part.fixed, part.wrong) if kind == "fixed" else (part.broken, part.right)
+    return [0.0, *(100 * counted[steps] / max(of, 1)).tolist()]
+
+
+def _within(across: Sequence[float], values: Sequence[float], axis: ChartAxis) -> str:
+    """A line that leaves the chart where it leaves its axis."""
+    return _line(across, [100 * (1 - value / axis.high) for value in values])
+
+
+def _said_at(parts: tuple[Curve, Curve], k: int) -> str:
+    """What the edit does at one threshold."""
+    chosen, judged = parts
+    at = chosen.at_least[k]
+    where = "In all pictures" if at == -np.inf else f"At {number_in(at)} or more"
+    return (
+        f"{where}: it acts in {chosen.acts[k]} of {chosen.pictures} pictures, repairs {chosen.fixed[k]} of "
+        f"{chosen.wrong} wrong ones and breaks {chosen.broken[k]} of {chosen.right} right ones. Judged on "
+        f"{judged.pictures} others: acts in {judged.acts[k]}, repairs {judged.fixed[k]} of {judged.wrong}, breaks "
+        f"{judged.broken[k]} of {judged.right}."
+    )
+
+
+def number_in(value: float) -> str:
+    """A threshold, to three digits."""
+    return f"{value:.3g}".replace("-", MINUS)
 
 
 # ---- chance

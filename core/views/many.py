@@ -19,7 +19,7 @@ from ..recipes import Recipe
 from ..session.many_pictures import OwnSet
 from ..session.visit import Visit
 from ..words import MINUS, NONE, count, percent, signed, size_in_words
-from . import frame
+from . import charts, frame
 from .evidence import KIND_WORDS, condition_words, interval_words, lever_words
 from .frame import table
 from .html import NOTHING, joined, render
@@ -381,8 +381,10 @@ def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, 
     )
     terms = [[term.component, term.weight] for term in condition.terms]
     message = json.dumps({"terms": terms, "at_least": condition.at_least})
-    return told + Markup("""{sheet}<p class="told">It acts {words}.</p><div class="chips">{chips}</div>
-<p class="actions">{use} {leave}</p>""").format(
+    return told + Markup("""{sheet}<p class="told">It acts {words}. Found on {found_on} pictures, and on none of those
+ below.</p><div class="chips">{chips}</div><p class="actions">{use} {leave}</p>{chart}""").format(
+        found_on=found.found_on,
+        chart=charts.thresholds(found),
         sheet=sheet(example for face in faces.values() for example in face.examples),
         words=condition_words(condition),
         chips=chips,

@@ -104,3 +104,32 @@ def test_a_condition_is_taken_off_beside_the_picture(first: Visit, context: Cont
     v = use_condition(context, v, UseCondition.read(message))
     assert v.edit == Edit.of_suppressed([99])
     assert "data-condition" not in prediction(v)
+
+
+def test_every_threshold_is_drawn_with_what_it_does(context: Context, pulled: Visit) -> None:
+    """The numbers told are those of the curves, and the one that stands there is the threshold that was taken."""
+    bench = context.bench(pulled)
+    *_, scenes = bench.references()
+    assert isinstance(scenes, PictureSet)
+    *_, promise = bench.find_condition(scenes, pulled.edit, TEMPLATES["single"], 3, 0.06)
+    assert isinstance(promise, Promise)
+    curves, condition = promise.curves, promise.choice.condition
+    assert curves is not None
+    assert condition is not None
+    told = html.unescape(found(context, pulled))
+    said = json.loads(re.findall("data-said='([^']*)'", told)[0])
+    assert said[0] == "It never acts."
+    assert len(said) == 1 + len(curves.choice.at_least)
+    for part, counts in ((curves.choice, promise.chosen_on), (curves.judging, promise.judged_on)):
+        k = part.at_least.tolist().index(condition.at_least)
+        assert (part.acts[k], part.fixed[k], part.broken[k]) == (counts.acts, counts.fixed, counts.broken)
+        numbers = f"repairs {counts.fixed} of {counts.wrong}", f"breaks {counts.broken} of {counts.right}"
+        assert all(one in said[k + 1] for one in numbers)
+    standing = re.findall('value="([0-9]+)" aria-label="Threshold', told)
+    assert said[int(standing[0])] in re.findall('<p class="told at">([^<]*)</p>', told)
+    allowed = f"none of {promise.chosen_on.right} right pictures"
+    assert curves.allowed == 0
+    assert allowed in told
+    after = curves.choice.broken[k + 1 :]
+    assert promise.chosen_on.broken <= curves.allowed < after[0], "the next threshold breaks too many"
+    assert promise.found_on + promise.chosen_on.pictures + promise.judged_on.pictures == len(scenes)
