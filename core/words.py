@@ -1,5 +1,6 @@
 """Numbers, counts, lists and scopes in words: plain text, for the page, for reports and for commands alike."""
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -53,6 +54,11 @@ def size_in_words(n: int) -> str:
         if n >= 10**power:
             return f"{n / 10**power:.1f} {unit}"
     return f"{n} bytes"
+
+
+def markdown_text(text: str) -> str:
+    """Text that stays text in Markdown, and on its line: every sign that could mean something is escaped."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from core.words import count, decimal, in_percent, listed, markdown_table, percent, signed
+from core.words import count, decimal, in_percent, listed, markdown_table, markdown_text, percent, signed
 
 
 def test_counts() -> None:
@@ -41,6 +42,17 @@ def test_only_none_is_0_percent_and_only_all_is_100(share: float) -> None:
 
 def test_percent_in_tables() -> None:
     assert (in_percent(0.125), in_percent(0.125, 1), in_percent(None)) == ("12 %", "12.5 %", "–")
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60))
+@example("- a")
+@example("1. a\n===")
+@example("![a](b)<c>&amp;`d`~~e~~|_f_*g*\\")
+def test_any_text_stays_text_in_markdown(text: str) -> None:
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(f"- x {markdown_text(text)}\n")
+    inline = [child for token in tokens for child in token.children or ()]
+    assert {one.type for one in inline} <= {"text", "text_special"}
+    assert "".join(one.content for one in inline) == f"x {' '.join(text.split())}".rstrip()
 
 
 def test_a_table() -> None:

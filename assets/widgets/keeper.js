@@ -30,13 +30,18 @@ document.addEventListener('brought', () => {
   find('#desk').inert = false;
   FIELDS.forEach((field, k) => {
     const place = find(field);
-    if (!place || typed[k] === null) return;
+    if (!place || (typed[k] ?? null) === null) return;
     place.value = typed[k];
     place.dispatchEvent(new Event('input', { bubbles: true }));
   });
   const { tab } = JSON.parse(state);
   [...document.querySelectorAll('#tabs [role=tab]')].find((one) => one.textContent.trim() === tab)?.click();
   find('#said-kept .notice')?.scrollIntoView({ block: 'nearest' });
+});
+// The log reads what is in sight, and brings back what was (log.js).
+element.closest('#keeper').present = present;
+document.addEventListener('bring', ({ detail }) => {
+  if (!bringing) bring({ ...detail, typed: [] }, false);
 });
 addEventListener('pagehide', save);
 document.addEventListener('visibilitychange', save);

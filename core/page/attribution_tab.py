@@ -11,7 +11,7 @@ from ..session.typed import Index
 from ..session.visit import Visit
 from ..views import attribution as attribution_view
 from ..views.reference_strip import sheet
-from . import widgets
+from . import log_tab, widgets
 from .context import Context
 from .faces import of_parts
 from .lanes import AS_SENT, Lane
@@ -42,6 +42,7 @@ def build(context: Context, first: Visit) -> AttributionTab:
         with gr.Row(elem_id="question"):
             wanted = gr.Dropdown(**_wanted_list(first), label="What speaks for", elem_id="wanted", min_width=120)
             against = gr.Dropdown(**_against_list(first), label="against", elem_id="against", min_width=120)
+        log_tab.build_expectation("attribution")
         said = widgets.notice_place("said-target")
         target = widgets.html(show_target(context, first), elem_id="target")
         pictures = widgets.html(show_sheet(context, first), elem_id="rows-sheet")

@@ -22,6 +22,7 @@ from . import (
     image_tab,
     keeper,
     lanes,
+    log_tab,
     many_tab,
     press,
     recipe_box,
@@ -49,6 +50,7 @@ class Parts(NamedTuple):
     compare: compare_tab.CompareTab
     many: many_tab.ManyTab
     evidence: evidence_tab.EvidenceTab
+    log: log_tab.LogTab
     keeper: keeper.Keeper
 
     def redraws(self) -> tuple[Redraw, ...]:
@@ -84,6 +86,7 @@ def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.
         open_tab = gr.Textbox(visible=False)
         replies = Replies(context, state, parts.redraws(), parts.notices())
         _follow_up(_listen(parts, replies), parts, replies, open_tab)
+        log_tab.listen(parts.log, replies)
         endpoints.build(pool, opens_with)
         demo.load(_reading_ahead(opening), None, None, **lanes.LONG)
     return demo
@@ -119,8 +122,10 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     compare_tab.build(first),
                     many_tab.build(first),
                     evidence_tab.build(first),
+                    log_tab.build(),
                     kept,
                 )
+            log_tab.build_asking()
     widgets.html(frame.foot(), elem_id="foot")
     return parts
 
@@ -168,7 +173,10 @@ def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Te
     )
     for event in _since(Change.TARGET, changes):
         event.then(*measuring, **lanes.EVERY)
-    tabs = (parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.many, parts.evidence)
+    tabs = (
+        parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.many, parts.evidence,
+        parts.log,
+    )  # fmt: skip
     options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"}
     for listener, place, events in in_sight:
         befores: list[Callable[..., Dependency]] = [*(one.tab.select for one in tabs), *(one.then for one in events)]

@@ -14,7 +14,7 @@ from ..session.visit import Visit
 from ..views import steering as steering_view
 from ..views.prediction import head
 from ..views.reference_strip import Face, sheet
-from . import widgets
+from . import log_tab, widgets
 from .context import Context
 from .faces import faces
 from .lanes import EVERY, LATEST, long
@@ -45,6 +45,7 @@ def build(context: Context, first: Visit) -> SteeringTab:
     """Its layout."""
     message = EditMessage.of(first).to_json()
     with gr.Tab(title(first), id="steering", render_children=True) as tab:
+        log_tab.build_expectation("steering")
         said = widgets.notice_place("said-levers")
         pictures = widgets.html(show_sheet(context, first), elem_id="levers-sheet")
         levers = widgets.message_widget("levers", show_levers(context, first), message)

@@ -5,13 +5,14 @@ levers, as the value that the rows of the Steering tab start from.
 """
 
 import base64
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import UserError
 from ..methods.steering import Lever
 from ..model.prompts import MAX_LENGTH
+from ..session.log import MAX_LINES
 from ..session.typed import Index, Text, lever
 from ..session.view_state import MAX_STATE, Name
 from ..session.visit import Visit
@@ -190,6 +191,15 @@ class OpenTab(Message):
     """Its name on the page."""
     moment: Number
     """When that was so, in ms by the page's clock: questions may overtake each other."""
+
+
+class ShowLog(Message):
+    """The log of edits is to be shown, or written as Markdown (log.js)."""
+
+    lines: Annotated[tuple[dict[str, Any], ...], Field(max_length=MAX_LINES)]
+    """As the browser keeps them: `Log.read` reads them."""
+    moment: Number
+    """When it was asked, in ms by the page's clock."""
 
 
 class BringBack(Message):

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Annotated, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ..errors import UserError
 from ..methods.steering import (
@@ -180,13 +180,16 @@ class ViewState(_Value):
         if not isinstance(text, str) or len(text) > MAX_STATE:
             raise _unreadable()
         try:
-            state = cls.model_validate_json(text)
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise _unreadable() from error
-        for index in (state.truth, state.wanted, state.against):
-            if index is not None and index >= len(state.classes):
-                raise _unreadable()
-        return state
+
+    @model_validator(mode="after")
+    def _is_of_its_classes(self) -> "ViewState":
+        for index in (self.truth, self.wanted, self.against):
+            if index is not None and index >= len(self.classes):
+                raise ValueError("it names a class that there is not")
+        return self
 
 
 def content_hash(crop: np.ndarray) -> str:

@@ -15,6 +15,7 @@ from ..methods.steering import Condition, Lever
 from ..methods.target import Target
 from ..model.prediction import Prediction
 from ..scenes.shortcuts import SHORTCUTS
+from ..session.log import ChanceCheck, Judgement, SideCheck, side_check
 from ..session.visit import Counterfactual, Visit
 from ..words import MINUS, NONE, count, percent, signed
 from . import charts
@@ -22,7 +23,7 @@ from .component import target_words
 from .frame import heading, section, table, waiting
 from .html import NOTHING, joined, render
 from .images import picture_uri
-from .prediction import group_name, tokens_words
+from .prediction import digest, group_name, tokens_words
 from .row import changed
 
 MOVED = 6
@@ -89,7 +90,9 @@ def edit_words(visit: Visit, message: str) -> Markup:
     where = f"on {tokens_words(visit.edit.tokens, rows * columns)}"
     if visit.edit.condition is not None:
         where += f", {condition_words(visit.edit.condition)}"
-    return Markup('<p class="edit" data-message="{}">Your edit: <b>{}</b>, {}</p>').format(message, done, where)
+    return Markup('<p class="edit" data-message="{}" data-of="{}">Your edit: <b>{}</b>, {}</p>').format(
+        message, digest(visit), done, where
+    )
 
 
 def unasked(name: str) -> Markup:
@@ -113,8 +116,9 @@ def _answer(
     says: str,
     reference: Markup | str,
     more: Markup | None,
+    found: ChanceCheck | SideCheck | None = None,
 ) -> Markup:
-    """One of the answers. Without `more`, what unfolds is another part of the page."""
+    """One of the answers. Without `more`, what unfolds is another part of the page. `found`: what the log keeps."""
     return render(
         "answer",
         name=name,
@@ -126,6 +130,7 @@ def _answer(
         says=says,
         reference=reference,
         more=NOTHING if more is None else _unfolded(name, ASKS[name], more),
+        found=None if found is None else found.model_dump(),
     )
 
 
@@ -201,9 +206,11 @@ def chance(controls: Controls) -> Markup:
     """Whether the effect is more than random edits of this size have."""
     tone, says, how = verdict(controls)
     p = max(controls.p_value, controls.p_directions)
-    figure = _figure(f"p = {p:.2f}", "") if len(controls.random) >= ENOUGH else NONE
+    enough = len(controls.random) >= ENOUGH
+    figure = _figure(f"p = {p:.2f}", "") if enough else NONE
     more = chance_words(controls) + charts.distribution(controls)
-    return _answer("chance", charts.distribution(controls, glance=True), figure, tone, says, how, more)
+    found = ChanceCheck(p=p if enough else None, judgement=tone)
+    return _answer("chance", charts.distribution(controls, glance=True), figure, tone, says, how, more, found)
 
 
 def trying(controls: Controls) -> Markup:
@@ -211,7 +218,7 @@ def trying(controls: Controls) -> Markup:
     return pending("chance", TRYING, glance=charts.distribution(controls, glance=True))
 
 
-def verdict(controls: Controls) -> tuple[str, str, str]:
+def verdict(controls: Controls) -> tuple[Judgement, str, str]:
     """(tone, verdict, how it was reached): whether the effect is more than random edits of this size have."""
     n = len(controls.random)
     if n < ENOUGH:
@@ -268,7 +275,8 @@ def side_effects(visit: Visit, ripple: SideEffects, shifted: AttributionChanges)
         says = f"farther than {farther} of {count(n, 'other concept')}"
     reference = f"as far as others (spread {_spread(ripple)})"
     more = _concepts(visit, ripple, shifted)
-    return _answer("side_effects", charts.side_effects_glance(ripple), figure, tone, says, reference, more)
+    glance = charts.side_effects_glance(ripple)
+    return _answer("side_effects", glance, figure, tone, says, reference, more, side_check(ripple))
 
 
 def _spread(ripple: SideEffects) -> str:

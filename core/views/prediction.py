@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from ..methods.steering import Edit, Lever
 from ..model.prediction import Comparison
+from ..session.log import observed
 from ..session.visit import Visit
 from .html import render
 from .row import map_of
@@ -28,6 +29,7 @@ def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
         held=held(visit.edit),
         patches={"tokens": tokens, "revision": visit.revision, "heard": visit.latest_message.get("patches", 0)},
         digest=digest(visit),
+        observed=observed(visit).model_dump() if groups else None,
         levers=len(groups),
         groups=[
             (head(group), group_name(group), done(group[0]), len(group), map_of(visit, head(group))) for group in groups

@@ -30,7 +30,9 @@ from core.pictures.examples import Example
 from core.pictures.intake import intake
 from core.session import visit as session
 from core.session.history import History
+from core.session.log import Log, LogLine, observed
 from core.session.many_pictures import OwnSet
+from core.session.view_state import ViewState, state_of
 from core.session.visit import Subject, Visit
 from core.setups.catalog import Location, Published
 from core.setups.loading import Loading
@@ -42,6 +44,7 @@ from core.views import (
     evidence,
     frame,
     image,
+    log,
     many,
     prediction,
     setup,
@@ -70,6 +73,7 @@ def views(bench: Workbench, picture: Image.Image) -> Mapping[str, View]:
         | _of_components(base, first)
         | _of_evidence(bench, base, picture)
         | _of_many(base)
+        | _of_the_log(bench, base)
     )
 
 
@@ -245,6 +249,23 @@ def _of_many(base: Visit) -> dict[str, View]:
         return words + many.about_set(held.pictures, held) + many.gone(text)
 
     return {"a set that was tried": drawn, "a set that was read": read}
+
+
+def _of_the_log(bench: Workbench, base: Visit) -> dict[str, View]:
+    state, seen = state_of(bench, base), observed(base)
+
+    def line(text: str, state: ViewState = state) -> Log:
+        return Log((LogLine(id="0" * 16, time=0, expectation=text, state=state, observed=seen, verdict="held"),))
+
+    def asked_of(text: str) -> ViewState:
+        picture = state.picture.model_copy(update={"caption": text})
+        return state.model_copy(update={"classes": (text,) * 3, "picture": picture})
+
+    return {
+        "expectation in the log": lambda text: log.log(line(text), {}, {}),
+        "what a line is about": lambda text: log.log(line("a", asked_of(text)), {}, {}),
+        "setup in the log": lambda text: log.log(line("a"), {state.setup: text}, {}),
+    }
 
 
 @pytest.fixture(scope="module")
