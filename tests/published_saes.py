@@ -353,12 +353,20 @@ def write_clipscope(root: Path, d: int, m: int, k: int = K) -> Release:
     return Release(root, "clipscope", "20_resid/1200013184.pt", encode, decode, d, m, claims, readings=2, chosen=1)
 
 
-def write_patchsae(root: Path, d: int, m: int, as_object: bool = True) -> Release:
-    """PatchSAE: `save_model`, its cfg an object (as the code has it) or a dict."""
+def write_patchsae(
+    root: Path,
+    d: int,
+    m: int,
+    as_object: bool = True,
+    file: str = "out.pt",
+    model: str = "openai/clip-vit-base-patch16",
+    named: str = "openai/openai/clip-vit-base-patch16",
+) -> Release:
+    """PatchSAE: `save_model`, its cfg an object (as the code has it) or a dict. `named`: the model, in its settings."""
     w = four(d, m)
     fields = {
         "class_token": None,
-        "model_name": "openai/openai/clip-vit-base-patch16",
+        "model_name": named,
         "module_name": "resid",
         "block_layer": -2,
         "d_in": d,
@@ -369,7 +377,7 @@ def write_patchsae(root: Path, d: int, m: int, as_object: bool = True) -> Releas
         "device": torch.device("cpu"),
     }
     with published_class("src.sae_training.config", "ViTSAERunnerConfig", fields) as cfg:
-        torch.save({"cfg": cfg if as_object else fields, "state_dict": w}, root / "out.pt")
+        torch.save({"cfg": cfg if as_object else fields, "state_dict": w}, root / file)
 
     def encode(x: Tensor) -> Tensor:
         return torch.relu(torch.einsum("nd,ds->ns", x - w["b_dec"], w["W_enc"]) + w["b_enc"])
@@ -377,20 +385,24 @@ def write_patchsae(root: Path, d: int, m: int, as_object: bool = True) -> Releas
     def decode(f: Tensor) -> Tensor:
         return torch.einsum("ns,sd->nd", f, w["W_dec"]) + w["b_dec"]
 
-    claims = {"layer": -2, "point": "residual", "scope": "all", "model": "openai/clip-vit-base-patch16"}
-    return Release(root, "patchsae", "out.pt", encode, decode, d, m, claims)
+    claims = {"layer": -2, "point": "residual", "scope": "all", "model": model}
+    return Release(root, "patchsae", file, encode, decode, d, m, claims)
 
 
-VLM = (
-    "imagenet_train_activations_clip-vit-large-patch14-336_22_post_mlp_residual_{0}/trainer_0/checkpoints/ae_100000.pt"
-)
-VLM_CLAIMS = {"layer": 22, "point": "residual", "model": "openai/clip-vit-large-patch14-336"}
+VLM = "openai/clip-vit-large-patch14-336"
+"""The CLIP of sae-for-vlm's dictionaries."""
+
+
+def vlm_file(kind: str, layer: int) -> str:
+    """Where sae-for-vlm's checkpoint of a kind lies (scripts/monosemanticity_score.sh and sae_train.py at 69e211d)."""
+    run = f"imagenet_train_activations_clip-vit-large-patch14-336_{layer}_post_mlp_residual_{kind}_20_x8"
+    return f"{kind}_20_x8/{run}/trainer_0/checkpoints/ae_100000.pt"
 
 
 def linear(d: int, m: int) -> tuple[nn.Linear, nn.Linear, Tensor]:
     """An encoder, a decoder without a bias, and the bias that is taken off x and added again."""
     encoder, decoder = nn.Linear(d, m), nn.Linear(m, d, bias=False)
-    encoder.weight.data, encoder.bias.data, decoder.weight.data = numbers(d, m).T, numbers(m), numbers(d, m, seed=2)
+    encoder.weight.data, encoder.bias.data, decoder.weight.data = numbers(d, m).T, numbers(m), numbers(m, d, seed=2).T
     return encoder, decoder, numbers(d, seed=3)
 
 
@@ -407,10 +419,10 @@ def trainer_config(dict_class: str, trainer_class: str, d: int, m: int, **more: 
     }
 
 
-def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
+def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7, layer: int = 22) -> Release:
     """dictionary_learning's BatchTopKSAE: two nn.Linear, under sae-for-vlm's names (sae_train.py at 69e211d)."""
     encoder, decoder, b_dec = linear(d, m)
-    file = f"batch_top_k_20_x8/{VLM.format('batch_top_k_20_x8')}"
+    file = vlm_file("batch_top_k", layer)
     scalars = {"k": torch.tensor(K, dtype=torch.int), "threshold": torch.tensor(threshold)}
     (root / file).parent.mkdir(parents=True)
     torch.save({"b_dec": b_dec, **scalars, **state(decoder=decoder, encoder=encoder)}, root / file)
@@ -424,7 +436,8 @@ def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7) -> Rele
     def decode(f: Tensor) -> Tensor:
         return decoder(f) + b_dec
 
-    return Release(root, "dictionary_learning", file, encode, decode, d, m, VLM_CLAIMS)
+    claims = {"layer": layer, "point": "residual", "model": VLM}
+    return Release(root, "dictionary_learning", file, encode, decode, d, m, claims)
 
 
 def write_topk(root: Path, d: int, m: int, k: int = K) -> Release:
@@ -476,7 +489,7 @@ def write_standard_new(root: Path, d: int, m: int) -> Release:
     """Its AutoEncoderNew: nothing is taken off x, and the decoder has a bias of its own."""
     encoder, _, _ = linear(d, m)
     decoder = nn.Linear(m, d)
-    decoder.weight.data, decoder.bias.data = numbers(d, m, seed=2), numbers(d, seed=3)
+    decoder.weight.data, decoder.bias.data = numbers(m, d, seed=2).T, numbers(d, seed=3)
     torch.save(state(encoder=encoder, decoder=decoder), root / "ae.pt")
 
     @torch.no_grad()
@@ -525,12 +538,12 @@ def write_jumprelu(root: Path, d: int, m: int) -> Release:
     return Release(root, "dictionary_learning", ".", encode, decode, d, m)
 
 
-def write_matryoshka(root: Path, d: int, m: int, threshold: float = 0.7) -> Release:
+def write_matryoshka(root: Path, d: int, m: int, threshold: float = 0.7, layer: int = 22) -> Release:
     """dictionary_learning's MatroyshkaBatchTopKSAE: W_enc starts as a transposed view, and is saved as one."""
     w = four(d, m)
     w["W_enc"] = w["W_enc"].T.contiguous().T
     groups = torch.tensor([m // 4, m - m // 4])
-    file = f"matroyshka_batch_top_k_20_x8/{VLM.format('matroyshka_batch_top_k_20_x8')}"
+    file = vlm_file("matroyshka_batch_top_k", layer)
     (root / file).parent.mkdir(parents=True)
     scalars = {"k": torch.tensor(K, dtype=torch.int), "threshold": torch.tensor(threshold), "group_sizes": groups}
     torch.save({**w, **scalars}, root / file)
@@ -542,7 +555,8 @@ def write_matryoshka(root: Path, d: int, m: int, threshold: float = 0.7) -> Rele
     def decode(f: Tensor) -> Tensor:
         return f @ w["W_dec"] + w["b_dec"]
 
-    return Release(root, "dictionary_learning", file, encode, decode, d, m, VLM_CLAIMS)
+    claims = {"layer": layer, "point": "residual", "model": VLM}
+    return Release(root, "dictionary_learning", file, encode, decode, d, m, claims)
 
 
 def write_sae_lens(root: Path, d: int, m: int) -> Release:

@@ -181,9 +181,13 @@ def test_the_shipped_catalog_offers_what_was_promised(shipped: Mapping[str, Setu
     scope = {card.layer for card in shipped.values() if card.layout == "clipscope"}
     assert scope >= {11, 17, 20, 22}
     prisma = [(card.scope, card.layer) for card in shipped.values() if card.layout == "prisma"]
-    assert len({layer for kind, layer in prisma if kind == "all"}) >= 2
+    assert {layer for kind, layer in prisma if kind == "all"} >= {4, 5, 6, 7, 8, 9, 11}
     assert len({layer for kind, layer in prisma if kind == "cls"}) >= 2
     assert {card.scope for card in shipped.values() if card.layout == "saev"} == {"patches"}
+    of_vlm = [card for card in shipped.values() if card.layout == "dictionary_learning"]
+    for kind in ("matroyshka_batch_top_k", "batch_top_k"):
+        assert {card.layer for card in of_vlm if card.dictionary.file.startswith(kind)} == {11, 17, 22, 23}
+    assert "openai/clip-vit-large-patch14" in {card.clip.repo for card in shipped.values()}
 
 
 def test_the_bundled_setup_needs_nothing_from_elsewhere(shipped: Mapping[str, SetupSpec]) -> None:

@@ -36,6 +36,7 @@ from open_clip_files import PUBLISHED_CONFIG, PUBLISHED_FILES, make_weights, see
 from published_saes import (
     PRISMA_TOP_K,
     Release,
+    write_batch_topk,
     write_clipscope,
     write_matryoshka,
     write_patchsae,
@@ -70,6 +71,14 @@ SIZES: dict[Layout, tuple[int, int]] = {
     "dictionary_learning": (1024, 8192),  # x8
 }
 """Width and components of the catalog's dictionaries, by layout."""
+CONCEPT_SCOPE = (1024, 32768)
+"""Of ConceptScope's, which is laid out as PatchSAE's."""
+
+
+def sizes(card: SetupSpec) -> tuple[int, int]:
+    """Width and components of a card's dictionary."""
+    return CONCEPT_SCOPE if card.name == "concept-scope" else SIZES[card.layout]
+
 
 CROPS = 3
 """How many crops statistics are taken of here, for the sake of time; a visitor's are of `residual_statistics.CROPS`."""
@@ -125,6 +134,12 @@ CLIPS = {
         *(768, 12, 16, 224, 512, "quick_gelu", "pytorch_model.bin", torch.float32),
         others=("README.md", "flax_model.msgpack"),
         pictures=4,
+    ),
+    # huggingface.co/openai/clip-vit-large-patch14 at 32bd642: 1.71 GB of safetensors
+    "openai/clip-vit-large-patch14": Geometry(
+        *(1024, 24, 14, 224, 768, "quick_gelu", "model.safetensors", torch.float32),
+        others=("README.md", "pytorch_model.bin", "flax_model.msgpack", "tf_model.h5"),
+        pictures=2,
     ),
     # huggingface.co/openai/clip-vit-large-patch14-336 at ce19dc9, as its copy grantpitt/clip-vit-large-patch14-336 at
     # 483f4b4 lists it: no safetensors
@@ -339,7 +354,7 @@ def write_dictionary(
     activations that were scaled as a whole if `scaled`.
     """
     torch.manual_seed(1)
-    d, m = SIZES[card.layout]
+    d, m = sizes(card)
     k = int(card.published.active_per_token or 0)
     mean, scale = torch.zeros(d), torch.ones(d)
     if card.layout == "clipscope":
@@ -376,12 +391,24 @@ def prisma(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
     return write_prisma(root, d, m, at, name="n_images_2600058.pt")
 
 
+def patchsae(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
+    named = str(card.clip.repo) if card.name == "concept-scope" else f"openai/{card.clip.repo}"
+    return write_patchsae(root, d, m, file=card.dictionary.file, model=str(card.clip.repo), named=named)
+
+
+def dictionary_learning(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
+    write = write_matryoshka if card.dictionary.file.startswith("matroyshka") else write_batch_topk
+    release = write(root, d, m, layer=card.layer)
+    assert release.file == card.dictionary.file
+    return release
+
+
 WRITERS: dict[Layout, Callable[[SetupSpec, Path, int, int, int], Release]] = {
     "clipscope": clipscope,
     "prisma": prisma,
     "saev": lambda card, root, d, m, k: write_saev(root, d, m),
-    "patchsae": lambda card, root, d, m, k: write_patchsae(root, d, m),
-    "dictionary_learning": lambda card, root, d, m, k: write_matryoshka(root, d, m),
+    "patchsae": patchsae,
+    "dictionary_learning": dictionary_learning,
 }
 """How the file of a card is written, with `published_saes.numbers` for its numbers."""
 
@@ -430,7 +457,7 @@ def check_answers(setup: Setup, clip: Clip) -> None:
 def check_setup(setup: Setup, card: SetupSpec, clip: Clip, release: Release) -> None:
     """It is what the files are."""
     dictionary, health = setup.dictionary, setup.health
-    assert (dictionary.width, dictionary.n_components) == SIZES[card.layout]
+    assert (dictionary.width, dictionary.n_components) == sizes(card)
     assert dictionary.scope == card.scope
     assert setup.clip.layer == card.layer
     assert setup.clip.n_layers == len(clip.residuals)
@@ -621,7 +648,7 @@ def test_opening_a_picture_takes_less_than_a_gigabyte_beyond_the_weights(clip: C
     memory = json.loads(ran.stdout.splitlines()[-1])
     print({what: f"{size / 1e9:.2f} GB" for what, size in memory.items()})
     assert memory["weights"] > 1.7e9
-    d, m = SIZES[card.layout]  # loading holds the CLIP, the file's weights and those made of them, never a third time
+    d, m = sizes(card)  # loading holds the CLIP, the file's weights and those made of them, never a third time
     assert memory["loading"] - memory["libraries"] - memory["weights"] < 1.5 * 4 * 2 * d * m
     assert memory["opening"] - memory["loaded"] < 1e9
     assert memory["opening"] - memory["libraries"] - memory["weights"] < 1e9
