@@ -521,7 +521,8 @@ def test_a_stranger_beside_the_weights_changes_nothing(tmp_path: Path) -> None:
 def test_files_with_objects_are_read_at_the_same_time(tmp_path: Path) -> None:
     allowed = set(torch.serialization.get_safe_globals())
     releases = []
-    for n, write in enumerate([write_prisma_sweep, write_patchsae] * 4):
+    writers: list[Callable[..., Release]] = [write_prisma_sweep, write_patchsae]
+    for n, write in enumerate(writers * 4):
         (tmp_path / str(n)).mkdir()
         releases.append(write(tmp_path / str(n), *SMALL))
     with ThreadPoolExecutor(8) as threads:
