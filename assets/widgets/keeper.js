@@ -7,35 +7,41 @@ const crop = () => find('#crop-sheet img')?.src ?? '';
 const stored = () => {
   try { return JSON.parse(sessionStorage.getItem(PLACE)); } catch { return null; }
 };
+const tabOpen = () => find('#tabs [role=tab][aria-selected=true]')?.dataset.tabId ?? null;
 let bringing = null;
 
 const present = () => {
-  const tab = find('#tabs [role=tab][aria-selected=true]')?.textContent.trim() ?? null;
   const typed = FIELDS.map((field) => find(field)?.value ?? null);
-  return { state: JSON.stringify({ ...JSON.parse(props.value), tab }), crop: crop(), typed };
+  return { state: JSON.stringify({ ...JSON.parse(props.value), tab: tabOpen() }), crop: crop(), typed };
 };
 const save = () => {
   if (bringing) return;
-  try { sessionStorage.setItem(PLACE, JSON.stringify(present())); } catch { /* a reload loses it then */ }
+  const here = { ...present(), search: location.search };
+  try { sessionStorage.setItem(PLACE, JSON.stringify(here)); } catch { /* a reload loses it then */ }
 };
-const bring = (from, pressed) => {
-  bringing = from;
+const bring = (from, pressed, link = '') => {
+  bringing = { ...from, link, tab: link ? new URLSearchParams(link).get('tab') ?? FIRST : JSON.parse(from.state).tab };
   find('#desk').inert = true;  // what is in sight is not what will be there
-  element.closest('#keeper').bringing = { state: from.state, crop: from.crop, pressed };
+  element.closest('#keeper').bringing = { state: from.state, crop: from.crop, pressed, link };
   trigger('restore', element.closest('#keeper').bringing);
 };
+const open = (tab) => {
+  [...document.querySelectorAll('#tabs [role=tab]')].find((one) => one.dataset.tabId === tab)?.click();
+};
 document.addEventListener('brought', () => {
-  const { state, typed } = bringing;
+  const { typed, tab, link } = bringing;
   bringing = null;
   find('#desk').inert = false;
   FIELDS.forEach((field, k) => {
     const place = find(field);
-    if (!place || (typed[k] ?? null) === null) return;
+    if (!place || typeof typed[k] !== 'string') return;
     place.value = typed[k];
     place.dispatchEvent(new Event('input', { bubbles: true }));
   });
-  const { tab } = JSON.parse(state);
-  [...document.querySelectorAll('#tabs [role=tab]')].find((one) => one.textContent.trim() === tab)?.click();
+  open(tab);
+  if (link || !entry) stay(tab);
+  else follow();
+  if (later) go(later);
   find('#said-kept .notice')?.scrollIntoView({ block: 'nearest' });
 });
 // The log reads what is in sight, and brings back what was (log.js).
@@ -49,14 +55,69 @@ watch('value', save);
 // Not the name itself in quotes: Gradio would take it for an event that this script triggers.
 watch(Object.keys({ lost: 0 }), () => { if (!bringing) bring(present(), true); });
 
-// Once Gradio has drawn the page: before, it forgets what a script writes.
+// The address follows: Python writes what the page is about (its query), and here the open tab is added. What follows
+// within a second, as the moves of a drag do, is one entry of the browser's history.
+const FIRST = 'image';
+const AT_ONCE = 1000;
+const KEPT = 40;
+const embedded = document.documentElement.classList.contains('embed');
+const others = location.search.slice(1).split('&').filter((one) => one.startsWith('_'));  // Gradio's, and the Hub's
+const addressed = (query, tab, more = []) => {
+  const said = [query, ...(tab && tab !== FIRST ? [`tab=${tab}`] : []), ...more];
+  return query ? `${location.pathname}?${said.join('&')}` : location.pathname;
+};
+const views = new Map();  // by query: what a link cannot carry
+let entry = null;
+let later = null;
+const remember = () => requestAnimationFrame(() => {  // once the crop is drawn, too
+  views.delete(props.query);
+  views.set(props.query, present());
+  if (views.size > KEPT) views.delete(views.keys().next().value);
+});
+const stay = (tab) => {
+  remember();
+  entry = { query: props.query, tab, moment: performance.now() };
+  history.replaceState({ query: entry.query, tab }, '');
+};
+const follow = () => {
+  if (bringing || embedded || !entry) return;
+  const [query, tab, moment] = [props.query, tabOpen(), performance.now()];
+  if (query === entry.query && tab === entry.tab) return;
+  if (query !== entry.query) remember();
+  const place = { query, tab };
+  const at = addressed(query, tab, others);
+  if (moment - entry.moment < AT_ONCE) history.replaceState(place, '', at);
+  else history.pushState(place, '', at);
+  entry = { ...place, moment };
+};
+const go = (to) => {
+  later = bringing ? to : null;
+  if (bringing) return;
+  const here = present();
+  entry = { ...to, moment: performance.now() };
+  if (to.query === props.query) return open(to.tab);
+  const kept = views.get(to.query) ?? here;
+  const { key, step, revision } = JSON.parse(here.state);
+  const state = JSON.stringify({ ...JSON.parse(kept.state), key, step, revision });
+  bring({ state, crop: kept.crop, typed: [] }, false, `${to.query}&tab=${to.tab}`);
+};
+watch(Object.keys({ query: 0 }), follow);
+addEventListener('popstate', ({ state }) => { if (state?.query) go(state); });
+element.closest('#keeper').address = () => location.origin + addressed(props.query, tabOpen());
+
+// Once Gradio has drawn the page: before, it forgets what a script writes. A link that was not followed from here wins
+// over what the tab's storage holds; a reload does not.
 requestAnimationFrame(() => {
   const before = stored();
   if (before) {
     props.value = before.state;  // from now on no answer is about what the server opened with
-    bring(before, false);
   } else {
     const key = [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, '0')).join('');
     props.value = JSON.stringify({ ...JSON.parse(props.value), key });
   }
+  const asked = [...new URLSearchParams(location.search).keys()].some((one) => !one.startsWith('_') && one !== 'embed');
+  if (asked && before?.search !== location.search) bring({ ...(before ?? present()), typed: [] }, false, location.search);
+  else if (before) bring(before, false);
+  else stay(FIRST);
+  new MutationObserver(follow).observe(document.body, { subtree: true, attributeFilter: ['aria-selected'] });
 });

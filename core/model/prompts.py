@@ -38,12 +38,12 @@ def parse_classes(text: str) -> ClassList:
     """The classes in a text: one a line, so that a comma belongs to its name; a single line is a list with commas.
 
     Names are put into Unicode's composed form (NFC), runs of white space become one space, and characters that no
-    script needs go (see `_visible`). A class that differs from an earlier one in upper and lower case only is left out.
+    script needs go (see `visible`). A class that differs from an earlier one in upper and lower case only is left out.
     Notes say how the text was read. Raises UserError for no class, more than 200, a class of more than 200
     characters, and a text of more than 100,000.
     """
     _check_size(text)
-    lines = [line for line in map(_visible, _LINE.split(text)) if line.strip(_COMMAS)]
+    lines = [line for line in map(visible, _LINE.split(text)) if line.strip(_COMMAS)]
     is_list = len(lines) == 1 and len(_COMMA.split(lines[0].strip(_COMMAS))) > 1
     parts = _COMMA.split(lines[0]) if is_list else lines
     spellings: dict[str, list[str]] = {}
@@ -77,7 +77,7 @@ def parse_templates(text: str) -> tuple[str, ...]:
     more than 100,000 characters.
     """
     _check_size(text)
-    lines = tuple(dict.fromkeys(filter(None, map(_visible, _LINE.split(text)))))
+    lines = tuple(dict.fromkeys(filter(None, map(visible, _LINE.split(text)))))
     if not lines:
         raise UserError("There is no prompt template. Write one a line, with {} where the class goes: a photo of a {}")
     if len(lines) > MAX_TEMPLATES:
@@ -97,7 +97,7 @@ def unknown_words(classes: Sequence[str], known: frozenset[str]) -> dict[str, tu
     return {name: words for name, words in found.items() if words}
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """A line as it is classified: NFC, white space as single spaces, without characters that no script needs.
 
     Joiners (U+200C, U+200D), variation selectors, emoji tags and the format characters of single scripts stay: they

@@ -5,25 +5,27 @@ also writes them, the open tab and what was typed to the browser's session stora
 anew: at the opening of a page that was here before, and whenever a listener finds that the server has lost it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import gradio as gr
 
-from ..errors import UserError
+from ..errors import UserError, echo
 from ..pictures.read import read_picture
 from ..session import visit as session
-from ..session.view_state import EditState, PictureState, ViewState, content_hash, is_of, restored
+from ..session.links import Link, from_query
+from ..session.view_state import EditState, PictureState, ViewState, content_hash, is_of, restored, state_of
 from ..session.visit import Visit, subject_of
 from ..views import image as image_view
 from ..workbench import Workbench
 from . import widgets
 from .context import Context
 from .lanes import LOADING, Lane
+from .open_link import open_link
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies
 from .setup_bar import LEFT_BEHIND
-from .visit_state import serialised
+from .visit_state import query_of, serialised
 from .widgets import event_data
 from .wire import BringBack
 
@@ -46,7 +48,7 @@ class Keeper:
     """Its parts, of which a visitor sees the sentence alone."""
 
     carried: gr.HTML
-    """The view state, as JSON."""
+    """The view state, as JSON; its prop `query` is the link to it, without the open tab."""
     crop: gr.HTML
     """What the model saw of a visitor's own picture, lossless; nothing for an example."""
     said: gr.HTML
@@ -59,7 +61,8 @@ def build(context: Context, first: Visit) -> Keeper:
     """Its layout."""
     said = widgets.notice_place("said-kept")
     crop = widgets.html(show_crop(first), elem_id="crop-sheet")
-    carried = widgets.message_widget("keeper", "", serialised(context, first), lost=0)
+    query = query_of(state_of(context.bench(first), first))
+    carried = widgets.message_widget("keeper", "", serialised(context, first), lost=0, query=query)
     return Keeper(carried, crop, said, gr.Textbox(visible=False))
 
 
@@ -68,16 +71,23 @@ def redraws(keeper: Keeper) -> list[Redraw]:
     return [Redraw(keeper.crop, Change.PICTURE, lambda _, v: show_crop(v))]
 
 
-def listen(keeper: Keeper, replies: Replies, asked_again: Sequence[Besides], slow: Lane) -> Changes:
-    """Its listeners. `asked_again`: what a visitor chose and typed, as it follows from the visit."""
+def listen(
+    keeper: Keeper, replies: Replies, asked_again: Sequence[Besides], slow: Lane, tabs: Collection[str]
+) -> Changes:
+    """Its listeners. `asked_again`: what a visitor chose and typed, as it follows from the visit; `tabs`: by name."""
+
+    def bring(context: Context, held: Visit, asked: BringBack) -> Outcome:
+        return bring_back(context, held, asked, tabs)
 
     def load(event: gr.EventData) -> None:
         """Load the setup first, in a lane in which nobody waits for it."""
         with suppress(UserError):
-            replies.context.pool.get(ViewState.parsed(BringBack.read(event_data(event)).state).setup)
+            asked = BringBack.read(event_data(event))
+            linked = from_query(asked.link)[0].setup if asked.link else None
+            replies.context.pool.get(linked or ViewState.parsed(asked.state).setup)
 
     brought = replies.step(
-        bring_back, Change.SETUP, hears=BringBack, written_in=keeper.message, notices=[keeper.said],
+        bring, Change.SETUP, hears=BringBack, written_in=keeper.message, notices=[keeper.said],
         besides=asked_again, brings_back=True,
     )  # fmt: skip
     event = keeper.carried.restore(load, None, None, **LOADING).then(*brought, **slow, js=BRINGING)
@@ -90,8 +100,11 @@ def show_crop(v: Visit) -> str:
     return image_view.crop(v.trace.crop) if v.subject.example is None else ""
 
 
-def bring_back(context: Context, held: Visit, asked: BringBack) -> Outcome:
-    """The page's visit in place of the one that the server holds. What cannot be brought back is said."""
+def bring_back(context: Context, held: Visit, asked: BringBack, tabs: Collection[str] = ()) -> Outcome:
+    """The page's visit, or what a link says, in place of what the server holds. What cannot be brought back is said."""
+    link, said = from_query(asked.link)
+    if said or link != Link():
+        return open_link(context, held, asked, link, (*said, *_no_tab(link, tabs)))
     state = ViewState.parsed(asked.state)
     if is_of(context.bench(held), held, state):
         return Outcome(held if held.key == state.key else replace(held, key=state.key), None)
@@ -108,6 +121,11 @@ def bring_back(context: Context, held: Visit, asked: BringBack) -> Outcome:
     if state.edit.levers and not visit.edit.levers:
         notes.append(LEFT_BEHIND)
     return Outcome(session.measure(bench, visit), Change.SETUP, tuple(notes), tone="warn")
+
+
+def _no_tab(link: Link, tabs: Collection[str]) -> Iterator[str]:
+    if link.tab is not None and link.tab not in tabs:
+        yield f"This link opens a tab “{echo(link.tab)}”, which is not among those of this page."
 
 
 def _restored(context: Context, bench: Workbench, state: ViewState, crop: bytes | None) -> Visit | None:

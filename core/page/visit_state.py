@@ -14,6 +14,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from ..session import visit as session
+from ..session.links import LONGEST, to_query
 from ..session.view_state import ViewState, is_of, restored, state_of
 from ..session.visit import Visit
 from .context import Context
@@ -57,11 +58,18 @@ class VisitState:
 
     def kept_as(self, context: Context, visit: Visit) -> dict[Block, Any]:
         """The visit from now on, as an update of `parts`. Raises UserError for more than 256 levers."""
-        return {self.kept: visit, self.carried: serialised(context, visit)}
+        state = state_of(context.bench(visit), visit)
+        return {self.kept: visit, self.carried: gr.update(value=state.serialised(), query=query_of(state))}
 
     def called_back(self) -> dict[Block, Any]:
         """An update that asks the page for all that it has of its visit (see keeper.py)."""
         return {self.carried: gr.update(lost=time.time_ns())}
+
+
+def query_of(state: ViewState) -> str:
+    """The link to it, without the open tab; nothing for one that is longer than an address may be."""
+    query = to_query(state.model_copy(update={"tab": None}))
+    return query if len(query) <= LONGEST else ""
 
 
 def serialised(context: Context, visit: Visit) -> str:

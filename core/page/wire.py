@@ -203,7 +203,7 @@ class ShowLog(Message):
 
 
 class BringBack(Message):
-    """The page was here before, or its server has forgotten it (keeper.js)."""
+    """The page was here before, its server has forgotten it, or a link is to be opened (keeper.js)."""
 
     state: Annotated[str, Field(max_length=MAX_STATE)]
     """What it is about: a serialised ViewState."""
@@ -211,6 +211,8 @@ class BringBack(Message):
     """The data URI of what the model saw of a visitor's own picture; empty for an example."""
     pressed: Annotated[bool, Field(strict=True)]
     """Whether something was pressed, and not answered."""
+    link: Annotated[str, Field(max_length=MAX_STATE)] = ""
+    """The query of an address that is to be opened instead; empty for none."""
 
     def picture(self) -> bytes | None:
         """The crop as a file; None where there is none."""

@@ -205,7 +205,7 @@ def state_of(bench: Workbench, visit: Visit) -> ViewState:
         step=visit.step,
         revision=visit.revision,
         setup=visit.setup,
-        commits=_commits(bench),
+        commits=commits_of(bench),
         picture=PictureState(
             caption=subject.caption[:400],
             example=subject.example,
@@ -247,7 +247,7 @@ def restored(bench: Workbench, state: ViewState, sources: Iterable[Source]) -> V
     trace = next(_traces(bench, state, sources), None)
     if trace is None:
         return None
-    picture, same_setup = state.picture, (bench.card.name, _commits(bench)) == (state.setup, state.commits)
+    picture, same_setup = state.picture, (bench.card.name, commits_of(bench)) == (state.setup, state.commits)
     visit = begin(
         bench,
         trace,
@@ -279,7 +279,8 @@ def _traces(bench: Workbench, state: ViewState, sources: Iterable[Source]) -> It
             yield bench.trace(seen)
 
 
-def _commits(bench: Workbench) -> dict[Literal["clip", "dictionary"], str]:
+def commits_of(bench: Workbench) -> dict[Literal["clip", "dictionary"], str]:
+    """The commits that a setup was loaded from; nothing for folders."""
     commits = bench.setup.commits
     return {name: commits[name] for name in get_args(Commit) if name in commits}
 

@@ -111,7 +111,8 @@ class Visit(Record):
     step: int = 0
     """How many changes this visit has seen."""
     awaited: str = ""
-    """Content hash of a picture that has to be brought again before this visit is about it; see `core.page.keeper`."""
+    """How the content hash of a picture begins that has to be brought before this visit is about it; see
+    `core.page.keeper` and `core.page.open_link`."""
     search: ComponentSearch = ComponentSearch()
     """What was asked of the setup's components."""
     searches: dict[str, ComponentSearch] = field(default_factory=dict)
