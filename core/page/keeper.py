@@ -108,19 +108,32 @@ def bring_back(context: Context, held: Visit, asked: BringBack, tabs: Collection
     state = ViewState.parsed(asked.state)
     if is_of(context.bench(held), held, state):
         return Outcome(held if held.key == state.key else replace(held, key=state.key), None)
-    notes = [FORGOTTEN] if asked.pressed else []
+    visit, notes = rebuilt(context, held, state, asked.picture(), BRING_IT_AGAIN)
+    told = [FORGOTTEN, *notes] if asked.pressed else notes
+    return Outcome(visit, Change.SETUP, tuple(told), tone="warn")
+
+
+def rebuilt(
+    context: Context, held: Visit, state: ViewState, crop: bytes | None, lost: str
+) -> tuple[Visit, Sequence[str]]:
+    """The visit that a state is of, measured, and what of it could not be brought back, in sentences.
+
+    Its picture is its example, or else the file `crop`; the sentence `lost` is for where neither shows it. `held`: the
+    visit of whose setup it is where its own cannot be had.
+    """
+    notes = []
     bench = context.bench(held)
     if state.setup in context.pool.loaded():
         bench = context.pool.get(state.setup)
     else:
-        notes.append(f"The setup that this page was about cannot be had now: {bench.card.title} answers instead.")
-    visit = _restored(context, bench, state, asked.picture())
+        notes.append(f"The setup “{echo(state.setup)}” cannot be had now: {bench.card.title} answers instead.")
+    visit = _restored(context, bench, state, crop)
     if visit is None:
-        notes.append(BRING_IT_AGAIN)
+        notes.append(lost)
         visit = _on_an_example(context, bench, state)
     if state.edit.levers and not visit.edit.levers:
         notes.append(LEFT_BEHIND)
-    return Outcome(session.measure(bench, visit), Change.SETUP, tuple(notes), tone="warn")
+    return session.measure(bench, visit), notes
 
 
 def _no_tab(link: Link, tabs: Collection[str]) -> Iterator[str]:
@@ -131,8 +144,8 @@ def _no_tab(link: Link, tabs: Collection[str]) -> Iterator[str]:
 def _restored(context: Context, bench: Workbench, state: ViewState, crop: bytes | None) -> Visit | None:
     """The visit, from its example or the crop; without its levers where this setup has no such components."""
     example = context.example_named(state.picture.example)
-    shown = crop if example is None else example.file(state.picture.counterfactual)
-    sources = [] if shown is None else [shown]
+    shown = None if example is None else example.file(state.picture.counterfactual)
+    sources = [source for source in (shown, crop) if source is not None]
     try:
         return restored(bench, state, sources)
     except UserError:

@@ -89,7 +89,7 @@ def redraws(bar: SetupBar) -> list[Redraw]:
 
 def asked_again(bar: SetupBar) -> list[Besides]:
     """What a visitor chose, as it follows from a visit that was brought back."""
-    return [Besides(bar.chosen, lambda _, __, v: v.setup)]
+    return [Besides(bar.chosen, lambda _, __, v, *_read: v.setup)]
 
 
 def listen(bar: SetupBar, replies: Replies, upload: gr.File, said: gr.HTML, another: Lane) -> Changes:
