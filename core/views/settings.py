@@ -1,0 +1,66 @@
+"""Settings of a view -> words: all that is needed to get the same numbers again, for captions, reports and tables."""
+
+from ..errors import printable
+from ..session.view_state import content_hash
+from ..session.visit import Visit
+from ..setups.catalog import Location
+from ..setups.loading import Setup
+from ..words import SCOPES, count
+from .component import target_words
+from .evidence import condition_words, lever_words
+from .prediction import tokens_words
+
+NAMED = 12
+"""Classes, or wordings, that a caption names; of more, the rest are counted."""
+NO_EDIT = "none"
+"""In place of an edit."""
+
+
+def settings(setup: Setup, visit: Visit) -> dict[str, str]:
+    """What was set, by what it is called: the setup with its commits, the picture, the question, the edit."""
+    card, commits = setup.card, setup.commits
+    depth = f"residual stream after vision layer {card.layer} of 0 to {setup.clip.n_layers - 1}"
+    told = {
+        "Setup": card.title,
+        "CLIP": _place(card.clip, commits.get("clip")),
+        "Dictionary": _place(card.dictionary, commits.get("dictionary")),
+        "Place": f"{depth}; {SCOPES[card.scope].only}",
+        "Picture": f"{visit.subject.caption} (SHA-256 of its pixels {content_hash(visit.trace.crop)[:12]}…)",
+        "Classes": ", ".join(visit.classes),
+        "Wording": "; ".join(visit.templates),
+        "Target": target_words(visit),
+        "Should be": "not said" if visit.truth is None else f"“{visit.classes[visit.truth]}”",
+        "Edit": edit_words(visit),
+    }
+    return {name: printable(value) for name, value in told.items()}
+
+
+def edit_words(visit: Visit) -> str:
+    """The edit, where it acts and when, in words."""
+    if not visit.edit.levers:
+        return NO_EDIT
+    rows, columns = visit.trace.grid
+    done = ", ".join(map(lever_words, visit.edit.groups()))
+    where = f"{done}, on {tokens_words(visit.edit.tokens, rows * columns)}"
+    condition = visit.edit.condition
+    return where if condition is None else f"{where}, {condition_words(condition)}"
+
+
+def in_a_sentence(setup: Setup, visit: Visit) -> str:
+    """The same for a caption, with no more than some of many classes."""
+    told = settings(setup, visit) | {
+        "Classes": _some(visit.classes, ", ", "class", "es"),
+        "Wording": _some(visit.templates, "; ", "wording"),
+    }
+    return printable(". ".join(f"{name}: {value.rstrip('.')}" for name, value in told.items()) + ".")
+
+
+def _some(names: tuple[str, ...], between: str, noun: str, ending: str = "s") -> str:
+    rest = len(names) - NAMED
+    return between.join(names[:NAMED]) + (f" and {count(rest, f'more {noun}', ending)}" if rest > 0 else "")
+
+
+def _place(place: Location, commit: str | None) -> str:
+    if place.repo is None:
+        return f"a folder, {place.folder.name if place.folder else place}"
+    return f"{place}, at {commit or place.revision}"
