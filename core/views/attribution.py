@@ -117,8 +117,8 @@ def waterfall_chart(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Marku
 # ---- its strongest components
 
 
-def part_rows(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
-    """The strongest components, for and against, on one axis.
+def part_rows(visit: Visit, faces: Mapping[int, Face] = NO_FACES, still: bool = False) -> Markup:
+    """The strongest components, for and against, on one axis; `still`: nothing in them can be pressed.
 
     `faces` by component; empty without a concept index. Their pictures stand in `reference_strip.sheet`, which the page
     has once.
@@ -130,7 +130,7 @@ def part_rows(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
 
     def side(way: int) -> tuple[int, Markup]:
         shown = {c: effect for c, effect in effects.items() if effect.bar * way > 0}
-        return len(shown), rows(visit, shown, faces, axis, anchored=True)
+        return len(shown), rows(visit, shown, faces, axis, anchored=True, still=still)
 
     return render(
         "rows",

@@ -151,7 +151,7 @@ def _figure(value: str, unit: str) -> Markup:
 def effect(visit: Visit) -> Markup:
     """From where to where the target moved, and whether the prediction flipped."""
     c, target = visit.comparison, visit.target
-    was, now = (_value(prediction, target) for prediction in (c.before, c.after))
+    was, now = (target_value(prediction, target) for prediction in (c.before, c.after))
     tone, says = "open", f"still “{c.after.best}”"
     if c.flipped:
         wrong = visit.truth is not None and c.after.top != visit.truth
@@ -161,7 +161,7 @@ def effect(visit: Visit) -> Markup:
     return _answer("effect", charts.effect_glance(was, now), figure, tone, says, reference, None)
 
 
-def _value(prediction: Prediction, target: Target) -> float:
+def target_value(prediction: Prediction, target: Target) -> float:
     """Of the target, in logits."""
     against = 0.0 if target.against is None else float(prediction.logits[target.against])
     return float(prediction.logits[target.wanted]) - against
@@ -274,7 +274,7 @@ def side_effects(visit: Visit, ripple: SideEffects, shifted: AttributionChanges)
         tone = "good" if n - farther <= CHANCE * n else "doubt"
         says = f"farther than {farther} of {count(n, 'other concept')}"
     reference = f"as far as others (spread {_spread(ripple)})"
-    more = _concepts(visit, ripple, shifted)
+    more = concepts(ripple, _attribution_changes(visit, shifted))
     glance = charts.side_effects_glance(ripple)
     return _answer("side_effects", glance, figure, tone, says, reference, more, side_check(ripple))
 
@@ -283,8 +283,8 @@ def _spread(ripple: SideEffects) -> str:
     return NONE if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits"
 
 
-def _concepts(visit: Visit, ripple: SideEffects, shifted: AttributionChanges) -> Markup:
-    """Everyday concepts that moved most, and other components whose contribution changed."""
+def concepts(ripple: SideEffects, others: Markup) -> Markup:
+    """Everyday concepts that moved most, and under them what `others` says of other components."""
 
     def moves(which: np.ndarray) -> list[tuple[str, float]]:
         return [(ripple.concepts[k], float(ripple.relative[k])) for k in which.tolist()]
@@ -300,7 +300,7 @@ def _concepts(visit: Visit, ripple: SideEffects, shifted: AttributionChanges) ->
             ("against", "▼ Fell most", moves(ripple.most_down(MOVED))),
         ),
         reach=float(np.abs(ripple.relative).max(initial=0.0)) or 1.0,
-        others=_attribution_changes(visit, shifted),
+        others=others,
     )
 
 
@@ -325,10 +325,10 @@ def generalization(found: Generalization) -> Markup:
         tone, says = ("good", "fixes more than it breaks") if more_fixed else ("doubt", "breaks more than it fixes")
     figure = Markup("<b>{}</b> fixed, <b>{}</b> broken").format(c.fixed, c.broken)
     reference = f"of {n} rendered scenes; {c.unchanged} unchanged"
-    return _answer("generalization", charts.generalization_glance(c), figure, tone, says, reference, _by_kind(found))
+    return _answer("generalization", charts.generalization_glance(c), figure, tone, says, reference, by_kind(found))
 
 
-def _by_kind(found: Generalization) -> Markup:
+def by_kind(found: Generalization) -> Markup:
     """The same edit on the reference pictures: how many it fixes and breaks, by kind, and which."""
     row = Markup("""<tr><th scope="row">{}</th><td>{} of {}{}</td>
 <td>{} of {}{}</td><td>{}</td></tr>""")
@@ -433,11 +433,11 @@ def reconstruction_error(missed: ReconstructionError) -> Markup:
     figure = _figure(f"{percent(float(np.clip(1 - reached, 0, 1)))} %", "missed")
     return _answer(
         "reconstruction_error", charts.share_glance(reached), figure, "good" if same else "doubt", says, reference,
-        _missed(missed),
+        missed_words(missed),
     )  # fmt: skip
 
 
-def _missed(missed: ReconstructionError) -> Markup:
+def missed_words(missed: ReconstructionError) -> Markup:
     """What no component can explain or steer in this picture."""
     facts = []
     if missed.explained_variance is not None:

@@ -88,10 +88,12 @@ def rows(
     axis: Axis | None = None,
     notes: Mapping[int, Markup] | None = None,
     anchored: bool = False,
+    still: bool = False,
 ) -> Markup:
     """The rows of some components, in the order of `effects`, on a common axis (their own without `axis`).
 
     `notes`: more about a component, beside its number. `anchored`: links on the page lead to these rows, by their ids.
+    `still`: nothing in them can be pressed, as in a report; the map stands in place of the buttons.
     """
     axis = axis or Axis.over(value for effect in effects.values() for value in (effect.bar, effect.tick))
     drawn = [
@@ -101,14 +103,14 @@ def rows(
             effect=effect,
             axis=axis,
             anchored=anchored,
-            map=map_of(visit, component),
+            map=NOTHING if still else map_of(visit, component),
             pictures=pictures(part, faces.get(component)),
-            number=number(component, faces.get(component)),
+            number=number(component, None if still else faces.get(component)),
             guess=guess(faces[component].concept) if component in faces else NOTHING,
             note=(notes or {}).get(component, NOTHING),
-            actions=actions(component, faces.get(component)),
+            actions=heat_of(part, "small") if still else actions(component, faces.get(component)),
             details=_details(part, faces.get(component)),
-            opens=component in faces,
+            opens=component in faces and not still,
         )
         for component, effect in effects.items()
         for part in [visit.part(component)]
