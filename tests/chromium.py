@@ -24,7 +24,10 @@ Theme = Literal["light", "dark"]
 SIZES = {1400: 900, 390: 844}
 PATIENCE = 60_000
 """Milliseconds; a shared machine may be slow."""
-TABS = ("Image", "Attribution", "Components", "Steering", "Before / after", "Many pictures", "Evidence", "Log")
+TABS = (
+    "Image", "Attribution", "Components", "Steering", "Before / after", "Many pictures", "Evidence", "Take along",
+    "Log",
+)  # fmt: skip
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 

@@ -29,6 +29,7 @@ from . import (
     setup_bar,
     side_panel,
     steering_tab,
+    take_along_tab,
     widgets,
 )
 from .context import Context
@@ -50,6 +51,7 @@ class Parts(NamedTuple):
     compare: compare_tab.CompareTab
     many: many_tab.ManyTab
     evidence: evidence_tab.EvidenceTab
+    take_along: take_along_tab.TakeAlongTab
     log: log_tab.LogTab
     keeper: keeper.Keeper
 
@@ -67,7 +69,7 @@ class Parts(NamedTuple):
         """Where sentences appear that a change outdates."""
         places = self.image.said_picture, self.image.said_classes, self.attribution.said
         more = self.components.said, self.many.said, self.many.condition.said, self.many.recipe.said, self.keeper.said
-        return (*places, self.steering.said, *more)
+        return (*places, self.steering.said, self.take_along.said, *more)
 
 
 def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
@@ -122,6 +124,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     compare_tab.build(first),
                     many_tab.build(first),
                     evidence_tab.build(first),
+                    take_along_tab.build(),
                     log_tab.build(),
                     kept,
                 )
@@ -155,6 +158,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         *condition_box.listen(parts.many.condition, replies, parts.many.own, parts.side.prediction),
         *recipe_box.listen(parts.many.recipe, replies, parts.many.own, of_picture[1:]),
         *evidence_tab.listen(parts.evidence, replies, parts.image.upload),
+        *take_along_tab.listen(parts.take_along, replies, parts.many.own, asked_again, another),
     ]
 
 
@@ -176,6 +180,7 @@ def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Te
         event.then(*measuring, **lanes.EVERY)
     tabs = (
         parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.many, parts.evidence,
+        parts.take_along,
         parts.log,
     )  # fmt: skip
     options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"}

@@ -200,6 +200,7 @@ def test_a_mistake_before_the_tabs_were_opened(open_page: Open) -> None:
         "#table tbody tr",
         "#confusions button",
         "#summary .empty",
+        "#print-figure img",
         "#log .empty",
     )
     for name, part in zip(TABS[1:], drawn, strict=True):

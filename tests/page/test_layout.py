@@ -31,9 +31,9 @@ def test_there_are_tabs_among_the_tabs_and_nothing_else(page: gr.Blocks) -> None
     """Gradio counts all children as tabs; with others among them it would draw a renamed one twice."""
     tabs = by_id(page)["tabs"]
     assert isinstance(tabs, gr.Tabs)
-    assert [type(child) for child in tabs.children] == [gr.Tab] * 8
+    assert [type(child) for child in tabs.children] == [gr.Tab] * 9
     assert [child.id for child in tabs.children if isinstance(child, gr.Tab)] == [
-        "image", "attribution", "components", "steering", "compare", "many", "evidence", "log",
+        "image", "attribution", "components", "steering", "compare", "many", "evidence", "take-along", "log",
     ]  # fmt: skip
 
 
