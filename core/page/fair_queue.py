@@ -29,6 +29,7 @@ from gradio.server_messages import EstimationMessage
 
 from ..serving.turns import NobodyWaitsError, Turns, Visitor
 from .lanes import COMPUTING, VISIT
+from .wire import REFUSAL
 
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """How a page or a program may call itself."""
@@ -83,10 +84,13 @@ class FairQueue(Queue):
         return {}
 
     async def push(self, body: PredictBodyInternal, request: fastapi.Request, username: str | None) -> Any:
-        """Take an event. Raises HTTPException with a sentence for one too many."""
+        """Take an event. Raises HTTPException with a sentence for one too many, or that nothing here answers."""
         who = Visitor(body.session_hash or "", address_of(request.scope, self.hosted))
         if self.closing:
             raise fastapi.HTTPException(503, "The server is about to stop. Reload the page in a minute.")
+        listener = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
+        if listener is not None and listener.fn is None:  # a script alone listens, in the browser
+            raise fastapi.HTTPException(400, REFUSAL)
         events = list(self.event_ids_to_events.values())
         if sum(event.session_hash == who.session for event in events) >= OF_A_SESSION:
             raise _busy(f"{OF_A_SESSION} requests of this page are being worked on already")
@@ -119,13 +123,14 @@ class FairQueue(Queue):
         self.send_message(event, EstimationMessage(rank=place, rank_eta=None, queue_size=of))
 
     def _in_turn(self, fn: Callable[..., Any], quick: bool) -> Callable[..., Any]:
-        """A listener that waits for its turn; of a generator, every step."""
+        """A listener that waits for its turn; of a generator, and of one that is returned, every step."""
         if not inspect.isgeneratorfunction(fn):
 
             @functools.wraps(fn)
             async def answer(*values: Any, **named: Any) -> Any:
                 try:
-                    return await self._compute(quick, functools.partial(fn, *values, **named))
+                    found = await self._compute(quick, functools.partial(fn, *values, **named))
+                    return await self._last(quick, found) if isinstance(found, Generator) else found
                 except NobodyWaitsError as gone:
                     raise gr.Error("The page is gone.", print_exception=False) from gone
 
@@ -143,6 +148,16 @@ class FairQueue(Queue):
                 asyncio.get_running_loop().run_in_executor(None, steps.close)
 
         return answers
+
+    async def _last(self, quick: bool, found: Generator[Any]) -> Any:
+        """What a program is answered in steps: the last of them. Each has a turn."""
+        steps, last = _Steps(found), None
+        try:
+            while (step := await self._compute(quick, steps.step)) is not _END:
+                last = step
+            return last
+        finally:
+            asyncio.get_running_loop().run_in_executor(None, steps.close)
 
     async def _compute(self, quick: bool, work: Callable[[], Any]) -> Any:
         event = self.event_ids_to_events.get(LocalContext.event_id.get(None) or "")

@@ -136,10 +136,13 @@ class Forger:
         label = component["props"].get("label")
         if component["type"] in ("file", "imageeditor"):
             picture = self._picture
-            drawing = component["type"] == "imageeditor"
-            return {"background": picture, "layers": [], "composite": picture, "id": None} if drawing else picture
+            if component["type"] == "imageeditor":
+                return {"background": picture, "layers": [], "composite": picture, "id": None}
+            return [picture] if component["props"].get("file_count") == "multiple" else picture
         usual = {
-            "classes": "dog, cat, fox", "words": "dog", "levers": [{"component": 99, "strength": 2.0}], "tokens": [0],
+            "classes": "dog, cat, fox", "truth": "dog", "wanted": "dog", "words": "dog", "component": 99, "tokens": [0],
+            "levers": [{"component": 99, "strength": 2.0}],
+            "condition": {"terms": [{"component": 99, "weight": 1.0}], "at_least": 1.0},
             None: '{"tab":"Image","moment":12.5}',
         }  # fmt: skip
         return component["props"].get("value") or usual.get(label)
@@ -296,6 +299,16 @@ def test_choices_that_a_server_forgot_are_no_forgery(
     assert page.join(one["id"], [usual[number] for number in one["inputs"]]).status_code == 200
     ((_, _, output),) = page.answers()
     assert words in json.dumps(output)
+
+
+def test_what_a_script_alone_listens_to_gets_a_sentence(http: httpx.Client, log: pytest.LogCaptureFixture) -> None:
+    """Such events never reach a server, and ran into what is not there."""
+    scripts = [one["id"] for one in http.get("/config").json()["dependencies"] if not one["backend_fn"]]
+    assert scripts
+    response = OnePage(http).join(scripts[0], [])
+    assert response.status_code == 400
+    assert not trouble(response.json()["detail"])
+    assert "Traceback" not in log.text
 
 
 @pytest.mark.parametrize(
