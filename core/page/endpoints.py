@@ -1,79 +1,67 @@
-"""Named endpoints of the page, for programs; see /?view=api. Classes are separated by commas or lines."""
+"""Named endpoints of the page, for programs: gradio_client, curl (core/serving/API.md), and MCP clients (tools.py).
 
-from collections.abc import Callable
+Their names, parameters and order are kept: whoever wrote a program against them finds them again.
+"""
+
+from collections.abc import Callable, Generator
+from functools import wraps
+from inspect import signature
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.processing_utils import save_bytes_to_cache
 
-from ..serving.api import Programs
-from ..session.typed import Index, Text
+from ..recipes import Recipe
+from ..serving.api import SHOWN, SHOWN_PICTURES, Programs
 from ..setups.pool import SetupPool
 from ..workbench import Workbench
 from .inputs import endpoint
-from .lanes import PROGRAMS
+from .lanes import PROGRAMS, Lane
+from .recipe_box import FOLDER, zipped
 
-Json = dict[str, Any]
-"""An answer."""
-
-LANE: Json = {"concurrency_id": PROGRAMS, "concurrency_limit": None}
+LANE: Lane = {"concurrency_id": PROGRAMS, "concurrency_limit": None}
 
 
 def build(pool: SetupPool[Workbench], opens_with: str) -> None:
     """Add them to the page. The setup `opens_with` answers where none is named.
 
-    The inputs are components nobody sees, and not `gr.api`, which would hand over any path a caller names:
-    `gr.File` accepts only what was uploaded.
+    The inputs are components nobody sees, one for each name of a parameter, and not `gr.api`, which would hand over any
+    path a caller names: `gr.File` accepts only what was uploaded.
     """
-    file = gr.File(visible=False, label="picture")
-    text, wanted, against, words, name = (
-        gr.Textbox("", visible=False, label=label) for label in ("classes", "wanted", "against", "words", "setup")
-    )
-    number, which = (
-        gr.Number(value, visible=False, label=label, precision=0) for value, label in ((10, "shown"), (0, "component"))
-    )
-    levers, tokens, found = (gr.JSON(visible=False, label=label) for label in ("levers", "tokens", "answer"))
-
-    ask = Programs(pool, opens_with)
-
-    def setups() -> list[Json]:
-        """The setups this page offers, by the names that the other endpoints take."""
-        return ask.setups()
-
-    def predict(picture: str | None, classes: Text | None, setup: Text | None) -> Json:
-        """Zero-shot prediction among the classes."""
-        return ask.predict(picture, classes, setup)
-
-    def attribute(
-        picture: str | None,
-        classes: Text | None,
-        wanted: Text | None,
-        against: Text | None,
-        shown: Index | None,
-        setup: Text | None,
-    ) -> Json:
-        """The strongest components for `wanted` against `against`, by default the predicted class and the next."""
-        return ask.attribute(picture, classes, wanted, against, shown, setup)
-
-    def steer(picture: str | None, classes: Text | None, levers: object, tokens: object, setup: Text | None) -> Json:
-        """The prediction before and after an edit."""
-        return ask.steer(picture, classes, levers, tokens, setup)
-
-    def component(component: Index | None, classes: Text | None, setup: Text | None) -> Json:
-        """What a component fires for: reference pictures, label guesses, neighbours, family, what it pushes."""
-        return ask.component(component, classes, setup)
-
-    def search(words: Text | None, picture: str | None, shown: Index | None, setup: Text | None) -> Json:
-        """The components whose reference pictures fit words, or a picture where there are no words."""
-        return ask.search(words, picture, shown, setup)
-
-    answers: dict[Callable[..., object], list[Component]] = {
-        setups: [],
-        predict: [file, text, name],
-        attribute: [file, text, wanted, against, number, name],
-        component: [which, text, name],
-        search: [words, file, number, name],
-        steer: [file, text, levers, tokens, name],
+    parts: dict[str, Component] = {
+        "picture": gr.File(visible=False, label="picture"),
+        "pictures": gr.File(visible=False, label="pictures", file_count="multiple"),
+        "unseen": gr.Checkbox(False, visible=False, label="unseen"),
+        "component": gr.Number(visible=False, label="component", precision=0),
+        "shown": gr.Number(SHOWN, visible=False, label="shown", precision=0),
+        "pictures_shown": gr.Number(SHOWN_PICTURES, visible=False, label="pictures_shown", precision=0),
     }
-    for fn, reads in answers.items():
-        gr.on([], endpoint(fn, reads), reads, found, api_name=fn.__name__, **LANE)
+    for name in ("classes", "wanted", "against", "truth", "words", "title", "setup"):
+        parts[name] = gr.Textbox("", visible=False, label=name)
+    for name in ("levers", "tokens", "condition"):
+        parts[name] = gr.JSON(visible=False, label=name)
+    answer, file = gr.JSON(visible=False, label="answer"), gr.File(visible=False, label="recipe")
+    ask = Programs(pool, opens_with)
+    fns: dict[Callable[..., object], Component] = dict.fromkeys(
+        (
+            ask.setups, ask.predict, ask.attribute, ask.steer, ask.evidence, ask.component, ask.search, ask.find_edit,
+            ask.try_on_many,
+        ),
+        answer,
+    )  # fmt: skip
+    fns[_filed(ask.recipe, file.GRADIO_CACHE)] = file
+    for fn, answers in fns.items():
+        reads = [parts[name] for name in signature(fn).parameters]
+        gr.on([], endpoint(fn, reads), reads, answers, api_name=fn.__name__, **LANE)
+
+
+def _filed(fn: Callable[..., Generator[Recipe | None]], folder: str) -> Callable[..., Generator[str | None]]:
+    """The same with a recipe as a zip in a folder."""
+
+    @wraps(fn)
+    def steps(*values: Any) -> Generator[str | None]:
+        for made in fn(*values):
+            yield None if made is None else save_bytes_to_cache(zipped(made), f"{FOLDER}.zip", folder)
+
+    return steps

@@ -6,7 +6,7 @@ by the annotations of the function that it is for (`typed`). Messages of the wid
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import wraps
@@ -172,13 +172,21 @@ def typed(fn: Callable[..., object], reads: Sequence[Component], first: int = 0)
     return read
 
 
-def endpoint(fn: Callable[..., T], reads: Sequence[Component]) -> Callable[..., T]:
-    """A function for programs that is given only what it asks for, and whose UserError is the answer's error."""
+def endpoint(fn: Callable[..., object], reads: Sequence[Component]) -> Callable[..., object]:
+    """A function for programs that is given only what it asks for, and whose UserError is the answer's error.
+
+    An iterator is handed on as one: whoever calls it takes its last value for the answer.
+    """
     read = typed(fn, reads)
 
-    @wraps(fn)
-    def answer(*values: Any) -> T:
+    def told(steps: Generator[object]) -> Generator[object]:
         with sentences():
-            return fn(*read(values))
+            yield from steps
+
+    @wraps(fn)
+    def answer(*values: Any) -> object:
+        with sentences():
+            found = fn(*read(values))
+        return told(found) if isinstance(found, Generator) else found
 
     return answer

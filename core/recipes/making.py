@@ -83,7 +83,7 @@ def make_recipe(
             target=target,
             edit=everywhere,
             claims=tuple(claims),
-            software=_software(),
+            software=software(),
             directions=arrays_digest(arrays),
         )
     except ValidationError as error:
@@ -168,7 +168,7 @@ def _plain(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().float().cpu().numpy())
 
 
-def _software() -> str:
+def software() -> str:
     """This program's name and version, and those of what computes."""
     try:
         own = version("clip-levers")

@@ -1,27 +1,75 @@
-"""JSON of the API for programs: answers as plain values, and edits from them."""
+"""JSON of the API for programs: answers as plain values, each with its units."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..concepts.component import ActivatingExample, Concept, Neighbour
 from ..concepts.effects import SteeringEffects
 from ..concepts.families import Family
-from ..errors import UserError
 from ..methods.attribution import Attribution
-from ..methods.steering import Edit, check_size
+from ..methods.controls import Controls
+from ..methods.dose_response import Response
+from ..methods.edit_search import Candidate, Search
+from ..methods.generalization import Counts, Generalization
+from ..methods.reconstruction_error import ReconstructionError
+from ..methods.side_effects import SideEffects
+from ..methods.target import Target
 from ..model.prediction import Comparison, Prediction
-from ..session.typed import Index, Text, lever
+from ..model.trace import Trace
+from ..pictures.overlay import overlay
+from ..recipes.making import software
+from ..session.view_state import content_hash
+from ..session.visit import contributions, patches
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Setup
+from .api_inputs import plain_edit
 
 Plain = dict[str, Any]
-"""What `json.dumps` takes."""
+"""What `json.dumps` takes. What is called `picture` in it, at whatever depth, is a WebP file in base64."""
+
+SHOWN = 8
+"""Concepts of either direction among side effects."""
+NAMED = 100
+"""Pictures of a kind that a trial names; `counts` has how many there are."""
+
+_LOGITS = "logit scale x cosine of picture and class"
+_SHARE = "0 to 1"
+_PREDICTION = {"logits": _LOGITS, "probabilities": "softmax of the logits over these classes", "ranks": "1 is best"}
+UNITS: dict[str, Plain] = {
+    "predict": _PREDICTION,
+    "attribute": {
+        "value": "logits: of `wanted`, less that of `against`",
+        "contribution": "logits: activation x gradient, summed over the tokens",
+        "activation": "units of the dictionary's activations: the largest over the tokens",
+        "error_share": "0 to 1: of the value, what flows through what the dictionary misses",
+        "map": "`picture`: teal patches speak for the target, orange ones against it, all components together",
+    },
+    "steer": _PREDICTION | {"cosine": "between the image embeddings before and after, -1 to 1"},
+    "evidence": {
+        "effect": "logits: the target after the edit, less before",
+        "chance": "effects in logits; p by rank, two-sided; percentile 0 to 100; energy as a share of the edit's",
+        "doses": "factors on the activations, 0 suppresses and 1 changes nothing; target and logits in logits",
+        "side_effects": "logits of everyday concepts, after less before, beyond what all have in common",
+        "reconstruction_error": "explained variance at most 1; share of CLS missed 0 to 1",
+    },
+    "component": {
+        "alignment": "cosine", "clarity": "-1 to 1", "frequency": _SHARE,
+        "mean_active, peak, activation, set_to": "units of the dictionary's activations",
+        "region": "0 to 1, 1 at its strongest", "value": "cosine", "pushes": "logits, after less before",
+    },
+    "search": {"score": "cosine, beyond what everyday words have in common"},
+    "find_edit": {"margin": "logits: of `truth`, less the best other", "effect": "logits", "side_effect": "logits"},
+    "try_on_many": {
+        "counts": "pictures; intervals are Wilson's, of 95 %; p_value by McNemar's exact test",
+        "lead_change": "logits, the mean over all pictures",
+    },
+}  # fmt: skip
+"""Of what each answer has."""
 
 
 def card(c: SetupSpec) -> Plain:
@@ -38,8 +86,8 @@ def card(c: SetupSpec) -> Plain:
 
 
 def provenance(s: Setup) -> Plain:
-    """Which models answered, the commits of the Hub's, how the dictionary encodes, what is doubtful of them, and what
-    their concept index was made of.
+    """Which models answered, the commits of the Hub's, a hash of their weights, how the dictionary encodes, what is
+    doubtful of them, what their concept index was made of, and the versions of the software.
 
     `formulas` has what each formula explains of the variance over photographs, where the dictionary's file does not
     tell which it is; None for one that gave no number.
@@ -55,6 +103,8 @@ def provenance(s: Setup) -> Plain:
         "standardised_by": s.statistics.summary if s.statistics else None,
         "doubts": doubts,
         "index": index,
+        "fingerprint": s.fingerprint,
+        "software": software(),
     }
 
 
@@ -85,22 +135,152 @@ def comparison(c: Comparison) -> Plain:
     }
 
 
-def attribution(a: Attribution, classes: tuple[str, ...], shown: int) -> Plain:
-    """The target's value in logits and the `shown` strongest components for it and against it, in logits."""
-    t = a.target
-    return {
-        "wanted": classes[t.wanted],
-        "against": None if t.against is None else classes[t.against],
+def target(of: Target, classes: Sequence[str]) -> Plain:
+    """The classes of a target."""
+    return {"wanted": classes[of.wanted], "against": None if of.against is None else classes[of.against]}
+
+
+def attribution(a: Attribution, trace: Trace, classes: tuple[str, ...], shown: int) -> Plain:
+    """The target's value, the `shown` strongest components for it and against it, and where all of them count."""
+    return target(a.target, classes) | {
         "value": a.value,
         "method": a.method,
         "error_share": a.completeness.error_share,
         "for": [_component(a, int(j)) for j in a.strongest_for(shown)],
         "against_it": [_component(a, int(j)) for j in a.strongest_against(shown)],
+        "picture": _file(overlay(trace.crop, patches(trace, contributions(trace, a)))),
     }
 
 
 def _component(a: Attribution, component: int) -> Plain:
-    return {"component": component, "contribution": a.total_of(component)}
+    peak = float(a.peak[np.searchsorted(a.component, component)])
+    return {"component": component, "contribution": a.total_of(component), "activation": peak}
+
+
+def picture(trace: Trace) -> Plain:
+    """Which picture it is: a hash of what the model sees of it."""
+    return {"picture_sha256": content_hash(trace.crop)}
+
+
+def chance(c: Controls) -> Plain:
+    """The effect among those of its controls."""
+    return {
+        "effect": c.effect,
+        "beyond_chance": c.beyond_chance,
+        "matched_components": {
+            "effects": c.random.tolist(),
+            "p": c.p_value,
+            "percentile": c.percentile if len(c.random) else None,
+            "energy": c.energy,
+        },
+        "random_directions": {"effects": c.directions.tolist(), "p": c.p_directions},
+        "most_energetic_components": {"effect": c.rival, "edit": plain_edit(c.rival_edit)},
+    }
+
+
+def doses(responses: Iterable[Response], classes: Sequence[str]) -> list[Plain]:
+    """The whole edit (component null) and its levers at every dose, and where the answer changes."""
+    return [
+        {
+            "component": one.component,
+            "doses": one.doses.tolist(),
+            "target": one.target.tolist(),
+            "logits": {name: one.logits[:, c].tolist() for c, name in enumerate(classes)},
+            "says": [classes[c] for c in one.top.tolist()],
+        }
+        for one in responses
+    ]
+
+
+def side_effects(s: SideEffects) -> Plain:
+    """What else the edit changed."""
+
+    def moved(which: np.ndarray) -> Plain:
+        return {s.concepts[k]: float(s.relative[k]) for k in which.tolist()}
+
+    return {
+        "side_effect": s.side_effect,
+        "selectivity": s.selectivity,
+        "concepts": len(s.concepts),
+        "most_up": moved(s.most_up(SHOWN)),
+        "most_down": moved(s.most_down(SHOWN)),
+    }
+
+
+def reconstruction_error(r: ReconstructionError) -> Plain:
+    """What the dictionary misses of the picture, and what the model says when it sees only what that sees."""
+    return {
+        "explained_variance": r.explained_variance,
+        "cls_share_missed": r.cls_share,
+        "through_the_dictionary": prediction(r.through),
+    }
+
+
+def search(s: Search, classes: Sequence[str]) -> Plain:
+    """The answer of a search for an edit: levers as `/steer` takes them, and others that come close."""
+    return {
+        "said": s.said(classes),
+        "truth": classes[s.truth],
+        "predicted": classes[s.predicted],
+        "found": s.hit,
+        "edit": None if s.edit is None else plain_edit(s.edit),
+        "margin": s.margin,
+        "effect": s.effect,
+        "side_effect": s.side_effect,
+        "tried": s.tried,
+        "alternatives": [_candidate(one, classes) for one in s.alternatives],
+    }
+
+
+def _candidate(c: Candidate, classes: Sequence[str]) -> Plain:
+    return {
+        "edit": plain_edit(c.edit),
+        "predicted": classes[c.predicted],
+        "found": c.hit,
+        "margin": c.margin,
+        "effect": c.effect,
+        "side_effect": c.side_effect,
+    }
+
+
+def trial(g: Generalization, names: Sequence[str]) -> Plain:
+    """What an edit does to many pictures: counts of all and of each class, and the first that it fixes and breaks."""
+
+    def named(which: np.ndarray) -> list[Plain]:
+        return [
+            {
+                "name": names[i],
+                "shows": g.classes[g.truth[i]] if g.labelled[i] else None,
+                "before": g.classes[g.before[i]],
+                "after": g.classes[g.after[i]],
+            }
+            for i in which.tolist()[:NAMED]
+        ]
+
+    return {
+        "said": g.said,
+        "pictures": len(g.before),
+        "classes": list(g.classes),
+        "acts_in": int(g.touched.sum()),
+        "lead_change": g.lead_change,
+        "counts": counts(g.counts),
+        "by_class": {name: counts(one) for name, one in g.by_class.items()},
+        "by_group": {name: counts(one) for name, one in g.by_group.items() if name},
+        "fixed": named(g.fixed),
+        "broken": named(g.broken),
+        "changed": named(g.changed),
+    }
+
+
+def counts(c: Counts) -> Plain:
+    """Numbers of pictures, with intervals of the shares."""
+    return asdict(c) | {
+        "fixed_interval": c.fixed_interval,
+        "broken_interval": c.broken_interval,
+        "accuracy_interval": c.accuracy_interval,
+        "accuracy_after_interval": c.accuracy_after_interval,
+        "p_value": c.p_value,
+    }
 
 
 def concept(c: Concept, family: Family | None) -> Plain:
@@ -123,13 +303,17 @@ def references(examples: Sequence[ActivatingExample]) -> list[Plain]:
     """Reference pictures: WebP files in base64, and where the component fires in each, 1 at its strongest."""
     return [
         {
-            "picture": b64encode(example.webp).decode(),
+            "picture": _file(example.webp),
             "activation": example.value,
             "token": example.token,
             "region": np.round(example.region, 3).tolist(),
         }
         for example in examples
     ]
+
+
+def _file(data: bytes) -> str:
+    return b64encode(data).decode()
 
 
 def neighbours(found: Sequence[Neighbour]) -> list[Plain]:
@@ -148,34 +332,3 @@ def steering_effects(p: SteeringEffects) -> Plain:
         "standard_error": [float(x) for x in p.error] if several else None,
         "references": p.n_references,
     }
-
-
-class _Lever(BaseModel):
-    """A lever as programs write it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    component: Index
-    operation: Text = "suppress"
-    strength: float | Text = 0.0
-
-
-_LEVERS = TypeAdapter(list[_Lever])
-_TOKENS: TypeAdapter[list[int] | None] = TypeAdapter(list[Index] | None)
-
-
-def edit(levers: object, tokens: object = None) -> Edit:
-    """An edit from [{"component": 3, "operation": "scale", "strength": 2.0}, ...] and token indices or None.
-
-    `operation` is suppress (the default), scale or set. Raises UserError for anything else, and for more than 256
-    levers.
-    """
-    try:
-        written, chosen = _LEVERS.validate_python(levers), _TOKENS.validate_python(tokens)
-    except ValidationError as error:
-        raise UserError(
-            "Give the levers, and the tokens if not all, as lists of JSON, with whole numbers from 0: "
-            '[{"component": 3, "operation": "scale", "strength": 2}] and [0, 17].'
-        ) from error
-    pulled = (lever(one.component, one.operation, one.strength) for one in written)
-    return check_size(Edit(tuple(pulled), None if chosen is None else tuple(chosen)))

@@ -1,6 +1,7 @@
 """Types of what people and programs type, and levers and targets made of it."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -37,12 +38,19 @@ def lever(component: int, operation: Any, strength: str | float, family: int | N
         ) from error
 
 
+def class_named(classes: Sequence[str], name: str | None) -> int | None:
+    """The index of a class; None for no name. Raises UserError for one that is not asked about."""
+    if not name:
+        return None
+    index = class_index(tuple(classes), name)
+    if index is None:
+        raise UserError(f"“{echo(name)}” is not among the classes. Add it to them, or name one of them.")
+    return index
+
+
 def named_target(prediction: Prediction, wanted: str | None, against: str | None) -> Target:
     """A target by class names; what is not named is chosen. Raises UserError for names that are not asked about."""
-    for name in filter(None, (wanted, against)):
-        if class_index(prediction.classes, name) is None:
-            raise UserError(f"“{echo(name)}” is not among the classes. Add it to them, or name one of them.")
-    first, second = (class_index(prediction.classes, name or None) for name in (wanted, against))
+    first, second = (class_named(prediction.classes, name) for name in (wanted, against))
     if first is None:
         return target_for(prediction, second)
     return Target(first, second)

@@ -13,7 +13,7 @@ Whatever goes wrong is a UserError with a sentence; it is not remembered, so tha
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -35,7 +35,7 @@ from .foreign_errors import lacks_memory, readable
 from .health import Health, refusal
 from .health_check import check, probe_for
 from .hub import Download, fetch
-from .identity import identity
+from .identity import fingerprint, identity
 from .kept_health import about_check, kept_health, remember
 from .readings import Chosen, choose
 from .residual_statistics import statistics_of
@@ -103,6 +103,11 @@ class Setup:
     def n_bytes(self) -> int:
         """What the weights and the concept index take in memory."""
         return self.model.n_bytes + (0 if self.index is None else self.index.n_bytes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the weights of both, and of how they are put together (`core.setups.identity`)."""
+        return fingerprint(self.clip, self.dictionary)
 
     def to(self, device: str) -> "Setup":
         """The same on another device; what is there already is not copied."""

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FOR, AGAINST = (0, 150, 136), (226, 98, 20)
-"""Teal and orange: told apart by every kind of colour vision, and never the only sign."""
+from ..pictures.overlay import coloured
 
 
 def picture_uri(pixels: np.ndarray, side: int = 320) -> str:
@@ -33,13 +32,9 @@ def lossless_uri(pixels: np.ndarray) -> str:
 def heat_uri(heat: np.ndarray, peak: float | None = None) -> str:
     """float [rows, columns], signed -> a PNG of a pixel per patch (about 200 bytes), which the page enlarges.
 
-    Positive is teal, negative orange; strength is opacity, relative to `peak` (the largest absolute value here).
+    Its colours are those of `core.pictures.overlay`, relative to `peak` (the largest absolute value here).
     """
-    peak = peak or float(np.abs(heat).max()) or 1.0
-    rgba = np.zeros((*heat.shape, 4), np.uint8)
-    rgba[..., :3] = np.where((heat >= 0)[..., None], FOR, AGAINST)
-    rgba[..., 3] = np.clip(np.abs(heat) / peak, 0, 1) ** 0.7 * 215
-    return _uri(Image.fromarray(rgba), "PNG", optimize=True)
+    return _uri(coloured(heat, peak), "PNG", optimize=True)
 
 
 def mask_uri(region: np.ndarray) -> str:

@@ -63,7 +63,10 @@ def test_a_published_setup_opens_with_a_photograph(context: Context) -> None:
 
 def test_listeners_are_private_but_for_the_named_endpoints(page: gr.Blocks) -> None:
     offered = {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"}
-    assert offered == {"setups", "predict", "attribute", "steer", "component", "search"}
+    assert offered == {
+        "setups", "predict", "attribute", "steer", "evidence", "component", "search", "find_edit", "try_on_many",
+        "recipe",
+    }  # fmt: skip
 
 
 def test_no_function_of_the_page_is_long() -> None:
