@@ -10,6 +10,7 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddle
 from ..files import ASSETS
 from .doors import MAX_FILE_MB, Doors
 from .inputs import HANDLERS
+from .tools import McpDoor
 
 SESSIONS = 300
 """Visits kept in memory, some 0.4 MB each; of more, those that were asked least recently are forgotten."""
@@ -34,11 +35,15 @@ def launch_options() -> dict[str, Any]:
     # In the head: Gradio rewrites what it is given as css=, prefixing selectors and breaking some.
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
     scripts = "\n".join((ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8") for name in ("tabs", "pressed"))
+    mcp = McpDoor()
     compressed = Middleware(GZipMiddleware, compresslevel=5, exclude_content_types=AS_THEY_ARE)
     return {
         "theme": theme(), "head": f"<style>{style}</style><script>{scripts}</script>",
         "footer_links": [], "max_file_size": f"{MAX_FILE_MB}mb",
         "run_history": False, "ssr_mode": False, "show_error": True, "enable_monitoring": False, "pwa": False,
         "state_session_capacity": SESSIONS,
-        "app_kwargs": {"middleware": [compressed, Middleware(Doors)], "exception_handlers": HANDLERS},
+        "app_kwargs": {
+            "middleware": [compressed, Middleware(Doors)], "exception_handlers": HANDLERS,
+            "routes": mcp.routes, "lifespan": mcp.lifespan,
+        },
     }  # fmt: skip

@@ -39,6 +39,9 @@ CLOSED = re.compile(
 )
 """What of Gradio's this page does not use: it would go past the queue, write files, or tell about other visitors."""
 
+MCP = "/gradio_api/mcp"
+"""Where MCP clients come in (tools.py)."""
+
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -102,7 +105,7 @@ class Doors:
                 _forget_broken_off(Path(scope["app"].uploaded_file_dir))
                 receive = self._bounded(receive, address_of(scope, queue.hosted))
             elif scope["method"] == "POST":
-                receive = await _read(receive, Path(scope["app"].uploaded_file_dir))
+                receive = await _read(receive, None if path == MCP else Path(scope["app"].uploaded_file_dir))
             queue.readers.update(readers)
             try:
                 await self._app(scope, receive, send_on)
@@ -169,8 +172,8 @@ def _check_session(session: object) -> None:
         raise _RefusedError(400, "The page calls itself what no page does. Reload it, and try again.")
 
 
-async def _read(receive: Receive, uploads: Path) -> Receive:
-    """The same request, whole, and checked."""
+async def _read(receive: Receive, uploads: Path | None) -> Receive:
+    """The same request, whole, and checked. Without `uploads` it names no files: what it leads to comes here again."""
     body = bytearray()
     while True:
         message = await receive()
@@ -192,7 +195,7 @@ async def _read(receive: Receive, uploads: Path) -> Receive:
     return again
 
 
-def _check(body: bytes, uploads: Path) -> None:
+def _check(body: bytes, uploads: Path | None) -> None:
     """Raises _RefusedError for what no page sends: no JSON, the name of no session, a file that was not uploaded."""
     if not body:
         return
@@ -202,6 +205,8 @@ def _check(body: bytes, uploads: Path) -> None:
         raise _RefusedError(400, "The request is not written as JSON. Reload the page, and try again.") from None
     if isinstance(told, dict) and told.get("session_hash") is not None:
         _check_session(told["session_hash"])
+    if uploads is None:
+        return
     for path in _paths(told):
         if not isinstance(path, str) or not path or not _lies_in(path, uploads):
             raise _RefusedError(400, "That file is not among those uploaded here. Upload the picture again.")
