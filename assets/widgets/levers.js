@@ -10,6 +10,7 @@ const send = () => {
     operation: row.dataset.operation,
     strength: row.dataset.operation === 'suppress' ? 0 : row.querySelector('.exact').value,
     family: row.dataset.family ? Number(row.dataset.family) : null,
+    at_least: row.querySelector('.at-least').value.trim() || null,
   })));
   props.value = JSON.stringify({ ...was, levers, gesture, moment: performance.now() });
   trigger('pull');
@@ -25,9 +26,14 @@ element.addEventListener('input', (event) => {
 });
 element.addEventListener('change', (event) => {
   gesture += 1;
-  if (!event.target.matches('.exact')) return;
+  if (!event.target.matches('.exact, .at-least')) return;
   const row = event.target.closest('.lever');
   event.target.setAttribute('value', event.target.value);
+  if (event.target.matches('.at-least')) {
+    send();
+    gesture += 1;
+    return;
+  }
   const number = Number(event.target.value.replace(',', '.').replace('−', '-'));  // as core/session/typed.py reads it
   if (Number.isFinite(number)) show(row.querySelector('[type=range]'), number);
   send();

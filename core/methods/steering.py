@@ -215,9 +215,11 @@ class Edit:
         """With one lever for all `members`, the family of component `family`.
 
         Those that have a lever already keep its place, the others come at the end. Members it had before and that are
-        not named any more are released.
+        not named any more are released. It keeps the threshold of the lever that this family, or `family` itself, had.
         """
-        new = {lever.component: lever for lever in (Lever(int(c), operation, strength, family) for c in members)}
+        own = (old.at_least for old in self.levers if family in (old.family, old.component))
+        at_least = next(own, None)
+        new = {c: Lever(c, operation, strength, family, at_least) for c in map(int, members)}
         kept = [new.pop(old.component, old) for old in self.levers if old.component in new or old.family != family]
         return replace(self, levers=(*kept, *new.values()))
 

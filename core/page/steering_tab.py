@@ -1,7 +1,7 @@
 """Steering tab: the levers of the edit, and the search for a small one. Where it acts is painted on the canvas."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import gradio as gr
@@ -104,7 +104,7 @@ def pull(context: Context, v: Visit, message: EditMessage) -> Visit | Outcome:
     if told is None:
         return v
     try:
-        edit = told.edit.moved(one.lever() for one in message.levers)
+        edit = replace(told.edit, levers=tuple(one.lever() for one in message.levers))
         return session.pull(context.bench(told), told, edit, message.gesture)
     except UserError as trouble:
         return Outcome(told, None, (str(trouble),), tone="bad")

@@ -139,10 +139,12 @@ class LeverMessage(Message):
     """As typed; 0 where the operation takes none."""
     family: Index | None
     """The component whose family it was pulled with."""
+    at_least: str | float | None
+    """Its threshold, as typed; nothing where it acts at all tokens."""
 
     def lever(self) -> Lever:
-        """The same as a value. Raises UserError for a strength that is no number."""
-        return lever(self.component, self.operation, self.strength, self.family)
+        """The same as a value. Raises UserError for a strength or a threshold that is no number."""
+        return lever(self.component, self.operation, self.strength, self.family, self.at_least)
 
 
 class EditMessage(Message):
@@ -161,7 +163,13 @@ class EditMessage(Message):
     def of(cls, visit: Visit) -> "EditMessage":
         """The levers of the edit in force."""
         levers = tuple(
-            LeverMessage(component=own.component, operation=own.operation, strength=own.strength, family=own.family)
+            LeverMessage(
+                component=own.component,
+                operation=own.operation,
+                strength=own.strength,
+                family=own.family,
+                at_least=own.at_least,
+            )
             for own in visit.edit.levers
         )
         return cls(revision=visit.revision, levers=levers)

@@ -26,15 +26,25 @@ Text = Annotated[str, BeforeValidator(_without_halves), Field(strict=True)]
 """A text of whole characters."""
 
 
-def lever(component: int, operation: Any, strength: str | float, family: int | None = None) -> Lever:
-    """A lever as typed. Raises UserError for a strength that is no number."""
+def lever(
+    component: int,
+    operation: Any,
+    strength: str | float,
+    family: int | None = None,
+    at_least: str | float | None = None,
+) -> Lever:
+    """A lever as typed; an empty threshold is none. Raises UserError for a strength or threshold that is no number."""
+    nothing = at_least is None or (isinstance(at_least, str) and not at_least.strip())
+    return Lever(component, operation, number(strength), family, None if nothing else number(at_least))
+
+
+def number(typed: object) -> float:
+    """A number as people type it. Raises UserError for what is none."""
     try:
-        return Lever(component, operation, float(str(strength).replace(",", ".").replace("−", "-")), family)
+        return float(str(typed).replace(",", ".").replace("−", "-"))
     except ValueError as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(
-            f"“{echo(strength)}” is not a number. Type one such as 0.5, 2 or −1; nothing was changed."
+            f"“{echo(typed)}” is not a number. Type one such as 0.5, 2 or −1; nothing was changed."
         ) from error
 
 

@@ -289,13 +289,15 @@ def change(bench: Workbench, visit: Visit, edit: Edit) -> Visit:
 def press(bench: Workbench, visit: Visit, component: int, action: str, on: bool) -> Visit:
     """A component's button pressed: suppress, amplify (twice its activation), or suppress its whole family.
 
-    `on` is what the button is to be. Raises UserError for a component that is not there.
+    `on` is what the button is to be. A lever keeps its threshold. Raises UserError for a component that is not there.
     """
     edit = visit.edit
+    at_least = next((lever.at_least for lever in edit.levers if lever.component == component), None)
     if action == "family":
         edit = edit.pull_family(component, _members(bench, component)) if on else edit.release_family(component)
     elif on:
-        edit = edit.pull({"suppress": Lever(component), "amplify": Lever(component, "scale", 2.0)}[action])
+        levers = {"suppress": Lever(component), "amplify": Lever(component, "scale", 2.0)}
+        edit = edit.pull(replace(levers[action], at_least=at_least))
     else:
         edit = edit.release(component)
     return change(bench, visit, edit)

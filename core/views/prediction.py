@@ -95,9 +95,10 @@ def group_name(group: Sequence[Lever]) -> str:
 
 def done(lever: Lever) -> str:
     """What a lever does, in words."""
+    where = "" if lever.at_least is None else f" where ≥ {lever.at_least:g}"
     if lever.operation == "suppress":
-        return "suppressed"
-    return f"× {lever.strength:g}" if lever.operation == "scale" else f"set to {lever.strength:g}"
+        return f"suppressed{where}"
+    return f"× {lever.strength:g}{where}" if lever.operation == "scale" else f"set to {lever.strength:g}{where}"
 
 
 def tokens_words(tokens: Sequence[int] | None, n_patches: int) -> str:

@@ -87,6 +87,8 @@ def _lever(group: Sequence[Lever], visit: Visit, faces: Mapping[int, Face]) -> M
         ranges=ranges,
         own=ranges.get(operation, ranges["scale"]),
         unit=UNITS.get(operation, ""),
+        at_least="" if first.at_least is None else f"{first.at_least:g}",
+        peak=max((part.peak for part in parts), key=abs),
         component=shown.component,
         map=map_of(visit, shown.component),
         pictures=pictures(shown, face),

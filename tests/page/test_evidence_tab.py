@@ -120,7 +120,7 @@ def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Pa
 
 
 def dragged(v: Visit, strength: float, moment: float, gesture: float = 1.0, component: int = 99) -> EditMessage:
-    lever = LeverMessage(component=component, operation="scale", strength=strength, family=None)
+    lever = LeverMessage(component=component, operation="scale", strength=strength, family=None, at_least=None)
     return EditMessage(revision=v.revision, moment=moment, gesture=gesture, levers=(lever,))
 
 

@@ -17,8 +17,8 @@ NOTE = 99
 """A component that reads the note."""
 
 
-def message(v: Visit, moment: float, strength: Any = "0,5") -> EditMessage:
-    lever = LeverMessage(component=NOTE, operation="scale", strength=strength, family=None)
+def message(v: Visit, moment: float, strength: Any = "0,5", at_least: Any = None) -> EditMessage:
+    lever = LeverMessage(component=NOTE, operation="scale", strength=strength, family=None, at_least=at_least)
     return EditMessage(revision=v.revision, moment=moment, gesture=1.0, levers=(lever,))
 
 
@@ -36,6 +36,25 @@ def test_the_levers_as_they_stand_on_the_page(context: Context, pulled: Visit) -
     assert isinstance(dragged, Visit)
     assert dragged.edit.levers[0].strength == 0.75
     assert session.undo(context.bench(v), dragged).edit == pulled.edit, "a drag is one step"
+
+
+def test_a_threshold_is_typed_beside_the_strength_and_stays_while_that_moves(context: Context, pulled: Visit) -> None:
+    v = pull(context, pulled, message(pulled, 5.0, at_least=" 0,25 "))
+    assert isinstance(v, Visit)
+    assert v.edit == Edit((Lever(NOTE, "scale", 0.5, at_least=0.25),))
+    assert 'class="at-least"' in show_levers(context, v)
+    assert 'value="0.25"' in show_levers(context, v)
+    assert EditMessage.of(v).levers[0].lever() == v.edit.levers[0], "what the page starts from"
+    for action in ("suppress", "amplify", "family"):
+        pressed = session.press(context.bench(v), v, NOTE, action, True)
+        assert {lever.at_least for lever in pressed.edit.levers} == {0.25}, action
+    none = pull(context, v, message(v, 6.0, at_least="  "))
+    assert isinstance(none, Visit)
+    assert none.edit.levers[0].at_least is None
+    wrong = pull(context, v, message(v, 6.0, at_least="much"))
+    assert isinstance(wrong, Outcome)
+    assert "“much” is not a number" in wrong.notes[0]
+    assert wrong.visit.edit == v.edit
 
 
 def test_late_and_outdated_messages_change_nothing(context: Context, pulled: Visit) -> None:

@@ -46,7 +46,8 @@ def test_what_the_scripts_write_is_read() -> None:
     assert ExplainConfusion.read(WRITTEN["explain"]) == ExplainConfusion(truth="dog", said="cat", on=True)
     assert HistoryStep.read(WRITTEN["step"]).step == "undo"
     pulled, picked = EditMessage.read(WRITTEN["pull"]), ChoosePatches.read(WRITTEN["pick"])
-    assert [one.lever() for one in pulled.levers] == [Lever(99, "scale", 1.5), Lever(7, "suppress", 0.0, family=7)]
+    first, second = Lever(99, "scale", 1.5, at_least=0.4), Lever(7, "suppress", 0.0, family=7)
+    assert [one.lever() for one in pulled.levers] == [first, second]
     assert (pulled.revision, picked.revision, picked.tokens) == (4, 4, (0, 1, 17))
     assert picked.moment > pulled.moment > 0
     assert picked.gesture > pulled.gesture

@@ -104,3 +104,14 @@ def test_a_flip_is_said_apart_from_what_changes_with_every_move(visit: Visit) ->
     spoken = prediction(visit).split('aria-live="polite"')[1].split("</p>")[0]
     assert "“" in spoken
     assert "cosine" not in spoken
+
+
+def test_a_threshold_is_told_wherever_the_lever_is(visit: Visit) -> None:
+    for lever, words in (
+        (Lever(3, at_least=0.5), "suppressed where ≥ 0.5"),
+        (Lever(3, "scale", 2.0, at_least=-1), "× 2 where ≥ -1"),
+        (Lever(3, "set", 2.0), "set to 2"),
+    ):
+        assert done(lever) == words
+    v = replace(visit, history=History(Edit((Lever(3, at_least=0.5),))))
+    assert "#3 suppressed where ≥ 0.5" in html.unescape(prediction(v))
