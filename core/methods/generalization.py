@@ -16,6 +16,7 @@ from ..model.sae_clip import BATCH, SaeClip
 from ..records import Preview, Record
 from ..stats import wilson
 from ..words import percent
+from .bounds import lower_bound, upper_bound
 from .picture_set import PictureSet, Progress, class_logits, embeddings_of
 from .steering import Edit, steered
 
@@ -79,6 +80,14 @@ class Counts:
     def accuracy_after_interval(self) -> tuple[float, float] | None:
         """The same with the edit."""
         return _interval(self.right_after, self.labelled)
+
+    def most_broken(self, confidence: float = 0.95) -> float:
+        """With this confidence it breaks at most this share of right pictures like these, 0 to 1; 1 of none."""
+        return upper_bound(self.broken, self.right, confidence)
+
+    def least_fixed(self, confidence: float = 0.95) -> float:
+        """With this confidence it fixes at least this share of wrong pictures like these, 0 to 1; 0 of none."""
+        return lower_bound(self.fixed, self.wrong, confidence)
 
     @property
     def p_value(self) -> float:

@@ -31,7 +31,7 @@ from .faces import faces
 from .lanes import EVERY, LONG, Lane
 from .picture_sets import BRING_AGAIN, ChosenSet, chosen
 from .replies import Besides, Change, Changes, Listener, Replies, Shown, Shows
-from .wire import ExplainConfusion, OpenPicture, OpenTab
+from .wire import ClaimUnseen, ExplainConfusion, OpenPicture, OpenTab
 
 NAME = "Many pictures"
 """Of the tab, on the page."""
@@ -170,6 +170,7 @@ def asking(tab: ManyTab, replies: Replies) -> list[Dependency]:
     again = asked_again(tab)
     chosen = replies.step(choose, None, tab.which, tab.classes_of, notices=[tab.said], besides=again[1:])
     explained = replies.step(explain, None, hears=ExplainConfusion, notices=[tab.said])
+    tab.tried.claim(*replies.step(claim, None, hears=ClaimUnseen, notices=[tab.said]), **EVERY)
     shows: Shows = {"reading": tab.reading, "busy": Shown(tab.stop, lambda busy: gr.Button(visible=busy))}
     reads = tab.files, tab.own, tab.readings, tab.going_on
     brought = tab.read.click(*replies.stream(read, shows, *reads), **LONG)
@@ -274,6 +275,11 @@ def open_picture(context: Context, v: Visit, asked: OpenPicture, own: OwnPicture
 def explain(_context: Context, v: Visit, asked: ExplainConfusion) -> Visit:
     """A confusion to look into, or none."""
     return replace(v, many=replace(v.many, confusion=(asked.truth, asked.said) if asked.on else None))
+
+
+def claim(_context: Context, v: Visit, asked: ClaimUnseen) -> Visit:
+    """What the visitor says of an edit as it is tried: that these pictures did not choose it, or nothing."""
+    return replace(v, many=replace(v.many, unseen=asked.trial if asked.on else ""))
 
 
 def follow(

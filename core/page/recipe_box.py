@@ -50,7 +50,6 @@ class RecipeBox:
     """Its parts."""
 
     title: gr.Textbox
-    unseen: gr.Checkbox
     save: gr.Button
     file: gr.File
     load: gr.File
@@ -62,10 +61,9 @@ def build() -> RecipeBox:
     with gr.Accordion("Recipe: take this edit with you, or bring one", open=False, elem_id="recipe-box"):
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=260):
-                title = gr.Textbox(label="What is the edit for?", max_lines=1, elem_id="recipe-title")
-                unseen = gr.Checkbox(
-                    label="I chose this edit without these pictures", elem_id="recipe-unseen",
-                    info="Only then do its bounds promise anything of others like them.",
+                title = gr.Textbox(
+                    label="What is the edit for?", max_lines=1, elem_id="recipe-title",
+                    info="Saved with what it does to the pictures above, and with what you say of them there.",
                 )  # fmt: skip
                 save = gr.Button("Save recipe", variant="primary", elem_id="save-recipe")
             with gr.Column(scale=2, min_width=220):
@@ -75,7 +73,7 @@ def build() -> RecipeBox:
                 )  # fmt: skip
         said = widgets.notice_place("said-recipe")
         file = gr.File(label="Your recipe", interactive=False, height=70, elem_id="recipe-file")
-    return RecipeBox(title, unseen, save, file, load, said)
+    return RecipeBox(title, save, file, load, said)
 
 
 def redraws(box: RecipeBox) -> list[Redraw]:
@@ -90,18 +88,18 @@ def listen(box: RecipeBox, replies: Replies, own: gr.State, asked_again: Sequenc
         return None if data is None else save_bytes_to_cache(data, f"{FOLDER}.zip", box.file.GRADIO_CACHE)
 
     shows: Shows = {"said": box.said, "file": Shown(box.file, offered)}
-    box.save.click(*replies.stream(save, shows, box.title, box.unseen, own), **LONG)
+    box.save.click(*replies.stream(save, shows, box.title, own), **LONG)
     loaded = replies.step(load, Change.CLASSES, box.load, notices=[box.said], besides=asked_again)
     return [(Change.CLASSES, box.load.upload(*loaded, **EVERY))]
 
 
-def save(context: Context, v: Visit, title: Text, unseen: bool, own: OwnPictures) -> Iterator[SavingParts]:
+def save(context: Context, v: Visit, title: Text, own: OwnPictures) -> Iterator[SavingParts]:
     """The edit as a recipe, with what it does to the set in sight."""
     bench = context.bench(v)
     yield {"said": frame.waiting("Trying the edit on these pictures"), "file": None}
     try:
         claims: list[Claim] = []
-        for step in _claims(bench, v, unseen, own):
+        for step in _claims(bench, v, own):
             if isinstance(step, Claim):
                 claims.append(step)
             else:
@@ -114,7 +112,7 @@ def save(context: Context, v: Visit, title: Text, unseen: bool, own: OwnPictures
         yield {"said": frame.notice(str(trouble), tone="bad"), "file": None}
 
 
-def _claims(bench: Workbench, v: Visit, unseen: bool, own: OwnPictures) -> Iterator[str | Claim]:
+def _claims(bench: Workbench, v: Visit, own: OwnPictures) -> Iterator[str | Claim]:
     """What the edit does to the set, last, where there is one; before, how far that is: HTML."""
     if not v.edit.levers:
         return
@@ -122,6 +120,7 @@ def _claims(bench: Workbench, v: Visit, unseen: bool, own: OwnPictures) -> Itera
         if isinstance(found, ChosenSet):
             for step in bench.try_edit(found.pictures, v.edit, found.templates):
                 if isinstance(step, Generalization):
+                    unseen = v.many.is_unseen(v.setup, v.edit)
                     yield claim_of(step, many_view.set_words(found.pictures, found.own), unseen=unseen)
                 else:
                     yield frame.waiting(*step)

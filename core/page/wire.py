@@ -103,6 +103,15 @@ class ExplainConfusion(Message):
     """Whether it is to be looked into."""
 
 
+class ClaimUnseen(Message):
+    """A visitor says that an edit was chosen without the pictures it is tried on, or says so no more (many.js)."""
+
+    trial: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    """Which edit, on which pictures: `ManyPictures.trial`."""
+    on: Annotated[bool, Field(strict=True)]
+    """Whether that is so."""
+
+
 class UseCondition(Message):
     """A condition that was found is to be used, or none (many.js)."""
 

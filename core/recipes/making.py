@@ -13,7 +13,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..errors import UserError
-from ..methods.bounds import lower_bound, upper_bound
 from ..methods.generalization import Generalization
 from ..methods.steering import Edit, check_size
 from ..methods.target import Target
@@ -109,8 +108,8 @@ def claim_of(trial: Generalization, pictures: str, *, unseen: bool, confidence: 
         fixed=counts.fixed,
         broken=counts.broken,
         confidence=confidence,
-        broken_at_most=upper_bound(counts.broken, counts.right, confidence) if counts.right else None,
-        fixed_at_least=lower_bound(counts.fixed, counts.wrong, confidence) if counts.wrong else None,
+        broken_at_most=counts.most_broken(confidence) if counts.right else None,
+        fixed_at_least=counts.least_fixed(confidence) if counts.wrong else None,
     )
 
 

@@ -4,6 +4,7 @@ A visit, and the page that carries it, name a set; its pictures are in the visit
 (`OwnPictures`), for as long as there is room for them there (`Room`). Where they are gone, they are brought again.
 """
 
+import hashlib
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from threading import Lock
 from weakref import WeakSet
 
 from ..methods.picture_set import PictureSet
+from ..methods.steering import Edit
 
 MEGABYTE = 10**6
 OWN_BYTES = 256 * MEGABYTE
@@ -37,6 +39,17 @@ class ManyPictures:
     """The reading that it is from, as in `OwnSet`."""
     confusion: tuple[str, str] | None = None
     """The class that pictures show and the one that is said of them, where these are looked into; "" for any class."""
+    unseen: str = ""
+    """The `trial` of which the visitor says that its edit was chosen without these pictures; nothing for none."""
+
+    def trial(self, setup: str, edit: Edit) -> str:
+        """A name for an edit as it is tried on this set, 16 digits: another edit is another trial."""
+        said = (setup, self.which, self.read if self.which == OWN else "", edit.among(None))
+        return hashlib.blake2s(repr(said).encode(), digest_size=8).hexdigest()
+
+    def is_unseen(self, setup: str, edit: Edit) -> bool:
+        """Whether the visitor says that this edit was chosen without the pictures of this set."""
+        return self.unseen == self.trial(setup, edit)
 
 
 @dataclass(frozen=True, eq=False)

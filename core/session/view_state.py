@@ -137,6 +137,7 @@ class ManyState(_Value):
     by_labels: bool = True
     read: Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,16}$")] = ""
     confusion: tuple[MaybeText, MaybeText] | None = None
+    unseen: Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,16}$")] = ""
 
 
 class ViewState(_Value):

@@ -18,11 +18,11 @@ from ..pictures.intake import Bounds, Intake
 from ..recipes import Recipe
 from ..session.many_pictures import OwnSet
 from ..session.visit import Visit
-from ..words import MINUS, NONE, count, percent, signed, size_in_words
+from ..words import MINUS, NONE, count, in_percent, percent, signed, size_in_words
 from . import charts, frame
 from .evidence import KIND_WORDS, condition_words, interval_words, lever_words
 from .frame import table
-from .html import NOTHING, joined, render
+from .html import NOTHING, flag, joined, render
 from .images import picture_uri
 from .reference_strip import Face, chip, sheet
 from .row import Effect, rows
@@ -199,8 +199,28 @@ def _sentence(visit: Visit, found: Generalization) -> Markup:
         more.append(f"moves the lead of the right class by {signed(found.lead_change)} logits on average")
     if c.fixed + c.broken:
         more.append(f"exact McNemar test of fixed against broken: p = {c.p_value:.2g}")
-    return Markup('<p class="edit">Your edit, on all tokens: {}</p><p class="told"><b>{}</b> {}.</p>').format(
+    told = Markup('<p class="edit">Your edit, on all tokens: {}</p><p class="told"><b>{}</b> {}.</p>').format(
         edit_words(visit), found.said, "; ".join(more)
+    )
+    return told + (_bounds(visit, c) if c.labelled else NOTHING)
+
+
+def _bounds(visit: Visit, c: Counts) -> Markup:
+    """What may be said of other pictures: nothing, unless these did not choose the edit. Both stand there (many.js)."""
+    said = []
+    if c.wrong:
+        said.append(f"fixes at least {in_percent(c.least_fixed(), 1)} of those that are wrong")
+    if c.right:
+        said.append(f"breaks at most {in_percent(c.most_broken(), 1)} of those that are right")
+    return Markup("""<div class="bounds" data-trial="{trial}" data-claimed="{claimed}">
+<p class="told claimed">Of pictures like these, drawn independently from where these come from, <b>it {said}</b>:
+ exact one-sided bounds (Clopper-Pearson), each with confidence 95 %.</p>
+<p class="told unclaimed">No bound on other pictures: as far as is known here, these pictures were used to find it.</p>
+<button type="button" class="act" aria-pressed="{claimed}">I chose this edit without these pictures</button>
+</div>""").format(
+        trial=visit.many.trial(visit.setup, visit.edit),
+        claimed=flag(visit.many.is_unseen(visit.setup, visit.edit)),
+        said=" and ".join(said),
     )
 
 

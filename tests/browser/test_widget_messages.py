@@ -13,6 +13,7 @@ from core.page.wire import (
     AskWords,
     ChooseExample,
     ChoosePatches,
+    ClaimUnseen,
     EditMessage,
     ExplainConfusion,
     HistoryStep,
@@ -28,7 +29,7 @@ from core.page.wire import (
 WRITTEN = json.loads((Path(__file__).parents[1] / "page" / "widget_messages.json").read_text(encoding="utf-8"))
 READ_BY: dict[str, type[Message]] = {
     "choose": ChooseExample, "twin": ShowCounterfactual, "act": PressComponent, "ask": AskWords, "use": UseEdit,
-    "look": OpenPicture, "explain": ExplainConfusion, "condition": UseCondition,
+    "look": OpenPicture, "explain": ExplainConfusion, "condition": UseCondition, "claim": ClaimUnseen,
     "step": HistoryStep,
     "pull": EditMessage, "pick": ChoosePatches, "tab": OpenTab,
 }  # fmt: skip
@@ -92,6 +93,9 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     alone.locator(".exact").fill("1,5")
     alone.locator(".exact").press("Enter")
     expect(alone.locator("[type=range]")).to_have_value("1.5")
+    alone.locator(".at-least").fill("0,4")
+    alone.locator(".at-least").press("Enter")
+    expect(page.locator("#prediction .pulled")).to_contain_text("where ≥ 0.4")
     for pressed in ("undo", "redo", "reset"):
         step(page, pressed).click()
     expect(page.locator("#levers .lever")).to_have_count(0)
@@ -111,10 +115,19 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     page.locator("#condition-box > button").click()
     page.locator("#condition-box input[type=number]").first.fill("6")
     page.locator("#find-condition").click()
+    slider = page.locator("#promise .thresholds [type=range]")
+    slider.press("Home")
+    expect(slider).to_have_attribute("aria-valuetext", "It never acts.")
+    expect(page.locator("#promise .thresholds .at")).to_have_text("It never acts.")
+    page.locator("#promise .plot.fixed").hover()
+    expect(page.locator("#promise .thresholds .at")).to_contain_text("Judged on")
     page.locator("#promise [data-condition]").first.click()
     expect(page.locator("#tried .edit")).to_contain_text("only in pictures where")
     page.locator("#prediction [data-condition]").click()
     expect(page.locator("#tried .edit")).not_to_contain_text("only in pictures where")
+    page.locator(".bounds button").click()
+    expect(page.locator(".bounds .claimed")).to_be_visible()
+    expect(page.locator(".bounds .unclaimed")).to_be_hidden()
     page.locator(".pictured").first.click()
     expect(page.locator("#panel .line")).to_contain_text("one of 300 pictures")
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import beta
 
 from core.errors import UserError
 from core.methods.failures import Confusion, Findings
+from core.methods.generalization import Generalization
 from core.methods.picture_set import PictureSet
-from core.methods.steering import Edit
+from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import BATCH
 from core.page.context import Context
@@ -27,6 +29,7 @@ from core.page.many_tab import (
     ManyParts,
     ManyTab,
     choose,
+    claim,
     explain,
     follow,
     open_picture,
@@ -35,7 +38,7 @@ from core.page.many_tab import (
     use,
 )
 from core.page.picture_sets import ChosenSet, chosen
-from core.page.wire import ExplainConfusion, OpenPicture, OpenTab
+from core.page.wire import ClaimUnseen, ExplainConfusion, OpenPicture, OpenTab
 from core.pictures.examples import FOLDER as EXAMPLES
 from core.session import visit as session
 from core.session.cancellation import LatestOnly
@@ -108,6 +111,30 @@ def test_an_edit_fixes_and_breaks(context: Context, pulled: Visit, scenes: Pictu
     assert set(named) == turned
     strips = sum(int(n) for n in re.findall(r"▲ (\d+)", parts["tried"]))
     assert strips == fixed, "each class counts its own"
+
+
+def test_bounds_stand_with_an_edit_that_these_pictures_did_not_choose(
+    context: Context, pulled: Visit, scenes: PictureSet
+) -> None:
+    """Both sentences are on the page; which is seen follows from what was said of this edit on these pictures."""
+    shown = followed(context, pulled)["tried"]
+    assert 'data-claimed="false"' in shown
+    assert "these pictures were used to find it" in shown
+    *_, trial = context.bench(pulled).try_edit(scenes, pulled.edit, TEMPLATES["single"])
+    assert isinstance(trial, Generalization)
+    c = trial.counts
+    fixed = beta.ppf(0.05, c.fixed, c.wrong - c.fixed + 1)
+    broken = beta.ppf(0.95, c.broken + 1, c.right - c.broken)
+    assert f"fixes at least {100 * fixed:.1f} % of those that are wrong" in shown
+    assert f"breaks at most {100 * broken:.1f} % of those that are right" in shown
+    (trial_name,) = re.findall('data-trial="([^"]*)"', shown)
+    v = claim(context, pulled, ClaimUnseen(trial=trial_name, on=True))
+    assert 'data-claimed="true"' in followed(context, v)["tried"]
+    tuned = session.change(context.bench(v), v, Edit((Lever(NOTE, "scale", 0.5),)))
+    for other in (tuned, choose(context, v, "attacked", LABELS)):
+        assert 'data-claimed="false"' in followed(context, other)["tried"], "that was said of something else"
+    back = claim(context, v, ClaimUnseen(trial=trial_name, on=False))
+    assert 'data-claimed="false"' in followed(context, back)["tried"]
 
 
 def test_a_kind_of_scenes(context: Context, pulled: Visit, scenes: PictureSet) -> None:

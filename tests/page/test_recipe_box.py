@@ -11,8 +11,10 @@ from core.errors import UserError
 from core.methods.generalization import Generalization
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.page.context import Context
+from core.page.many_tab import claim
 from core.page.recipe_box import SavingParts, load, save
 from core.page.replies import Outcome
+from core.page.wire import ClaimUnseen
 from core.session import visit as session
 from core.session.many_pictures import OWN, OwnPictures
 from core.session.visit import Visit
@@ -26,8 +28,8 @@ def pulled(context: Context, first: Visit) -> Visit:
     return session.change(context.bench(first), first, Edit.of_suppressed([NOTE]))
 
 
-def saved(context: Context, v: Visit, title: str = "", unseen: bool = False) -> SavingParts:
-    *_, last = save(context, v, title, unseen, OwnPictures())
+def saved(context: Context, v: Visit, title: str = "") -> SavingParts:
+    *_, last = save(context, v, title, OwnPictures())
     return last
 
 
@@ -55,7 +57,10 @@ def test_it_says_what_it_did_to_the_set(context: Context, pulled: Visit) -> None
     assert f"repairs {c.fixed} of {c.wrong} wrong, breaks {c.broken} of {c.right} right" in told
     assert "promises nothing of others" in told
     assert "300 scenes rendered by this project; 40 classes" in told
-    assert "Of pictures like these it breaks at most" in saved(context, pulled, unseen=True)["said"]
+    v = claim(context, pulled, ClaimUnseen(trial=pulled.many.trial(pulled.setup, pulled.edit), on=True))
+    assert "Of pictures like these it breaks at most" in saved(context, v)["said"]
+    other = session.change(context.bench(v), v, EDIT)
+    assert "promises nothing of others" in saved(context, other)["said"], "that was said of another edit"
 
 
 def test_a_recipe_brings_all_of_it_back(context: Context, first: Visit, recipe: Path) -> None:

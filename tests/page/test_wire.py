@@ -16,6 +16,7 @@ from core.page.wire import (
     AskWords,
     ChooseExample,
     ChoosePatches,
+    ClaimUnseen,
     EditMessage,
     ExplainConfusion,
     HistoryStep,
@@ -43,6 +44,7 @@ def test_what_the_scripts_write_is_read() -> None:
     assert UseEdit.read(WRITTEN["use"]).components == (99, 7)
     assert OpenPicture.read(WRITTEN["look"]) == OpenPicture(picture="attacked/12")
     assert UseCondition.read(WRITTEN["condition"]) == UseCondition(terms=((99, 1.0), (7, -0.25)), at_least=0.5)
+    assert ClaimUnseen.read(WRITTEN["claim"]) == ClaimUnseen(trial="0123456789abcdef", on=True)
     assert ExplainConfusion.read(WRITTEN["explain"]) == ExplainConfusion(truth="dog", said="cat", on=True)
     assert HistoryStep.read(WRITTEN["step"]).step == "undo"
     pulled, picked = EditMessage.read(WRITTEN["pull"]), ChoosePatches.read(WRITTEN["pick"])
