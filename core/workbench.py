@@ -30,6 +30,7 @@ from .concepts.component import (
 from .concepts.effects import SteeringEffects, crops_of, steering_effects, strength_of
 from .concepts.families import Family, families
 from .concepts.index import ConceptIndex
+from .concepts.reference_pictures import reference_pictures
 from .concepts.search import WORDINGS, Match, matches_picture, matches_words
 from .errors import UserError, echo
 from .methods.attribution import Attribution, Method, ablation_effects, attribute
@@ -39,7 +40,7 @@ from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
 from .methods.failures import Confusion, Findings, find_candidates
 from .methods.generalization import Generalization, generalize
-from .methods.picture_set import MOST_BYTES, PictureSet, classified, read_traces, split
+from .methods.picture_set import MOST_BYTES, PictureSet, Progress, ReadOnce, classified, read_traces, split
 from .methods.question import Question
 from .methods.reconstruction_error import ReconstructionError, reconstruction_error
 from .methods.reference_scenes import read_references
@@ -59,6 +60,9 @@ from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.sae_clip import BATCH
 from .model.trace import Trace
 from .pictures.batches import Batch
+from .pictures.batches import batches as batches_of
+from .pictures.collection import Collection
+from .pictures.examples import example_pictures
 from .pictures.read import Source, read_picture
 from .scenes.sampling import SIDE
 from .scenes.scene import CLASSES
@@ -68,6 +72,10 @@ from .setups.loading import Setup
 CACHED_CLASSIFIERS = 64
 SUPPRESSED_ON = 8
 """Reference pictures on which a component is suppressed, to see what it pushes."""
+
+INDEXED = 200
+"""Reference pictures of the concept index that make a set."""
+READING = "Reading the pictures (once)"
 
 _EVERYDAY = 100
 """Everyday words that stand for all words in a search."""
@@ -91,9 +99,9 @@ class Workbench:
         """Work with `setup`."""
         self.setup = setup
         self._vocabulary = read_vocabulary()
-        self._reading = Lock()
-        self._readings = read_references(setup.model)
-        self._references: PictureSet | None = None
+        self._references = ReadOnce(lambda: read_references(setup.model))
+        self._photographs = ReadOnce(lambda: self._read(example_pictures()))
+        self._indexed_pictures = ReadOnce(lambda: self._read(reference_pictures(self._indexed(), INDEXED)))
         self._sorting = Lock()
         self._families: tuple[Family, ...] | None = None
         self._family: dict[int, Family] = {}
@@ -236,19 +244,40 @@ class Workbench:
         it to the next one where it is.
         """
         yield from self._read_references()
-        references = self._references
+        references = self._references.found
         assert references is not None
         classifier = self._classifier(references.classes, TEMPLATES["single"])
         for found in generalize(self.setup.model, references, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
 
-    # Many pictures. A set belongs to whoever read it: nothing of it is kept here but the reference scenes.
+    # Many pictures. A set belongs to whoever read it: nothing of it is kept here but of what all visitors have.
 
     def references(self) -> Generator[Step | PictureSet]:
         """The reference scenes as a set, the answer last; read once, as for `generalize`."""
         yield from self._read_references()
-        assert self._references is not None
-        yield self._references
+        assert self._references.found is not None
+        yield self._references.found
+
+    def photographs(self) -> Generator[Step | PictureSet]:
+        """The photographs of `core.pictures.examples`, with their cues and without; without classes yet, read once."""
+        yield from self._read_once(self._photographs)
+
+    def indexed_pictures(self) -> Generator[Step | PictureSet]:
+        """Some reference pictures of the concept index, without labels, and without classes yet; read once.
+
+        Raises UserError without an index.
+        """
+        yield from self._read_once(self._indexed_pictures)
+
+    def _read_once(self, reading: ReadOnce) -> Generator[Step | PictureSet]:
+        for step in reading.steps():
+            yield READING, *step
+        assert reading.found is not None
+        yield reading.found
+
+    def _read(self, collection: Collection) -> Iterator[Progress | PictureSet]:
+        found = batches_of(collection, self.setup.clip.crop, BATCH, range(collection.n_parts))
+        return read_traces(self, found, collection.size)
 
     def read_set(
         self,
@@ -269,7 +298,7 @@ class Workbench:
             if isinstance(step, PictureSet):
                 yield self.classified(step, classes or step.label_names, templates)
             else:
-                yield "Reading the pictures (once)", *step
+                yield READING, *step
 
     def classified(self, pictures: PictureSet, classes: Names, templates: Names) -> PictureSet:
         """The same pictures among other classes, or in other templates, without reading them again."""
@@ -325,18 +354,7 @@ class Workbench:
             self._classifier(CLASSES, TEMPLATES["single"])
 
     def _read_references(self) -> Generator[Step]:
-        while self._references is None:
-            with self._reading:
-                if self._references is not None:
-                    break
-                try:
-                    step = next(self._readings)
-                except BaseException:  # whoever asks next begins anew
-                    self._readings = read_references(self.setup.model)
-                    raise
-                if isinstance(step, PictureSet):
-                    self._references = step
-                    break
+        for step in self._references.steps():
             yield "Reading the reference pictures (once)", *step
 
     # What components are about. All but `index` raise UserError without one, and for a component that there is not.

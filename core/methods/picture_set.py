@@ -6,8 +6,9 @@ their names, so that whoever asks gets the same parts.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -148,6 +149,34 @@ def _place(name: str, seed: int) -> float:
     """Where a name falls, from 0 to below 1."""
     digest = hashlib.sha256(f"{seed}\0{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:6], "big") / (1 << 48)
+
+
+class ReadOnce:
+    """A set that is read once, by whoever asks: who asks meanwhile takes part, and who stops leaves it to the next."""
+
+    def __init__(self, begin: Callable[[], Iterator[Progress | PictureSet]]) -> None:
+        """By a reading that `begin` begins, anew after one that failed."""
+        self._begin = begin
+        self._reading: Iterator[Progress | PictureSet] | None = None
+        self._lock = Lock()
+        self.found: PictureSet | None = None
+
+    def steps(self) -> Iterator[Progress]:
+        """How far it is, until `found` is there."""
+        while self.found is None:
+            with self._lock:
+                if self.found is not None:
+                    break
+                try:
+                    self._reading = self._reading or self._begin()
+                    step = next(self._reading)
+                except BaseException:
+                    self._reading = None
+                    raise
+                if isinstance(step, PictureSet):
+                    self.found, self._reading = step, None
+                    break
+            yield step
 
 
 class Reader(Protocol):

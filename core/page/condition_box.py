@@ -91,7 +91,7 @@ def find(
                 if isinstance(step, Promise):
                     condition = step.choice.condition
                     named = [] if condition is None else [term.component for term in condition.terms]
-                    words = many_view.set_words(found.pictures, found.own)
+                    words = many_view.set_words(found.pictures, found.called)
                     yield {"promise": many_view.promised(v, step, words, faces(bench, named, 1))}
                 else:
                     yield {"promise": frame.waiting(*step)}

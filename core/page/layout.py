@@ -61,8 +61,8 @@ class Parts(NamedTuple):
             *setup_bar.redraws(self.bar), *side_panel.redraws(self.side), *image_tab.redraws(self.image),
             *attribution_tab.redraws(self.attribution), *components_tab.redraws(self.components),
             *steering_tab.redraws(self.steering), *compare_tab.redraws(self.compare),
-            *condition_box.redraws(self.many.condition), *recipe_box.redraws(self.many.recipe),
-            *evidence_tab.redraws(self.evidence), *keeper.redraws(self.keeper),
+            *many_tab.redraws(self.many), *condition_box.redraws(self.many.condition),
+            *recipe_box.redraws(self.many.recipe), *evidence_tab.redraws(self.evidence), *keeper.redraws(self.keeper),
         )  # fmt: skip
 
     def notices(self) -> tuple[gr.HTML, ...]:
@@ -72,12 +72,13 @@ class Parts(NamedTuple):
         return (*places, self.steering.said, self.take_along.said, *more)
 
 
-def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "") -> gr.Blocks:
+def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "", local: bool = False) -> gr.Blocks:
     """The whole page. The first example of its setup is worked out here, so that it arrives with the page.
 
-    Every visitor chooses among the pool's setups; `apology` says why the page does not open with another one.
+    Every visitor chooses among the pool's setups; `apology` says why the page does not open with another one, `local`
+    whether this machine alone reaches it.
     """
-    context = Context.of(pool)
+    context = Context.of(pool, local)
     opening = pool.get(opens_with)
     example, *_ = context.gallery(opening.card)
     first = session.measure(opening, image_tab.start_with(opening, example, TEMPLATES["single"]))
@@ -122,7 +123,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     components_tab.build(context, first),
                     steering_tab.build(context, first),
                     compare_tab.build(first),
-                    many_tab.build(first),
+                    many_tab.build(context, first),
                     evidence_tab.build(first),
                     take_along_tab.build(),
                     log_tab.build(),

@@ -8,18 +8,18 @@ from typing import Any, TypedDict
 import gradio as gr
 from gradio.events import Dependency
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from ..methods.failures import Findings
 from ..methods.generalization import Generalization
-from ..methods.picture_set import PictureSet
+from ..methods.picture_set import MOST_BYTES, PictureSet
 from ..methods.reference_scenes import KINDS
 from ..model.sae_clip import BATCH
 from ..pictures.batches import Batch, batches
-from ..pictures.intake import Bounds
+from ..pictures.intake import MEGABYTE, Bounds
 from ..pictures.opening import open_pictures
 from ..session import visit as session
 from ..session.cancellation import LatestOnly
-from ..session.many_pictures import OWN, OWN_BYTES, OwnPictures, OwnSet
+from ..session.many_pictures import INDEX, OWN, OWN_BYTES, PHOTOGRAPHS, OwnPictures, OwnSet
 from ..session.typed import Text
 from ..session.visit import Visit
 from ..views import frame, reference_strip
@@ -29,8 +29,8 @@ from . import condition_box, recipe_box, widgets
 from .context import Context
 from .faces import faces
 from .lanes import EVERY, LONG, Lane
-from .picture_sets import BRING_AGAIN, ChosenSet, chosen
-from .replies import Besides, Change, Changes, Listener, Replies, Shown, Shows
+from .picture_sets import BRING_AGAIN, ChosenSet, choices, chosen
+from .replies import Besides, Change, Changes, Listener, Redraw, Replies, Shown, Shows
 from .wire import ClaimUnseen, ExplainConfusion, OpenPicture, OpenTab
 
 NAME = "Many pictures"
@@ -77,6 +77,8 @@ class ManyTab:
     classes_of: gr.Dropdown
     bringing: gr.Row
     files: gr.File
+    named: gr.Textbox
+    """A folder or a data set, in local runs."""
     read: gr.Button
     stop: gr.Button
     reading: gr.HTML
@@ -100,12 +102,17 @@ class ManyTab:
     """LatestOnly: what begins it stops the reading, and what was read by then is kept."""
 
 
-def build(first: Visit) -> ManyTab:
+def build(context: Context, first: Visit) -> ManyTab:
     """Its layout."""
     with gr.Tab(NAME, id=MANY, render_children=True) as tab:
         with gr.Row(elem_id="choosing"):
             which = gr.Dropdown(
-                _choices(), value=first.many.which, label="Pictures", elem_id="which-pictures", scale=3, min_width=200
+                choices(context.bench(first)),
+                value=first.many.which,
+                label="Pictures",
+                elem_id="which-pictures",
+                scale=3,
+                min_width=200,
             )
             classes_of = gr.Dropdown(
                 [("its labels, if any", LABELS), ("the classes of this page", PAGE)], value=LABELS, visible=False,
@@ -117,7 +124,11 @@ def build(first: Visit) -> ManyTab:
                 file_count="multiple", elem_id="own-pictures", scale=3, min_width=240,
             )  # fmt: skip
             with gr.Column(scale=2, min_width=200):
-                widgets.html(many_view.bounds(Bounds(), OWN_BYTES), elem_id="bounds")
+                widgets.html(many_view.bounds(_bounds(context), _most_bytes(context)), elem_id="bounds")
+                named = gr.Textbox(
+                    label="Or a folder here, or a data set of the Hub", placeholder="~/pictures or owner/name",
+                    max_lines=1, max_length=1000, visible=context.local, elem_id="named-pictures",
+                )  # fmt: skip
                 read = gr.Button("Read them", variant="primary", elem_id="read-pictures")
                 stop = gr.Button("Stop: keep what was read", visible=False, size="sm", elem_id="stop-reading")
         reading = widgets.html(frame.notice(), elem_id="said-reading", elem_classes="said")
@@ -131,25 +142,30 @@ def build(first: Visit) -> ManyTab:
         drawn, own, latest = gr.State(NOTHING), gr.State(OwnPictures()), gr.State(LatestOnly())
         readings, going_on = gr.State(LatestOnly()), gr.State(LatestOnly())
     return ManyTab(
-        tab, which, classes_of, bringing, files, read, stop, reading, said, about, tried, confusions, sheet, failures,
-        condition, recipe, drawn, own, latest, readings, going_on,
+        tab, which, classes_of, bringing, files, named, read, stop, reading, said, about, tried, confusions, sheet,
+        failures, condition, recipe, drawn, own, latest, readings, going_on,
     )  # fmt: skip
-
-
-def _choices() -> list[tuple[str, str]]:
-    kinds = [(f"Scenes: {many_view.group_words(kind)} ({n})", kind) for kind, n in KINDS.items()]
-    return [(f"All scenes ({sum(KINDS.values())})", ""), *kinds, ("Your own pictures", OWN)]
 
 
 def asked_again(tab: ManyTab) -> list[Besides]:
     """What a visitor chose, as it follows from a visit."""
     return [
-        Besides(tab.which, lambda _, __, v, *_read: v.many.which),
+        Besides(tab.which, lambda context, _, v, *_read: _which(context, v)),
         Besides(
             tab.classes_of, lambda _, __, v, *_read: gr.Dropdown(value=_classes_of(v), visible=v.many.which == OWN)
         ),
         Besides(tab.bringing, lambda _, __, v, *_read: gr.Row(visible=v.many.which == OWN)),
     ]
+
+
+def redraws(tab: ManyTab) -> list[Redraw]:
+    """Another setup has other sets."""
+    return [Redraw(tab.which, Change.SETUP, _which)]
+
+
+def _which(context: Context, v: Visit) -> gr.Dropdown:
+    offered = choices(context.bench(v))
+    return gr.Dropdown(offered, value=v.many.which if v.many.which in dict(offered).values() else None)
 
 
 def _classes_of(v: Visit) -> str:
@@ -172,7 +188,7 @@ def asking(tab: ManyTab, replies: Replies) -> list[Dependency]:
     explained = replies.step(explain, None, hears=ExplainConfusion, notices=[tab.said])
     tab.tried.claim(*replies.step(claim, None, hears=ClaimUnseen, notices=[tab.said]), **EVERY)
     shows: Shows = {"reading": tab.reading, "busy": Shown(tab.stop, lambda busy: gr.Button(visible=busy))}
-    reads = tab.files, tab.own, tab.readings, tab.going_on
+    reads = tab.files, tab.named, tab.own, tab.readings, tab.going_on
     brought = tab.read.click(*replies.stream(read, shows, *reads), **LONG)
     used = replies.step(use, None, tab.own, notices=[tab.said], besides=again)
     tab.stop.click(*replies.answer(stop, shows["busy"], tab.going_on), **EVERY)
@@ -195,7 +211,7 @@ def following(tab: ManyTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
 def choose(_context: Context, v: Visit, which: Text | None, classes_of: Text | None) -> Visit:
     """Another set, or other classes of it. What was looked into in the one before stays there."""
     which, by_labels = which or "", classes_of != PAGE
-    if which not in ("", OWN, *KINDS):
+    if which not in ("", OWN, PHOTOGRAPHS, INDEX, *KINDS):
         raise UserError("There are no such pictures. Choose others.")
     if (which, by_labels) == (v.many.which, v.many.by_labels):
         return v
@@ -206,6 +222,7 @@ def read(
     context: Context,
     v: Visit,
     files: list[str] | None,
+    named: Text | None,
     own: OwnPictures,
     readings: LatestOnly[None],
     going_on: LatestOnly[None],
@@ -213,17 +230,16 @@ def read(
     """Read a visitor's own pictures, once, telling how far that is. A stop keeps what was read by then."""
     wanted_still, go_on = readings.begin(), going_on.begin()
     bench = context.bench(v)
-    yield {"reading": frame.waiting("Looking through the files"), "busy": True}
+    yield {"reading": frame.waiting("Looking through the pictures"), "busy": True}
     try:
-        if not files:
-            raise UserError("There are no files yet. Bring pictures, or a zip of them.")
-        collection = open_pictures([Path(file) for file in files], bounds=Bounds())
+        given = _given(context, files, (named or "").strip())
+        collection = open_pictures(given, bounds=_bounds(context), may_name=context.local)
         found = batches(collection, bench.setup.clip.crop, BATCH, range(collection.n_parts))
-        for step in bench.read_set(_until(go_on, found), v.classes, v.templates, collection.size, OWN_BYTES):
+        for step in bench.read_set(_until(go_on, found), v.classes, v.templates, collection.size, _most_bytes(context)):
             if not wanted_still():
                 return
             if isinstance(step, PictureSet):
-                held = OwnSet(_named(files), v.setup, step)
+                held = OwnSet(_named(given), v.setup, step)
                 context.room.keep(own, held)
                 yield {"reading": many_view.read_words(held, collection.intake, go_on()), "busy": False}
             else:
@@ -232,10 +248,33 @@ def read(
         yield {"reading": frame.notice(str(trouble), tone="bad"), "busy": False}
 
 
-def _named(files: Sequence[str]) -> str:
-    """What a set is called: as its file, or as the first of them."""
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return f"{Path(files[0]).name[:150]}{more}"
+def _given(context: Context, files: list[str] | None, named: str) -> str | list[Path]:
+    """What to read: what was named, or the files. Raises UserError for neither, both, and a name on a shared page."""
+    if named and not context.local:
+        raise UserError("Folders and data sets can be named in local runs only. Bring files, or a zip.")
+    if named and files:
+        raise UserError("There are files, and a name. Clear one of them, so that it is clear what to read.")
+    if not named and not files:
+        raise UserError("There are no files yet. Bring pictures, or a zip of them.")
+    return named or [Path(file) for file in files or ()]
+
+
+def _bounds(context: Context) -> Bounds:
+    """How much may come in at a time: large files may lie in a folder of one's own, which nobody has to keep."""
+    return Bounds(unpacked=20_000 * MEGABYTE) if context.local else Bounds()
+
+
+def _most_bytes(context: Context) -> int:
+    """What a set may take in memory."""
+    return MOST_BYTES if context.local else OWN_BYTES
+
+
+def _named(given: str | Sequence[Path]) -> str:
+    """What a set is called: as it was named, as its file, or as the first of them."""
+    if isinstance(given, str):
+        return printable(given)[-150:]
+    more = f" and {len(given) - 1} more" if len(given) > 1 else ""
+    return f"{given[0].name[:150]}{more}"
 
 
 def _until(go_on: Any, found: Iterator[Batch]) -> Iterator[Batch]:
@@ -266,7 +305,7 @@ def open_picture(context: Context, v: Visit, asked: OpenPicture, own: OwnPicture
     *_, found = chosen(bench, v, own)
     if not isinstance(found, ChosenSet):
         raise UserError(BRING_AGAIN)
-    return session.open_from_set(bench, v, found.pictures, asked.picture, found.templates, found.own is not None)
+    return session.open_from_set(bench, v, found.pictures, asked.picture, found.templates, found.photographs)
 
 
 # ---- what follows
@@ -310,7 +349,7 @@ def follow(
         return
     done = [then if then == now else None for then, now in zip(drawn, about, strict=True)]
     yield {
-        "about": many_view.about_set(found.pictures, found.own),
+        "about": many_view.about_set(found.pictures, found.called),
         "confusions": many_view.confusions(found.pictures, v.many.confusion),
         "drawn": (done[0], done[1]),
     }
@@ -332,6 +371,8 @@ def _nothing(words: str) -> ManyParts:
 def _about(v: Visit, own: OwnPictures) -> Drawn:
     """What the two answers depend on."""
     pictures: tuple[Hashable, ...] = (v.setup, v.many.which)
+    if v.many.which in (PHOTOGRAPHS, INDEX):
+        pictures += (v.classes if v.many.which == INDEX else None, v.templates)
     if v.many.which == OWN:
         held = own.of(v.setup)
         asked = None if v.many.by_labels and held is not None and held.pictures.label_names else v.classes

@@ -121,7 +121,7 @@ def _claims(bench: Workbench, v: Visit, own: OwnPictures) -> Iterator[str | Clai
             for step in bench.try_edit(found.pictures, v.edit, found.templates):
                 if isinstance(step, Generalization):
                     unseen = v.many.is_unseen(v.setup, v.edit)
-                    yield claim_of(step, many_view.set_words(found.pictures, found.own), unseen=unseen)
+                    yield claim_of(step, many_view.set_words(found.pictures, found.called), unseen=unseen)
                 else:
                     yield frame.waiting(*step)
         elif found is not None:

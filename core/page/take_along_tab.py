@@ -244,7 +244,7 @@ def _trial(context: Context, v: Visit, own: OwnPictures) -> Iterator[str | Trial
         if isinstance(found, ChosenSet):
             for step in bench.try_edit(found.pictures, v.edit, found.templates):
                 if isinstance(step, Generalization):
-                    yield Trial(many_view.set_words(found.pictures, found.own), step)
+                    yield Trial(many_view.set_words(found.pictures, found.called), step)
                 else:
                     yield frame.waiting(*step)
         else:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from PIL import Image
 
-from ..errors import UserError, printable
+from ..errors import UserError, echo, printable
 from .intake import Intake
 from .labels import Known
 from .read import FORMATS, HEIC_ENDINGS, MAX_PIXELS, read_picture
@@ -113,11 +113,17 @@ ENDINGS = frozenset(end for end, format_ in Image.registered_extensions().items(
 """How names of pictures end, in small letters: those of the formats that `core.pictures.read` reads."""
 
 
-def picture_files(folder: Path) -> tuple[str, ...]:
-    """The pictures anywhere below a folder, as paths from there, sorted; what is hidden is left out."""
-    found = []
+def picture_files(folder: Path, most: int | None = None) -> tuple[str, ...]:
+    """The pictures anywhere below a folder, as paths from there, sorted; what is hidden is left out.
+
+    Raises UserError for more than `most` files, pictures or not.
+    """
+    found, seen = [], 0
     for above, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        seen += len(names)
+        if most is not None and seen > most:
+            raise UserError(f"There are more than {most:,} files below {echo(folder)}. Name a folder further down.")
         inside = Path(above).relative_to(folder)
         found += [
             (inside / name).as_posix()

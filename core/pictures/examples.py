@@ -11,12 +11,16 @@ from typing import Literal
 
 from ..errors import UserError
 from ..files import ASSETS
+from .collection import Files
+from .labels import Known
 from .read import read_picture
 
 FOLDER = ASSETS / "examples"
 """The rendered ones, as `name`.webp, and examples.json: `core.bundled.examples` draws them."""
 PHOTOGRAPHS = FOLDER / "photographs"
 """The photographs with a planted cue, in the same way: `core.pictures.photograph_examples` draws them."""
+PLANTED, UNPLANTED = "with a planted cue", "without a cue"
+"""Groups of the examples and their counterfactuals."""
 RESTORE = "Get it anew: git restore it, or download the app again."
 
 GoesWrong = Literal["words", "watermark", "background", "names", "nothing"]
@@ -69,6 +73,22 @@ def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
         return first, *others
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise UserError(f"The list of examples, {folder / 'examples.json'}, is damaged. {RESTORE}") from error
+
+
+def example_pictures(folder: Path = PHOTOGRAPHS) -> Files:
+    """The examples of a folder and their counterfactuals, labelled with what they show, by whether a cue is planted."""
+    known: dict[str, Known] = {}
+    for example in read_examples(folder):
+        planted = example.counterfactual is not None
+        known[example.file().name] = Known(example.truth, PLANTED if planted else UNPLANTED)
+        known.setdefault(example.file(counterfactual=True).name, Known(example.truth, UNPLANTED))
+    names = tuple(sorted(known))
+    return Files(names, lambda name: folder / name, {"kind": "examples", "name": folder.name}, known)
+
+
+def asked_classes(folder: Path = PHOTOGRAPHS) -> tuple[str, ...]:
+    """All classes that the examples of a folder come with, each once."""
+    return tuple(dict.fromkeys(name for example in read_examples(folder) for name in example.classes))
 
 
 def check_pictures(examples: Iterable[Example]) -> None:

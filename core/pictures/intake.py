@@ -42,6 +42,8 @@ class Bounds:
     """Of a decoded picture; see `core.pictures.read`."""
     seconds: float = 300
     """From the first picture on; what was not read by then is left out."""
+    walked: int = 200_000
+    """Files below a folder that is named, pictures or not."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Labels are those of a table that is given (`core.pictures.labels`), else of the 
 pictures, else the names of the first folders below the root. A data set and scenes have labels of their own.
 
 On a page that anybody can reach there are `Bounds`; then only files are taken, and scenes, so that nobody has the
-server read its own folders, or the Hub.
+server read its own folders, or the Hub; unless they say that nobody but its owner reaches that page.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def open_pictures(
     labels: Path | None = None,
     *,
     bounds: Bounds | None = None,
+    may_name: bool = False,
     labelled: bool = True,
     label_column: str | None = None,
     group_column: str | None = None,
@@ -62,16 +63,16 @@ def open_pictures(
     """The pictures that somebody names, or files that somebody brings, with what is known of each.
 
     `given` is a folder, a zip, a data set (of the Hub, or a folder with its files), `scenes:index`, or files; `limit`
-    takes so many of them, evenly spread. Columns are of the table, or of the data set. What was left out, and why, is
-    the collection's `intake`. Raises UserError when there are no such pictures, or none at all, when more is given than
-    the bounds allow, and when labels were given and cannot be used.
+    takes so many of them, evenly spread. Where there are bounds, folders and data sets are refused but for `may_name`.
+    Columns are of the table, or of the data set. What was left out, and why, is the collection's `intake`. Raises
+    UserError when there are no such pictures, or none at all, when more is given than the bounds allow, and when labels
+    were given and cannot be used.
     """
     if isinstance(given, str) and given.startswith("scenes:"):
         if labels is not None:
             raise UserError("Scenes have labels of their own. Leave the file of labels out.")
-        most = min((n for n in (limit, bounds and bounds.pictures) if n), default=None)
-        return scenes_named(given.partition(":")[2], most)
-    if bounds is not None and (isinstance(given, str) or isinstance(given, Path) and given.is_dir()):
+        return scenes_named(given.partition(":")[2], _most(limit, bounds))
+    if bounds is not None and not may_name and (isinstance(given, str) or isinstance(given, Path) and given.is_dir()):
         raise UserError("Folders and data sets can be named in local runs only. Bring files, or a zip.")
     found = _found(given, bounds)
     if found is None:
@@ -80,7 +81,9 @@ def open_pictures(
                 "A data set has labels of its own. Leave the file of labels out, or name the data set's column."
             )
         chosen = choice or DataSetChoice()
-        return data_set(str(given), chosen, limit, labelled, label_column, group_column)
+        opened = data_set(str(given), chosen, _most(limit, bounds), labelled, label_column, group_column)
+        opened.seconds = None if bounds is None else bounds.seconds
+        return opened
     if not found.names:
         why = f" {found.left_out[0][0]}: {found.left_out[0][1]}" if found.left_out else ""
         raise UserError(
@@ -88,6 +91,11 @@ def open_pictures(
         )
     known, remarks, left_out = _labels(found, labels, label_column, group_column, bounds) if labelled else ({}, [], [])
     return _collection(found, known, remarks, left_out, bounds, limit)
+
+
+def _most(limit: int | None, bounds: Bounds | None) -> int | None:
+    """So many pictures, where there is a bound at all."""
+    return min((n for n in (limit, bounds and bounds.pictures) if n), default=None)
 
 
 def _collection(
@@ -99,8 +107,7 @@ def _collection(
     limit: int | None,
 ) -> Collection:
     """So many of the pictures as the bounds and the limit allow."""
-    most = min((n for n in (limit, bounds and bounds.pictures) if n), default=None)
-    names = spread(found.names, most)
+    names = spread(found.names, _most(limit, bounds))
     if len(names) < len(found.names):
         remarks.append(f"{len(names):,} of {len(found.names):,} pictures were taken, spread evenly.")
     n_classes = len({known[name].label for name in names if name in known})
@@ -141,13 +148,13 @@ def _found(given: str | Path | Sequence[Path], bounds: Bounds | None) -> _Found 
     except (OSError, RuntimeError) as error:  # a path that no system takes, or of nobody's home
         raise UserError(f"There is no folder {echo(given)}. Correct the path.") from error
     if is_folder:
-        return _of_folder(path)
+        return _of_folder(path, bounds)
     return _of_files([path], bounds) if is_file else None
 
 
-def _of_folder(folder: Path) -> _Found | None:
+def _of_folder(folder: Path, bounds: Bounds | None) -> _Found | None:
     """None for a folder without pictures, which may be that of a data set."""
-    names = picture_files(folder)
+    names = picture_files(folder, None if bounds is None else bounds.walked)
     if not names:
         return None
 

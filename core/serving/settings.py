@@ -40,6 +40,8 @@ class Settings:
     """Where the models are."""
     anyway: bool = False
     """Whether a setup is opened although its dictionary does not fit its CLIP."""
+    local: bool = False
+    """Whether this machine alone reaches the page: its folders, and the Hub with its key, may then be named there."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -55,7 +57,15 @@ class Settings:
             memory=_gigabytes(environment.get("CLIP_LEVERS_MEMORY_GB", "6")),
             prefix=prefix,
             device=device,
+            local=not hosted and is_local(environment),
         )
+
+
+def is_local(environment: Mapping[str, str]) -> bool:
+    """Whether Gradio will serve this machine alone: at a loopback address, without a share link, behind no proxy."""
+    host = environment.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    elsewhere = (environment.get(name) for name in ("GRADIO_SHARE", "GRADIO_ROOT_PATH"))
+    return host in ("127.0.0.1", "localhost", "::1", "[::1]") and not any(elsewhere)
 
 
 def chosen_setups(settings: Settings, words: Sequence[str]) -> tuple[Settings, Mapping[str, SetupSpec]]:

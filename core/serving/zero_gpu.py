@@ -191,17 +191,17 @@ class Far(Workbench):
 
     def references(self) -> Generator[Step | PictureSet]:
         """As `Workbench.references`, elsewhere, and kept here, too."""
-        if self._references is None:
+        if self._references.found is None:
             for step in self._steps("references"):
                 if isinstance(step, PictureSet):
-                    self._references = step
+                    self._references.found = step
                 else:
                     yield step
         yield from super().references()
 
     def try_edit(self, pictures: PictureSet, edit: Edit, templates: Names) -> Generator[Step | Generalization]:
         """As `Workbench.try_edit`, elsewhere; the set goes there, up to 2 GB, but the reference scenes are there."""
-        if pictures is self._references and templates == TEMPLATES["single"]:
+        if pictures is self._references.found and templates == TEMPLATES["single"]:
             return self._steps("generalize", edit)
         return self._steps("try_edit", pictures, edit, templates)
 

@@ -21,8 +21,8 @@ OWN_BYTES = 256 * MEGABYTE
 ROOM = 8 * OWN_BYTES
 """What the sets of all visitors may take together."""
 
-OWN = "own"
-"""The visitor's own set, among the sets to choose from."""
+OWN, PHOTOGRAPHS, INDEX = "own", "photographs", "index"
+"""Of the sets to choose from: the visitor's own, the shipped photographs, reference pictures of the concept index."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ManyPictures:
     """What is asked of which pictures."""
 
     which: str = ""
-    """The set: nothing for all reference scenes, a kind of them, or `OWN`."""
+    """The set: nothing for all reference scenes, a kind of them, `OWN`, `PHOTOGRAPHS` or `INDEX`."""
     own: str = ""
     """What the visitor's own set is called; nothing before one was brought."""
     by_labels: bool = True

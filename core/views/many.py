@@ -83,20 +83,19 @@ MARKS: Mapping[str, str] = MappingProxyType({"fixed": "▲", "broken": "▼", "c
 # ---- the set
 
 
-def about_set(pictures: PictureSet, own: OwnSet | None) -> Markup:
-    """What the set is, and how often the model is right in it."""
+def about_set(pictures: PictureSet, called: str) -> Markup:
+    """What the set is, and how often the model is right in it. `called`: what the pictures are, after their number."""
     labelled, right = int(pictures.labelled.sum()), int(pictures.right.sum())
     told = f"{right} right ({percent(right / labelled)} %)" if labelled else "none with a label"
     if 0 < labelled < len(pictures):
         told += f" of the {labelled} with a label"
-    words = f"{set_words(pictures, own)}; {told} without an edit."
+    words = f"{set_words(pictures, called)}; {told}{' without an edit' if labelled else ''}."
     return Markup('<p class="told">{}</p>').format(words)
 
 
-def set_words(pictures: PictureSet, own: OwnSet | None) -> str:
+def set_words(pictures: PictureSet, called: str) -> str:
     """Which pictures these are, and among how many classes they are asked about."""
-    what = "scenes rendered by this project" if own is None else f"of your pictures, {own.name}"
-    return f"{len(pictures)} {what}; {count(len(pictures.classes), 'class', 'es')}"
+    return f"{len(pictures)} {called}; {count(len(pictures.classes), 'class', 'es')}"
 
 
 def gone(name: str) -> Markup:
@@ -109,8 +108,8 @@ def gone(name: str) -> Markup:
 
 def bounds(most: Bounds, n_bytes: int) -> Markup:
     """How much may be brought, and what becomes of it."""
-    return Markup("""<p class="legend">Up to {:,} pictures, 40 MB at once, {} in memory. They stay in this session
- alone, and go with it.</p>""").format(most.pictures, size_in_words(n_bytes))
+    return Markup("""<p class="legend">Up to {:,} pictures, 40 MB of files at once, {} in memory. They stay in this
+ session alone, and go with it.</p>""").format(most.pictures, size_in_words(n_bytes))
 
 
 def read_words(own: OwnSet, intake: Intake, whole: bool) -> Markup:

@@ -13,10 +13,12 @@ from core.concepts.families import Family, families
 from core.concepts.index import ConceptIndex
 from core.concepts.search import WORDINGS, matches_picture, matches_words
 from core.errors import UserError
+from core.methods.picture_set import PictureSet
 from core.methods.side_effects import read_vocabulary
 from core.model.clip import SplitClip, text_classifier
 from core.model.sae_clip import SaeClip
-from core.workbench import SUPPRESSED_ON, Workbench
+from core.pictures.read import read_picture
+from core.workbench import INDEXED, SUPPRESSED_ON, Workbench
 
 SINGLE = ("a photo of a {}",)
 SILENT = 4
@@ -106,3 +108,16 @@ def test_without_an_index_it_says_what_is_missing_and_how_to_build_one(bench: Wo
     refused = Workbench(replace(bench.setup, index_trouble="It is of another setup."))
     with pytest.raises(UserError, match="is not known. It is of another setup.$"):
         refused.concept(0)
+
+
+def test_its_reference_pictures_are_a_set_without_labels(indexed: Workbench, index: ConceptIndex) -> None:
+    *_, found = indexed.indexed_pictures()
+    assert isinstance(found, PictureSet)
+    n = min(INDEXED, len(index.pictures))
+    assert len(found) == len(set(found.names)) == n
+    assert found.label_names == ()
+    rows = [int(name.rpartition(" ")[2]) for name in found.names]
+    assert rows == [k * len(index.pictures) // n for k in range(n)], "evenly spread"
+    crop = indexed.setup.clip.crop(read_picture(index.pictures.webp(rows[-1])))
+    assert np.array_equal(found.traces[-1].crop, crop)
+    assert list(indexed.indexed_pictures()) == [found], "read once"

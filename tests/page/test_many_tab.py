@@ -37,12 +37,12 @@ from core.page.many_tab import (
     stop,
     use,
 )
-from core.page.picture_sets import ChosenSet, chosen
+from core.page.picture_sets import ChosenSet, choices, chosen
 from core.page.wire import ClaimUnseen, ExplainConfusion, OpenPicture, OpenTab
 from core.pictures.examples import FOLDER as EXAMPLES
 from core.session import visit as session
 from core.session.cancellation import LatestOnly
-from core.session.many_pictures import OWN, OwnPictures, OwnSet
+from core.session.many_pictures import INDEX, OWN, PHOTOGRAPHS, OwnPictures, OwnSet
 from core.session.view_state import ViewState, restored, state_of
 from core.session.visit import Visit
 
@@ -266,7 +266,7 @@ def test_the_page_carries_what_is_asked_and_no_picture(context: Context, first: 
 
 def brought(context: Context, v: Visit, files: list[Path], own: OwnPictures) -> str:
     """What is said of the reading in the end."""
-    *_, last = read(context, v, [str(file) for file in files], own, LatestOnly(), LatestOnly())
+    *_, last = read(context, v, [str(file) for file in files], "", own, LatestOnly(), LatestOnly())
     assert last["busy"] is False
     return last["reading"]
 
@@ -333,7 +333,7 @@ def test_a_stop_keeps_what_was_read(context: Context, first: Visit, tmp_path: Pa
     for k in range(BATCH + 3):
         Image.fromarray(pixels + k).save(tmp_path / f"{k}.png")
     own, readings, going_on = OwnPictures(), LatestOnly[None](), LatestOnly[None]()
-    reading = read(context, first, sorted(map(str, tmp_path.glob("*.png"))), own, readings, going_on)
+    reading = read(context, first, sorted(map(str, tmp_path.glob("*.png"))), "", own, readings, going_on)
     assert next(reading)["busy"]
     assert f"{BATCH} of {BATCH + 3}" in next(reading)["reading"]
     assert stop(context, first, going_on) is False
@@ -345,8 +345,49 @@ def test_a_stop_keeps_what_was_read(context: Context, first: Visit, tmp_path: Pa
 
 def test_another_reading_ends_the_one_before(context: Context, first: Visit, files: list[Path]) -> None:
     own, readings, going_on = OwnPictures(), LatestOnly[None](), LatestOnly[None]()
-    reading = read(context, first, [str(files[0])], own, readings, going_on)
+    reading = read(context, first, [str(files[0])], "", own, readings, going_on)
     next(reading)
     readings.begin(), going_on.begin()
     assert list(reading) == []
     assert own.held is None
+
+
+def test_each_setup_has_the_sets_that_make_sense_for_it(context: Context, first: Visit, tiny: Visit) -> None:
+    """Photographs where it knows more words than those of the scenes; reference pictures where it has an index."""
+    offered = {v.setup: {name for _, name in choices(context.bench(v))} for v in (first, tiny)}
+    assert offered["bundled"] - offered["tiny"] == {INDEX}
+    assert offered["tiny"] - offered["bundled"] == {PHOTOGRAPHS}
+    told = followed(context, choose(context, first, PHOTOGRAPHS, LABELS))
+    assert "not for this setup. Choose others" in told["tried"]
+
+
+def test_reference_pictures_of_the_concept_index_are_counted_as_changed_or_not(context: Context, pulled: Visit) -> None:
+    v = choose(context, pulled, INDEX, LABELS)
+    parts = followed(context, v)
+    assert f"200 reference pictures of the concept index; {len(v.classes)} classes; none with a label" in parts["about"]
+    assert "of 200 pictures without a label" in parts["tried"]
+    assert "data-trial" not in parts["tried"], "no bound without labels"
+    name = re.findall('data-picture="([^"]*)"', parts["tried"])[0]
+    opened = open_picture(context, v, OpenPicture(picture=name), OwnPictures())
+    assert opened.prediction.best != opened.comparison.after.best
+    assert not opened.subject.photograph
+    asked = replace(v, classes=("dog", "cat"))
+    assert "2 classes" in followed(context, asked, parts["drawn"])["about"], "the page asks about others"
+
+
+def test_in_a_local_run_a_folder_can_be_named(context: Context, first: Visit, files: list[Path]) -> None:
+    folder, local, own = str(files[-1].parent), replace(context, local=True), OwnPictures()
+
+    def named(on: Context, name: str, brought: list[str] | None = None) -> str:
+        *_, last = read(on, first, brought, name, own, LatestOnly(), LatestOnly())
+        return last["reading"]
+
+    Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(files[-1].parent / "own.png")
+    assert "local runs only" in named(context, folder)
+    assert "Clear one of them" in named(local, folder, [str(files[0])])
+    assert "There is no folder /no/such/place" in named(local, "/no/such/place")
+    assert own.held is None
+    assert "1 picture read." in named(local, f" {folder} ")
+    assert own.held is not None
+    assert own.held.pictures.names == ("own.png",)
+    assert own.held.name == folder[-150:]

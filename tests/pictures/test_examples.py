@@ -11,7 +11,18 @@ from core.errors import UserError
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.prompts import TEMPLATES
-from core.pictures.examples import FOLDER, PHOTOGRAPHS, GoesWrong, check_pictures, read_examples, written
+from core.pictures.examples import (
+    FOLDER,
+    PHOTOGRAPHS,
+    PLANTED,
+    UNPLANTED,
+    GoesWrong,
+    asked_classes,
+    check_pictures,
+    example_pictures,
+    read_examples,
+    written,
+)
 from core.setups.loading import load_setup
 from core.workbench import Workbench
 
@@ -41,6 +52,20 @@ def test_the_gallery_is_written_as_it_was_read(folder):
 
 
 @pytest.mark.parametrize("folder", [FOLDER, PHOTOGRAPHS])
+def test_as_a_set_every_photograph_is_labelled_with_what_it_shows_and_by_whether_a_cue_is_planted():
+    found = example_pictures()
+    pieces = {piece.name: piece for piece in found.part(0)}
+    assert len(pieces) == found.size == len(list(PHOTOGRAPHS.glob("*.webp")))
+    for example in read_examples(PHOTOGRAPHS):
+        for gone in (False, True):
+            piece = pieces[example.file(gone).name]
+            assert piece.picture is not None
+            assert piece.label == example.truth
+            assert piece.group == (PLANTED if example.counterfactual and not gone else UNPLANTED)
+        assert set(example.classes) <= set(asked_classes())
+    assert len(set(asked_classes())) == len(asked_classes())
+
+
 def test_each_example_says_what_it_is_about(folder):
     examples = read_examples(folder)
     groups = [kind for kind, _ in groupby(example.goes_wrong for example in examples)]

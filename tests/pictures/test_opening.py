@@ -306,3 +306,33 @@ def test_a_text_column_called_label_is_one(parquet: Path, tmp_path: Path) -> Non
     (tmp_path / "plain").mkdir()
     rows.remove_columns("kind").to_parquet(tmp_path / "plain/train.parquet")
     assert [label for label, _ in known(LabelledOptions(str(tmp_path / "plain")).open()).values()] == ["a", None, None]
+
+
+def test_where_it_is_allowed_a_folder_can_be_named_within_bounds(tmp_path: Path) -> None:
+    for k in range(6):
+        (tmp_path / "cat").mkdir(exist_ok=True)
+        (tmp_path / "cat" / f"{k}.png").write_bytes(picture(k))
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "a.png").write_bytes(picture())
+    named = Bounds(pictures=4)
+    found = open_pictures(str(tmp_path), bounds=named, may_name=True)
+    assert found.size == 4
+    assert found.seconds == named.seconds
+    assert set(known(found).values()) == {("cat", None)}
+    with pytest.raises(UserError, match="local runs only"):
+        open_pictures(str(tmp_path), bounds=Bounds())
+    with pytest.raises(UserError, match="more than 5 files below"):
+        open_pictures(str(tmp_path), bounds=replace(named, walked=5), may_name=True)
+    for lost in ("/no/such/folder", "~nobody-here/x", "a\0b", "../no/such"):
+        with pytest.raises(UserError):
+            open_pictures(lost, bounds=named, may_name=True)
+
+
+def test_where_it_is_allowed_a_data_set_can_be_named_within_bounds(tmp_path: Path) -> None:
+    rows = {"image": [{"bytes": picture(k), "path": None} for k in range(5)], "label": [k % 2 for k in range(5)]}
+    kinds = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    datasets.Dataset.from_dict(rows, kinds).to_parquet(tmp_path / "train.parquet")
+    found = open_pictures(str(tmp_path), bounds=Bounds(pictures=3), may_name=True)
+    assert found.size == 3
+    assert found.seconds == Bounds().seconds
+    assert {label for label, _ in known(found).values()} <= {"cat", "dog"}

@@ -147,3 +147,20 @@ def test_a_catalog_of_ones_own_adds_its_setups(tmp_path: Path) -> None:
         chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(catalog)])
     with pytest.raises(UserError, match="cannot be read"):
         chosen_setups(Settings.from_environment(AT_HOME), ["--catalog", str(tmp_path / "nowhere.toml")])
+
+
+@pytest.mark.parametrize(
+    ("environment", "local"),
+    [
+        (AT_HOME, True),
+        ({"GRADIO_SERVER_NAME": "localhost"}, True),
+        ({"GRADIO_SERVER_NAME": "::1", "GRADIO_SHARE": ""}, True),
+        ({"GRADIO_SERVER_NAME": "0.0.0.0"}, False),
+        ({"GRADIO_SERVER_NAME": "192.168.1.7"}, False),
+        ({"GRADIO_SHARE": "True"}, False),
+        ({"GRADIO_ROOT_PATH": "/levers"}, False),
+        (ON_A_SPACE, False),
+    ],
+)
+def test_only_a_page_that_nobody_else_reaches_is_local(environment: Mapping[str, str], local: bool) -> None:
+    assert Settings.from_environment(environment).local == local

@@ -273,11 +273,14 @@ def progress(step: Step | Generalization) -> tuple[int, int]:
 def test_a_reading_that_failed_begins_anew(bench: Workbench) -> None:
     fresh = Workbench(bench.setup)
 
+    begin = fresh._references._begin
+
     def broken() -> Iterator[tuple[int, int]]:
+        fresh._references._begin = begin
         yield 0, 300
         raise MemoryError
 
-    fresh._readings = broken()
+    fresh._references._begin = broken
     asking = fresh.generalize(Edit())
     assert progress(next(asking)) == (0, 300)
     with pytest.raises(MemoryError):

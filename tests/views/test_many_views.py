@@ -66,7 +66,7 @@ def test_pictures_without_any_label(visit: Visit) -> None:
     assert "right class" not in drawn
     assert "McNemar" not in drawn
     assert many.confusions(pictures, None) == ""
-    assert "none with a label" in many.about_set(pictures, None)
+    assert "none with a label" in many.about_set(pictures, "pictures")
     assert "No lever yet" in many.standing(pictures)
 
 
