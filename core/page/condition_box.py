@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..methods.conditions import RATE, TERMS, Promise
 from ..methods.steering import MAX_TERMS, Condition, Term
 from ..session import visit as session
+from ..session.cancellation import LatestOnly
 from ..session.many_pictures import OwnPictures
 from ..session.visit import Visit
 from ..views import frame
@@ -18,7 +19,7 @@ from . import widgets
 from .context import Context
 from .faces import faces
 from .lanes import AS_SENT, EVERY, LONG
-from .picture_sets import BRING_AGAIN, ChosenSet, chosen
+from .picture_sets import BRING_AGAIN, ChosenSet, chosen, halt
 from .replies import Change, Changes, Redraw, Replies
 from .wire import UseCondition
 
@@ -39,6 +40,8 @@ class ConditionBox:
     find: gr.Button
     promise: gr.HTML
     said: gr.HTML
+    stops: gr.State
+    """LatestOnly: what begins it stops the search."""
 
 
 def build() -> ConditionBox:
@@ -50,7 +53,7 @@ def build() -> ConditionBox:
             find = gr.Button("Find a condition", elem_id="find-condition", min_width=160)
         said = widgets.notice_place("said-condition")
         promise = widgets.widget("promise", "", "many", "components", "thresholds")
-    return ConditionBox(rate, terms, find, promise, said)
+    return ConditionBox(rate, terms, find, promise, said, gr.State(LatestOnly()))
 
 
 def redraws(box: ConditionBox) -> list[Redraw]:
@@ -60,17 +63,19 @@ def redraws(box: ConditionBox) -> list[Redraw]:
 
 def listen(box: ConditionBox, replies: Replies, own: gr.State, prediction: gr.HTML) -> Changes:
     """Its listeners. `prediction`: where the edit is told, and its condition taken off."""
-    found = replies.stream(find, {"promise": box.promise}, box.rate, box.terms, own)
-    box.find.click(*found, **(LONG | AS_SENT))
+    found = replies.stream(find, {"promise": box.promise}, box.rate, box.terms, own, box.stops)
+    box.promise.halt(*replies.step(halt, None, box.stops), **EVERY)
+    for again in (box.find.click, box.promise.resume):
+        again(*found, **(LONG | AS_SENT))
     used = replies.step(use_condition, Change.EDIT, hears=UseCondition, notices=[box.said])
     return [(Change.EDIT, place.condition(*used, **EVERY)) for place in (box.promise, prediction)]
 
 
 def find(
-    context: Context, v: Visit, rate: float | None, terms: float | None, own: OwnPictures
+    context: Context, v: Visit, rate: float | None, terms: float | None, own: OwnPictures, stops: LatestOnly[None]
 ) -> Iterator[PromiseParts]:
     """A condition under which the edit breaks at most `rate` percent of the right pictures of the set in sight."""
-    bench = context.bench(v)
+    bench, go_on = context.bench(v), stops.begin()
     try:
         if not v.edit.levers:
             raise UserError("There is no lever yet. Pull one first.")
@@ -81,20 +86,26 @@ def find(
                 "Write how many percent of the right pictures the edit may break: more than 0 and less than 100, such "
                 "as 2."
             )
-        for found in chosen(bench, v, own):
+        for found in chosen(bench, v, own, stops=True):
+            if not go_on():
+                yield {"promise": frame.stopped()}
+                return
             if found is None:
                 raise UserError(BRING_AGAIN)
             if not isinstance(found, ChosenSet):
                 yield {"promise": found}
                 continue
             for step in bench.find_condition(found.pictures, v.edit, found.templates, int(terms), rate / 100):
+                if not go_on():
+                    yield {"promise": frame.stopped()}
+                    return
                 if isinstance(step, Promise):
                     condition = step.choice.condition
                     named = [] if condition is None else [term.component for term in condition.terms]
                     words = many_view.set_words(found.pictures, found.called)
                     yield {"promise": many_view.promised(v, step, words, faces(bench, named, 1))}
                 else:
-                    yield {"promise": frame.waiting(*step)}
+                    yield {"promise": frame.waiting(*step, stops=True)}
     except UserError as trouble:
         yield {"promise": frame.notice(str(trouble), tone="bad")}
 

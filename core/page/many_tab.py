@@ -1,5 +1,6 @@
 """Many pictures tab: a set of them, what the present edit does to it, and what is behind its failures."""
 
+import time
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +29,8 @@ from ..workbench import Workbench
 from . import condition_box, recipe_box, widgets
 from .context import Context
 from .faces import faces
-from .lanes import EVERY, LONG, Lane
-from .picture_sets import BRING_AGAIN, ChosenSet, choices, chosen
+from .lanes import AS_SENT, EVERY, LONG, Lane
+from .picture_sets import BRING_AGAIN, ChosenSet, choices, chosen, halt
 from .replies import Besides, Change, Changes, Listener, Redraw, Replies, Shown, Shows
 from .wire import ClaimUnseen, ExplainConfusion, OpenPicture, OpenTab
 
@@ -39,6 +40,8 @@ MANY = "many"
 """Of the tab, among Gradio's."""
 LABELS, PAGE = "labels", "page"
 """What the classes of one's own pictures are."""
+QUICK = 1.0
+"""Seconds that a trial may take before it tells how far it is."""
 Drawn = tuple[Hashable, Hashable]
 """What stands there is about: what the edit does, and what is behind a confusion."""
 NOTHING: Drawn = (None, None)
@@ -100,6 +103,8 @@ class ManyTab:
     """LatestOnly, of readings."""
     going_on: gr.State
     """LatestOnly: what begins it stops the reading, and what was read by then is kept."""
+    stops: gr.State
+    """LatestOnly: what begins it stops what follows a change, until the next one or until it is told to go on."""
 
 
 def build(context: Context, first: Visit) -> ManyTab:
@@ -120,7 +125,7 @@ def build(context: Context, first: Visit) -> ManyTab:
             )  # fmt: skip
         with gr.Row(elem_id="bringing", visible=False, equal_height=False) as bringing:
             files = gr.File(
-                label="Pictures, or a zip; labels by folders, or in a CSV (file_name,label)", height=120,
+                label="Pictures, or a zip; labels by folders, or in a CSV (file_name,label,group)", height=120,
                 file_count="multiple", elem_id="own-pictures", scale=3, min_width=240,
             )  # fmt: skip
             with gr.Column(scale=2, min_width=200):
@@ -137,13 +142,13 @@ def build(context: Context, first: Visit) -> ManyTab:
         tried = widgets.widget("tried", "", "many")
         confusions = widgets.widget("confusions", "", "many")
         sheet = widgets.html(elem_id="failures-sheet")
-        failures = widgets.widget("failures", "", "components")
+        failures = widgets.widget("failures", "", "components", "many")
         condition, recipe = condition_box.build(), recipe_box.build()
         drawn, own, latest = gr.State(NOTHING), gr.State(OwnPictures()), gr.State(LatestOnly())
-        readings, going_on = gr.State(LatestOnly()), gr.State(LatestOnly())
+        readings, going_on, stops = gr.State(LatestOnly()), gr.State(LatestOnly()), gr.State(LatestOnly())
     return ManyTab(
         tab, which, classes_of, bringing, files, named, read, stop, reading, said, about, tried, confusions, sheet,
-        failures, condition, recipe, drawn, own, latest, readings, going_on,
+        failures, condition, recipe, drawn, own, latest, readings, going_on, stops,
     )  # fmt: skip
 
 
@@ -191,18 +196,22 @@ def asking(tab: ManyTab, replies: Replies) -> list[Dependency]:
     reads = tab.files, tab.named, tab.own, tab.readings, tab.going_on
     brought = tab.read.click(*replies.stream(read, shows, *reads), **LONG)
     used = replies.step(use, None, tab.own, notices=[tab.said], besides=again)
+    for place in (tab.tried, tab.failures):
+        place.halt(*replies.step(halt, None, tab.stops), **EVERY)
+    resumed = replies.step(lambda _, v: v, None)
     tab.stop.click(*replies.answer(stop, shows["busy"], tab.going_on), **EVERY)
     return [
-        gr.on([tab.which.input, tab.classes_of.input], *chosen, **EVERY),
+        gr.on([tab.which.input, tab.classes_of.input], *chosen, **(EVERY | AS_SENT)),
         tab.confusions.explain(*explained, **EVERY),
         brought.then(*used, **EVERY),
+        *(place.resume(*resumed, **EVERY) for place in (tab.tried, tab.failures)),
     ]
 
 
 def following(tab: ManyTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
     """What follows every change, and every question about other pictures, where the tab is in sight."""
     shows = {name: getattr(tab, name) for name in ManyParts.__annotations__}
-    return replies.stream(follow, shows, tab.drawn, tab.own, tab.latest, hears=OpenTab, written_in=open_tab)
+    return replies.stream(follow, shows, tab.drawn, tab.own, tab.latest, tab.stops, hears=OpenTab, written_in=open_tab)
 
 
 # ---- which pictures
@@ -322,7 +331,13 @@ def claim(_context: Context, v: Visit, asked: ClaimUnseen) -> Visit:
 
 
 def follow(
-    context: Context, v: Visit, opened: OpenTab, drawn: Drawn, own: OwnPictures, latest: LatestOnly[None]
+    context: Context,
+    v: Visit,
+    opened: OpenTab,
+    drawn: Drawn,
+    own: OwnPictures,
+    latest: LatestOnly[None],
+    stops: LatestOnly[None],
 ) -> Iterator[ManyParts]:
     """What the edit does to the set, and what is behind a confusion, where that is in sight.
 
@@ -331,13 +346,16 @@ def follow(
     wanted_still = latest.begin(opened.moment)
     if opened.tab != NAME or not wanted_still():
         return
-    bench, about = context.bench(v), _about(v, own)
+    bench, about, go_on = context.bench(v), _about(v, own), stops.begin()
     if drawn == about:
         return
     found = None
     try:
-        for found in chosen(bench, v, own):
+        for found in chosen(bench, v, own, stops=True):
             if not wanted_still():
+                return
+            if not go_on():
+                yield {"tried": frame.stopped(), "drawn": NOTHING}
                 return
             if isinstance(found, str):
                 yield {"tried": found, "drawn": NOTHING}
@@ -359,7 +377,11 @@ def follow(
         for step in answer(bench, v, found):
             if not wanted_still():
                 return
-            yield step
+            if not go_on():
+                yield {"tried": frame.stopped()} if k == 0 else {"failures": frame.stopped()}
+                return
+            if step:
+                yield step
         done[k] = about[k]
         yield {"drawn": (done[0], done[1])}
 
@@ -381,13 +403,16 @@ def _about(v: Visit, own: OwnPictures) -> Drawn:
 
 
 def tried(bench: Workbench, v: Visit, found: ChosenSet) -> Iterator[ManyParts]:
-    """What the edit does to the set."""
+    """What the edit does to the set. Nothing is told of a step while that is quick: the page would flicker."""
     if not v.edit.levers:
         yield {"tried": many_view.standing(found.pictures)}
         return
+    soon = time.monotonic() + QUICK
     for step in bench.try_edit(found.pictures, v.edit, found.templates):
         if isinstance(step, Generalization):
             yield {"tried": many_view.tried(v, found.pictures, step)}
+        else:
+            yield {"tried": frame.waiting(*step, stops=True)} if time.monotonic() > soon else {}
 
 
 def failures(bench: Workbench, v: Visit, found: ChosenSet) -> Iterator[ManyParts]:
@@ -403,6 +428,6 @@ def failures(bench: Workbench, v: Visit, found: ChosenSet) -> Iterator[ManyParts
                 sheet = reference_strip.sheet(example for face in shown.values() for example in face.examples)
                 yield {"sheet": sheet, "failures": many_view.failures(v, step, shown)}
             else:
-                yield {"failures": frame.waiting(*step)}
+                yield {"failures": frame.waiting(*step, stops=True)}
     except UserError as trouble:
         yield {"sheet": "", "failures": frame.notice(str(trouble), tone="warn")}

@@ -1,4 +1,4 @@
-"""Picture set that a visit asks about, from what it names: what the page has for everybody, or the visitor's own."""
+"""Picture set that a visit asks about, from what it names: what all visitors have, or their own; and a stop."""
 
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
@@ -8,11 +8,13 @@ from ..methods.picture_set import PictureSet
 from ..methods.reference_scenes import KINDS
 from ..model.prompts import TEMPLATES
 from ..pictures.examples import asked_classes, example_pictures
+from ..session.cancellation import LatestOnly
 from ..session.many_pictures import INDEX, OWN, PHOTOGRAPHS, OwnPictures
 from ..session.visit import Visit
 from ..views import frame
 from ..views import many as many_view
 from ..workbench import INDEXED, Step, Workbench
+from .context import Context
 
 BRING_AGAIN = "These pictures are not on the server any more. Bring them again."
 SCENES = "scenes rendered by this project"
@@ -31,6 +33,12 @@ class ChosenSet(NamedTuple):
     """How the classes are put into words."""
 
 
+def halt(_context: Context, v: Visit, stops: LatestOnly[None]) -> Visit:
+    """End what a visitor waits for, at its next step: what begins `stops` is over for all that began it before."""
+    stops.begin()
+    return v
+
+
 def choices(bench: Workbench) -> list[tuple[str, str]]:
     """The sets that there are for a setup: what they are called, and their names."""
     kinds = [(f"Scenes: {many_view.group_words(kind)} ({n})", kind) for kind, n in KINDS.items()]
@@ -43,8 +51,10 @@ def choices(bench: Workbench) -> list[tuple[str, str]]:
     return [*found, ("Your own pictures", OWN)]
 
 
-def chosen(bench: Workbench, v: Visit, own: OwnPictures) -> Iterator[str | ChosenSet | None]:
+def chosen(bench: Workbench, v: Visit, own: OwnPictures, stops: bool = False) -> Iterator[str | ChosenSet | None]:
     """The set that is asked about, last: None where a visitor has to bring it. Before, how far its reading is: HTML.
+
+    With `stops`, that has a button which stops it, for many.js.
 
     Raises UserError for labels that cannot be asked about, and for a set that the setup does not have.
     """
@@ -63,14 +73,14 @@ def chosen(bench: Workbench, v: Visit, own: OwnPictures) -> Iterator[str | Chose
         photographs = which == PHOTOGRAPHS
         called = "photographs, some with a planted cue" if photographs else "reference pictures of the concept index"
         classes = asked_classes() if photographs else v.classes
-        for step in _steps(bench.photographs() if photographs else bench.indexed_pictures()):
+        for step in _steps(bench.photographs() if photographs else bench.indexed_pictures(), stops):
             if isinstance(step, str):
                 yield step
             else:
                 asked = bench.classified(step, classes, v.templates)
                 yield ChosenSet(asked, called, _knows_photographs(bench), v.templates)
     else:
-        for step in _steps(bench.references()):
+        for step in _steps(bench.references(), stops):
             if isinstance(step, str):
                 yield step
             else:
@@ -78,9 +88,9 @@ def chosen(bench: Workbench, v: Visit, own: OwnPictures) -> Iterator[str | Chose
                 yield ChosenSet(some, SCENES, False, TEMPLATES["single"])
 
 
-def _steps(reading: Generator[Step | PictureSet]) -> Iterator[str | PictureSet]:
+def _steps(reading: Generator[Step | PictureSet], stops: bool) -> Iterator[str | PictureSet]:
     for step in reading:
-        yield step if isinstance(step, PictureSet) else frame.waiting(*step)
+        yield step if isinstance(step, PictureSet) else frame.waiting(*step, stops=stops)
 
 
 def _knows_photographs(bench: Workbench) -> bool:

@@ -18,6 +18,7 @@ from ..pictures.intake import MEGABYTE, Bounds
 from ..recipes import Claim, Recipe, check_setup, claim_of, load_recipe, make_recipe, save_recipe
 from ..recipes.files import ARRAYS, FACTS
 from ..session import visit as session
+from ..session.cancellation import LatestOnly
 from ..session.many_pictures import OwnPictures
 from ..session.typed import Text
 from ..session.visit import Visit
@@ -27,7 +28,7 @@ from ..workbench import Workbench
 from . import widgets
 from .context import Context
 from .lanes import EVERY, LONG
-from .picture_sets import ChosenSet, chosen
+from .picture_sets import ChosenSet, chosen, halt
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Shown, Shows
 
 FOLDER = "recipe"
@@ -54,6 +55,8 @@ class RecipeBox:
     file: gr.File
     load: gr.File
     said: gr.HTML
+    stops: gr.State
+    """LatestOnly: what begins it stops the saving."""
 
 
 def build() -> RecipeBox:
@@ -71,9 +74,9 @@ def build() -> RecipeBox:
                     label="Load a recipe: its zip, or its two files", file_count="multiple", height=120,
                     elem_id="load-recipe",
                 )  # fmt: skip
-        said = widgets.notice_place("said-recipe")
+        said = widgets.widget("said-recipe", frame.notice(), "many", elem_classes="said")
         file = gr.File(label="Your recipe", interactive=False, height=70, elem_id="recipe-file")
-    return RecipeBox(title, save, file, load, said)
+    return RecipeBox(title, save, file, load, said, gr.State(LatestOnly()))
 
 
 def redraws(box: RecipeBox) -> list[Redraw]:
@@ -88,18 +91,24 @@ def listen(box: RecipeBox, replies: Replies, own: gr.State, asked_again: Sequenc
         return None if data is None else save_bytes_to_cache(data, f"{FOLDER}.zip", box.file.GRADIO_CACHE)
 
     shows: Shows = {"said": box.said, "file": Shown(box.file, offered)}
-    box.save.click(*replies.stream(save, shows, box.title, own), **LONG)
+    saved = replies.stream(save, shows, box.title, own, box.stops)
+    for again in (box.save.click, box.said.resume):
+        again(*saved, **LONG)
+    box.said.halt(*replies.step(halt, None, box.stops), **EVERY)
     loaded = replies.step(load, Change.CLASSES, box.load, notices=[box.said], besides=asked_again)
     return [(Change.CLASSES, box.load.upload(*loaded, **EVERY))]
 
 
-def save(context: Context, v: Visit, title: Text, own: OwnPictures) -> Iterator[SavingParts]:
+def save(context: Context, v: Visit, title: Text, own: OwnPictures, stops: LatestOnly[None]) -> Iterator[SavingParts]:
     """The edit as a recipe, with what it does to the set in sight."""
-    bench = context.bench(v)
+    bench, go_on = context.bench(v), stops.begin()
     yield {"said": frame.waiting("Trying the edit on these pictures"), "file": None}
     try:
         claims: list[Claim] = []
         for step in _claims(bench, v, own):
+            if not go_on():
+                yield {"said": frame.stopped(), "file": None}
+                return
             if isinstance(step, Claim):
                 claims.append(step)
             else:
@@ -116,14 +125,14 @@ def _claims(bench: Workbench, v: Visit, own: OwnPictures) -> Iterator[str | Clai
     """What the edit does to the set, last, where there is one; before, how far that is: HTML."""
     if not v.edit.levers:
         return
-    for found in chosen(bench, v, own):
+    for found in chosen(bench, v, own, stops=True):
         if isinstance(found, ChosenSet):
             for step in bench.try_edit(found.pictures, v.edit, found.templates):
                 if isinstance(step, Generalization):
                     unseen = v.many.is_unseen(v.setup, v.edit)
                     yield claim_of(step, many_view.set_words(found.pictures, found.called), unseen=unseen)
                 else:
-                    yield frame.waiting(*step)
+                    yield frame.waiting(*step, stops=True)
         elif found is not None:
             yield found
 

@@ -29,9 +29,10 @@ def notice_place(elem_id: str) -> gr.HTML:
     return html(frame.notice(), elem_id=elem_id, elem_classes="said")
 
 
-def widget(name: str, value: str, *scripts: str) -> gr.HTML:
+def widget(name: str, value: str, *scripts: str, elem_classes: str | None = None) -> gr.HTML:
     """HTML that listens, by the script of its name in assets/widgets, or by others."""
-    return gr.HTML(value, elem_id=name, js_on_load="\n".join(map(_script, scripts or (name,))), **_BARE)
+    script = "\n".join(map(_script, scripts or (name,)))
+    return gr.HTML(value, elem_id=name, elem_classes=elem_classes, js_on_load=script, **_BARE)
 
 
 def message_widget(name: str, drawn: str, message: str, **props: Any) -> gr.HTML:

@@ -34,14 +34,21 @@ def section(title: str, body: Markup) -> Markup:
     return Markup('<section class="sheet">{}{}</section>').format(heading(title), body)
 
 
-def waiting(what: str, done: int = 0, total: int = 0) -> Markup:
-    """A part that is still being computed, and how far it is."""
+def waiting(what: str, done: int = 0, total: int = 0, stops: bool = False) -> Markup:
+    """A part that is still being computed, and how far it is; `stops`: with a button that stops it (many.js)."""
     bar = NOTHING
     if total:
         bar = Markup('<progress max="{total}" value="{done}">{done} of {total}</progress>').format(
             done=done, total=total
         )
-    return Markup('<p class="waiting" role="status">{} … {}</p>').format(what, bar)
+    button = Markup('<button type="button" class="act" data-halt>Stop</button>') if stops else NOTHING
+    return Markup('<p class="waiting" role="status">{} … {}{}</p>').format(what, bar, button)
+
+
+def stopped() -> Markup:
+    """What stands in place of an answer that the visitor stopped (many.js)."""
+    return Markup("""<p class="waiting" role="status">Stopped; everything else is as it was.
+<button type="button" class="act" data-resume>Go on</button></p>""")
 
 
 def table(heads: Sequence[str], rows: Iterable[Markup]) -> Markup:

@@ -14,11 +14,14 @@ from core.methods.steering import Condition, Edit, Term
 from core.model.prompts import TEMPLATES
 from core.page.condition_box import find, use_condition
 from core.page.context import Context
+from core.page.picture_sets import halt
 from core.page.wire import UseCondition
 from core.session import visit as session
+from core.session.cancellation import LatestOnly
 from core.session.many_pictures import OWN, OwnPictures
 from core.session.visit import Visit
 from core.views import evidence, steering
+from core.views.frame import stopped
 from core.views.many import edit_words
 from core.views.prediction import prediction
 
@@ -30,7 +33,7 @@ def pulled(context: Context, first: Visit) -> Visit:
 
 
 def found(context: Context, v: Visit, rate: float | None = 6, terms: float | None = 3) -> str:
-    *_, last = find(context, v, rate, terms, OwnPictures())
+    *_, last = find(context, v, rate, terms, OwnPictures(), LatestOnly())
     return last["promise"]
 
 
@@ -51,6 +54,14 @@ def test_a_condition_is_found_and_used(context: Context, pulled: Visit) -> None:
     assert use_condition(context, v, leave).edit == pulled.edit
     for term in promise.choice.condition.terms:
         assert f'data-component="{term.component}" data-action="open"' in told
+
+
+def test_a_search_is_stopped(context: Context, pulled: Visit) -> None:
+    stops = LatestOnly[None]()
+    search = find(context, pulled, 6, 3, OwnPictures(), stops)
+    assert "data-halt" in next(search)["promise"]
+    halt(context, pulled, stops)
+    assert list(search) == [{"promise": stopped()}]
 
 
 def test_too_few_pictures_promise_nothing_and_it_says_how_many_would(context: Context, pulled: Visit) -> None:

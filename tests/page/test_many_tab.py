@@ -4,6 +4,7 @@ import html
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from core.methods.picture_set import PictureSet
 from core.methods.steering import Edit, Lever
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import BATCH
+from core.page import many_tab
 from core.page.context import Context
 from core.page.many_tab import (
     LABELS,
@@ -37,7 +39,7 @@ from core.page.many_tab import (
     stop,
     use,
 )
-from core.page.picture_sets import ChosenSet, choices, chosen
+from core.page.picture_sets import ChosenSet, choices, chosen, halt
 from core.page.wire import ClaimUnseen, ExplainConfusion, OpenPicture, OpenTab
 from core.pictures.examples import FOLDER as EXAMPLES
 from core.session import visit as session
@@ -45,6 +47,7 @@ from core.session.cancellation import LatestOnly
 from core.session.many_pictures import INDEX, OWN, PHOTOGRAPHS, OwnPictures, OwnSet
 from core.session.view_state import ViewState, restored, state_of
 from core.session.visit import Visit
+from core.views.frame import stopped
 
 NOTE = 99
 """A component that reads notes: suppressing it fixes some pictures, and breaks few."""
@@ -57,7 +60,7 @@ def here(moment: float = 1.0) -> OpenTab:
 def followed(context: Context, v: Visit, drawn: Drawn = NOTHING, own: OwnPictures | None = None) -> ManyParts:
     """What stands there in the end."""
     parts: ManyParts = {}
-    for step in follow(context, v, here(), drawn, own or OwnPictures(), LatestOnly()):
+    for step in follow(context, v, here(), drawn, own or OwnPictures(), LatestOnly(), LatestOnly()):
         parts |= step
     return parts
 
@@ -165,18 +168,45 @@ def test_it_is_worked_out_once_and_in_sight_alone(context: Context, pulled: Visi
     drawn = followed(context, pulled)["drawn"]
     assert followed(context, pulled, drawn) == {}
     out_of_sight = OpenTab(tab="Evidence", moment=2.0)
-    assert list(follow(context, pulled, out_of_sight, NOTHING, OwnPictures(), LatestOnly())) == []
+    assert list(follow(context, pulled, out_of_sight, NOTHING, OwnPictures(), LatestOnly(), LatestOnly())) == []
     without = session.change(context.bench(pulled), pulled, Edit())
     assert "No lever yet" in followed(context, without, drawn)["tried"]
 
 
 def test_another_question_ends_it(context: Context, pulled: Visit) -> None:
     latest = LatestOnly[None]()
-    asked = follow(context, pulled, here(5.0), NOTHING, OwnPictures(), latest)
+
+    def asking(opened: OpenTab) -> Iterator[ManyParts]:
+        return follow(context, pulled, opened, NOTHING, OwnPictures(), latest, LatestOnly())
+
+    asked = asking(here(5.0))
     next(asked)
-    assert list(follow(context, pulled, OpenTab(tab="Steering", moment=6.0), NOTHING, OwnPictures(), latest)) == []
+    assert list(asking(OpenTab(tab="Steering", moment=6.0))) == []
     assert list(asked) == []
-    assert list(follow(context, pulled, here(4.0), NOTHING, OwnPictures(), latest)) == [], "asked for earlier"
+    assert list(asking(here(4.0))) == [], "asked for earlier"
+
+
+def test_a_long_trial_tells_how_far_it_is_and_is_stopped_and_goes_on(
+    context: Context, pulled: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_tab, "QUICK", 0.0)
+    v = explain(context, pulled, ExplainConfusion(truth="", said="", on=True))
+    stops, before = LatestOnly[None](), followed(context, pulled)
+    asked = follow(context, v, here(), before["drawn"], OwnPictures(), LatestOnly(), stops)
+    next(asked)
+    assert "data-halt" in next(asked)["failures"]
+    assert halt(context, v, stops) is v
+    assert list(asked) == [{"failures": stopped()}], "the trial stands there still, as what was chosen does"
+    other = session.change(context.bench(v), v, Edit.of_suppressed([36]))
+    asked = follow(context, other, here(), before["drawn"], OwnPictures(), LatestOnly(), stops)
+    next(asked)
+    assert "The same edit on these pictures" in next(asked)["tried"]
+    halt(context, other, stops)
+    assert list(asked) == [{"tried": stopped()}]
+    assert "data-resume" in stopped()
+    again = followed(context, other, before["drawn"])
+    assert "strips" in again["tried"], "it goes on where it is asked for again"
+    assert "Behind everything" in again["failures"]
 
 
 def test_what_goes_wrong_counts_every_confusion(context: Context, first: Visit, scenes: PictureSet) -> None:

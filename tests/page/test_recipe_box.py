@@ -12,12 +12,15 @@ from core.methods.generalization import Generalization
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.page.context import Context
 from core.page.many_tab import claim
+from core.page.picture_sets import halt
 from core.page.recipe_box import SavingParts, load, save
 from core.page.replies import Outcome
 from core.page.wire import ClaimUnseen
 from core.session import visit as session
+from core.session.cancellation import LatestOnly
 from core.session.many_pictures import OWN, OwnPictures
 from core.session.visit import Visit
+from core.views.frame import stopped
 
 NOTE = 99
 EDIT = Edit((Lever(NOTE), Lever(36, "scale", 0.5, at_least=0.25)), None, Condition((Term(NOTE), Term(7, -2.0)), 0.5))
@@ -29,7 +32,7 @@ def pulled(context: Context, first: Visit) -> Visit:
 
 
 def saved(context: Context, v: Visit, title: str = "") -> SavingParts:
-    *_, last = save(context, v, title, OwnPictures())
+    *_, last = save(context, v, title, OwnPictures(), LatestOnly())
     return last
 
 
@@ -61,6 +64,15 @@ def test_it_says_what_it_did_to_the_set(context: Context, pulled: Visit) -> None
     assert "Of pictures like these it breaks at most" in saved(context, v)["said"]
     other = session.change(context.bench(v), v, EDIT)
     assert "promises nothing of others" in saved(context, other)["said"], "that was said of another edit"
+
+
+def test_the_saving_is_stopped(context: Context, pulled: Visit) -> None:
+    stops = LatestOnly[None]()
+    saving = save(context, pulled, "", OwnPictures(), stops)
+    next(saving)
+    assert "data-halt" in next(saving)["said"]
+    halt(context, pulled, stops)
+    assert list(saving) == [{"said": stopped(), "file": None}]
 
 
 def test_a_recipe_brings_all_of_it_back(context: Context, first: Visit, recipe: Path) -> None:
