@@ -1,12 +1,13 @@
 // The Log tab: drawn by the server, of what tried.js keeps in this browser. It comes into the page when it is first opened.
 const find = (selector) => document.querySelector(selector);
-const { kept, change, present } = find('#asking').log;
+const { kept, change, present, crop } = find('#asking').log;
 const inSight = () => find('#tabs [role=tab][aria-selected=true]')?.dataset.tabId === 'log';
 const hex = (n) => [...crypto.getRandomValues(new Uint8Array(n))].map((one) => one.toString(16).padStart(2, '0')).join('');
 const line = (log, id) => log.lines.find((one) => one.id === id);
 let chosen = [];
 const tell = (name) => {
-  props.value = JSON.stringify({ lines: kept().lines, moment: performance.now() });
+  const address = location.origin + location.pathname;
+  props.value = JSON.stringify({ lines: kept().lines, address, moment: performance.now() });
   trigger(name);
 };
 const show = () => tell('show');
@@ -33,13 +34,8 @@ const choose = () => {
   boxes.forEach((box, k) => { box.checked = chosen.includes(ids[k]); });
   element.querySelector('[data-pair]').setAttribute('aria-disabled', String(chosen.length !== 2));
 };
-const source = (one) => {
-  const { content } = one.state.picture;
-  const here = present();
-  return kept().pictures[content] ?? (here?.state.picture.content === content ? here.crop : '');
-};
 const bring = (one, tab) => document.dispatchEvent(new CustomEvent('bring', {
-  detail: { state: JSON.stringify({ ...one.state, key: hex(16), tab: tab ?? one.state.tab }), crop: source(one) },
+  detail: { state: JSON.stringify({ ...one.state, key: hex(16), tab: tab ?? one.state.tab }), crop: crop(one) },
 }));
 const download = (name, text, type) => {
   const link = Object.assign(document.createElement('a'), { download: name, href: URL.createObjectURL(new Blob([text], { type })) });
@@ -74,8 +70,12 @@ element.addEventListener('click', (event) => {
   if (verdict && one) {
     change((log) => { line(log, id).verdict = button.getAttribute('aria-pressed') === 'true' ? null : verdict; });
   }
+  if ('pair' in button.dataset) {
+    find('#asking').log.two = chosen;
+    find('#tabs [role=tab][data-tab-id=compare]').click();
+  }
   if ('restore' in button.dataset && one) bring(one);
-  if ('check' in button.dataset && one) bring(one, 'Evidence');
+  if ('check' in button.dataset && one) bring(one, 'evidence');
   if (save === 'json') download('clip-levers-log.json', JSON.stringify({ version: 1, ...kept() }, null, 1), 'application/json');
   if (save === 'markdown') {
     props.written = '';  // the same again is told again

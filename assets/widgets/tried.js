@@ -183,4 +183,13 @@ document.addEventListener('log', () => {
 });
 addEventListener('storage', (event) => { if (event.key === PLACE) document.dispatchEvent(new Event('log')); });
 addEventListener('pagehide', commit);
-element.closest('#asking').log = { kept, change, present };
+// For log.js and pair.js, which come when their tabs are opened. `two`: lines to be compared there.
+const crop = ({ state: { picture: { content } } }) => {
+  const here = present();
+  return kept().pictures[content] ?? (here?.state.picture.content === content ? here.crop : '');
+};
+const source = (id) => {
+  const one = kept().lines.find((line) => line.id === id);
+  return one && { state: JSON.stringify(one.state), crop: crop(one), pressed: false };
+};
+element.closest('#asking').log = { kept, change, present, crop, source, two: null };

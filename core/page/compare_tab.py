@@ -6,7 +6,8 @@ import gradio as gr
 
 from ..session.visit import Visit
 from ..views import compare as compare_view
-from . import widgets
+from . import pair_box, widgets
+from .context import Context
 from .replies import Change, Redraw
 
 
@@ -17,14 +18,17 @@ class CompareTab:
     tab: gr.Tab
     chart: gr.HTML
     table: gr.HTML
+    pair: gr.HTML
+    """Two at once."""
 
 
-def build(first: Visit) -> CompareTab:
+def build(context: Context, first: Visit) -> CompareTab:
     """Its layout."""
     with gr.Tab("Before / after", id="compare", render_children=True) as tab:
         chart = widgets.html(compare_view.chart(first), elem_id="chart")
         table = widgets.html(compare_view.table(first.comparison), elem_id="table")
-    return CompareTab(tab, chart, table)
+        pair = pair_box.build(context, first)
+    return CompareTab(tab, chart, table, pair)
 
 
 def redraws(tab: CompareTab) -> list[Redraw]:
@@ -32,4 +36,5 @@ def redraws(tab: CompareTab) -> list[Redraw]:
     return [
         Redraw(tab.chart, Change.LEVER, lambda _, v: compare_view.chart(v)),
         Redraw(tab.table, Change.LEVER, lambda _, v: compare_view.table(v.comparison)),
+        *pair_box.redraws(tab.pair),
     ]

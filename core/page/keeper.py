@@ -127,7 +127,7 @@ def rebuilt(
         bench = context.pool.get(state.setup)
     else:
         notes.append(f"The setup “{echo(state.setup)}” cannot be had now: {bench.card.title} answers instead.")
-    visit = _restored(context, bench, state, crop)
+    visit = from_state(context, bench, state, crop)
     if visit is None:
         notes.append(lost)
         visit = _on_an_example(context, bench, state)
@@ -141,8 +141,11 @@ def _no_tab(link: Link, tabs: Collection[str]) -> Iterator[str]:
         yield f"This link opens a tab “{echo(link.tab)}”, which is not among those of this page."
 
 
-def _restored(context: Context, bench: Workbench, state: ViewState, crop: bytes | None) -> Visit | None:
-    """The visit, from its example or the crop; without its levers where this setup has no such components."""
+def from_state(context: Context, bench: Workbench, state: ViewState, crop: bytes | None) -> Visit | None:
+    """A state's visit, from its example or the crop; without its levers where this setup has no such components.
+
+    None where neither shows its picture.
+    """
     example = context.example_named(state.picture.example)
     shown = None if example is None else example.file(state.picture.counterfactual)
     sources = [source for source in (shown, crop) if source is not None]
@@ -158,6 +161,6 @@ def _on_an_example(context: Context, bench: Workbench, state: ViewState) -> Visi
     subject = subject_of(example)
     crop = bench.setup.clip.crop(read_picture(example.file()))
     picture = PictureState(caption=subject.caption, example=example.name, content=content_hash(crop))
-    visit = _restored(context, bench, state.model_copy(update={"picture": picture}), None)
+    visit = from_state(context, bench, state.model_copy(update={"picture": picture}), None)
     assert visit is not None  # its hash was just taken
     return replace(visit, awaited=state.picture.content)

@@ -24,6 +24,7 @@ from . import (
     lanes,
     log_tab,
     many_tab,
+    pair_box,
     press,
     recipe_box,
     setup_bar,
@@ -90,6 +91,7 @@ def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "", local:
         replies = Replies(context, state, parts.redraws(), parts.notices())
         _follow_up(_listen(parts, replies), parts, replies, open_tab)
         log_tab.listen(parts.log, replies)
+        pair_box.listen(parts.compare.pair, replies)
         endpoints.build(pool, opens_with)
         demo.load(_reading_ahead(opening), None, None, **lanes.LONG)
     return demo
@@ -122,7 +124,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     attribution_tab.build(context, first),
                     components_tab.build(context, first),
                     steering_tab.build(context, first),
-                    compare_tab.build(first),
+                    compare_tab.build(context, first),
                     many_tab.build(context, first),
                     evidence_tab.build(first),
                     take_along_tab.build(),

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import gradio as gr
 
 from ..session.log import Log
+from ..session.view_state import ViewState
 from ..session.visit import Visit
 from ..views import log as log_view
 from . import widgets
 from .context import Context
 from .lanes import LATEST
 from .replies import Replies, Shown
+from .visit_state import query_of
 from .wire import ShowLog
 
 
@@ -60,8 +62,13 @@ def show_log(context: Context, _: Visit, asked: ShowLog) -> str:
 
 
 def show_markdown(context: Context, _: Visit, asked: ShowLog) -> str:
-    """The same as a document."""
-    return log_view.markdown(Log.read(asked.lines), _titles(context))
+    """The same as a document, with a link to each line."""
+
+    def link(state: ViewState) -> str:
+        query = query_of(state)
+        return f"{asked.address}?{query}" if query else ""
+
+    return log_view.markdown(Log.read(asked.lines), _titles(context), link)
 
 
 def _titles(context: Context) -> dict[str, str]:

@@ -215,12 +215,14 @@ class ShowLog(Message):
 
     lines: Annotated[tuple[dict[str, Any], ...], Field(max_length=MAX_LINES)]
     """As the browser keeps them: `Log.read` reads them."""
+    address: Annotated[str, Field(max_length=400, pattern=r"^https?://[^\s<>?#]+$")]
+    """Of the page, for links to the lines."""
     moment: Number
     """When it was asked, in ms by the page's clock."""
 
 
 class BringBack(Message):
-    """The page was here before, its server has forgotten it, or a link is to be opened (keeper.js)."""
+    """The page was here before, its server has forgotten it, or a link or a line of the log is opened (keeper.js)."""
 
     state: Annotated[str, Field(max_length=MAX_STATE)]
     """What it is about: a serialised ViewState."""
@@ -237,3 +239,16 @@ class BringBack(Message):
             return base64.b64decode(self.crop.partition(";base64,")[2], validate=True) or None
         except ValueError:
             return None
+
+
+class ShowTwo(Message):
+    """Something is to be shown beside the visit, or two lines of the log beside each other (pair.js)."""
+
+    kind: Literal["plain", "cue", "example", "setup", "lines"]
+    """The same without levers, or without its cue; another picture; another setup; lines of the log."""
+    name: Annotated[Text, Field(max_length=200)]
+    """Of the example, the setup, or the lines."""
+    lines: Annotated[tuple[BringBack, ...], Field(max_length=2)]
+    """One line stands beside the visit, two beside each other."""
+    moment: Number
+    """When it was asked, in ms by the page's clock."""

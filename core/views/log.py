@@ -127,18 +127,18 @@ def target_words(state: ViewState) -> str:
     return f"“{state.classes[state.wanted]}”{against}"
 
 
-def markdown(found: Log, titles: Mapping[str, str], link: Callable[[ViewState], str] | None = None) -> str:
-    """The log as a Markdown document. Text of visitors stays text."""
+def markdown(found: Log, titles: Mapping[str, str], link: Callable[[ViewState], str]) -> str:
+    """The log as a Markdown document, each line with its `link`, if it has one. Text of visitors stays text."""
     parts = ["# Log of edits", f"{count(len(found.lines), 'edit')} tried with CLIP Levers. Effects are in logits."]
     for state, lines in _by_subject(found.lines):
         setup = titles.get(state.setup, state.setup)
         parts.append(f"## {plain(state.picture.caption)}")
         parts.append(f"Setup: {plain(setup)}{_commits(state)}. Target: {plain(target_words(state))}.")
-        parts += [_markdown_line(Tried.of(line), link) for line in lines]
+        parts += [_markdown_line(Tried.of(line), link(line.state)) for line in lines]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_line(tried: Tried, link: Callable[[ViewState], str] | None) -> str:
+def _markdown_line(tried: Tried, link: str) -> str:
     line = tried.line
     facts = [
         ("Edit", plain(tried.edit)),
@@ -149,8 +149,9 @@ def _markdown_line(tried: Tried, link: Callable[[ViewState], str] | None) -> str
         ("Side effect", tried.side or "not asked"),
         ("Verdict", VERDICTS.get(line.verdict or "", "not given")),
     ]
-    if link is not None:
-        facts.append(("Link", f"<{link(line.state)}>"))
+    if link:
+        own = "" if line.state.picture.example else " (without the picture, which has to be brought again)"
+        facts.append(("Link", f"<{link}>{own}"))
     head = f"### {tried.when:%Y-%m-%d %H:%M} UTC"
     return f"{head}\n\n" + "\n".join(f"- {name}: {value}" for name, value in facts)
 

@@ -57,6 +57,17 @@ def test_an_edit_is_expected_tried_checked_judged_and_restored(open_page: Open, 
     expect(page.locator("#prediction .pulled [data-row]")).to_have_count(2)
     expect(page.locator(".asking")).to_be_hidden()
     tab(page, "Log")
+    for k in (0, 1):
+        lines.nth(k).locator("[data-chosen]").check()
+    page.locator("[data-pair]").click()
+    expect(page.locator(".two-picture")).to_have_count(2)
+    expect(page.locator(".two-pictures")).to_contain_text(text)
+    page.locator("[data-both]").first.click()
+    expect(page.locator(".two-picture.mapped")).to_have_count(2)
+    page.locator(".two-picture").first.press("ArrowRight")
+    expect(page.locator(".two-picture .patch:visible")).to_have_count(2)
+    expect(page.locator("[data-there]")).to_contain_text("Row 1, column 1. What counts most there, A: ")
+    tab(page, "Log")
 
     kept: dict[str, Any] = json.loads(saved(page, "JSON"))
     found = Log.read(kept["lines"])

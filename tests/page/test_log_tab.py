@@ -14,6 +14,7 @@ from core.page.log_tab import show_log, show_markdown
 from core.page.side_panel import show_prediction
 from core.page.wire import BringBack, ShowLog
 from core.session import visit as session
+from core.session.links import from_query
 from core.session.log import MAX_LINES
 from core.session.view_state import state_of
 from core.session.visit import Visit
@@ -36,7 +37,7 @@ def line_of(context: Context, v: Visit, **changes: Any) -> dict[str, Any]:
 
 
 def asked(*lines: dict[str, Any]) -> ShowLog:
-    return ShowLog.read(json.dumps({"lines": lines, "moment": 1.5}))
+    return ShowLog.read(json.dumps({"lines": lines, "address": "https://example.org/levers/", "moment": 1.5}))
 
 
 def test_a_line_says_what_was_expected_what_happened_and_what_is_known(context: Context, tried: Visit) -> None:
@@ -53,6 +54,14 @@ def test_a_line_says_what_was_expected_what_happened_and_what_is_known(context: 
     assert 'data-verdict="held" aria-pressed="true"' in drawn
     assert "data-check" not in drawn
     assert "data-check" in show_log(context, tried, asked(line_of(context, tried)))
+
+
+@pytest.mark.parametrize(
+    "address", ["javascript:alert(1)", "https://a b", "https://a>b", "", None, "https://" + "a" * 500]
+)
+def test_an_address_that_is_none_gets_a_sentence(address: object) -> None:
+    with pytest.raises(UserError, match="Reload"):
+        ShowLog.read(json.dumps({"lines": [], "address": address, "moment": 1.5}))
 
 
 def test_nothing_is_kept_of_a_page_without_levers(context: Context, first: Visit) -> None:
@@ -91,8 +100,11 @@ def test_the_document_says_the_same(context: Context, tried: Visit) -> None:
     tokens = [one for token in MarkdownIt().parse(written) for one in (token.children or [token])]
     assert {one.type for one in tokens} <= {
         "heading_open", "heading_close", "paragraph_open", "paragraph_close", "bullet_list_open", "bullet_list_close",
-        "list_item_open", "list_item_close", "text", "text_special", "softbreak",
+        "list_item_open", "list_item_close", "text", "text_special", "softbreak", "link_open", "link_close",
     }  # fmt: skip
+    (address,) = (str(one.attrGet("href")) for one in tokens if one.type == "link_open")
+    link, notes = from_query(address.removeprefix("https://example.org/levers/?"))
+    assert (link.setup, link.example, link.edit, notes) == (tried.setup, tried.subject.example, tried.edit, ())
     read = "".join(one.content for one in tokens)
     assert " ".join(text.split()) in read
     when = datetime.fromtimestamp(line["time"] / 1000, UTC)

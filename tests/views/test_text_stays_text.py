@@ -46,6 +46,7 @@ from core.views import (
     image,
     log,
     many,
+    pair,
     prediction,
     setup,
     steering,
@@ -257,6 +258,9 @@ def _of_the_log(bench: Workbench, base: Visit) -> dict[str, View]:
     def line(text: str, state: ViewState = state) -> Log:
         return Log((LogLine(id="0" * 16, time=0, expectation=text, state=state, observed=seen, verdict="held"),))
 
+    def side(v: Visit, setup: str) -> pair.SideView:
+        return pair.SideView(v, v.trace, v.attribution, setup)
+
     def asked_of(text: str) -> ViewState:
         picture = state.picture.model_copy(update={"caption": text})
         return state.model_copy(update={"classes": (text,) * 3, "picture": picture})
@@ -264,6 +268,8 @@ def _of_the_log(bench: Workbench, base: Visit) -> dict[str, View]:
     return {
         "expectation in the log": lambda text: log.log(line(text), {}, {}),
         "what a line is about": lambda text: log.log(line("a", asked_of(text)), {}, {}),
+        "what stands beside": lambda text: pair.choices([(text, [("example", text, text)])]),
+        "two at once": lambda text: pair.pair(side(named(base, text), text), side(base, text)),
         "setup in the log": lambda text: log.log(line("a"), {state.setup: text}, {}),
     }
 
