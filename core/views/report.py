@@ -51,7 +51,7 @@ def report(
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
     dark = re.search(r"\.dark \{([^}]*)\}", style)
     assert dark is not None
-    return render(
+    page = render(
         "report",
         state_name=STATE_NAME,
         packed=packed(state),
@@ -75,6 +75,7 @@ def report(
         levers=_levers(visit, faces),
         evidence=_answers(visit, found, trial, cue),
     )
+    return str(page)
 
 
 def _headline(visit: Visit) -> str:
