@@ -219,13 +219,13 @@ class Promise:
         )
 
     def _said_none(self, share: str, level: str) -> str:
-        right, n = self.chosen_on.right, self.chosen_on.pictures
+        right, n = self.chosen_on.right, self.found_on + self.chosen_on.pictures + self.judged_on.pictures
         if right >= self.needed:
             return (
                 f"No condition that was found keeps the edit from breaking more than {share} of the right pictures, "
                 f"as far as {right} of them can tell with confidence {level}. Try more terms, or another edit."
             )
-        others = f": about {-(-self.needed * n // right):,} pictures such as these" if right else ""
+        others = f": a set of about {-(-self.needed * n // right):,} pictures such as these {n:,}" if right else ""
         return (
             f"With {count(right, 'right picture')} to choose on, nothing can be promised: that at most {share} are "
             f"broken, with confidence {level}, takes {self.needed:,} right ones even for an edit that breaks none"

@@ -170,7 +170,7 @@ def test_too_few_pictures_say_how_many_would_do() -> None:
     assert not found.choice.promised
     assert found.needed == 183, "two sums share the 5 %: ln 0.025 / ln 0.98"
     assert "takes 183 right ones" in found.said("x")
-    assert f"about {-(-183 * 60 // found.chosen_on.right)} pictures" in found.said("x")
+    assert f"a set of about {-(-183 * 290 // found.chosen_on.right):,} pictures such as these 290" in found.said("x")
     nothing = made(5, 20)
     empty = replace_all(nothing, right=np.zeros(20, bool), broken=np.zeros(20, bool))
     assert "With 0 right pictures" in promise([empty] * 3).said("x")
