@@ -1,10 +1,10 @@
 """Many pictures tab: a set of them, what the present edit does to it, and what is behind its failures."""
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import gradio as gr
 from gradio.events import Dependency
@@ -244,17 +244,20 @@ def read(
         given = _given(context, files, (named or "").strip())
         collection = open_pictures(given, bounds=_bounds(context), may_name=context.local)
         found = batches(collection, bench.setup.clip.crop, BATCH, range(collection.n_parts))
-        for step in bench.read_set(_until(go_on, found), v.classes, v.templates, collection.size, _most_bytes(context)):
+        trouble: list[str] = []
+        kept = _until(go_on, found, trouble)
+        for step in bench.read_set(kept, v.classes, v.templates, collection.size, _most_bytes(context)):
             if not wanted_still():
                 return
             if isinstance(step, PictureSet):
                 held = OwnSet(_named(given), v.setup, step)
                 context.room.keep(own, held)
-                yield {"reading": many_view.read_words(held, collection.intake, go_on()), "busy": False}
+                words = many_view.read_words(held, collection.intake, go_on(), *trouble)
+                yield {"reading": words, "busy": False}
             else:
                 yield {"reading": frame.waiting(*step), "busy": True}
-    except UserError as trouble:
-        yield {"reading": frame.notice(str(trouble), tone="bad"), "busy": False}
+    except UserError as error:
+        yield {"reading": frame.notice(str(error), tone="bad"), "busy": False}
 
 
 def _given(context: Context, files: list[str] | None, named: str) -> str | list[Path]:
@@ -286,12 +289,19 @@ def _named(given: str | Sequence[Path]) -> str:
     return f"{given[0].name[:150]}{more}"
 
 
-def _until(go_on: Any, found: Iterator[Batch]) -> Iterator[Batch]:
-    """The batches, as long as nobody stops it; the first in any case."""
-    for batch in found:
-        yield batch
-        if not go_on():
-            return
+def _until(go_on: Callable[[], bool], found: Iterator[Batch], trouble: list[str]) -> Iterator[Batch]:
+    """The batches until somebody stops it, or something breaks, which is added to `trouble`; the first in any case."""
+    any_yet = False
+    try:
+        for batch in found:
+            yield batch
+            any_yet = True
+            if not go_on():
+                return
+    except UserError as error:  # a data set that cannot be read any further
+        if not any_yet:
+            raise
+        trouble.append(str(error))
 
 
 def stop(_context: Context, _v: Visit, going_on: LatestOnly[None]) -> bool:

@@ -226,8 +226,8 @@ def _streaming(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(
-            f"The data set {name} could not be read any further: {first_line(error)}. Run the same command again to "
-            "go on."
+            f"The data set {name} could not be read any further: {first_line(error)}. Try again; a command goes on "
+            "from where it was."
         ) from error
 
 

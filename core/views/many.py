@@ -112,9 +112,13 @@ def bounds(most: Bounds, n_bytes: int) -> Markup:
  session alone, and go with it.</p>""").format(most.pictures, size_in_words(n_bytes))
 
 
-def read_words(own: OwnSet, intake: Intake, whole: bool) -> Markup:
-    """How the reading went: how many were read, and which were not, with the reason. `whole`: it was not stopped."""
-    said = [f"{count(len(own.pictures), 'picture')} read{'' if whole else ', and then stopped'}.", *intake.remarks]
+def read_words(own: OwnSet, intake: Intake, whole: bool, *more: str) -> Markup:
+    """How the reading went: how many were read, and which were not, with the reason. `whole`: it was not stopped.
+
+    `more`: what else there is to say of it, such as why it ended early.
+    """
+    read = f"{count(len(own.pictures), 'picture')} read{'' if whole else ', and then stopped'}."
+    said = [read, *more, *intake.remarks]
     told = frame.notice(" ".join(said))
     troubles = [*intake.left_out, *own.pictures.troubles]
     n = intake.n_left_out + len(own.pictures.troubles)
@@ -386,6 +390,7 @@ def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, 
     The reference pictures come with it.
     """
     done = ", ".join(map(lever_words, visit.edit.groups()))
+    done = done[:1].upper() + done[1:]
     tone = "quiet" if found.choice.promised else "warn"
     told = frame.notice(f"{done}: {found.said(like_these)}", tone=tone)
     condition = found.choice.condition

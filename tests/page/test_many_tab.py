@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ from core.page.many_tab import (
 )
 from core.page.picture_sets import ChosenSet, choices, chosen, halt
 from core.page.wire import ClaimUnseen, ExplainConfusion, OpenPicture, OpenTab
+from core.pictures.batches import Batch, batches
 from core.pictures.examples import FOLDER as EXAMPLES
 from core.session import visit as session
 from core.session.cancellation import LatestOnly
@@ -371,6 +373,23 @@ def test_a_stop_keeps_what_was_read(context: Context, first: Visit, tmp_path: Pa
     assert f"{BATCH} pictures read, and then stopped." in last["reading"]
     assert own.held is not None
     assert len(own.held.pictures) == BATCH
+
+
+def test_what_was_read_before_something_broke_is_kept(
+    context: Context, first: Visit, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set may be cut off in the middle; one of which nothing came is refused as it is."""
+    own = OwnPictures()
+
+    def cut_off(*asked: Any) -> Iterator[Batch]:
+        yield next(batches(*asked))
+        raise UserError("It could not be read any further.")
+
+    monkeypatch.setattr("core.page.many_tab.batches", cut_off)
+    told = brought(context, first, files[:2], own)
+    assert "2 pictures read. It could not be read any further." in told
+    assert own.held is not None
+    assert len(own.held.pictures) == 2
 
 
 def test_another_reading_ends_the_one_before(context: Context, first: Visit, files: list[Path]) -> None:
