@@ -70,7 +70,7 @@ class Parts(NamedTuple):
         """Where sentences appear that a change outdates."""
         places = self.image.said_picture, self.image.said_classes, self.attribution.said
         more = self.components.said, self.many.said, self.many.condition.said, self.many.recipe.said, self.keeper.said
-        return (*places, self.steering.said, self.take_along.said, *more)
+        return (*places, self.steering.said, *more)
 
 
 def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "", local: bool = False) -> gr.Blocks:
@@ -161,7 +161,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         *condition_box.listen(parts.many.condition, replies, parts.many.own, parts.side.prediction),
         *recipe_box.listen(parts.many.recipe, replies, parts.many.own, of_picture[1:]),
         *evidence_tab.listen(parts.evidence, replies, parts.image.upload),
-        *take_along_tab.listen(parts.take_along, replies, parts.many.own, asked_again, another),
+        *take_along_tab.listen(parts.take_along, replies, parts.many.own, parts.keeper.said, asked_again, another),
     ]
 
 

@@ -5,6 +5,7 @@ script (take_along.js).
 """
 
 import io
+import re
 import zipfile
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +24,7 @@ from ..session import visit as session
 from ..session.evidence import EditEvidence, gather
 from ..session.many_pictures import OwnPictures
 from ..session.report_file import read_report
+from ..session.typed import Text
 from ..session.view_state import state_of
 from ..session.visit import Visit
 from ..views import figures, frame, tables
@@ -40,6 +42,7 @@ from .keeper import rebuilt
 from .lanes import LOADING, LONG, Lane, long
 from .picture_sets import BRING_AGAIN, ChosenSet, chosen
 from .replies import Besides, Change, Changes, Outcome, Replies, Shown, Shows
+from .visit_state import query_of
 
 Which = Literal["maps", "contributions", "before_after", "controls", "doses", "turned"]
 """Figures."""
@@ -57,6 +60,10 @@ CHOICES: Mapping[str, Which] = MappingProxyType(
 FORMATS: tuple[tuple[str, Format], ...] = (("SVG", "svg"), ("PDF", "pdf"), ("PNG, 600 dpi", "png"))
 WIDE: tuple[tuple[str, Width], ...] = (("one column, 85 mm", "one"), ("two columns, 174 mm", "two"))
 REPORT, TABLES = "clip-levers-report.html", "clip-levers-tables.zip"
+WHERE_FROM = "(...told) => [...told.slice(0, -1), location.origin + location.pathname]"
+"""A listener's `js`: its last input becomes the address of the page."""
+_ADDRESS = re.compile(r"https?://[\w.:/@%~+-]{1,300}", re.ASCII)
+BACK = "The inquiry of the report stands here again. What could not be brought back is told at the top."
 NOT_IN_IT = "The picture in this report is missing, or is not the one that it is about: bring that picture again."
 
 
@@ -98,6 +105,8 @@ class TakeAlongTab:
     files: gr.File
     bring: gr.File
     said: gr.HTML
+    address: gr.Textbox
+    """Of the page, written by its own script."""
     drawn: gr.State
     """What the figure is of."""
 
@@ -128,14 +137,19 @@ def build() -> TakeAlongTab:
             with gr.Column(min_width=280):
                 bring = gr.File(label="Drop a report here, to go on from it", height=150, elem_id="bring-report")
                 said = widgets.notice_place("said-take-along")
-        drawn = gr.State(None)
+        address, drawn = gr.Textbox(visible=False), gr.State(None)
     return TakeAlongTab(
-        tab, which, kind, width, preview, caption, download, again, pack, said_pack, files, bring, said, drawn
+        tab, which, kind, width, preview, caption, download, again, pack, said_pack, files, bring, said, address, drawn
     )  # fmt: skip
 
 
-def listen(tab: TakeAlongTab, replies: Replies, own: gr.State, asked_again: list[Besides], another: Lane) -> Changes:
-    """Its listeners. `asked_again`: what is typed and chosen, as it follows from a report that was brought."""
+def listen(
+    tab: TakeAlongTab, replies: Replies, own: gr.State, kept: gr.HTML, asked_again: list[Besides], another: Lane
+) -> Changes:
+    """Its listeners. What a report did not bring back is told in `kept`, and gone with the next change.
+
+    `asked_again`: what is typed and chosen, as it follows from the report.
+    """
     _listen_to_figures(tab, replies, own)
     cache = tab.files.GRADIO_CACHE
     packs: Shows = {
@@ -144,14 +158,17 @@ def listen(tab: TakeAlongTab, replies: Replies, own: gr.State, asked_again: list
             tab.files, lambda named: [save_bytes_to_cache(data, name, cache) for name, data in named] or None
         ),
     }
-    tab.pack.click(*replies.stream(pack, packs, own), **LONG)
+    tab.pack.click(*replies.stream(pack, packs, own, tab.address), **LONG, js=WHERE_FROM)
 
     def load(file: str | None) -> None:
         """Load the report's setup first, in a lane in which nobody waits for it."""
         with suppress(UserError):
             replies.context.pool.get(read_report(Path(file or "")).state.setup)
 
-    brought = replies.step(take_up, Change.SETUP, tab.bring, notices=[tab.said], besides=asked_again)
+    here = Besides(tab.said, lambda *_: frame.notice(BACK))
+    brought = replies.step(
+        take_up, Change.SETUP, tab.bring, notices=[tab.said], notes=kept, besides=[*asked_again, here]
+    )  # fmt: skip
     event = tab.bring.upload(load, tab.bring, None, **LOADING).then(*brought, **another)
     return [(Change.SETUP, event)]
 
@@ -254,8 +271,8 @@ def _trial(context: Context, v: Visit, own: OwnPictures) -> Iterator[str | Trial
 # ---- the report, and the tables
 
 
-def pack(context: Context, v: Visit, own: OwnPictures) -> Iterator[PackedParts]:
-    """The report and a zip of all tables; what of them is not known yet is worked out."""
+def pack(context: Context, v: Visit, own: OwnPictures, address: Text) -> Iterator[PackedParts]:
+    """The report and a zip of all tables; what of them is not known yet is worked out. `address`: of the page."""
     yield {"said": frame.waiting("Working out all evidence"), "files": []}
     try:
         bench, v, trial, missing = context.bench(v), _measured(context, v), None, ""
@@ -274,7 +291,9 @@ def pack(context: Context, v: Visit, own: OwnPictures) -> Iterator[PackedParts]:
         # Whose page it was, and how often that was changed, is nobody's business.
         state = state_of(bench, v).model_copy(update={"key": "", "step": 0, "revision": 0})
         shown = faces(bench, _recognised(v))
-        page = report_view.report(bench.setup, v, state, found, shown, trial, context.cue(v) or "")
+        query = query_of(state)
+        link = f"{address}?{query}" if query and _ADDRESS.fullmatch(address) else ""
+        page = report_view.report(bench.setup, v, state, found, shown, trial, context.cue(v) or "", link)
         said = frame.notice(f"Here they are. The report opens in any browser, without this server.{missing}")
         files = [(REPORT, page.encode()), (TABLES, _zipped(tables_of(context, v, found, trial)))]
         yield {"said": said, "files": files}
@@ -326,5 +345,4 @@ def take_up(context: Context, v: Visit, file: str | None) -> Outcome:
     there = replace(
         there, key=v.key, step=v.step, revision=v.revision + 1, latest_message=v.latest_message, searches=v.searches
     )
-    told = notes or ("All of the report stands here again.",)
-    return Outcome(there, Change.SETUP, tuple(told), tone="warn" if notes else "quiet")
+    return Outcome(there, Change.SETUP, tuple(notes), tone="warn")

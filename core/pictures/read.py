@@ -28,6 +28,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 HEIC_ENDINGS = frozenset({".heic", ".heif", ".hif"})
 
 _NOT_PICTURES = {
+    b"clip-levers-state": "a report of this app. Drop it on Take along instead, or save its picture",
     b"%PDF": "a PDF document. Save the page as a PNG or JPEG picture",
     b"<svg": "an SVG drawing. Export it as a PNG picture",
     b"ftypjp2": "a JPEG 2000 picture. Save it as a PNG or JPEG picture",

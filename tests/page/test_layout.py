@@ -92,6 +92,18 @@ def test_a_slider_asks_nothing_of_the_components_in_sight(page: gr.Blocks) -> No
     assert {evidence, components} <= drawn_after["rows"]
 
 
+def test_nothing_that_leaves_the_page_is_drawn_at_a_press(page: gr.Blocks) -> None:
+    """A figure takes longer than the model's answer; a script tells that one is outdated."""
+    parts = by_id(page)
+    leaving = {"print-figure", "figure-caption", "download-figure", "report-files", "said-report", "said-take-along"}
+    own = {parts[name]._id for name in leaving}
+    for name, event in (("levers", "pull"), ("rows", "act"), ("prediction", "step")):
+        heard = next(k for k, fn in page.fns.items() if (parts[name]._id, event) in fn.targets)
+        drawn = [one._id for k, fn in page.fns.items() if heard in (k, fn.trigger_after) for one in fn.outputs]
+        assert drawn
+        assert not own & set(drawn)
+
+
 @pytest.mark.parametrize("name", ["found", "component", "summary", "tried"])
 def test_what_is_drawn_in_sight_is_up_to_date_in_the_end(page: gr.Blocks, name: str) -> None:
     """A stream that began before a step may draw after it: what such a step draws is drawn again after it."""

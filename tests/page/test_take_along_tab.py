@@ -19,6 +19,7 @@ from core.model.prompts import TEMPLATES
 from core.page.context import Context
 from core.page.setup_bar import LEFT_BEHIND
 from core.page.take_along_tab import CHOICES, NOT_IN_IT, REPORT, TABLES, Which, draw, pack, take_up
+from core.pictures.read import read_picture
 from core.session import visit as session
 from core.session.many_pictures import OWN, OwnPictures
 from core.session.report_file import packed, read_report
@@ -46,7 +47,7 @@ def own(context: Context, first: Visit) -> Visit:
 @pytest.fixture(scope="module")
 def files(context: Context, own: Visit) -> Mapping[str, bytes]:
     """What the page makes of that."""
-    *_, last = pack(context, own, OwnPictures())
+    *_, last = pack(context, own, OwnPictures(), "https://somebody-clip-levers.hf.space/")
     assert "Here they are" in last["said"]
     return dict(last["files"])
 
@@ -81,7 +82,10 @@ def test_a_report_opens_without_a_server_or_a_script(files: Mapping[str, bytes],
     assert not {"script", "link", "iframe", "object", "form", "button", "input", "base"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     addresses = [value for name, value in page.attributes if name in ("src", "href")]
-    assert all(value.startswith(("data:", "#", "https://arxiv.org/")) for value in addresses)
+    (link,) = (value for value in addresses if value.startswith("https://somebody-clip-levers.hf.space/?"))
+    assert f"suppress={','.join(str(lever.component) for lever in own.edit.levers)}" in link
+    assert "which has all but the picture" in page.text
+    assert all(value.startswith(("data:", "#", "https://arxiv.org/")) for value in addresses if value != link)
     assert any("default-src 'none'" in value for _, value in page.attributes)
     assert len(files[REPORT]) < MOST
     for words in (*CLASSES, "Your picture <b>", "How to cite", "arXiv:2604.11467"):
@@ -98,7 +102,7 @@ def test_a_report_restores_its_inquiry(context: Context, first: Visit, own: Visi
     assert [getattr(v, name) == getattr(own, name) for name in SAME] == [True] * len(SAME)
     assert v.agreement is not None, "measured, too"
     assert (v.key, v.step, v.revision) == ("ab" * 16, 7, 4), "this page goes on, and its widgets' messages are void"
-    assert (outcome.notes, outcome.tone) == (("All of the report stands here again.",), "quiet")
+    assert outcome.notes == ()
 
 
 def test_a_report_of_this_very_visit_takes_it_back(context: Context, own: Visit, report: Path) -> None:
@@ -151,6 +155,11 @@ def test_what_is_no_report_changes_nothing(context: Context, first: Visit, tmp_p
     for file in (str(path), None, "gone.html"):
         with pytest.raises(UserError):
             take_up(context, first, file)
+
+
+def test_a_report_brought_as_a_picture_is_told_where_it_belongs(report: Path) -> None:
+    with pytest.raises(UserError, match="report of this app. Drop it on Take along"):
+        read_picture(report)
 
 
 def test_the_tables_have_the_numbers_of_the_page(files: Mapping[str, bytes], own: Visit) -> None:
