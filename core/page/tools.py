@@ -144,7 +144,7 @@ def _described(tool: Tool) -> types.Tool:
 
 
 def _for_gradio(tool: Tool) -> dict[str, Any]:
-    """As Gradio's view of the API, and the Hub, read a tool without the protocol."""
+    """As Gradio's own servers tell of a tool without the protocol, which the Hub reads."""
     meta = {"mcp_type": "tool", "endpoint_name": tool.name, "file_data_present": bool(tool.files)}
     return _described(tool).model_dump(mode="json", include={"name", "description", "inputSchema"}) | {"meta": meta}
 
