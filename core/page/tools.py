@@ -40,6 +40,8 @@ from .inputs import FAULT
 
 EXAMPLE = "example:"
 """What the name of an example begins with, in place of a picture."""
+NAMES = ("x-forwarded-for", "x-ip-token", "authorization", "x-hf-authorization", "cookie")
+"""Headers by which a Space knows who asks, and against whose quota of ZeroGPU an answer counts."""
 INSTRUCTIONS = """CLIP Levers explains and edits what a CLIP says of a picture.
 predict: its prediction among classes. attribute: which components (latents of a sparse autoencoder) carry it, with
 a map.
@@ -152,7 +154,7 @@ def _for_gradio(tool: Tool) -> dict[str, Any]:
 def _loopback(request: Request) -> httpx.AsyncClient:
     """Requests to this very server, as from the address that the caller has."""
     client = (request.client.host, request.client.port) if request.client else ("", 0)
-    named = {"x-forwarded-for": request.headers["x-forwarded-for"]} if "x-forwarded-for" in request.headers else {}
+    named = {name: request.headers[name] for name in NAMES if name in request.headers}
     transport = httpx.ASGITransport(request.app, client=client)
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/gradio_api", headers=named)
 
