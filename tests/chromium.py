@@ -94,7 +94,7 @@ class Open:
         self._windows = windows
         self._pages: list[Page] = []
 
-    def __call__(self, width: int = 1400, theme: Theme = "light") -> Page:
+    def __call__(self, width: int = 1400, theme: Theme = "light", query: str = "") -> Page:
         page = self._windows.new_page(width, theme)
         self._pages.append(page)
         page.set_default_timeout(PATIENCE)
@@ -102,7 +102,7 @@ class Open:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
         self.answers.watch(page)
-        page.goto(self.address)
+        page.goto(f"{self.address}/{query}" if query else self.address)
         page.locator("#panel .bar.best").wait_for()
         return page
 

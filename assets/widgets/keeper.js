@@ -38,7 +38,7 @@ document.addEventListener('brought', () => {
     place.value = typed[k];
     place.dispatchEvent(new Event('input', { bubbles: true }));
   });
-  open(tab);
+  open(embedded ? MAPPED : tab);
   if (link || !entry) stay(tab);
   else follow();
   if (later) go(later);
@@ -58,6 +58,7 @@ watch(Object.keys({ lost: 0 }), () => { if (!bringing) bring(present(), true); }
 // The address follows: Python writes what the page is about (its query), and here the open tab is added. What follows
 // within a second, as the moves of a drag do, is one entry of the browser's history.
 const FIRST = 'image';
+const MAPPED = 'compare';  // where the picture shows the whole target: within another page, where no tab is in sight
 const AT_ONCE = 1000;
 const KEPT = 40;
 const embedded = document.documentElement.classList.contains('embed');
@@ -103,7 +104,7 @@ const go = (to) => {
 };
 watch(Object.keys({ query: 0 }), follow);
 addEventListener('popstate', ({ state }) => { if (state?.query) go(state); });
-element.closest('#keeper').address = () => location.origin + addressed(props.query, tabOpen());
+element.closest('#keeper').address = () => location.origin + addressed(props.query, embedded ? entry?.tab : tabOpen());
 
 // Once Gradio has drawn the page: before, it forgets what a script writes. A link that was not followed from here wins
 // over what the tab's storage holds; a reload does not.
@@ -119,5 +120,6 @@ requestAnimationFrame(() => {
   if (asked && before?.search !== location.search) bring({ ...(before ?? present()), typed: [] }, false, location.search);
   else if (before) bring(before, false);
   else stay(FIRST);
+  if (embedded && !bringing) open(MAPPED);
   new MutationObserver(follow).observe(document.body, { subtree: true, attributeFilter: ['aria-selected'] });
 });

@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from ..files import ASSETS
+from . import preview
 from .doors import MAX_FILE_MB, Doors
 from .inputs import HANDLERS
 from .tools import McpDoor
@@ -34,7 +35,8 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs to show the page as designed."""
     # In the head: Gradio rewrites what it is given as css=, prefixing selectors and breaking some.
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
-    scripts = "\n".join((ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8") for name in ("tabs", "pressed"))
+    names = "embed", "tabs", "pressed"
+    scripts = "\n".join((ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8") for name in names)
     mcp = McpDoor()
     compressed = Middleware(GZipMiddleware, compresslevel=5, exclude_content_types=AS_THEY_ARE)
     return {
@@ -43,7 +45,7 @@ def launch_options() -> dict[str, Any]:
         "run_history": False, "ssr_mode": False, "show_error": True, "enable_monitoring": False, "pwa": False,
         "state_session_capacity": SESSIONS,
         "app_kwargs": {
-            "middleware": [compressed, Middleware(Doors)], "exception_handlers": HANDLERS,
-            "routes": mcp.routes, "lifespan": mcp.lifespan,
+            "middleware": [compressed, Middleware(Doors), Middleware(preview.LinkPreview)],
+            "exception_handlers": HANDLERS, "routes": [*mcp.routes, *preview.ROUTES], "lifespan": mcp.lifespan,
         },
     }  # fmt: skip

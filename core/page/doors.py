@@ -54,6 +54,11 @@ HEADERS = {
 }
 """Of every answer."""
 
+EMBEDDED = HEADERS | {
+    "content-security-policy": HEADERS["content-security-policy"].partition("frame-ancestors")[0] + "frame-ancestors *"
+}
+"""Of the page that shows one result, which may stand in anybody's."""
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -85,13 +90,13 @@ class Doors:
         """Answer a request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        began = False
+        began, headers = False, EMBEDDED if _is_embedded(scope) else HEADERS
 
         async def send_on(message: MutableMapping[str, Any]) -> None:
             nonlocal began
             if message["type"] == "http.response.start":
                 began = True
-                ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                ours = [(name.encode(), value.encode()) for name, value in headers.items()]
                 message["headers"] = [*message.get("headers", ()), *ours]
             await send(message)
 
@@ -143,6 +148,11 @@ class Doors:
             return message
 
         return read
+
+
+def _is_embedded(scope: Scope) -> bool:
+    asked = parse_qs(scope["query_string"].decode("latin-1")).get("embed")
+    return scope["path"] == "/" and asked == ["1"]
 
 
 def _forget_broken_off(uploads: Path) -> None:

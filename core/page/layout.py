@@ -84,7 +84,7 @@ def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "", local:
     example, *_ = context.gallery(opening.card)
     first = session.measure(opening, image_tab.start_with(opening, example, TEMPLATES["single"]))
     demo: gr.Blocks
-    with TypedBlocks(title="CLIP Levers", fill_width=True, delete_cache=(900, 3600)) as demo:
+    with TypedBlocks(title=frame.TITLE, fill_width=True, delete_cache=(900, 3600)) as demo:
         parts = _lay_out(context, first, apology)
         state = VisitState(keep(first), parts.keeper.carried)
         open_tab = gr.Textbox(visible=False)

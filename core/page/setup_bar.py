@@ -67,8 +67,7 @@ class SetupBar:
 def build(context: Context, first: Visit, apology: str) -> SetupBar:
     """Its layout. `apology` says why the page does not open with another setup."""
     with gr.Row(elem_id="top"):
-        claim = "Find the concept that drives a prediction, pull it, see everything that changes."
-        widgets.html(frame.header("CLIP Levers", claim), elem_id="brand")
+        widgets.html(frame.header(frame.TITLE, frame.CLAIM), elem_id="brand")
         with gr.Column(scale=0, min_width=340, elem_id="setup"):
             chosen = gr.Dropdown(
                 [(setup_view.setup_choice(card), name) for name, card in context.pool.cards.items()],

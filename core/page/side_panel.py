@@ -34,10 +34,12 @@ class SidePanel:
 
 
 def build(context: Context, first: Visit) -> tuple[gr.HTML, gr.HTML]:
-    """The layout of what stands at the side: canvas and prediction."""
+    """The layout of what stands at the side: canvas and prediction, and under them the link to both."""
     with gr.Column(elem_id="panel"):
         canvas = widgets.message_widget("canvas", show_canvas(context, first), "", measured="")
-        return canvas, widgets.widget("prediction", show_prediction(context, first))
+        prediction = widgets.widget("prediction", show_prediction(context, first))
+        widgets.widget("links", frame.links())
+        return canvas, prediction
 
 
 def build_about(context: Context, first: Visit) -> gr.HTML:

@@ -6,6 +6,10 @@ from markupsafe import Markup
 
 from .html import NOTHING, joined
 
+TITLE = "CLIP Levers"
+CLAIM = "Find the concept that drives a prediction, pull it, see everything that changes."
+"""What this is, in a sentence."""
+
 
 def header(title: str, claim: str) -> Markup:
     """The top of the page: what this is."""
@@ -16,6 +20,16 @@ def foot() -> Markup:
     """The bottom of the page."""
     return Markup("""<footer class="foot"><p>Pictures you bring are deleted from the server after about an hour.
 <a href="?view=api">Use it from a program</a></p></footer>""")
+
+
+def links() -> Markup:
+    """The link to what is in sight, to be copied (links.js)."""
+    return Markup("""<section class="links" aria-label="Link">
+<button type="button" class="act" data-copy="link" title="The address of what is in sight">Copy link</button>
+<button type="button" class="act" data-copy="embed" title="An iframe with this result, for your own page">Embed</button>
+<a class="act" href="?" target="_blank" rel="noopener">Open in CLIP Levers</a>
+<p role="status"></p><input type="text" readonly hidden aria-label="To be copied">
+</section>""")
 
 
 def notice(*sentences: str, tone: str = "quiet") -> Markup:

@@ -1,0 +1,56 @@
+// The link to what is in sight, for the clipboard; where a frame is denied that, it stands there, chosen, to be copied.
+// In another page (?embed=1) it is the way to the whole one.
+const SECONDS = 15;
+let said = 0;
+const say = (words) => {
+  find('p').textContent = words;
+  clearTimeout(said);
+  said = setTimeout(() => { if (find('input').hidden) say(''); }, 1000 * SECONDS);
+};
+const find = (selector) => element.querySelector(selector);
+const address = () => document.querySelector('#keeper').address();
+const TOLD = {
+  link: 'Copied. Whoever opens this link sees what you see now.',
+  embed: 'Copied: put it into a page, and this result stands there.',
+};
+const NOT = {
+  link: 'Copy the link from here.',
+  embed: 'Copy the code from here.',
+};
+const OWN = ' Your picture is in no link: who opens it is asked to bring the same one. The report (Take along) holds it.';
+const written = (what) => {
+  if (what === 'link') return address();
+  const source = address().replaceAll('&', '&amp;');
+  return `<iframe src="${source}${source.includes('?') ? '&amp;' : '?'}embed=1" title="CLIP Levers" loading="lazy" ` +
+    'style="width: 100%; max-width: 820px; height: clamp(460px, calc(1260px - 100vw), 740px); border: 0"></iframe>';
+};
+const copied = async (text) => {
+  const field = find('input');
+  field.value = text;
+  field.hidden = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    field.hidden = false;
+    field.select();
+    field.hidden = document.execCommand('copy');
+  }
+  return field.hidden;
+};
+element.addEventListener('click', async (event) => {
+  const { copy } = event.target.closest('[data-copy]')?.dataset ?? {};
+  if (!copy) return;
+  if (!address().includes('?')) {
+    say('These classes and levers are more than an address may hold. The report (Take along) holds them.');
+    return;
+  }
+  const words = await copied(written(copy)) ? TOLD[copy] : NOT[copy];
+  const own = document.querySelector('#crop-sheet img') !== null;
+  say(words + (own ? OWN : ''));
+});
+
+const full = find('a');
+const renew = () => { full.href = address(); };
+full.addEventListener('pointerdown', renew);
+full.addEventListener('focus', renew);
+document.addEventListener('brought', () => requestAnimationFrame(renew));
