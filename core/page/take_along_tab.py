@@ -31,7 +31,7 @@ from ..views import figures, frame, tables
 from ..views import many as many_view
 from ..views import report as report_view
 from ..views import take_along as take_along_view
-from ..views.figure_files import Format, PrintFigure, Width, figure_file
+from ..views.figure_files import Format, PrintFigure, Width, figure_file, undrawable
 from ..views.prediction import digest, head
 from ..views.report import Trial
 from ..views.settings import in_a_sentence, settings
@@ -135,7 +135,7 @@ def build() -> TakeAlongTab:
                 said_pack = widgets.notice_place("said-report")
                 files = gr.File(label="Your report, and all tables as CSV", interactive=False, elem_id="report-files")
             with gr.Column(min_width=280):
-                bring = gr.File(label="Drop a report here, to go on from it", height=150, elem_id="bring-report")
+                bring = gr.File(label="Drop a report here, to go on from it", height=165, elem_id="bring-report")
                 said = widgets.notice_place("said-take-along")
         address, drawn = gr.Textbox(visible=False), gr.State(None)
     return TakeAlongTab(
@@ -206,8 +206,9 @@ def draw(
             if isinstance(found, PrintFigure):
                 svg = figure_file(found, "svg", width)
                 file = svg if kind == "svg" else figure_file(found, kind, width)
+                shown = take_along_view.preview(v, found.title, svg, undrawable("".join(v.classes)))
                 yield {
-                    "preview": take_along_view.preview(v, found.title, svg), "caption": found.caption,
+                    "preview": shown, "caption": found.caption,
                     "file": (f"{found.name}.{kind}", file), "drawn": about,
                 }  # fmt: skip
             else:

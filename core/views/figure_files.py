@@ -69,6 +69,14 @@ def figure_file(figure: PrintFigure, kind: Format, width: Width) -> bytes:
     return file.getvalue()
 
 
+def undrawable(text: str) -> str:
+    """The letters of a text that the figures' font does not have, each once: boxes stand in their place."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(str(_STYLE["font.family"]))).get_charmap()
+    return "".join(dict.fromkeys(letter for letter in printable(text) if ord(letter) not in known))
+
+
 def _metadata(figure: PrintFigure, kind: Format) -> dict[str, str | None]:
     caption = {"svg": "Description", "pdf": "Subject", "png": "Description"}[kind]
     undated: dict[str, str | None] = {} if kind == "png" else {{"svg": "Date", "pdf": "CreationDate"}[kind]: None}

@@ -5,14 +5,19 @@ import base64
 from markupsafe import Markup
 
 from ..session.visit import Visit
+from .html import NOTHING
 from .prediction import digest
 
 
-def preview(visit: Visit, title: str, svg: bytes) -> Markup:
-    """The figure, and of what it is, for take_along.js. As an image nothing in it could run."""
-    return Markup("""<figure class="printed" data-of="{}"><img src="data:image/svg+xml;base64,{}" alt="{}">
-<figcaption class="outdated">The view has changed since this was drawn.</figcaption></figure>""").format(
-        digest(visit), base64.b64encode(svg).decode(), title
+def preview(visit: Visit, title: str, svg: bytes, undrawable: str = "") -> Markup:
+    """The figure, and of what it is, for take_along.js. As an image nothing in it could run.
+
+    `undrawable`: letters in whose place boxes stand.
+    """
+    lacks = Markup('<p class="legend">DejaVu Sans, the font of the figures, has no {}: boxes stand in their place.</p>')
+    return Markup("""<div class="printed" data-of="{}"><img src="data:image/svg+xml;base64,{}" alt="{}">{}
+<p class="outdated">The view has changed since this was drawn.</p></div>""").format(
+        digest(visit), base64.b64encode(svg).decode(), title, lacks.format(undrawable[:20]) if undrawable else NOTHING
     )
 
 

@@ -16,7 +16,7 @@ from core.methods.steering import Edit
 from core.session import visit as session
 from core.session.visit import Visit
 from core.views import figures
-from core.views.figure_files import DOTS, INCH, WIDTHS, PrintFigure, figure_file
+from core.views.figure_files import DOTS, INCH, WIDTHS, PrintFigure, figure_file, undrawable
 from core.views.settings import in_a_sentence, settings
 from core.words import percent, signed
 from core.workbench import Workbench
@@ -116,6 +116,11 @@ def test_a_png_is_as_fine_as_print(drawn: Mapping[str, PrintFigure]) -> None:
     picture = Image.open(io.BytesIO(figure_file(drawn["before-after"], "png", "two")))
     assert picture.width == pytest.approx(WIDTHS["two"] / INCH * DOTS, abs=1)
     assert picture.info["Description"] == drawn["before-after"].caption
+
+
+def test_letters_that_the_font_lacks_are_told() -> None:
+    assert undrawable("dog, Füße, собака ✓ − ▲▼") == ""
+    assert undrawable("犬 and 猫 and 犬") == "犬猫"
 
 
 def test_what_is_compared_differs_in_grey() -> None:
