@@ -8,7 +8,7 @@ import httpx
 from chromium import Open, press_strongest, step, tab
 from playwright.sync_api import Page, expect
 
-from core.page.wire import ShowLog
+from core.page.wire import ShowLog, ShowTwo
 from core.session.log import Log
 
 
@@ -85,13 +85,12 @@ def test_an_edit_is_expected_tried_checked_judged_and_restored(open_page: Open, 
 def test_what_the_page_sends_of_its_log_is_read(open_page: Open, address: str) -> None:
     """Forged lines among them: the page sends what its browser keeps, and says what cannot be read."""
     page = open_page()
-    showing = [
-        one["id"] for one in httpx.get(f"{address}/config").json()["dependencies"] if "show" in str(one["targets"])
-    ]
+    listeners = httpx.get(f"{address}/config").json()["dependencies"]
+    asking = [one["id"] for one in listeners if {event for _, event in one["targets"]} & {"show", "pair"}]
     sent: list[Any] = []
 
     def hear(body: Any) -> None:
-        if body["fn_index"] in showing:
+        if body["fn_index"] in asking:
             sent.append(body["data"][-1])
 
     page.on("request", lambda one: hear(json.loads(one.post_data or "")) if "queue/join" in one.url else None)
@@ -103,3 +102,7 @@ def test_what_the_page_sends_of_its_log_is_read(open_page: Open, address: str) -
     expect(page.locator(".line-tried")).to_have_count(1)
     expect(page.locator("#log .notice.warn")).to_contain_text("1 line cannot be read here, and is left out")
     assert len(ShowLog.read(sent[-1]).lines) == 2
+    tab(page, "Before / after")
+    page.locator("[data-beside]").select_option("cue:")
+    expect(page.locator(".two-pictures")).to_contain_text("Here without the note.")
+    assert ShowTwo.read(sent[-1]).kind == "cue"
