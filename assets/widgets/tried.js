@@ -131,13 +131,16 @@ asking.querySelector('[data-skip]').addEventListener('click', () => answer(''));
 asking.addEventListener('keydown', (event) => { if (event.key === 'Escape') answer(''); });
 
 // What the evidence says of the edit in sight, once it is worked out.
+let gathered = '';
 const gather = () => {
   const now = prediction()?.dataset.digest;
   if (!now || find('#summary [data-of]')?.dataset.of !== now || !asking.hidden) return;
   const told = [['chance', '#chance'], ['side', '#ripple']].map(
     ([name, place]) => [name, find(`${place} [data-found]`)?.dataset.found]).filter(([, found]) => found);
-  const state = told.length && present()?.state;
+  const read = JSON.stringify([now, told]);
+  const state = told.length && read !== gathered && present()?.state;  // a page changes often, and a log may be long
   if (!state) return;
+  gathered = read;
   if (pending) commit();
   const log = kept();
   const one = alike(log, state);
