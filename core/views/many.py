@@ -216,9 +216,9 @@ def _bounds(visit: Visit, c: Counts) -> Markup:
     if c.right:
         said.append(f"breaks at most {in_percent(c.most_broken(), 1)} of those that are right")
     return Markup("""<div class="bounds" data-trial="{trial}" data-claimed="{claimed}">
-<p class="told claimed">Of pictures like these, drawn independently from where these come from, <b>it {said}</b>:
+<p class="claimed">Of pictures like these, drawn independently from where these come from, <b>it {said}</b>:
  exact one-sided bounds (Clopper-Pearson), each with confidence 95 %.</p>
-<p class="told unclaimed">No bound on other pictures: as far as is known here, these pictures were used to find it.</p>
+<p class="unclaimed">No bound on other pictures: as far as is known here, these pictures were used to find it.</p>
 <button type="button" class="act" aria-pressed="{claimed}">I chose this edit without these pictures</button>
 </div>""").format(
         trial=visit.many.trial(visit.setup, visit.edit),
