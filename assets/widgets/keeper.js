@@ -77,7 +77,7 @@ const remember = () => requestAnimationFrame(() => {  // once the crop is drawn,
 });
 const stay = (tab) => {
   remember();
-  entry = { query: props.query, tab, moment: performance.now() };
+  entry = { query: props.query, tab, moment: -Infinity };  // what is done next is an entry of its own
   history.replaceState({ query: entry.query, tab }, '');
 };
 const follow = () => {
@@ -95,7 +95,7 @@ const go = (to) => {
   later = bringing ? to : null;
   if (bringing) return;
   const here = present();
-  entry = { ...to, moment: performance.now() };
+  entry = { ...to, moment: -Infinity };
   if (to.query === props.query) return open(to.tab);
   const kept = views.get(to.query) ?? here;
   const { key, step, revision } = JSON.parse(here.state);
