@@ -23,6 +23,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     import torch
+    from gradio_client import Client
     from PIL import Image
     from sae_lens import SAE
     from transformers import CLIPModel, CLIPTokenizer
@@ -378,3 +379,20 @@ def address(cards: Mapping[str, SetupSpec]) -> Iterator[str]:
     _, url, _ = page.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     page.close()
+
+
+@pytest.fixture(scope="session")
+def client(address: str) -> Client:
+    """A program that asks that page."""
+    from gradio_client import Client
+
+    return Client(address, verbose=False)
+
+
+@pytest.fixture(scope="session")
+def bundled() -> Workbench:
+    """The bundled setup, to compare the page's answers with."""
+    from core.setups.loading import load_setup
+    from core.workbench import Workbench
+
+    return Workbench(load_setup("bundled"))

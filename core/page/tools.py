@@ -42,6 +42,7 @@ EXAMPLE = "example:"
 """What the name of an example begins with, in place of a picture."""
 NAMES = ("x-forwarded-for", "x-ip-token", "authorization", "x-hf-authorization", "cookie")
 """Headers by which a Space knows who asks, and against whose quota of ZeroGPU an answer counts."""
+NO_MESSAGE = "This is no message of the Model Context Protocol. Use one of its clients."
 INSTRUCTIONS = """CLIP Levers explains and edits what a CLIP says of a picture.
 predict: its prediction among classes. attribute: which components (latents of a sparse autoencoder) carry it, with
 a map.
@@ -111,8 +112,15 @@ class McpDoor:
             tools = tools_of(scope["app"].get_blocks()).values()
             answer = JSONResponse([_for_gradio(tool) for tool in tools])
         elif scope["method"] == "POST" and not scope["path"].endswith("/schema"):
-            await self._manager.handle_request(scope, receive, send)
-            return
+            body = await Request(scope, receive).body()
+            try:
+                types.JSONRPCMessage.model_validate_json(body)
+            except ValidationError:
+                error = {"code": types.INVALID_REQUEST, "message": NO_MESSAGE}
+                answer = JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)
+            else:
+                await self._manager.handle_request(scope, _again(body, receive), send)
+                return
         else:
             words = "Here are tools for MCP clients, which POST their requests: add this address to one of them."
             answer = PlainTextResponse(words, 405, {"allow": "POST"})
@@ -137,6 +145,16 @@ class McpDoor:
                 return types.CallToolResult(content=await _content(http, await _answer(http, tool.name, given)))
         except UserError as trouble:
             return types.CallToolResult(content=[_text(str(trouble))], isError=True)
+
+
+def _again(body: bytes, receive: Any) -> Any:
+    """A request that was read, to be read once more."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def read() -> Any:
+        return left.pop() if left else await receive()
+
+    return read
 
 
 def _described(tool: Tool) -> types.Tool:

@@ -42,8 +42,8 @@ def test_curl(address: str) -> None:
     assert run.stdout.splitlines() == [words for line, words in PROMISED.findall(DOCUMENT) if line.startswith("ask")]
 
 
-def test_every_question_is_in_it_with_its_parameters(address: str) -> None:
-    named = Client(address, verbose=False).view_api(return_format="dict")["named_endpoints"]
+def test_every_question_is_in_it_with_its_parameters(client: Client) -> None:
+    named = client.view_api(return_format="dict")["named_endpoints"]
     described = dict(re.findall(r"^### (/\w+)\n\n`(\(.*?\))`", DOCUMENT, re.MULTILINE | re.DOTALL))
     assert described == {
         name: f"({', '.join(written(one) for one in endpoint['parameters'])})" for name, endpoint in named.items()

@@ -19,7 +19,7 @@ from core.concepts.component import Kind
 from core.methods.steering import Edit
 from core.model.prompts import TEMPLATES
 from core.setups.catalog import SetupSpec
-from core.setups.loading import load, load_setup
+from core.setups.loading import load
 from core.views.report_words import ceiling_words, read_report, repair_words
 from core.workbench import Workbench
 
@@ -35,9 +35,7 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def ask(address: str) -> Ask:
-    client = Client(address, verbose=False)
-
+def ask(client: Client) -> Ask:
     def ask(name: str, picture: Path | None, *more: Any) -> Any:
         if name == "steer" and len(more) < ARGUMENTS[name]:
             more += (None,) * (4 - len(more))
@@ -47,20 +45,15 @@ def ask(address: str) -> Ask:
     return ask
 
 
-@pytest.fixture(scope="module")
-def bench() -> Workbench:
-    return Workbench(load_setup("bundled"))
-
-
 def complaint(ask: Ask, *question: Any) -> str:
     with pytest.raises(AppError) as caught:
         ask(*question)
     return str(caught.value)
 
 
-def test_predict(ask: Ask, bench: Workbench) -> None:
+def test_predict(ask: Ask, bundled: Workbench) -> None:
     said = ask("predict", DOG, "dog, cat, fox")
-    expected = bench.classify(bench.open(DOG), CLASSES, SINGLE)
+    expected = bundled.classify(bundled.open(DOG), CLASSES, SINGLE)
     assert said["classes"] == list(CLASSES)
     assert said["best"] == expected.best
     np.testing.assert_allclose(said["logits"], expected.logits, atol=1e-4)
@@ -78,11 +71,11 @@ def test_attribute(ask: Ask) -> None:
     assert all(c["contribution"] < 0 for c in said["against_it"])
 
 
-def test_steer(ask: Ask, bench: Workbench) -> None:
-    trace = bench.open(DOG)
+def test_steer(ask: Ask, bundled: Workbench) -> None:
+    trace = bundled.open(DOG)
     component = int(trace.activations.components()[0])
     said = ask("steer", DOG, "dog, cat, fox", [{"component": component}], None)
-    expected = bench.compare(trace, Edit.of_suppressed([component]), CLASSES, SINGLE)
+    expected = bundled.compare(trace, Edit.of_suppressed([component]), CLASSES, SINGLE)
     np.testing.assert_allclose(said["after"]["logits"], expected.after.logits, atol=1e-4)
     nothing = ask("steer", DOG, "dog, cat, fox", [], None)
     assert nothing["before"] == nothing["after"]
@@ -97,46 +90,43 @@ def test_answers_say_how_the_classes_were_read(ask: Ask) -> None:
         assert "commas separate" in note
 
 
-def test_component(address: str, bench: Workbench) -> None:
-    client = Client(address, verbose=False)
-    number = bench.matches_words("dog", 1)[0].component
+def test_component(client: Client, bundled: Workbench) -> None:
+    number = bundled.matches_words("dog", 1)[0].component
     said = client.predict(number, "dog, cat", 16, "", api_name="/component")
-    concept, pushed = bench.concept(number), bench.steering_effects(number, ("dog", "cat"), SINGLE)
+    concept, pushed = bundled.concept(number), bundled.steering_effects(number, ("dog", "cat"), SINGLE)
     assert [guess["word"] for guess in said["guesses"]] == [guess.word for guess in concept.guesses]
     assert (said["clarity"], said["frequency"]) == (concept.clarity, concept.frequency)
     choices: dict[str, Kind] = {"strongest": "top", "usual": "mid", "by_mean": "mean"}
     for kind, choice in choices.items():
-        expected = bench.activating_examples(number, choice, 16)
+        expected = bundled.activating_examples(number, choice, 16)
         assert [b64decode(one["picture"]) for one in said["references"][kind]] == [example.webp for example in expected]
         assert Image.open(BytesIO(b64decode(said["references"][kind][0]["picture"]))).format == "WEBP"
     np.testing.assert_allclose(said["pushes"]["on_a_grey_picture"], pushed.on_blank, atol=1e-4)
-    family = bench.family(number)
+    family = bundled.family(number)
     assert said["family"] == ([number] if family is None else list(family.members))
     assert "pushes" not in client.predict(number, api_name="/component")
     with pytest.raises(AppError, match="no component 123456"):
         client.predict(123_456, api_name="/component")
 
 
-def test_search(address: str, bench: Workbench) -> None:
-    client = Client(address, verbose=False)
+def test_search(client: Client, bundled: Workbench) -> None:
     by_words = client.predict("the word dog", None, 5, "", api_name="/search")
-    expected = bench.matches_words("the word dog", 5)
+    expected = bundled.matches_words("the word dog", 5)
     assert [one["component"] for one in by_words["found"]] == [match.component for match in expected]
     by_picture = client.predict("", handle_file(DOG), 5, "", api_name="/search")
-    expected = bench.matches_picture(bench.open(DOG).embedding, 5)
+    expected = bundled.matches_picture(bundled.open(DOG).embedding, 5)
     assert [one["component"] for one in by_picture["found"]] == [match.component for match in expected]
     with pytest.raises(AppError, match="no picture"):
         client.predict(" ", None, 5, "", api_name="/search")
 
 
-def test_without_an_index_the_page_says_how_to_build_one(address: str) -> None:
-    client = Client(address, verbose=False)
+def test_without_an_index_the_page_says_how_to_build_one(client: Client) -> None:
     for question, api_name in (((3, "", 4, "tiny"), "/component"), (("dog", None, 5, "tiny"), "/search")):
         with pytest.raises(AppError, match="python -m core.indexing"):
             client.predict(*question, api_name=api_name)
 
 
-def test_every_answer_names_the_setup_it_came_from(ask: Ask, address: str) -> None:
+def test_every_answer_names_the_setup_it_came_from(ask: Ask, client: Client) -> None:
     for name in ("", "bundled", "tiny"):
         for question in (("predict", DOG, "dog, cat"), ("attribute", DOG, "dog, cat", "cat", "dog", 2)):
             more = [*question, *[""] * (ARGUMENTS[question[0]] + 1 - len(question)), name]
@@ -147,7 +137,7 @@ def test_every_answer_names_the_setup_it_came_from(ask: Ask, address: str) -> No
             assert len(said["fingerprint"]) == 64
             assert "torch" in said["software"]
             assert (said["index"] is None) == (name == "tiny")
-    offered = Client(address, verbose=False).predict(api_name="/setups")
+    offered = client.predict(api_name="/setups")
     assert [setup["name"] for setup in offered] == ["bundled", "tiny", "random", "lost"]
     assert {setup["name"] for setup in offered if setup["loaded"]} == {"bundled", "tiny"}
     assert "/" not in offered[1]["clip"], "where a folder lies is nobody's business"
@@ -160,10 +150,12 @@ def test_a_setup_that_cannot_be_used_gets_a_sentence(ask: Ask, setup: str, words
     assert words in complaint(ask, "predict", DOG, "dog, cat", setup).lower()
 
 
-def test_visitors_on_different_pictures_and_setups_do_not_meet(address: str, cards: Mapping[str, SetupSpec]) -> None:
+def test_visitors_on_different_pictures_and_setups_do_not_meet(
+    address: str, cards: Mapping[str, SetupSpec], bundled: Workbench
+) -> None:
     """Eight at once, four times over, each with a picture, classes and a setup of its own."""
     pictures = sorted(EXAMPLES.glob("*.webp"))[:8]
-    benches = {name: Workbench(load(cards[name])) for name in ("bundled", "tiny")}
+    benches = {"bundled": bundled, "tiny": Workbench(load(cards["tiny"]))}
 
     def visitor(k: int) -> None:
         client = Client(address, verbose=False)

@@ -18,7 +18,6 @@ from core.methods.target import Target
 from core.recipes import load_recipe
 from core.serving import api_trial
 from core.serving.api import Programs
-from core.setups.loading import load_setup
 from core.workbench import Workbench
 
 ENDPOINTS: dict[str, dict[str, Any]] = {
@@ -45,16 +44,6 @@ NOTE = [{"component": 99}]
 """The component that reads the note is suppressed."""
 
 
-@pytest.fixture(scope="module")
-def client(address: str) -> Client:
-    return Client(address, verbose=False)
-
-
-@pytest.fixture(scope="module")
-def bench() -> Workbench:
-    return Workbench(load_setup("bundled"))
-
-
 def ask(client: Client, name: str, **given: Any) -> Any:
     """Pictures are named by their paths."""
     for key in {"picture", "pictures"} & given.keys():
@@ -73,38 +62,38 @@ def test_names_and_signatures_are_kept(client: Client) -> None:
 
 
 @pytest.mark.parametrize("at_least", [0.0, 10.0, 1000.0])
-def test_thresholds_and_conditions(client: Client, bench: Workbench, at_least: float) -> None:
-    trace = bench.open(DOG)
+def test_thresholds_and_conditions(client: Client, bundled: Workbench, at_least: float) -> None:
+    trace = bundled.open(DOG)
     condition = {"terms": [{"component": 99, "weight": 0.5}, {"component": 330}], "at_least": at_least}
     lever = Lever(99, "scale", 0.25, at_least=15.0)
     levers = [{"component": 99, "operation": "scale", "strength": 0.25, "at_least": 15.0}]
     edit = Edit((lever,), None, Condition((Term(99, 0.5), Term(330)), at_least))
     said = ask(client, "steer", **ASKED, levers=levers, condition=condition)
     np.testing.assert_allclose(
-        said["after"]["logits"], bench.compare(trace, edit, CLASSES, SINGLE).after.logits, atol=1e-4
+        said["after"]["logits"], bundled.compare(trace, edit, CLASSES, SINGLE).after.logits, atol=1e-4
     )
     assert said["acts"] == (at_least < 1000)
     assert said["edit"]["condition"] == {"terms": [{"component": 99, "weight": 0.5}, {"component": 330, "weight": 1.0}],
                                          "at_least": at_least}  # fmt: skip
-    without = bench.compare(trace, replace(edit, levers=(Lever(99, "scale", 0.25),), condition=None), CLASSES, SINGLE)
+    without = bundled.compare(trace, replace(edit, levers=(Lever(99, "scale", 0.25),), condition=None), CLASSES, SINGLE)
     assert not np.allclose(said["after"]["logits"], without.after.logits, atol=1e-3), (
         "the threshold holds something back"
     )
 
 
-def test_evidence(client: Client, bench: Workbench) -> None:
-    trace, edit, target = bench.open(DOG), Edit.of_suppressed([99]), Target(1, 0)
+def test_evidence(client: Client, bundled: Workbench) -> None:
+    trace, edit, target = bundled.open(DOG), Edit.of_suppressed([99]), Target(1, 0)
     said = ask(client, "evidence", **ASKED, wanted="cat", against="dog", levers=NOTE)
-    *_, chance = bench.controls(trace, CLASSES, SINGLE, target, edit)
-    (whole,) = bench.responses(trace, CLASSES, SINGLE, target, edit)
+    *_, chance = bundled.controls(trace, CLASSES, SINGLE, target, edit)
+    (whole,) = bundled.responses(trace, CLASSES, SINGLE, target, edit)
     assert said["effect"] == pytest.approx(chance.effect, abs=1e-4)
     assert said["chance"]["matched_components"]["p"] == chance.p_value
     assert (said["wanted"], said["against"]) == ("cat", "dog")
     np.testing.assert_allclose(said["doses"][0]["target"], whole.target, atol=1e-3)
     assert said["doses"][0]["says"][:3] == [CLASSES[c] for c in whole.top[:3]]
-    spread = bench.side_effects(trace, CLASSES, SINGLE, target, edit)
+    spread = bundled.side_effects(trace, CLASSES, SINGLE, target, edit)
     assert said["side_effects"]["side_effect"] == pytest.approx(spread.side_effect, abs=1e-3)
-    missed = bench.reconstruction_error(trace, CLASSES, SINGLE)
+    missed = bundled.reconstruction_error(trace, CLASSES, SINGLE)
     assert said["reconstruction_error"]["explained_variance"] == pytest.approx(missed.explained_variance, abs=1e-4)
 
 
@@ -127,7 +116,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_pictures_that_are_brought(client: Client, bench: Workbench, packed: Path) -> None:
+def test_pictures_that_are_brought(client: Client, bundled: Workbench, packed: Path) -> None:
     """By their labels, and among classes that are named: in batches or at once, the counts are the same."""
     brought = [packed]
     by_labels = ask(client, "try_on_many", pictures=brought, levers=NOTE)
@@ -139,7 +128,7 @@ def test_pictures_that_are_brought(client: Client, bench: Workbench, packed: Pat
     shows = {"dog-note-cat": "dog", "boat-note-tiger": "boat", "fox-blank-note": "fox"}
     names = tuple(among.split(", "))
     expected = {
-        name: bench.compare(bench.open(EXAMPLES / f"{name}.webp"), Edit.of_suppressed([99]), names, SINGLE)
+        name: bundled.compare(bundled.open(EXAMPLES / f"{name}.webp"), Edit.of_suppressed([99]), names, SINGLE)
         for name in shows
     }
     fixed = {name for name, one in expected.items() if one.before.best != shows[name] == one.after.best}
@@ -152,10 +141,10 @@ def test_pictures_that_are_brought(client: Client, bench: Workbench, packed: Pat
         ask(client, "try_on_many", pictures=[DOG], levers=NOTE)
 
 
-def test_batches_add_up(bench: Workbench, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    *_, at_once = api_trial.tried_on_files(bench, [str(packed)], CLASSES, Edit.of_suppressed([99]))
+def test_batches_add_up(bundled: Workbench, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    *_, at_once = api_trial.tried_on_files(bundled, [str(packed)], CLASSES, Edit.of_suppressed([99]))
     monkeypatch.setattr(api_trial, "BATCH", 1)
-    *_, one_by_one = api_trial.tried_on_files(bench, [str(packed)], CLASSES, Edit.of_suppressed([99]))
+    *_, one_by_one = api_trial.tried_on_files(bundled, [str(packed)], CLASSES, Edit.of_suppressed([99]))
     assert isinstance(at_once, api_trial.TrialOnMany)
     assert isinstance(one_by_one, api_trial.TrialOnMany)
     assert (len(at_once.parts), len(one_by_one.parts)) == (1, 3)
@@ -163,7 +152,7 @@ def test_batches_add_up(bench: Workbench, packed: Path, monkeypatch: pytest.Monk
     assert (one_by_one.names, one_by_one.unread) == (at_once.names, at_once.unread)
 
 
-def test_a_recipe_is_the_edit_with_its_claim(client: Client, bench: Workbench, packed: Path, tmp_path: Path) -> None:
+def test_a_recipe_is_the_edit_with_its_claim(client: Client, bundled: Workbench, packed: Path, tmp_path: Path) -> None:
     condition = {"terms": [{"component": 99, "weight": 1.0}], "at_least": 5.0}
     question = {"classes": "dog, cat, fox", "wanted": "dog", "against": "cat", "title": "Past the note"}
     file = ask(client, "recipe", levers=NOTE, condition=condition, **question, pictures=[packed], unseen=True)
@@ -175,7 +164,7 @@ def test_a_recipe_is_the_edit_with_its_claim(client: Client, bench: Workbench, p
     (claim,) = recipe.facts.claims
     assert (claim.n, claim.unseen) == (3, True)
     assert "some.zip" in claim.pictures
-    assert recipe.facts.identity.fingerprint == bench.setup.fingerprint
+    assert recipe.facts.identity.fingerprint == bundled.setup.fingerprint
     with pytest.raises(AppError, match="as wanted"):
         ask(client, "recipe", levers=NOTE, **(question | {"wanted": ""}))
     with pytest.raises(AppError, match="lever"):
@@ -198,9 +187,9 @@ def test_reference_scenes_have_classes_of_their_own(client: Client) -> None:
         ask(client, "try_on_many", classes="dog, cat", levers=NOTE)
 
 
-def test_what_is_not_asked_for_is_not_computed(bench: Workbench) -> None:
+def test_what_is_not_asked_for_is_not_computed(bundled: Workbench) -> None:
     """An answer in steps, each of which is one turn; nothing is left to be done after the last."""
-    ask_ = Programs(_Pool(bench), "bundled")  # type: ignore[arg-type]
+    ask_ = Programs(_Pool(bundled), "bundled")  # type: ignore[arg-type]
     steps = list(ask_.evidence(str(DOG), "dog, cat", levers=NOTE))
     assert steps[:-1] == [None] * (len(steps) - 1)
     assert len(steps) > 4

@@ -169,3 +169,25 @@ def test_a_request_is_bounded_as_all_others(address: str) -> None:
     answer = httpx.post(f"{address}/gradio_api/mcp/", json={"jsonrpc": "2.0", "pad": "a" * 2_100_000}, timeout=60)
     assert answer.status_code == 413
     assert "2 MB" in answer.json()["detail"]
+
+
+ACCEPTED = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "5", "{}", '{"jsonrpc": "2.0"}', '[{"jsonrpc": "2.0", "id": 1, "method": "a"}]']
+)
+def test_what_is_no_message_gets_a_sentence(address: str, body: str, caplog: pytest.LogCaptureFixture) -> None:
+    answer = httpx.post(f"{address}/gradio_api/mcp/", content=body, headers=ACCEPTED, timeout=60)
+    assert answer.status_code == 400
+    assert not trouble(answer.json()["error"]["message"])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("method", ["nosuch", "resources/read", "tools/call"])
+def test_what_is_not_offered_is_an_error(address: str, method: str) -> None:
+    told = {"jsonrpc": "2.0", "id": 7, "method": method, "params": {"uri": "file:///etc/passwd"}}
+    answer = httpx.post(f"{address}/gradio_api/mcp/", json=told, headers=ACCEPTED, timeout=60)
+    (said,) = re.findall(r"data: (.*)", answer.text)
+    assert set(json.loads(said)) == {"jsonrpc", "id", "error"}
+    assert "root:" not in answer.text
