@@ -44,6 +44,7 @@ from core.page.picture_sets import ChosenSet, choices, chosen, halt
 from core.page.wire import ClaimUnseen, ExplainConfusion, OpenPicture, OpenTab
 from core.pictures.batches import Batch, batches
 from core.pictures.examples import FOLDER as EXAMPLES
+from core.pictures.examples import asked_classes
 from core.session import visit as session
 from core.session.cancellation import LatestOnly
 from core.session.many_pictures import INDEX, OWN, PHOTOGRAPHS, OwnPictures, OwnSet
@@ -122,6 +123,8 @@ def test_bounds_stand_with_an_edit_that_these_pictures_did_not_choose(
     context: Context, pulled: Visit, scenes: PictureSet
 ) -> None:
     """Both sentences are on the page; which is seen follows from what was said of this edit on these pictures."""
+    pulled = choose(context, pulled, "attacked", LABELS)
+    scenes = scenes.part(np.flatnonzero(scenes.group == "attacked"))
     shown = followed(context, pulled)["tried"]
     assert 'data-claimed="false"' in shown
     assert "these pictures were used to find it" in shown
@@ -136,7 +139,7 @@ def test_bounds_stand_with_an_edit_that_these_pictures_did_not_choose(
     v = claim(context, pulled, ClaimUnseen(trial=trial_name, on=True))
     assert 'data-claimed="true"' in followed(context, v)["tried"]
     tuned = session.change(context.bench(v), v, Edit((Lever(NOTE, "scale", 0.5),)))
-    for other in (tuned, choose(context, v, "attacked", LABELS)):
+    for other in (tuned, choose(context, v, "stamped", LABELS)):
         assert 'data-claimed="false"' in followed(context, other)["tried"], "that was said of something else"
     back = claim(context, v, ClaimUnseen(trial=trial_name, on=False))
     assert 'data-claimed="false"' in followed(context, back)["tried"]
@@ -192,8 +195,9 @@ def test_a_long_trial_tells_how_far_it_is_and_is_stopped_and_goes_on(
     context: Context, pulled: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(many_tab, "QUICK", 0.0)
-    v = explain(context, pulled, ExplainConfusion(truth="", said="", on=True))
-    stops, before = LatestOnly[None](), followed(context, pulled)
+    attacked = choose(context, pulled, "attacked", LABELS)
+    v = explain(context, attacked, ExplainConfusion(truth="", said="", on=True))
+    stops, before = LatestOnly[None](), followed(context, attacked)
     asked = follow(context, v, here(), before["drawn"], OwnPictures(), LatestOnly(), stops)
     next(asked)
     assert "data-halt" in next(asked)["failures"]
@@ -440,3 +444,18 @@ def test_in_a_local_run_a_folder_can_be_named(context: Context, first: Visit, fi
     assert own.held is not None
     assert own.held.pictures.names == ("own.png",)
     assert own.held.name == folder[-150:]
+
+
+def test_the_photographs_are_labelled_and_told_apart_by_whether_a_cue_is_planted(context: Context, tiny: Visit) -> None:
+    v = choose(context, session.change(context.bench(tiny), tiny, Edit.of_suppressed([1])), PHOTOGRAPHS, LABELS)
+    own = OwnPictures()
+    *_, found = chosen(context.bench(v), v, own)
+    assert isinstance(found, ChosenSet)
+    assert found.photographs
+    assert found.pictures.labelled.all()
+    assert found.pictures.classes == asked_classes()
+    parts = followed(context, v, own=own)
+    assert f"{len(found.pictures)} photographs, some with a planted cue; " in parts["about"]
+    assert "with a planted cue</th>" in parts["tried"]
+    opened = open_picture(context, v, OpenPicture(picture="cat.webp"), own)
+    assert (opened.classes[opened.truth or 0], opened.subject.photograph) == ("cat", True)
