@@ -96,12 +96,12 @@ const changed = () => {
     clearTimeout(timer);
     return reveal();
   }
-  if (pending && about(pending.state) === about(now.state)) return;
+  if (pending && about(pending.state) === about(now.state)) return asking.hidden && reveal();
   const expectation = pending?.expectation || (fresh ? draft.trim() : '');
   if (expectation) write('');
   pending = { ...now, expectation };
   if (fresh && asks && !expectation && !answered) ask();
-  else if (!asks || expectation) reveal();
+  else if (asking.hidden || expectation) reveal();
   clearTimeout(timer);
   if (asking.hidden) timer = setTimeout(commit, STAYS);
 };
@@ -151,7 +151,8 @@ const gather = () => {
 
 // The field stands at the top of tabs that come into the page when they are first opened, and says the same in all.
 const DRAFT = `${PLACE} draft`;
-let [draft, asks] = ['', kept().ask];
+const wantsToBeAsked = () => kept().ask && !document.documentElement.classList.contains('embed');
+let [draft, asks] = ['', wantsToBeAsked()];
 try { draft = sessionStorage.getItem(DRAFT) ?? ''; } catch { /* denied */ }
 const mark = () => {
   all('[data-expected]').forEach((one) => { if (one.value !== draft) one.value = draft; });
@@ -181,7 +182,7 @@ new MutationObserver(() => {
 look();
 document.addEventListener('brought', () => { last = JSON.stringify(present()?.state.edit ?? {}); });
 document.addEventListener('log', () => {
-  asks = kept().ask;
+  asks = wantsToBeAsked();
   mark();
 });
 addEventListener('storage', (event) => { if (event.key === PLACE) document.dispatchEvent(new Event('log')); });

@@ -82,6 +82,44 @@ def test_an_edit_is_expected_tried_checked_judged_and_restored(open_page: Open, 
     expect(lines).to_have_count(2)
 
 
+def test_other_strengths_of_a_lever_are_one_line_until_something_is_said_of_it(open_page: Open) -> None:
+    page = open_page()
+    lines = page.locator(".line-tried")
+
+    def set_to(strength: str) -> None:
+        tab(page, "Steering")
+        page.locator("#levers .exact").fill(strength)
+        page.locator("#levers .exact").press("Enter")
+        expect(page.locator("#prediction .pulled li")).to_contain_text(f"× {strength}")
+        tab(page, "Log")
+        expect(lines.first).to_contain_text(f"× {strength}")
+
+    press_strongest(page)
+    tab(page, "Steering")
+    page.locator("#levers").get_by_role("radio", name="Scale").click()
+    for strength in ("3", "0.5"):
+        set_to(strength)
+    expect(lines).to_have_count(1)
+    lines.first.locator("[data-verdict=unclear]").click()
+    expect(lines.first.locator("[aria-pressed=true]")).to_have_text("Unclear")
+    set_to("4")
+    expect(lines).to_have_count(2)
+
+    tab(page, "Steering")
+    page.locator("#expect-steering [data-ask]").check()
+    strength, flip = page.locator("#levers .exact"), page.locator("#prediction .flip")
+    strength.fill("5")
+    strength.press("Enter")
+    page.locator("[data-skip]").click()
+    strength.fill("6")  # a moment later: it is not asked again, and nothing stays hidden
+    strength.press("Enter")
+    expect(page.locator("#prediction .pulled li")).to_contain_text("× 6")
+    expect(flip).to_be_visible()
+    page.locator("#canvas [data-twin]").click()  # the same edit elsewhere
+    expect(page.locator("#canvas [data-twin]")).to_have_attribute("aria-pressed", "true")
+    expect(flip).to_be_visible()
+
+
 def test_what_the_page_sends_of_its_log_is_read(open_page: Open, address: str) -> None:
     """Forged lines among them: the page sends what its browser keeps, and says what cannot be read."""
     page = open_page()
