@@ -26,8 +26,8 @@ from .setup_bar import LEFT_BEHIND
 from .wire import BringBack
 
 NO_PICTURE_IN_A_LINK = (
-    "This link is about a picture that its maker brought, which no link can carry. Bring that picture, and it is as "
-    "the link says; until then the rest of the link is applied to this example."
+    "This link is about a picture that is none of the examples, and no link can carry one. Bring that picture, and it "
+    "is as the link says; until then the rest of the link is applied to this example."
 )
 OTHER_COMMITS = "The files of this setup are others than those of the link: their components may be others, too."
 

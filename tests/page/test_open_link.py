@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.methods.target import Target
@@ -132,6 +134,26 @@ def test_a_picture_that_no_link_carries_is_waited_for(context: Context, first: V
     here = opened(context, first, link_to(context, own), str(show_crop(own)).partition('src="')[2].partition('"')[0])
     assert here.notes == ()
     assert [name for name in SAME if getattr(here.visit, name) != getattr(own, name)] == [], "the page has its crop"
+
+
+parameters = st.sampled_from(
+    [
+        "setup=bundled", "setup=lost", "example=dog-note-cat", f"example={OTHER}", "example=x", "cue=off",
+        "classes=dog,cat", "classes=a", "classes=%00,<b>,,%F0%9F%90%B6", "truth=cat", "truth=", "target=cat,dog",
+        "target=a", "suppress=99,3.4", "scale=2~2.3:100", "set=4:-1e9", "set=999999:1", "tokens=none", "tokens=0-9999",
+        "when=99@1e6", "when=9999999:-1@0", f"picture={'f' * 64}", "pictures=attacked", "confusion=,", "component=0",
+        "component=2147483647", "clip=0000000", "templates={},{}+{}", "wording=ensemble", "v=9", "tab=log", "=", "%",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=8)
+@given(st.lists(parameters, min_size=2, max_size=9).map("&".join))
+def test_any_link_opens_something_whose_own_link_opens_the_same(context: Context, first: Visit, query: str) -> None:
+    v = opened(context, first, query).visit
+    again = opened(context, first, link_to(context, v))
+    assert again.notes == ()
+    assert [name for name in SAME if getattr(again.visit, name) != getattr(v, name)] == []
 
 
 def test_going_back_can_be_undone_and_keeps_what_is_in_no_link(context: Context, first: Visit) -> None:
