@@ -189,10 +189,12 @@ def test_what_the_model_card_says_of_it(committed: dict) -> None:
         assert ways[name]["accuracy"]["attacked"] > before["attacked"] + 0.6
         assert ways[name]["accuracy"]["sign"] < before["sign"] - 0.3
         assert ways[name]["accuracy"]["hard_named"] < before["hard_named"] - 0.3
-    promised = {rate: under["promised"] for rate, under in committed["conditional"].items()}
-    assert promised == {"0.01": False, "0.02": False, "0.05": True}
-    under = committed["conditional"]["0.05"]
-    assert under["broken"] <= 0.05 * committed["right"]
+    conditional = committed["conditional"]
+    for rate, under in conditional.items():
+        assert under["promised"]
+        assert under["broken"] <= float(rate) * committed["right"]
+    fixed = [conditional[rate]["fixed"] for rate in ("0.01", "0.02", "0.05")]
+    assert 0.1 * fixed[2] < fixed[0] < fixed[1] < fixed[2] == ways[repair.OURS]["fixed"]
     assert not committed["watch"]["false_alarm"]
     assert committed["watch"]["noticed_after"] <= 64
 
