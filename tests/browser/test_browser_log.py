@@ -107,12 +107,12 @@ def test_other_strengths_of_a_lever_are_one_line_until_something_is_said_of_it(o
 
     tab(page, "Steering")
     page.locator("#expect-steering [data-ask]").check()
-    strength, flip = page.locator("#levers .exact"), page.locator("#prediction .flip")
-    strength.fill("5")
-    strength.press("Enter")
+    typed, flip = page.locator("#levers .exact"), page.locator("#prediction .flip")
+    typed.fill("5")
+    typed.press("Enter")
     page.locator("[data-skip]").click()
-    strength.fill("6")  # a moment later: it is not asked again, and nothing stays hidden
-    strength.press("Enter")
+    typed.fill("6")  # a moment later: it is not asked again, and nothing stays hidden
+    typed.press("Enter")
     expect(page.locator("#prediction .pulled li")).to_contain_text("× 6")
     expect(flip).to_be_visible()
     page.locator("#canvas [data-twin]").click()  # the same edit elsewhere
