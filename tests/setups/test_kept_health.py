@@ -128,13 +128,19 @@ def test_other_pictures_decide_the_figures(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"about": 1}', "\udcff", "{health}", "{strings}"])
-def test_what_is_damaged_is_measured_again(copied: SetupSpec, text: str) -> None:
+def test_what_is_damaged_is_not_used(copied: SetupSpec, text: str) -> None:
     kept = json.loads(module.BUNDLED_HEALTH.read_text())
+    assert kept_health(copied, kept["about"]) is not None
     wrong = {
         "{health}": json.dumps(kept | {"health": {"pictures": 21}}),
         "{strings}": json.dumps(kept | {"health": kept["health"] | {"explained_variance": "much"}}),
     }
     module.BUNDLED_HEALTH.write_bytes(wrong.get(text, text).encode(errors="surrogateescape"))
+    assert kept_health(copied, kept["about"]) is None
+
+
+def test_where_none_can_be_used_it_is_measured_again(copied: SetupSpec) -> None:
+    module.BUNDLED_HEALTH.write_text("{")
     assert told(copied)
 
 
