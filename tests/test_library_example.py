@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[1] / "assets" / "examples" / "library.py"
+EXAMPLE = Path(__file__).parents[1] / "assets" / "library.py"
 
 
 def test_the_example_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:

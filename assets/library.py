@@ -1,7 +1,7 @@
 """The library in one sitting: a CLIP that reads a note, the components that read it, and an edit to take along.
 
 Cell by cell in an editor that knows `# %%` (jupytext makes a notebook of it), or at once, in the folder of a checkout:
-`PYTHONPATH=. python assets/examples/library.py`. Where the package is installed, write `clip_levers` for `core`.
+`PYTHONPATH=. python assets/library.py`. Where the package is installed, write `clip_levers` for `core`.
 Nothing is downloaded.
 """
 
