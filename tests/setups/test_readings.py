@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from html import unescape
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.scope import Scope
 from core.pictures.collection import scenes_named
 from core.pictures.photographs import crops, photographs
 from core.pictures.read import read_picture
@@ -26,7 +28,7 @@ from core.setups.clips import read_clip
 from core.setups.health import LEAST_EXPLAINED
 from core.setups.health_check import example_samples
 from core.setups.loading import Loading, Setup, load
-from core.setups.readings import choose
+from core.setups.readings import Chosen, choose
 from core.setups.residual_statistics import CROPS, measured
 from core.setups.standardisation import ResidualStatistics
 from core.views.setup import setup_page
@@ -73,6 +75,22 @@ def seen(clip: SplitClip) -> Seen:
 @pytest.fixture(scope="module")
 def statistics(clip: SplitClip) -> ResidualStatistics:
     return measured(clip, "all", CROPS)
+
+
+@pytest.fixture(scope="module")
+def read(clip: SplitClip) -> Callable[[SetupSpec], Chosen]:
+    """The dictionary that `load` makes of a file, of which it then checks the health."""
+
+    @cache
+    def statistics(scope: Scope) -> ResidualStatistics:
+        return measured(clip, scope, CROPS)
+
+    def chosen(spec: SetupSpec) -> Chosen:
+        assert spec.dictionary.folder is not None
+        readings = read_checkpoint(spec.layout, spec.dictionary.folder, spec.dictionary.file)
+        return choose(clip, readings, spec.scope, statistics(spec.scope))
+
+    return chosen
 
 
 def spec_of(folder: Path, layout: str, file: str, scope: str = "all") -> SetupSpec:
@@ -199,7 +217,7 @@ def train_sae_v(x: Tensor) -> dict[str, Tensor]:
     }
     optimizer = torch.optim.Adam([weight.requires_grad_() for weight in w.values()], lr=3e-3)
     for _ in range(150):
-        batch = x[torch.randint(len(x), (512,), generator=generator)]
+        batch = x[torch.randint(len(x), (256,), generator=generator)]
         f = torch.relu((batch - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
         error = (f @ w["W_dec"] + w["b_dec"] - batch).pow(2).mean()
         loss = error + 4e-4 * f.sum(1).mean()
@@ -233,7 +251,12 @@ def trained_sae_v(seen: Seen) -> dict[bool, dict[str, Tensor]]:
 @pytest.mark.parametrize("scaled", [True, False])
 @pytest.mark.parametrize("minus", [True, False])
 def test_sae_v_is_read_by_the_formula_it_was_trained_with(
-    scaled: bool, minus: bool, seen: Seen, trained_sae_v: dict[bool, dict[str, Tensor]], tmp_path: Path
+    scaled: bool,
+    minus: bool,
+    seen: Seen,
+    trained_sae_v: dict[bool, dict[str, Tensor]],
+    read: Callable[[SetupSpec], Chosen],
+    tmp_path: Path,
 ) -> None:
     w = dict(trained_sae_v[scaled])
     w["b_dec"] = w["b_dec"] + 0.5 * scaled  # of a centred x it is next to 0, and "- b_dec" would say nothing
@@ -242,16 +265,20 @@ def test_sae_v_is_read_by_the_formula_it_was_trained_with(
     with (tmp_path / "sae.pt").open("wb") as stream:  # `dump` of saev/nn.py at 837e943: there was no schema number
         stream.write(json.dumps({"d_vit": D, "exp_factor": M // D + 1, "d_sae": M, "seed": 42}).encode() + b"\n")
         torch.save(w, stream)
-    setup = load(spec_of(tmp_path, "saev", "sae.pt", "patches"))
-    assert len(setup.alternatives) == 4
-    assert ("z = (x − mean) / scalar" in setup.formula, "− b_dec" in setup.formula) == (scaled, minus)
+    spec = spec_of(tmp_path, "saev", "sae.pt", "patches")
+    chosen = read(spec)
+    assert len(chosen.figures) == 4
+    assert ("z = (x − mean) / scalar" in chosen.formula, "− b_dec" in chosen.formula) == (scaled, minus)
 
     act_mean, scalar = scaling(seen.crops[:, 1:].flatten(0, 1), scaled)
     x = seen.photographs[:, 1:].flatten(0, 1)
     f = torch.relu(((x - act_mean) / scalar - w["b_dec"] * minus) @ w["W_enc"] + w["b_enc"])
     truth = explained(x, (f @ w["W_dec"] + w["b_dec"]) * scalar + act_mean)
-    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=2e-3)
+    assert chosen.figures[chosen.formula] == pytest.approx(truth, abs=2e-3)
     assert truth > 0.6
+    if scaled and minus:
+        setup = load(spec)
+        assert (setup.formula, setup.alternatives) == (chosen.formula, chosen.figures)
 
 
 # ---- Prisma
@@ -279,7 +306,7 @@ def train_prisma(x: Tensor, k: int | None, normalised: bool = False) -> dict[str
     for _ in range(120):
         with torch.no_grad():
             w["W_dec"] /= w["W_dec"].norm(dim=1, keepdim=True)
-        batch = x[torch.randint(len(x), (512,), generator=generator)]
+        batch = x[torch.randint(len(x), (256,), generator=generator)]
         f, x_hat = prisma_again(w, batch, k, normalised)
         distance = (batch - batch.mean(0)).norm(dim=-1, keepdim=True)
         loss = ((x_hat - batch).pow(2) / distance).mean()
@@ -294,6 +321,12 @@ def train_prisma(x: Tensor, k: int | None, normalised: bool = False) -> dict[str
             gradient -= (gradient * w["W_dec"]).sum(1, keepdim=True) * w["W_dec"]
         optimizer.step()
     return {name: weight.detach() for name, weight in w.items()}
+
+
+@pytest.fixture(scope="module")
+def trained_prisma(seen: Seen) -> Callable[[bool], dict[str, Tensor]]:
+    """One without a top-k on all tokens, by whether it standardises each."""
+    return cache(lambda normalised: train_prisma(seen.training.flatten(0, 1), None, normalised))
 
 
 def prisma_again(w: Mapping[str, Tensor], x: Tensor, k: int | None, normalised: bool = False) -> tuple[Tensor, Tensor]:
@@ -320,11 +353,11 @@ def publish_prisma(w: Mapping[str, Tensor], folder: Path, config: Mapping[str, o
 
 @pytest.mark.parametrize("scope", ["cls", "all"])
 def test_prisma_as_published_is_accepted_with_its_true_explained_variance(
-    scope: str, seen: Seen, tmp_path: Path
+    scope: str, seen: Seen, trained_prisma: Callable[[bool], dict[str, Tensor]], tmp_path: Path
 ) -> None:
     tokens = slice(0, 1) if scope == "cls" else slice(None)
     k = K if scope == "cls" else None
-    w = train_prisma(seen.training[:, tokens].flatten(0, 1), k)
+    w = train_prisma(seen.training[:, 0], k) if scope == "cls" else trained_prisma(False)
     config = {**PRISMA_TOP_K, "activation_fn_kwargs": {"k": K}} if scope == "cls" else PRISMA
     assert config["normalize_activations"] is None
     setup = load(publish_prisma(w, tmp_path, config, "weights.pt" if scope == "cls" else "n_images_2600058.pt"))
@@ -342,16 +375,20 @@ def test_prisma_as_published_is_accepted_with_its_true_explained_variance(
 
 @pytest.mark.parametrize("normalised", [False, True])
 def test_prisma_from_before_it_could_say_so_is_read_by_the_formula_it_was_trained_with(
-    normalised: bool, seen: Seen, tmp_path: Path
+    normalised: bool,
+    seen: Seen,
+    trained_prisma: Callable[[bool], dict[str, Tensor]],
+    read: Callable[[SetupSpec], Chosen],
+    tmp_path: Path,
 ) -> None:
-    w = train_prisma(seen.training.flatten(0, 1), None, normalised)
+    w = trained_prisma(normalised)
     config = {name: value for name, value in PRISMA.items() if name != "normalize_activations"}
-    setup = load(publish_prisma(w, tmp_path, config, "n_images_2600058.pt"))
-    assert len(setup.alternatives) == 2
-    assert ("standard at every token" in setup.formula) == normalised
+    chosen = read(publish_prisma(w, tmp_path, config, "n_images_2600058.pt"))
+    assert len(chosen.figures) == 2
+    assert ("standard at every token" in chosen.formula) == normalised
     x = seen.photographs.flatten(0, 1)
     truth = explained(x, prisma_again(w, x, None, normalised)[1])
-    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3)
+    assert chosen.figures[chosen.formula] == pytest.approx(truth, abs=1e-3)
 
 
 # ---- dictionary_learning: two classes with the same tensors
@@ -370,7 +407,7 @@ def train_top_k(x: Tensor, of_batch: bool) -> dict[str, Tensor]:
     optimizer = torch.optim.Adam([weight.requires_grad_() for weight in w.values()], lr=2e-3)
     threshold = -1.0
     for _ in range(200):
-        batch = x[torch.randint(len(x), (512,), generator=generator)]
+        batch = x[torch.randint(len(x), (256,), generator=generator)]
         p = torch.relu((batch - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
         if of_batch:
             top = p.flatten().topk(K * len(p))
@@ -407,31 +444,39 @@ def top_ks(seen: Seen) -> dict[bool, dict[str, Tensor]]:
 
 @pytest.mark.parametrize("of_batch", [False, True])
 def test_a_top_k_that_nothing_names_is_read_by_the_formula_it_was_trained_with(
-    of_batch: bool, seen: Seen, top_ks: dict[bool, dict[str, Tensor]], tmp_path: Path
+    of_batch: bool,
+    seen: Seen,
+    top_ks: dict[bool, dict[str, Tensor]],
+    read: Callable[[SetupSpec], Chosen],
+    tmp_path: Path,
 ) -> None:
     w = top_ks[of_batch]
     torch.save(w, tmp_path / "ae.pt")
-    setup = load(spec_of(tmp_path, "dictionary_learning", "ae.pt"))
-    assert ("is above" in setup.formula) == of_batch
-    assert len(setup.alternatives) == 2
+    spec = spec_of(tmp_path, "dictionary_learning", "ae.pt")
+    chosen = read(spec)
+    assert ("is above" in chosen.formula) == of_batch
+    assert len(chosen.figures) == 2
     x = seen.photographs.flatten(0, 1)
     f = torch.relu((x - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"])
     f = f * (f > (w["threshold"] if of_batch else f.topk(K + 1, dim=-1).values[:, -1:]))
     truth = explained(x, f @ w["decoder.weight"].T + w["b_dec"])
-    assert setup.alternatives[setup.formula] == pytest.approx(truth, abs=1e-3)
+    assert chosen.figures[chosen.formula] == pytest.approx(truth, abs=1e-3)
     assert truth > 0.8
+    if of_batch:
+        setup = load(spec)
+        assert (setup.formula, setup.alternatives) == (chosen.formula, chosen.figures)
 
 
 def test_a_threshold_that_keeps_many_more_than_k_is_not_taken_whatever_it_explains(
-    top_ks: dict[bool, dict[str, Tensor]], tmp_path: Path
+    seen: Seen, top_ks: dict[bool, dict[str, Tensor]], read: Callable[[SetupSpec], Chosen], tmp_path: Path
 ) -> None:
     """A TopK whose threshold was never set, or fell behind: with more components more can be explained."""
     for threshold in (-1.0, 0.3):
         torch.save({**top_ks[False], "threshold": torch.tensor(threshold)}, tmp_path / "ae.pt")
-        setup = load(spec_of(tmp_path, "dictionary_learning", "ae.pt"))
-        assert setup.formula.startswith(f"the {K} largest")
-        assert setup.health is not None
-        assert setup.health.active_per_token == pytest.approx(K, abs=0.1)
+        chosen = read(spec_of(tmp_path, "dictionary_learning", "ae.pt"))
+        assert chosen.formula.startswith(f"the {K} largest")
+        x = seen.examples.flatten(0, 1)
+        assert len(chosen.dictionary.activations(x).value) / len(x) == pytest.approx(K, abs=0.1)
 
 
 # ---- the choice itself
