@@ -190,7 +190,7 @@ const draw = () => {
   find('.grid').replaceChildren(...Array.from({ length: data.rows }, (_, row) => make('div', { role: 'row' },
     ...patches.slice(row * data.columns, (row + 1) * data.columns))));
   [kept, sent] = [null, { moment: -1, revision: -1 }];
-  find('.here').textContent = 'Point at a patch to see what fires there';
+  find('.here').textContent = 'Point at a patch: what fires there?';
   find('.firing').replaceChildren();
   size();
   mark();

@@ -15,8 +15,8 @@ from .tools import McpDoor
 
 SESSIONS = 300
 """Visits kept in memory, some 0.4 MB each; of more, those that were asked least recently are forgotten."""
-
-
+SCRIPTS = "embed", "tabs", "pressed", "glossary"
+"""Of the whole page; those of its parts come with them (widgets.py)."""
 AS_THEY_ARE = tuple(kind for kind in DEFAULT_EXCLUDED_CONTENT_TYPES if kind != "text/event-stream")
 """What is sent uncompressed, being compressed already. The stream of answers is not: each is compressed as it comes."""
 
@@ -35,8 +35,7 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs to show the page as designed."""
     # In the head: Gradio rewrites what it is given as css=, prefixing selectors and breaking some.
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
-    names = "embed", "tabs", "pressed"
-    scripts = "\n".join((ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    scripts = "\n".join((ASSETS / "widgets" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     mcp = McpDoor()
     compressed = Middleware(GZipMiddleware, compresslevel=5, exclude_content_types=AS_THEY_ARE)
     return {

@@ -40,11 +40,12 @@ def build(context: Context, first: Visit) -> AttributionTab:
     """Its layout."""
     with gr.Tab("Attribution", id="attribution", render_children=True) as tab:
         with gr.Row(elem_id="question"):
-            wanted = gr.Dropdown(**_wanted_list(first), label="What speaks for", elem_id="wanted", min_width=120)
-            against = gr.Dropdown(**_against_list(first), label="against", elem_id="against", min_width=120)
+            bare: dict[str, Any] = {"container": False, "min_width": 90}
+            wanted = gr.Dropdown(**_wanted_list(first), label="What speaks for", elem_id="wanted", **bare)
+            against = gr.Dropdown(**_against_list(first), label="against", elem_id="against", **bare)
+            target = widgets.html(show_target(context, first), elem_id="target")
         log_tab.build_expectation("attribution")
         said = widgets.notice_place("said-target")
-        target = widgets.html(show_target(context, first), elem_id="target")
         pictures = widgets.html(show_sheet(context, first), elem_id="rows-sheet")
         waterfall = widgets.html(show_waterfall(context, first), elem_id="waterfall")
         rows = widgets.widget("rows", show_rows(context, first), "components")

@@ -52,7 +52,7 @@ def build(context: Context, first: Visit) -> ImageTab:
                 said_picture = widgets.notice_place("said-picture")
                 truth = gr.Dropdown(
                     **_truth_list(first), label="What should it be?", elem_id="truth",
-                    info="Sets the question: what speaks for the predicted class against this one?",
+                    info="Asks what speaks for the predicted class against this one.",
                 )  # fmt: skip
             with gr.Column(min_width=280):
                 classes = gr.Textbox(
@@ -68,7 +68,7 @@ def build(context: Context, first: Visit) -> ImageTab:
                 )  # fmt: skip
                 own = gr.Textbox(
                     "a photo of a {}\na drawing of a {}", visible=False, lines=2, max_lines=8,
-                    label="Your wordings, one per line, {} is the class", elem_id="own",
+                    label="Your wordings, one per line; {} is the class", elem_id="own",
                 )  # fmt: skip
                 classify = gr.Button("Classify", variant="primary", elem_id="classify")
                 said_classes = widgets.notice_place("said-classes")

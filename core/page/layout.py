@@ -10,7 +10,7 @@ from ..model.prompts import TEMPLATES
 from ..session import visit as session
 from ..session.visit import Visit
 from ..setups.pool import SetupPool
-from ..views import frame
+from ..views import frame, tour
 from ..workbench import Workbench
 from . import (
     attribution_tab,
@@ -113,6 +113,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
         with gr.Column(scale=0, min_width=340, elem_id="side"):
             beside = side_panel.build(context, first)
         with gr.Column(scale=1, min_width=320, elem_id="main"):
+            widgets.widget("tour", tour.tour())
             kept = keeper.build(context, first)
             about = side_panel.build_about(context, first)
             with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:

@@ -68,14 +68,15 @@ def build(context: Context, first: Visit, apology: str) -> SetupBar:
     """Its layout. `apology` says why the page does not open with another setup."""
     with gr.Row(elem_id="top"):
         widgets.html(frame.header(frame.TITLE, frame.CLAIM), elem_id="brand")
-        with gr.Column(scale=0, min_width=340, elem_id="setup"):
+        with gr.Row(elem_id="setup"):
+            widgets.html(setup_view.setup_name(), elem_id="setup-name")
             chosen = gr.Dropdown(
                 [(setup_view.setup_choice(card), name) for name, card in context.pool.cards.items()],
                 value=first.setup, label="Setup", elem_id="chosen", container=False, filterable=False,
             )  # fmt: skip
-            line = widgets.html(show_line(context, first), elem_id="setup-line")
-    with gr.Accordion("About this setup", open=False, elem_id="about-setup"):
-        page = widgets.html(show_page(context, first), elem_id="setup-page")
+        line = widgets.html(show_line(context, first), elem_id="setup-line")
+        with gr.Accordion("About this setup", open=False, elem_id="about-setup"):
+            page = widgets.html(show_page(context, first), elem_id="setup-page")
     said = widgets.html(frame.notice(apology, tone="warn"), elem_id="said-setup", elem_classes="said")
     stop = gr.Button("Stop loading it", visible=False, size="sm", elem_id="stop")
     return SetupBar(chosen, line, page, said, stop, gr.State(LatestOnly()), gr.State(None))

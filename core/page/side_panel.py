@@ -107,8 +107,8 @@ def show_about(context: Context, v: Visit) -> str:
     """What to know before believing what is said about this picture."""
     if v.subject.photograph and context.card(v).vocabulary is not None:
         return frame.notice(
-            "This demo model has never seen photographs: choose a published setup at the top of the page. "
-            "What it says here shows how the levers work, not what CLIP sees.",
+            "This demo model has never seen a photograph: it shows how levers work, not what CLIP sees. "
+            "For that, choose a published setup above.",
             tone="warn",
         )
     first_example = v.subject.example == context.examples[0].name and not v.subject.counterfactual

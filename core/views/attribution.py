@@ -10,6 +10,7 @@ from ..methods.waterfall import Waterfall, waterfall
 from ..session.visit import Visit
 from ..words import count, percent, signed
 from .component import target_words
+from .glossary import term
 from .html import NOTHING, render, sign
 from .reference_strip import NO_FACES, Face, thumb
 from .row import Axis, disagreement, effect_of, rows
@@ -20,9 +21,12 @@ from .row import Axis, disagreement, effect_of, rows
 def target_line(visit: Visit, logit_scale: float) -> Markup:
     """The target's value and what of it the components can explain."""
     share = visit.attribution.completeness.error_share or 0.0
-    return Markup("""<p class="target">{} stands at <b>{} logits</b>
-<small>(a logit is {:.0f} × cosine). <b>The SAE misses {} %</b> of what flows into it.</small></p>""").format(
-        target_words(visit), signed(visit.attribution.value), logit_scale, percent(share)
+    return Markup("""<p class="target"><b>{} {}</b> <small>({:.0f} × cosine) · {} {} %</small></p>""").format(
+        signed(visit.attribution.value),
+        term("logit", "logits"),
+        logit_scale,
+        term("reconstruction error", "the SAE misses"),
+        percent(share),
     )
 
 
@@ -33,14 +37,14 @@ def target_line(visit: Visit, logit_scale: float) -> Markup:
 class Step:
     """A bar of the waterfall."""
 
-    name: str
+    name: Markup | str
     """Under the bar."""
     start: float
     """Where it begins, in logits."""
     size: float
     """What it adds, in logits."""
     title: str
-    """The same in words."""
+    """The same in words; nothing for one that a term explains."""
     component: int | None = None
     """The component whose row it leads to."""
     picture: Markup = NOTHING
@@ -80,20 +84,21 @@ def steps(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> list[Step]:
         drawn.append(Step(f"#{part.component}", at, part.total, title, part.component, thumb(face), part.measured))
         at = drawn[-1].end
     others = f"The other {count(found.n_others, 'active component')} together"
-    for name, size, title in [(f"{found.n_others} others", found.others, others), *_besides(found)]:
+    rest: list[tuple[Markup | str, float, str]] = [(f"{found.n_others} others", found.others, others)]
+    for name, size, title in [*rest, *((term(what, words), size, "") for words, size, what in _besides(found))]:
         if size:
-            drawn.append(Step(name, at, size, f"{title}: {signed(size)} logits"))
+            drawn.append(Step(name, at, size, title))
             at = drawn[-1].end
     value = f"{target_words(visit)} stands at {signed(found.value)} logits"
-    return [*drawn, Step("target", 0.0, found.value, value, whole=True)]
+    return [*drawn, Step(term("target"), 0.0, found.value, value, whole=True)]
 
 
 def _besides(found: Waterfall) -> list[tuple[str, float, str]]:
-    """What no component has part in: name, size and meaning."""
+    """What no component has part in: name, size and the term for it."""
     return [
-        ("SAE misses", found.error, "What the SAE misses: no component explains it, no lever reaches it"),
-        ("offset", found.offset, "The SAE’s bias, and the tokens it does not read"),
-        ("not linear", found.beyond, "What activation × gradient cannot see: the layers after the SAE are not linear"),
+        ("SAE misses", found.error, "reconstruction error"),
+        ("offset", found.offset, "offset"),
+        ("not linear", found.beyond, "not linear"),
     ]
 
 
@@ -143,17 +148,17 @@ def part_rows(visit: Visit, faces: Mapping[int, Face] = NO_FACES, still: bool = 
     )
 
 
-def _agreement(visit: Visit) -> str:
+def _agreement(visit: Visit) -> Markup | str:
     """How well prediction and measurement agree over the rows, in words."""
     if visit.agreement is None:
-        return "Measuring what the model does without each of these …"
+        return "Measuring …"
     doubted = sum(bool(disagreement(p.total, p.measured)) for p in visit.parts if p.measured is not None)
     if np.isnan(visit.agreement):
         return ""
-    said = f"Predicted and measured: rank correlation {visit.agreement:.2f}"
-    if not doubted:
-        return f"{said}; none of these {len(visit.parts)} differs in sign or by more than a factor of two."
-    return (
-        f"{said}; {doubted} of these {len(visit.parts)} {'differ' if doubted > 1 else 'differs'} in sign or by more "
-        "than a factor of two."
+    return Markup("{} {:.2f} · {} of {} {}").format(
+        term("rank correlation", "Rank correlation"),
+        visit.agreement,
+        doubted or "none",
+        len(visit.parts),
+        term("disagreement", "disagree"),
     )

@@ -19,6 +19,7 @@ from ..session.visit import Part, Visit
 from ..words import count, decimal, signed
 from .component import actions, firing, target_words
 from .frame import notice
+from .glossary import term
 from .html import NOTHING, joined, render
 from .reference_strip import CHIPPED, STRIP, Face, alignment_words, chip, face_words, guess, sheet, strip
 from .row import effect_of, map_of, rows
@@ -59,9 +60,9 @@ class Page:
 def no_index(title: str, trouble: str = "") -> Markup:
     """What stands there for a setup without a concept index: what is missing, and how to get it."""
     why = Markup("<b>{}</b> ").format(trouble) if trouble else NOTHING
-    return Markup("""<p class="empty no-index">{}{} has no concept index: no reference pictures, no label guesses, no
- search, no families. All else works. To build one from a folder of pictures or a data set of the Hub, run
- <code>{}</code> where this app is installed; <code>--help</code> tells how.</p>""").format(why, title, BUILD)
+    return Markup("""<p class="empty no-index">{}{} has no {}: no reference pictures, no guesses, no search, no
+ families. All else works. To build one from a folder of pictures or a data set of the Hub, run <code>{}</code> where
+ this app is installed; <code>--help</code> tells how.</p>""").format(why, title, term("concept index"), BUILD)
 
 
 # ---- the page of a component
@@ -69,8 +70,8 @@ def no_index(title: str, trouble: str = "") -> Markup:
 
 def no_page() -> Markup:
     """What stands there before a component was opened."""
-    return Markup("""<p class="empty">Press the <b>number</b> of a component, here or in <b>Attribution</b>, to see what
- it fires for, how often, what is like it and what it pushes.</p>""")
+    told = Markup('<p class="empty">Press a {}’s <b>number</b>, here or in <b>Attribution</b>, to open it.</p>')
+    return told.format(term("component"))
 
 
 def page_sheet(page: Page) -> Markup:
@@ -164,15 +165,13 @@ def _source(source: Manifest) -> str:
     said = source.source
     details = ", ".join(str(said[key]) for key in ("kind", "split") if said.get(key))
     of = f"{said.get('name', 'a collection')}{f' ({details})' if details else ''}"
-    return f"From the concept index over {source.pictures:,} pictures of {of}."
+    return f"Concept index over {source.pictures:,} pictures of {of}."
 
 
 def _steering_effects(effects: SteeringEffects | None) -> Markup:
     """Classes it pushes up and down, on a blank picture and on its references."""
     if effects is None:
-        return Markup(
-            '<p class="waiting" role="status">Measuring on a grey picture and on its reference pictures …</p>'
-        )
+        return Markup('<p class="waiting" role="status">Measuring on a grey and on its reference pictures …</p>')
     several = len(effects.classes) > 1
     blank, references, error = (
         (effects.relative_on_blank, effects.relative_on_references, effects.relative_error)

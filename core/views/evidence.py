@@ -21,6 +21,7 @@ from ..words import MINUS, NONE, count, percent, signed
 from . import charts
 from .component import target_words
 from .frame import heading, section, table, waiting
+from .glossary import term
 from .html import NOTHING, joined, render
 from .images import picture_uri
 from .prediction import digest, group_name, tokens_words
@@ -54,8 +55,7 @@ KIND_WORDS = {"clean": "no cue"} | {kind: shortcut.shown for kind, shortcut in S
 
 def no_edit() -> Markup:
     """What stands in place of the edit while there is no lever."""
-    return Markup("""<p class="empty">No lever yet. Pull one in <b>Attribution</b>, or let <b>Steering</b> find an
- edit.</p>""")
+    return Markup('<p class="empty">No lever yet. Pull one in <b>Attribution</b>, or find one in <b>Steering</b>.</p>')
 
 
 def lever_words(group: Sequence[Lever]) -> str:
@@ -90,8 +90,8 @@ def edit_words(visit: Visit, message: str) -> Markup:
     where = f"on {tokens_words(visit.edit.tokens, rows * columns)}"
     if visit.edit.condition is not None:
         where += f", {condition_words(visit.edit.condition)}"
-    return Markup('<p class="edit" data-message="{}" data-of="{}">Your edit: <b>{}</b>, {}</p>').format(
-        message, digest(visit), done, where
+    return Markup('<p class="edit" data-message="{}" data-of="{}">Your {}: <b>{}</b>, {}</p>').format(
+        message, digest(visit), term("edit"), done, where
     )
 
 
@@ -191,12 +191,12 @@ def doses(visit: Visit, responses: Sequence[Response]) -> Markup:
 def dose_words(response: Response, classes: Sequence[str]) -> Markup:
     """Where the prediction flips along the doses."""
     if not response.flips:
-        return Markup('<p class="told">At none of these strengths does the prediction flip.</p>')
+        return Markup('<p class="told">The prediction flips at none of these strengths.</p>')
     flips = "; ".join(
         f"between × {flip.low:g} and × {flip.high:g} from “{classes[flip.before]}” to “{classes[flip.after]}”"
         for flip in response.flips
     )
-    return Markup('<p class="told">From weak to strong, the prediction flips {}.</p>').format(flips)
+    return Markup('<p class="told">Flips {}.</p>').format(flips)
 
 
 # ---- chance
@@ -222,7 +222,7 @@ def verdict(controls: Controls) -> tuple[Judgement, str, str]:
     """(tone, verdict, how it was reached): whether the effect is more than random edits of this size have."""
     n = len(controls.random)
     if n < ENOUGH:
-        return "open", "Cannot be told", f"only {count(n, 'random edit')} of this size can be made here"
+        return "open", "Cannot be told", f"only {count(n, 'random edit')} of this size can be made"
     how = (
         f"percentile {controls.percentile:.0f} of {n} random edits; and {count(len(controls.directions), 'direction')}"
     )
@@ -237,14 +237,13 @@ def chance_words(controls: Controls) -> Markup:
     moved = f"it by {_range(controls.random)}" if len(controls.random) else "nothing: there is none"
     theirs = ""
     if controls.energy is not None:
-        weak = ": weaker edits, so the directions are the fairer comparison" if controls.energy < 0.5 else ""
-        theirs = f" (theirs is {controls.energy:.2g} times its own{weak})"
-    return Markup("""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{effect} logits</b>.
- The same done to {sets} of active components as near as there are to its
- energy ‖f‖·‖v‖{theirs} moves {moved}; along {directions} of the same norm, by
- {range} (the middle 90 %); done to the most active components ({rival}), by
- {by_rival}.</p>""").format(
+        weak = ": weaker, so the directions are the fairer comparison" if controls.energy < 0.5 else ""
+        theirs = f" (of {controls.energy:.2g} times its energy{weak})"
+    return Markup("""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{effect} logits</b>; its
+ {controls}: {sets}{theirs} move {moved}; {directions}, by {range} (the middle 90 %); the
+ most active components ({rival}), by {by_rival}.</p>""").format(
         words=words,
+        controls=term("controls"),
         effect=signed(controls.effect),
         sets=count(len(controls.random), "random set"),
         theirs=theirs,
@@ -306,10 +305,10 @@ def concepts(ripple: SideEffects, others: Markup) -> Markup:
 
 def _attribution_changes(visit: Visit, changes: AttributionChanges) -> Markup:
     if not len(changes.component):
-        return Markup('<p class="told">No other component contributes differently to the target now.</p>')
-    return Markup("""<details><summary>Other components that now contribute differently to the target</summary>
-<p class="legend">Bar: what each contributed before, logits. Tick: what it contributes now.</p>{}</details>""").format(
-        changed(visit, changes)
+        return Markup('<p class="told">No other component’s attribution changed.</p>')
+    return Markup("""<details><summary>Other components whose attribution changed</summary>
+<p class="legend">Bar: {} before, in logits. Tick: now.</p>{}</details>""").format(
+        term("attribution"), changed(visit, changes)
     )
 
 
@@ -340,12 +339,10 @@ def by_kind(found: Generalization) -> Markup:
         for kind, c in found.by_group.items()
     ]  # fmt: skip
     changed = found.counts.fixed + found.counts.broken
-    odds = f" Exact McNemar test of fixed against broken: p = {found.counts.p_value:.2g}." if changed else ""
+    odds = Markup(" {}: p = {:.2g}.").format(term("McNemar test"), found.counts.p_value) if changed else NOTHING
     heads = ("Pictures with", "Fixed, of the wrong", "Broken, of the right", "Unchanged")
-    told = Markup("""<p class="told"><b>{}</b>{} These are {} scenes rendered by this
- project, among {} classes; there the edit acts on all tokens.</p>""").format(
-        found.said, odds, len(found.truth), len(found.classes)
-    )
+    told = Markup("""<p class="told"><b>{}</b>{} {} rendered scenes, {} classes; there the edit acts on all
+ tokens.</p>""").format(found.said, odds, len(found.truth), len(found.classes))
     return told + table(heads, rows) + _thumbs("▲ Fixed", found.fixed, found) + _thumbs("▼ Broken", found.broken, found)
 
 
@@ -380,11 +377,10 @@ def _thumb(k: int, found: Generalization) -> Markup:
 
 def no_counterfactual(is_counterfactual: bool) -> Markup:
     """What stands there for a picture without a known counterfactual."""
-    told = Markup("""<p class="told">Of this picture none without its cue is known. Paint or crop the cue away below,
- and ask the model about what is left.</p>""")
+    told = Markup('<p class="told">Paint or crop the {} away below, and ask the model again.</p>')
     if is_counterfactual:
-        told = Markup('<p class="told">This is the picture without its cue. Show it with the cue to compare.</p>')
-    return section("When the cue is really gone", told)
+        told = Markup('<p class="told">This is the picture without its {}. Show it with it to compare.</p>')
+    return section("When the cue is really gone", told.format(term("cue")))
 
 
 def known_counterfactual(visit: Visit, cue: str, gone: Counterfactual, at_large: str) -> Markup:
@@ -395,22 +391,23 @@ def known_counterfactual(visit: Visit, cue: str, gone: Counterfactual, at_large:
 def counterfactual(visit: Visit, how: str, gone: Counterfactual, at_large: str = "") -> Markup:
     """The two remedies side by side: the cue taken out of the picture, and the components taken out of the model."""
     columns = [("as it is", visit.prediction), (how, gone.prediction)]
-    said = f"Really without it, the model says “{gone.prediction.best}”"
+    said = f"{how[0].upper()}{how[1:]}, the model says “{gone.prediction.best}”"
     if visit.edit.levers:
         edited = visit.comparison.after
         columns.append(("with your edit", edited))
-        same = "the same" if edited.top == gone.prediction.top else "not the same"
-        said += f"; with your edit, “{edited.best}”: {same}"
+        said += f"; with your edit, “{edited.best}”{' too' if edited.top == gone.prediction.top else ''}"
     order = dict.fromkeys([*visit.prediction.order[:6].tolist(), *(p.top for _, p in columns)])
     row = Markup('<tr><th scope="row">{}{}</th>\n{}</tr>')
     rows = [
         row.format(visit.classes[k], " ✓" if k == visit.truth else "", joined(_share(p, k) for _, p in columns))
         for k in order
     ]
-    truth = "" if visit.truth is None else "✓ what the picture should be · "
-    told = Markup("""<p class="told"><b>{}.</b> The image embeddings of the two have a cosine of {:.3f}.
- {}</p>""").format(said, gone.cosine, at_large)
-    legend = Markup('<p class="legend">{}bold: the predicted class</p>').format(truth)
+    truth = "" if visit.truth is None else "✓ what it should be · "
+    shown = "the edited picture’s" if visit.edit.levers else "the picture’s"
+    told = Markup('<p class="told"><b>{}.</b> Cosine of its embedding with {}: {:.3f}. {}</p>').format(
+        said, shown, gone.cosine, at_large
+    )
+    legend = Markup('<p class="legend">{}bold: predicted</p>').format(truth)
     return told + table(("Probability, %", *(name for name, _ in columns)), rows) + legend
 
 
@@ -441,16 +438,16 @@ def missed_words(missed: ReconstructionError) -> Markup:
     """What no component can explain or steer in this picture."""
     facts = []
     if missed.explained_variance is not None:
-        fact = Markup("The components explain <b>{} %</b> of the variance of this picture’s tokens.")
-        facts.append(fact.format(percent(missed.explained_variance)))
+        fact = Markup("{}: <b>{} %</b> of this picture’s tokens.")
+        facts.append(fact.format(term("explained variance", "Explained variance"), percent(missed.explained_variance)))
     if missed.cls_share is not None:
-        fact = Markup("At CLS they miss <b>{} %</b> of the squared length.")
-        facts.append(fact.format(percent(missed.cls_share)))
+        fact = Markup("{} at CLS: <b>{} %</b> of the squared length.")
+        name = term("reconstruction error", "Reconstruction error")
+        facts.append(fact.format(name, percent(missed.cls_share)))
     before, through = missed.before, missed.through
-    return Markup("""<p class="told">{facts} Through the reconstruction alone, the model says
- “{through}” ({through_share} %), {same} the picture itself
- (“{before}”, {before_share} %). Levers never replace the picture by
- its reconstruction: what is missed stays in place, unexplained and out of reach.</p>""").format(
+    return Markup("""<p class="told">{facts} Of the reconstruction alone, the model says “{through}”
+ ({through_share} %), {same} of the picture (“{before}”, {before_share} %). Levers leave what is missed in
+ place.</p>""").format(
         facts=Markup(" ").join(facts),
         through=through.best,
         through_share=percent(float(through.probabilities[through.top])),

@@ -4,22 +4,24 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
+from .glossary import glossary
 from .html import NOTHING, joined
 
 TITLE = "CLIP Levers"
-CLAIM = "Find the concept that drives a prediction, pull it, see everything that changes."
+CLAIM = "Find what drives a prediction, pull it, see all that changes."
 """What this is, in a sentence."""
 
 
 def header(title: str, claim: str) -> Markup:
-    """The top of the page: what this is."""
-    return Markup('<header class="top"><h1>{}</h1><p class="claim">{}</p></header>').format(title, claim)
+    """The top of the page: what this is, and a tour of it."""
+    return Markup("""<header class="top"><h1>{}</h1><p class="claim">{}</p>
+<button type="button" class="act" data-take-tour>Tour</button></header>""").format(title, claim)
 
 
 def foot() -> Markup:
     """The bottom of the page."""
-    return Markup("""<footer class="foot"><p>Pictures you bring are deleted from the server after about an hour.
-<a href="?view=api">Use it from a program</a></p></footer>""")
+    return Markup("""<footer class="foot">{}<p>Pictures you bring are deleted from the server after about an hour.
+<a href="?view=api">Use it from a program</a></p></footer>""").format(glossary())
 
 
 def links() -> Markup:

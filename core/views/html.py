@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from ..files import ASSETS
 from ..words import count, decimal, percent, signed
+from .glossary import term
 
 NOTHING = Markup("")
 
@@ -50,7 +51,7 @@ def _environment() -> Environment:
         extensions=[_WithoutIndent],
     )
     templates.filters |= {"count": count, "decimal": decimal, "flag": flag, "percent": percent, "signed": signed}
-    templates.globals |= {"sign": sign}
+    templates.globals |= {"sign": sign, "term": term}
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return templates
 

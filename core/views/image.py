@@ -47,7 +47,7 @@ def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) ->
         for name, words in unknown.items()
     )
     return Markup("""<div class="notice warn" role="status">
-<p class="listed">This demo model has never seen {}: expect noise there.</p>
+<p class="listed">This demo model has never seen {}: expect noise.</p>
 <details><summary>The {} words it knows</summary><p>{}</p></details></div>""").format(
         names, len(known), ", ".join(known)
     )

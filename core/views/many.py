@@ -22,6 +22,7 @@ from ..words import MINUS, NONE, count, in_percent, percent, signed, size_in_wor
 from . import charts, frame
 from .evidence import KIND_WORDS, condition_words, interval_words, lever_words
 from .frame import table
+from .glossary import term
 from .html import NOTHING, flag, joined, render
 from .images import picture_uri
 from .reference_strip import Face, chip, sheet
@@ -197,13 +198,14 @@ def _strips(strips: Sequence[Strip]) -> Markup:
 def _sentence(visit: Visit, found: Generalization) -> Markup:
     """The edit, and what it does, in words."""
     c = found.counts
-    more = [f"It acts in {percent(found.acts)} % of the pictures"]
+    more = [Markup("It acts in {} % of the pictures").format(percent(found.acts))]
     if c.labelled:
-        more.append(f"moves the lead of the right class by {signed(found.lead_change)} logits on average")
+        lead = Markup("moves the {} of the right class by {} logits on average")
+        more.append(lead.format(term("lead"), signed(found.lead_change)))
     if c.fixed + c.broken:
-        more.append(f"exact McNemar test of fixed against broken: p = {c.p_value:.2g}")
+        more.append(Markup("{}: p = {:.2g}").format(term("McNemar test"), c.p_value))
     told = Markup('<p class="edit">Your edit, on all tokens: {}</p><p class="told"><b>{}</b> {}.</p>').format(
-        edit_words(visit), found.said, "; ".join(more)
+        edit_words(visit), found.said, Markup("; ").join(more)
     )
     return told + (_bounds(visit, c) if c.labelled else NOTHING)
 
@@ -217,10 +219,11 @@ def _bounds(visit: Visit, c: Counts) -> Markup:
         said.append(f"breaks at most {in_percent(c.most_broken(), 1)} of those that are right")
     return Markup("""<div class="bounds" data-trial="{trial}" data-claimed="{claimed}">
 <p class="claimed">Of pictures like these, drawn independently from where these come from, <b>it {said}</b>:
- exact one-sided bounds (Clopper-Pearson), each with confidence 95 %.</p>
+ exact one-sided {bounds} (Clopper-Pearson), each with confidence 95 %.</p>
 <p class="unclaimed">No bound on other pictures: as far as is known here, these pictures were used to find it.</p>
 <button type="button" class="act" aria-pressed="{claimed}">I chose this edit without these pictures</button>
 </div>""").format(
+        bounds=term("bound", "bounds"),
         trial=visit.many.trial(visit.setup, visit.edit),
         claimed=flag(visit.many.is_unseen(visit.setup, visit.edit)),
         said=" and ".join(said),
@@ -405,8 +408,9 @@ def promised(visit: Visit, found: Promise, like_these: str, faces: Mapping[int, 
     )
     terms = [[term.component, term.weight] for term in condition.terms]
     message = json.dumps({"terms": terms, "at_least": condition.at_least})
-    return told + Markup("""{sheet}<p class="told">It acts {words}. Found on {found_on} pictures, and on none of those
- below.</p><div class="chips">{chips}</div><p class="actions">{use} {leave}</p>{chart}""").format(
+    return told + Markup("""{sheet}<p class="told">It acts {words}. Found on {found_on}
+ pictures, and on none of those below.</p>
+<div class="chips">{chips}</div><p class="actions">{use} {leave}</p>{chart}""").format(
         found_on=found.found_on,
         chart=charts.thresholds(found),
         sheet=sheet(example for face in faces.values() for example in face.examples),

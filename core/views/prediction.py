@@ -47,7 +47,7 @@ def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
         steps=(
             ("undo", "↶", "Undo", bool(visit.history.past)),
             ("redo", "↷", "Redo", bool(visit.history.future)),
-            ("reset", "No lever", "", visit.edit != Edit()),
+            ("reset", "Clear", "Clear: no lever", visit.edit != Edit()),
         ),
     )
 
@@ -74,7 +74,7 @@ def flip_words(comparison: Comparison, levers: int) -> tuple[str, Markup | str]:
     """(tone, sentence): whether the predicted class changed."""
     was, now = comparison.before.best, comparison.after.best
     if not levers:
-        return "still", f"CLIP says “{now}”. No lever pulled yet."
+        return "still", f"CLIP says “{now}”"
     if comparison.flipped:
         return "flipped", Markup('<span aria-hidden="true">▲</span> Flipped: “{}” → “{}”').format(was, now)
     return "still", f"No flip: still “{now}”"

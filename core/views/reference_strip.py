@@ -16,6 +16,7 @@ from markupsafe import Markup
 from ..concepts.component import ActivatingExample, Concept, Guess
 from ..concepts.families import Family
 from ..words import count, percent, signed
+from .glossary import term
 from .html import NOTHING, joined
 from .images import mask_uri, webp_uri
 
@@ -118,13 +119,13 @@ def guess(concept: Concept) -> Markup:
 def alignment_words(best: Guess) -> str:
     """The score of a label guess, and what it is."""
     return (
-        f"Alignment {signed(best.alignment, 3)}: cosine of the word with the component’s reference pictures, less that "
-        "of an empty text."
+        f"Alignment {signed(best.alignment, 3)}: cosine of the word with the reference pictures, less that of an empty "
+        "text."
     )
 
 
 def face_words(concept: Concept) -> Markup:
-    """Clarity and frequency, in words that explain themselves when pointed at."""
+    """Clarity and frequency."""
     if concept.dead:
         return Markup("It never fired in the {:,} pictures of the index").format(concept.pictures)
     return Markup(" · ").join(filter(None, (_clarity(concept), _frequency(concept))))
@@ -136,15 +137,13 @@ def _clarity(concept: Concept) -> Markup:
         return NOTHING
     beyond = (concept.clarity - concept.usual) / max(1 - concept.usual, 1e-6)
     word = next(word for least, word in _CLARITY if beyond >= least)
-    how = (
-        f"Clarity {concept.clarity:.2f}: how alike its reference pictures are to the model (mean cosine of their "
-        f"embeddings). 1: all the same; {concept.usual:.2f}: pictures picked at random."
+    return Markup("{} <small>({} {:.2f}; of random pictures {:.2f})</small>").format(
+        word, term("clarity"), concept.clarity, concept.usual
     )
-    return Markup('<span title="{}">{} <small>(clarity {:.2f})</small></span>').format(how, word, concept.clarity)
 
 
 def _frequency(concept: Concept) -> Markup:
     """How often it fires."""
-    return Markup('<span title="In {:,} of the {:,} pictures of the index.">fires in {} % of pictures</span>').format(
+    return Markup("fires in {:,} of {:,} pictures ({} %)").format(
         concept.fired, concept.pictures, percent(concept.frequency)
     )

@@ -17,7 +17,7 @@ from ..session.view_state import ViewState
 from ..session.visit import Visit
 from ..setups.loading import Setup
 from ..words import signed
-from . import attribution, charts, compare, evidence
+from . import attribution, charts, compare, evidence, glossary
 from .component import target_words
 from .frame import table
 from .html import NOTHING, joined, render
@@ -74,8 +74,9 @@ def report(
         rows=attribution.part_rows(visit, faces, still=True),
         levers=_levers(visit, faces),
         evidence=_answers(visit, found, trial, cue),
+        glossary=glossary.listed(),
     )
-    return str(page)
+    return str(glossary.linked(page))
 
 
 def _headline(visit: Visit) -> str:

@@ -21,9 +21,8 @@ def repair_words(report: dict[str, Any]) -> str:
         return ""
     off, back = (100 * report["attacked"][key]["1"] for key in ("off_the_lure", "back_to_truth"))
     return (
-        "This example was chosen: one suppression repairs it. Over all pictures fooled by a note, one suppression "
-        f"moves the prediction off the written word in {off:.0f} %, and, where removing the note itself would, back "
-        f"to the right class in {back:.0f} %."
+        f"Chosen: one suppression repairs this one. Of all pictures fooled by a note, one turns {off:.0f} % off the "
+        f"written word and, where removing the note would, {back:.0f} % back to the right class."
     )
 
 
@@ -33,7 +32,7 @@ def ceiling_words(report: dict[str, Any], cue: str) -> str:
         return ""
     found = report[CUES[cue]]
     return (
-        f"Over {found['fooled_pictures']} held-out scenes fooled by the {cue}, removing it brings the right class back "
-        f"in {100 * found['ceiling_removing_the_cue']:.0f} %; of these, suppressing at most 5 components does in "
-        f"{100 * found['back_to_truth_with_at_most_5']:.0f} %."
+        f"Of {found['fooled_pictures']} held-out scenes fooled by the {cue}, removing it puts "
+        f"{100 * found['ceiling_removing_the_cue']:.0f} % right; of these, suppressing at most 5 components puts "
+        f"{100 * found['back_to_truth_with_at_most_5']:.0f} % right."
     )

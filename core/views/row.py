@@ -13,6 +13,7 @@ from ..methods.side_effects import AttributionChanges
 from ..session.visit import Part, Visit
 from ..words import signed
 from .component import actions, firing, heat_of
+from .glossary import term
 from .html import NOTHING, joined, render
 from .images import picture_uri
 from .reference_strip import NO_FACES, STRIP, Face, face_words, guess, strip
@@ -75,10 +76,10 @@ def disagreement(predicted: float, measured: float) -> str:
     if large < 0.01:
         return ""
     if predicted * measured < 0 and small >= 0.01:
-        return "the other way"
+        return "opposite sign"
     if large <= 2 * small:
         return ""
-    return "over twice as much" if abs(measured) > abs(predicted) else "less than half"
+    return "over twice" if abs(measured) > abs(predicted) else "under half"
 
 
 def rows(
@@ -157,14 +158,12 @@ def map_of(visit: Visit, component: int) -> Markup:
 
 def _details(part: Part, face: Face | None) -> Markup:
     """What there is to know besides: where the effect comes from, where it fires, how clear and how frequent it is."""
-    told = []
+    told: list[Markup | str] = []
     if part.peak:
         strongest = float(part.heat.flat[np.abs(part.heat).argmax()])
-        told = [
-            f"by patches {signed(part.total - part.on_cls)}, at most {signed(strongest)} by one; "
-            f"by CLS {signed(part.on_cls)} logits",
-            firing(part),
-        ]
+        words = Markup("by patches {}, at most {} by one; by {} {} logits")
+        numbers = signed(part.total - part.on_cls), signed(strongest), term("CLS"), signed(part.on_cls)
+        told = [words.format(*numbers), firing(part)]
     if face is not None:
         told.append(face_words(face.concept))
     return Markup(" · ").join(told)

@@ -8,7 +8,13 @@ from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Loading, Setup
 from ..words import MINUS, NONE, SCOPES, decimal
 from .frame import notice
+from .glossary import term
 from .html import NOTHING, render
+
+
+def setup_name() -> Markup:
+    """What the list of setups is of."""
+    return Markup('<p class="setup-name">{}</p>').format(term("setup", "Setup"))
 
 
 def setup_choice(card: SetupSpec) -> str:
@@ -27,7 +33,7 @@ def loading(title: str, step: Loading) -> Markup:
             step.total, step.done, size
         )
     return Markup("""<div role="status"><p class="notice quiet"><b>{}.</b> {}{}
- <small>The page goes on with the present setup meanwhile.</small></p></div>""").format(title, step.said, done)
+ <small>The present setup answers meanwhile.</small></p></div>""").format(title, step.said, done)
 
 
 def setup_line(card: SetupSpec) -> Markup:
@@ -39,10 +45,10 @@ def setup_page(setup: Setup) -> Markup:
     """What is known of a setup: what it is, where it came from, and how its dictionary did on the examples."""
     card, dictionary, health = setup.card, setup.dictionary, setup.health
     depth = f"after layer {card.layer} of 0 to {setup.clip.n_layers - 1}"
-    facts = [
+    facts: list[tuple[Markup | str, Markup | str]] = [
         ("Good for", card.good_for),
         ("CLIP", _place(card.clip, setup.commits.get("clip"))),
-        ("Dictionary", _place(card.dictionary, setup.commits.get("dictionary"))),
+        (term("dictionary", "Dictionary"), _place(card.dictionary, setup.commits.get("dictionary"))),
         ("Reads", f"{dictionary.n_components:,} components of {SCOPES[card.scope].only}, {depth}"),
         ("Encodes", setup.formula),
         ("Standardised by", setup.statistics.summary if setup.statistics else ""),
@@ -51,8 +57,8 @@ def setup_page(setup: Setup) -> Markup:
         ("More", _link(card.paper, card.paper) if card.paper else ""),
     ]
     unverified = notice(
-        "Unverified: its reader is tested on files made in its layout, but nobody has reported loading it from where "
-        "it is published. The figures below are this load's own.",
+        "Unverified: its reader is tested on files made in its layout; nobody has reported loading the published ones. "
+        "The figures below are this load's own.",
         tone="warn",
     )
     return render(
@@ -72,7 +78,7 @@ def setup_page(setup: Setup) -> Markup:
 
 def _index_words(setup: Setup) -> str:
     if setup.index is None:
-        return setup.index_trouble or "none yet: its components have no pictures"
+        return setup.index_trouble or "none yet"
     made_of = setup.index.manifest
     return f"over {made_of.pictures:,} pictures of {made_of.source.get('name', 'a collection')}"
 

@@ -13,13 +13,14 @@ from ..session.visit import Part, Visit
 from ..words import signed
 from .evidence import condition_words
 from .frame import section
+from .glossary import term
 from .html import NOTHING, flag, joined, render, sign
 from .prediction import group_name, head
 from .reference_strip import NO_FACES, Face, guess, sheet
 from .row import Axis, map_of, number, picture_of, pictures
 
 OPERATIONS = {"suppress": "Suppress", "scale": "Scale", "set": "Set"}
-UNITS = {"scale": "× its activation", "set": "its activation, wherever the edit acts"}
+UNITS = {"scale": "× its activation", "set": "is its activation, wherever the edit acts"}
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ def levers(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Markup:
 
     The pictures of `faces`, by component, have to be in a sheet of the page.
     """
-    body = Markup(
-        '<p class="empty">No lever yet. Go to <b>Attribution</b> and press <b>Suppress</b> on a component.</p>'
-    )
+    empty = Markup('<p class="empty">No {} yet. In <b>Attribution</b>, press <b>Suppress</b> on a component.</p>')
+    body = empty.format(term("lever"))
     if visit.edit.levers:
         body = Markup("<ul>{}</ul>").format(joined(_lever(group, visit, faces) for group in visit.edit.groups()))
         if visit.edit.condition is not None:
-            body += Markup('<p class="told">It acts {}.</p>').format(condition_words(visit.edit.condition))
+            told = Markup('<p class="told">{}: it acts {}.</p>')
+            body += told.format(term("condition", "Condition"), condition_words(visit.edit.condition))
     return Markup("""<div class="levers" data-revision="{}"{}>{}</div>""").format(
         visit.revision, picture_of(visit, faces), body
     )
@@ -130,18 +131,17 @@ def finder(
 
     `faces` are those of the components found, by component; their pictures come with it.
     """
-    title = "Find me an edit"
+    title = "Find an edit"
     if visit.truth is None:
         return section(
             title,
-            Markup("""<p class="told">Say on the <b>Image</b> tab what the picture should be; then the smallest edit
- that makes the model say so can be searched.</p>"""),
+            Markup('<p class="told">Say first, in <b>Image</b>, what the picture should be.</p>'),
         )
     wanted = f"“{visit.classes[visit.truth]}”"
-    offer = Markup("""<p class="told">As few suppressions as make the model say {}: proposed by attribution,
- checked by measuring.</p>
-<button type="button" class="act" data-find aria-disabled="{}">Find an edit</button>""").format(
-        wanted, flag(search is not None and not search.done)
+    offer = Markup("""<p class="told">The fewest suppressions that make the model say {}: proposed by {}, checked by
+ measuring.</p>
+<button type="button" class="act" data-find aria-disabled="{}">Find it</button>""").format(
+        wanted, term("attribution"), flag(search is not None and not search.done)
     )
     if search is not None:
         said = Markup('<p class="told" role="status">{}</p>{}')

@@ -37,7 +37,7 @@ def test_the_story(open_page: Open, width: int) -> None:
     expect(page.locator("#panel .flip")).to_contain_text("CLIP says “cat”")
     expect(page.locator("#gallery [aria-pressed=true]")).to_contain_text("A dog with a note")
     tab(page, "Attribution")
-    expect(page.locator("#target")).to_contain_text("“cat” against “dog” stands at")
+    expect(page.locator("#target")).to_contain_text("logits (19 × cosine)")
     expect(page.locator("#waterfall figcaption")).to_contain_text("It adds up")
     expect(page.locator(".half.for .row").first).to_contain_text("logits")
     expect(page.locator(".half.for .row .shot")).not_to_have_count(0)
@@ -215,7 +215,7 @@ def test_own_picture_and_own_wording(open_page: Open) -> None:
     page = open_page()
     page.locator("#upload input[type=file]").set_input_files(EXAMPLES / "photo-cat.webp")
     expect(page.locator("#panel")).to_contain_text("Your picture")
-    expect(page.locator("#about")).to_contain_text("never seen photographs")
+    expect(page.locator("#about")).to_contain_text("never seen a photograph")
     own = page.locator("#own textarea")
     with sending(page):
         pick(page, "#wording", "my own")
@@ -247,11 +247,11 @@ def test_the_same_scene_without_its_cue(open_page: Open) -> None:
     page = open_page()
     press_strongest(page)
     page.locator("[data-twin]").click()
-    expect(page.locator("[data-twin]")).to_have_text("Show with the note")
+    expect(page.locator("[data-twin]")).to_have_text("With the note")
     expect(page.locator("[data-twin]")).to_be_focused()
     expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
     page.locator("[data-twin]").click()
-    expect(page.locator("[data-twin]")).to_have_text("Show without the note")
+    expect(page.locator("[data-twin]")).to_have_text("Without the note")
 
 
 def test_the_photograph_says_what_it_is_and_visitors_do_not_meet(open_page: Open) -> None:
@@ -269,11 +269,11 @@ def test_a_target_of_ones_own(open_page: Open) -> None:
     page = open_page()
     tab(page, "Attribution")
     pick(page, "#wanted", "car")
-    expect(page.locator("#target")).to_contain_text("“car”")
+    expect(page.locator("#waterfall ol")).to_have_attribute("aria-label", re.compile("“car” against"))
     pick(page, "#against", "car")
     expect(page.locator("#said-target")).to_contain_text("itself")
     pick(page, "#against", "(nothing)")
-    expect(page.locator("#target")).to_contain_text("“car” stands at")
+    expect(page.locator("#waterfall ol")).to_have_attribute("aria-label", "What “car” is made of, in logits")
 
 
 def box(part: Locator) -> FloatRect:
@@ -301,7 +301,7 @@ def test_the_evidence(open_page: Open, width: int) -> None:
     tops = [round(box(answer)["y"]) for answer in answers.all()]
     assert len(set(tops)) == (1 if width > 820 else 5), "in a row, or one under the other"
     unfolded = {
-        "effect": ("#doses", "flips between"), "chance": ("#chance", "of active components"),
+        "effect": ("#doses", "Flips between"), "chance": ("#chance", "of active components"),
         "side_effects": ("#ripple", "Rose most"), "generalization": ("#elsewhere", "95 % interval"),
         "reconstruction_error": ("#lacking", "Through the reconstruction alone"),
     }  # fmt: skip
@@ -321,7 +321,7 @@ def test_the_evidence(open_page: Open, width: int) -> None:
         assert page.locator(".unfolded:visible").count() == 1
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
     expect(page.locator("#really")).to_contain_text("When the note is really gone")
-    expect(page.locator("#really")).to_contain_text("with your edit, “dog”: the same")
+    expect(page.locator("#really")).to_contain_text("with your edit, “dog” too")
 
 
 @pytest.mark.parametrize("width", SIZES)
@@ -366,7 +366,7 @@ def test_the_evidence_follows_the_edit(open_page: Open) -> None:
     page = open_page()
     tab(page, "Evidence")
     expect(page.locator("#summary")).to_contain_text("No lever yet")
-    expect(page.locator("#really")).to_contain_text("Really without it, the model says “dog”")
+    expect(page.locator("#really")).to_contain_text("Without the note, the model says “dog”")
     press_strongest(page)
     press_strongest(page, "against")
     tab(page, "Evidence")
@@ -389,12 +389,12 @@ def test_the_evidence_in_sight_follows_what_is_done_elsewhere(open_page: Open) -
     tab(page, "Evidence")  # at once: the reply is still on its way
     expect(page.locator("#chance")).to_contain_text("Beyond chance")
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
-    for shown in ("Show with the note", "Show without the note", "Show with the note"):
+    for shown in ("With the note", "Without the note", "With the note"):
         page.locator("[data-twin]").click()
         expect(page.locator("[data-twin]")).to_have_text(shown)  # the panel has answered, the evidence has not
     expect(page.locator("#really")).to_contain_text("This is the picture without its cue")
     page.locator("[data-twin]").click()
-    expect(page.locator("#really")).to_contain_text("Really without it")
+    expect(page.locator("#really")).to_contain_text("Without the note, the model says")
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
 
 
@@ -419,7 +419,7 @@ def test_take_the_cue_away_oneself(open_page: Open) -> None:
     expect(page.locator("#editor canvas").first).to_be_visible()
     page.wait_for_timeout(1500)  # the easel has no word for having got its picture
     page.locator("#retell").click()
-    expect(page.locator("#own-gone")).to_contain_text("Really without it, the model says “cat”")
+    expect(page.locator("#own-gone")).to_contain_text("As you changed it, the model says “cat”")
 
 
 @pytest.mark.parametrize("width", SIZES)
@@ -461,7 +461,7 @@ def test_examples_by_what_goes_wrong(open_page: Open, width: int) -> None:
     if width < 500:  # it stands beside the large picture there
         page.get_by_role("button", name="Show the picture large").click()
     page.locator("[data-twin]").click()
-    expect(page.locator("[data-twin]")).to_have_text("Show with the note")
+    expect(page.locator("[data-twin]")).to_have_text("With the note")
     expect(marked).to_have_attribute("data-example", "coffee-note-ipod")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -62,7 +62,7 @@ def test_a_component_has_a_face_and_a_page(open_page: Open, width: int) -> None:
     details = row(page).locator(".detail")
     expect(details).to_be_hidden()
     row(page).locator("summary").press("Enter")
-    expect(details).to_have_text(re.compile(r"by CLS .* patches .*clarity 0\.\d\d.*fires in \d+ % of pictures"))
+    expect(details).to_have_text(re.compile(r"by CLS .* patches .*clarity 0\.\d\d.*fires in [\d,]+ of 2,400 pictures"))
     expect(page.locator("#rows .legend")).to_contain_text("They are the evidence; the label is a guess.")
     shot = strip.locator(".shot").first
     dimmed, lit = (
@@ -78,12 +78,12 @@ def test_a_component_has_a_face_and_a_page(open_page: Open, width: int) -> None:
     expect(page.get_by_role("tab", name="Components")).to_have_attribute("aria-selected", "true")
     expect(heading(page)).to_contain_text(f"Component #{STRONGEST} guess:")
     expect_in_sight(page)
-    for title in ("Where it fires most", "Where it fires as usual", "Where it fires all over"):
+    for title in ("Fires most", "Where it fires as usual", "Where it fires all over"):
         section = page.locator("#component .evidences section").filter(has_text=title)
         assert section.locator(".shot").count() >= 4
         expect(section.locator(".shot").first).to_be_visible()
     expect(page.locator("#component .histogram .plot i").first).to_be_visible()
-    expect(page.locator("#component .here")).to_contain_text("To “cat” against “dog” it contributes ▲ +")
+    expect(page.locator("#component .here")).to_contain_text("Attribution to “cat” against “dog”: ▲ +")
     expect_pushes(page)
     expect(page.locator("#component")).to_contain_text("Suppressed on its")
 
@@ -103,11 +103,11 @@ def test_search_by_words(open_page: Open, width: int) -> None:
     """What is found can be opened, though a long list stands above, and led back from, and suppressed."""
     page = open_page(width)
     tab(page, "Components")
-    expect(page.locator("#component")).to_contain_text("Press the number of a component")
+    expect(page.locator("#component")).to_contain_text("Press a component’s number")
     ask(page, "the word cat")
     rows = page.locator("#found .row")
     expect(rows).to_have_count(12)
-    expect(page.locator("#found .told")).to_contain_text("match “the word cat” best")
+    expect(page.locator("#found .told")).to_contain_text("match with “the word cat”")
     opens = rows.nth(10).locator(".opens")
     number = opens.inner_text()
     for _ in range(2):  # what is open already comes into sight again
@@ -146,16 +146,16 @@ def test_search_by_a_picture(open_page: Open) -> None:
         list(data),
     )
     drop.locator("button").first.dispatch_event("drop", {"dataTransfer": transfer})
-    expect(told).to_contain_text("match your picture best")
+    expect(told).to_contain_text("match with your picture")
     expect(page.locator("#found .row")).to_have_count(12)
     expect(drop).to_contain_text("dog")
     ask(page, "the word cat")
-    expect(told).to_contain_text("match “the word cat” best")
+    expect(told).to_contain_text("match with “the word cat”")
     expect(drop.locator("input[type=file]")).to_have_count(1)  # it is empty again
     drop.locator("input[type=file]").set_input_files(EXAMPLES / "photo-cat.webp")
-    expect(told).to_contain_text("match your picture best")
+    expect(told).to_contain_text("match with your picture")
     drop.get_by_role("button", name="Clear").click()
-    expect(told).to_contain_text("match “the word cat” best")
+    expect(told).to_contain_text("match with “the word cat”")
 
 
 def test_what_cannot_be_searched_for_costs_nothing(open_page: Open) -> None:
@@ -163,10 +163,10 @@ def test_what_cannot_be_searched_for_costs_nothing(open_page: Open) -> None:
     tab(page, "Components")
     evil = "<img src=x onerror=window.pwned=1> `${window.pwned=2}` {{x}} \"'><b>cat</b>"
     ask(page, evil)
-    expect(page.locator("#found .told")).to_contain_text(f"match “{evil}” best")
+    expect(page.locator("#found .told")).to_contain_text(f"match with “{evil}”")
     ask(page, "x" * 300)
     expect(page.locator("#said-search")).to_contain_text("300 characters. Shorten it to 200 or fewer.")
-    expect(page.locator("#found .told")).to_contain_text(f"match “{evil}” best")
+    expect(page.locator("#found .told")).to_contain_text(f"match with “{evil}”")
     assert page.evaluate("window.pwned") is None
     ask(page, "cat")
     expect(page.locator("#said-search .notice")).to_have_count(0)
@@ -197,7 +197,7 @@ def test_a_family_is_one_lever(open_page: Open) -> None:
     lever.locator("[data-remove]").click()
     expect(lever).to_have_count(0)
     expect(page.get_by_role("tab", name="Steering", exact=True)).to_be_visible()
-    expect(page.locator("#panel .flip")).to_contain_text("No lever pulled")
+    expect(page.locator("#panel .flip")).to_contain_text("CLIP says")
     step(page, "undo").click()
     expect(lever.locator(".members li")).to_have_count(n)
     expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
@@ -263,7 +263,7 @@ def change_by_a_lever(page: Page) -> None:
 
 def change_by_the_counterfactual(page: Page) -> None:
     page.locator("[data-twin]").click()
-    expect(page.locator("#component .here")).to_contain_text("it is not active")
+    expect(page.locator("#component .here")).to_contain_text("Not active here")
     page.locator("[data-twin]").click()
     expect(page.locator("#component .here")).to_contain_text("activation up to")
 

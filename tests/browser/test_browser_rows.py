@@ -114,16 +114,16 @@ def test_search_while_typing(open_page: Open) -> None:
     asked = searches(page)
     box = page.locator("#words-for textarea")
     box.evaluate(TYPE, "the word cat")
-    expect(page.locator("#found .told")).to_contain_text("match “the word cat” best")
+    expect(page.locator("#found .told")).to_contain_text("match with “the word cat”")
     assert asked == ["the word cat"], "not one for every letter"
     box.fill("water")
     box.press("Enter")
-    expect(page.locator("#found .told")).to_contain_text("match “water” best")
+    expect(page.locator("#found .told")).to_contain_text("match with “water”")
     expect(box).to_have_value("water")
     example = page.locator("[data-ask]").last
     words = example.inner_text()
     example.click()
-    expect(page.locator("#found .told")).to_contain_text(f"match “{words}” best")
+    expect(page.locator("#found .told")).to_contain_text(f"match with “{words}”")
     expect(box).to_have_value(words)
 
 

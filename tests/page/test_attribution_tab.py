@@ -21,7 +21,8 @@ def test_a_target_of_ones_own(context: Context, first: Visit) -> None:
     v = set_target(context, first, dog, cat)
     assert (v.wanted, v.against) == ("dog", "cat")
     assert v.attribution.value == pytest.approx(-first.attribution.value)
-    assert "“dog” against “cat” stands at" in show_target(context, v)
+    assert show_target(context, v) != show_target(context, first)
+    assert "“dog” against “cat” stands at" in show_waterfall(context, v)
     for none in (NOTHING, None):
         assert set_target(context, first, dog, none).against is None
     with pytest.raises(UserError, match="itself"):

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from plain_text import plain
 
 from core.errors import UserError
 from core.methods.steering import Edit
@@ -45,8 +46,8 @@ def here(moment: float = 1.0) -> OpenTab:
 
 
 def test_what_the_empty_page_tells_to_press_is_there(context: Context, first: Visit) -> None:
-    told = show_page(context, first, None)
-    assert "Press the <b>number</b> of a component, here or in <b>Attribution</b>" in told
+    told = plain(show_page(context, first, None))
+    assert "Press a component’s number, here or in Attribution" in told
     found = show_found(context, search_words(context, first, asked("the word cat")))
     for shown in (show_rows(context, first), found):
         assert re.search(r'class="opens" data-component="(\d+)" data-action="open"\s[^>]*>#\1</button>', shown)
@@ -54,7 +55,7 @@ def test_what_the_empty_page_tells_to_press_is_there(context: Context, first: Vi
 
 def test_a_search(context: Context, first: Visit) -> None:
     v = search_words(context, first, asked("the word cat"))
-    assert "match “the word cat” best" in show_found(context, v)
+    assert "by match with “the word cat”" in plain(show_found(context, v))
     assert show_found_sheet(context, v).count("data:image/webp") > 10
     assert "data:" not in show_found(context, v)
     by_picture = search(context, v, "the word cat", str(context.examples[1].file()))

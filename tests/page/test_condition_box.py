@@ -103,7 +103,7 @@ def test_a_condition_is_told_with_the_edit(first: Visit, context: Context) -> No
     told = "only in pictures where 1 × #99 − 0.0025 × #7 ≥ −0.5, each by the token where it fires most"
     assert edit_words(v) == f"suppress #99, {told}"
     assert evidence.edit_words(v, "").endswith(f", {told}</p>")
-    assert f"It acts {told}." in steering.levers(v)
+    assert f": it acts {told}." in steering.levers(v)
     assert "only in some pictures" in prediction(v)
     assert "only in" not in evidence.edit_words(first, "") + steering.levers(first)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from plain_text import plain
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
@@ -49,10 +50,10 @@ def test_every_part_has_a_place() -> None:
 def test_without_an_edit_it_says_so_and_what_the_sae_misses(context: Context, first: Visit) -> None:
     (parts,) = evidence(context, first)
     assert "No lever yet" in parts["summary"]
-    assert "Through the reconstruction alone" in parts["reconstruction_error"]
+    assert "Of the reconstruction alone" in parts["reconstruction_error"]
     for name in ("effect", "chance", "side_effects", "generalization"):
         assert "data-answer" not in str(parts[name]), "there is nothing to unfold"
-    assert "Really without it, the model says “dog”" in parts["counterfactual"]
+    assert "Without the note, the model says “dog”" in parts["counterfactual"]
 
 
 def test_what_answers_quickly_comes_first(context: Context, pulled: Visit) -> None:
@@ -98,7 +99,7 @@ def test_another_question_ends_it_and_nothing_is_told_out_of_sight(context: Cont
 def test_when_the_cue_is_really_gone(context: Context, first: Visit) -> None:
     assert ceiling_words(context.reports["bundled"], "note") in show_counterfactual(context, first)
     without = switch_counterfactual(context, first, ShowCounterfactual(on=True))
-    assert "This is the picture without its cue" in show_counterfactual(context, without)
+    assert "This is the picture without its cue" in plain(show_counterfactual(context, without))
 
 
 def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_the_cue_taken_away_by_hand(context: Context, first: Visit, tmp_path: Pa
         return Drawing(composite=UploadedFile(path=str(tmp_path / composite)))
 
     told = ask_about_own_counterfactual(context, first, drawing("composite.png"))
-    assert "Really without it, the model says “cat”" in told, "untouched, it is the same picture"
+    assert "As you changed it, the model says “cat”" in told, "untouched, it is the same picture"
     for nothing in (None, Drawing(composite=None)):
         assert "no picture above yet" in ask_about_own_counterfactual(context, first, nothing)
     Image.new("1", (5001, 5001)).save(tmp_path / "large.png")

@@ -49,8 +49,8 @@ def test_a_setup_shows_the_examples_that_it_can_read(context: Context, first: Vi
         assert context.gallery(context.card(v))[0].name == shown[0]
     planted = choose(context, first, ChooseExample(example="coffee-note-ipod"))
     assert planted.prediction.classes[1] == "iPod"
-    assert "never seen photographs" in show_about(context, planted)
-    assert "This example was chosen" in show_about(context, first)
+    assert "never seen a photograph" in show_about(context, planted)
+    assert "Chosen: one suppression" in show_about(context, first)
     assert "<p" not in show_about(context, tiny), "no report tells how such a repair works there"
     without = switch_counterfactual(context, planted, ShowCounterfactual(on=True))
     assert without.subject.caption.endswith("Here without the note.")
@@ -71,7 +71,7 @@ def test_a_picture_of_ones_own(context: Context, first: Visit) -> None:
     assert (v.subject.example, v.classes, v.templates) == (None, ("dog", "cat"), ("a drawing of a {}",))
     assert not any(outcome.notes)
     assert v.subject.photograph
-    assert "never seen photographs" in show_about(context, v)
+    assert "never seen a photograph" in show_about(context, v)
     assert "The picture looked at stays: Your picture" in keep_picture(context, v)
     np.testing.assert_array_equal(v.trace.crop, context.bench(v).open(CAT).crop)
 

@@ -41,7 +41,7 @@ def test_it_opens_with_the_first_example_measured(page: gr.Blocks) -> None:
     parts = by_id(page)
     assert "CLIP says “cat”" in parts["prediction"].value
     assert "measured" in parts["waterfall"].value
-    assert "rank correlation" in parts["rows"].value, "the second half of the answer is there already"
+    assert "Rank correlation" in parts["rows"].value, "the second half of the answer is there already"
     assert EditMessage.read(parts["levers"].value).levers == ()
     assert "An &lt;apology&gt;." in parts["said-setup"].value
 

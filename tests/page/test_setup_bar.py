@@ -42,7 +42,7 @@ def test_a_loading_tells_how_far_it_is_and_clears_that(
     *told, last = load(slow[0], first, "tiny", loading)
     assert [one["busy"] for one in told] == [True] * 3
     assert "1 of 3" in told[1]["said"]
-    assert "The page goes on with the present setup meanwhile" in told[0]["said"]
+    assert "The present setup answers meanwhile" in told[0]["said"]
     assert not last["busy"]
     assert last["failed"] is None
     assert "notice" not in last["said"]

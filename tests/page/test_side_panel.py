@@ -110,7 +110,7 @@ def test_the_same_scene_without_its_cue_and_with_it_again(context: Context, firs
     assert without.subject.counterfactual
     assert without.edit == pulled.edit
     assert without.prediction.best == "dog"
-    assert "Show with the note" in show_canvas(context, without)
+    assert ">With the note<" in show_canvas(context, without)
     again = switch_counterfactual(context, without, ShowCounterfactual(on=False))
     assert again.comparison == pulled.comparison
     assert not again.subject.counterfactual

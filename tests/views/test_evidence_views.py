@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 from PIL import Image
+from plain_text import plain
 from view_helpers import check_markup
 
 from core.methods.controls import Controls
@@ -260,7 +261,7 @@ def test_classes_that_leave_no_concept_to_probe(bench: Workbench, picture: Image
     drawn = proofs.side_effects(v, rippled, shifted)
     assert tone(drawn) == "open"
     assert '<span class="figure">–</span>' in drawn
-    assert "Side effect: <b>–" in drawn
+    assert "Side effect over 0 concepts: –" in plain(drawn)
 
 
 def progress(step: Step | Generalization) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from plain_text import plain
 from view_helpers import check_markup
 
 from core.methods.failures import Confusion
@@ -54,7 +55,7 @@ def test_every_strip_adds_up(visit: Visit) -> None:
         "cat: 2 wrong",
     ]
     assert found.said in drawn
-    assert "It acts in 44 % of the pictures; moves the lead of the right class by +0.50 logits" in drawn
+    assert "It acts in 44 % of the pictures; moves the lead of the right class by +0.50 logits" in plain(drawn)
     assert len(re.findall("data-picture", drawn)) == 4, "two fixed, one broken, one changed"
     check_markup({"tried": drawn, "standing": many.standing(pictures)})
 

@@ -27,7 +27,7 @@ def test_the_flip_in_words(visit: Visit) -> None:
     assert "Flipped: “" in words
     assert "▲" in words
     assert flip_words(replace(c, after=c.before), 1)[1].startswith("No flip: still “")
-    assert "No lever pulled" in flip_words(c, 0)[1]
+    assert flip_words(c, 0)[1] == f"CLIP says “{c.after.best}”"
 
 
 @pytest.mark.parametrize("n", [1, 2, 200])
@@ -38,7 +38,7 @@ def test_any_number_of_classes(bench: Workbench, visit: Visit, n: int) -> None:
     assert beside.count('<li class="bar') <= SHOWN_CLASSES + 1
     assert chart(many).count('class="pair"') == n
     assert table(many.comparison).count("<tr>") == n + 1
-    assert ("more: see Before / after" in beside) == (n > SHOWN_CLASSES + 1 or n == 200)
+    assert ("more under Before / after" in beside) == (n > SHOWN_CLASSES + 1 or n == 200)
 
 
 def test_the_page_holds_the_edit(visit: Visit) -> None:

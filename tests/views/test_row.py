@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from plain_text import plain
 from view_helpers import check_markup, face, faces_of
 
 from core.methods.side_effects import AttributionChanges
@@ -50,7 +51,7 @@ def test_every_row_says_number_unit_sign_and_shape(visit: Visit) -> None:
         assert f'data-row="{part.component}"' in row
         assert f"{'▲' if part.total > 0 else '▼'}</span> {signed(part.total)} <small>logits" in row
         assert f"measured {signed(part.measured)}" in row
-        assert f"by CLS {signed(part.on_cls)} logits" in row
+        assert f"by CLS {signed(part.on_cls)} logits" in plain(row)
         assert f"on {part.n_patches} of {part.heat.size} patches" in row
         for action in ("suppress", "amplify"):
             assert f'data-component="{part.component}" data-action="{action}"' in row
@@ -71,15 +72,15 @@ def test_no_lever_changes_a_row(visit: Visit) -> None:
     ("predicted", "measured", "said"),
     [
         (1.0, 0.9, ""), (1.0, 2.0, ""), (-1.0, -0.5, ""), (0.001, -0.004, ""),
-        (1.0, 2.1, "over twice as much"), (-1.0, -0.4, "less than half"), (0.5, 0.0, "less than half"),
-        (1.0, -0.2, "the other way"), (-0.3, 3.0, "the other way"),
+        (1.0, 2.1, "over twice"), (-1.0, -0.4, "under half"), (0.5, 0.0, "under half"),
+        (1.0, -0.2, "opposite sign"), (-0.3, 3.0, "opposite sign"),
     ],
 )  # fmt: skip
 def test_a_disagreement_is_said(visit: Visit, predicted: float, measured: float, said: str) -> None:
     assert disagreement(predicted, measured) == said
     part = replace(visit.parts[0], total=predicted, measured=measured)
     html = rows(visit, {part.component: effect_of(part)})
-    assert (f">{said}</b>" in html) if said else ("doubt" not in html)
+    assert (f">{said}</button></b>" in html) if said else ("doubt" not in html)
 
 
 def test_what_is_awaited_says_so(visit: Visit) -> None:

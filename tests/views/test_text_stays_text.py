@@ -153,7 +153,6 @@ def _of_the_visit(base: Visit) -> dict[str, View]:
         "prediction": lambda text: prediction.prediction(named(base, text)),
         "prediction, flipped": lambda text: prediction.prediction(named(anew, text)),
         "prediction without levers": lambda text: prediction.prediction(named(replace(base, history=History()), text)),
-        "target": lambda text: attribution.target_line(named(base, text), 100.0),
         "rows": lambda text: attribution.part_rows(named(base, text)),
         "waterfall": lambda text: attribution.waterfall_chart(named(base, text)),
         "chart": lambda text: compare.chart(named(base, text)),

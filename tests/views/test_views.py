@@ -72,4 +72,4 @@ def test_no_template_turns_escaping_off(template: Path) -> None:
 
 def test_a_value_that_a_template_lacks_is_an_error() -> None:
     with pytest.raises(UndefinedError):
-        render("headline", done="", where="")
+        render("failures", confusion="")
