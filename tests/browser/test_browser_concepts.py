@@ -78,7 +78,7 @@ def test_a_component_has_a_face_and_a_page(open_page: Open, width: int) -> None:
     expect(page.get_by_role("tab", name="Components")).to_have_attribute("aria-selected", "true")
     expect(heading(page)).to_contain_text(f"Component #{STRONGEST} guess:")
     expect_in_sight(page)
-    for title in ("Fires most", "Where it fires as usual", "Where it fires all over"):
+    for title in ("Fires most", "Fires as usual", "Fires all over"):
         section = page.locator("#component .evidences section").filter(has_text=title)
         assert section.locator(".shot").count() >= 4
         expect(section.locator(".shot").first).to_be_visible()
