@@ -42,6 +42,9 @@ CLOSED = re.compile(
 MCP = "/gradio_api/mcp"
 """Where MCP clients come in (tools.py)."""
 
+HERE = re.compile(rb"(https?://)?(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
+"""What this machine calls a page of its own."""
+
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -103,6 +106,8 @@ class Doors:
         queue: FairQueue = scope["app"].get_blocks()._queue
         path: str = scope["path"].rstrip("/")
         try:
+            if queue.local:
+                _check_is_of_here(scope)
             readers = _session_read(scope, path, queue)
             if CLOSED.fullmatch(path):
                 raise _RefusedError(404, "There is nothing here.")
@@ -148,6 +153,17 @@ class Doors:
             return message
 
         return read
+
+
+def _check_is_of_here(scope: Scope) -> None:
+    """Raises _RefusedError for what a page elsewhere has a browser of this machine ask, its name led here or not."""
+    headers = dict(scope["headers"])
+    if not all(HERE.fullmatch(told) for told in (headers.get(b"host", b""), headers.get(b"origin", b"localhost"))):
+        raise _RefusedError(
+            403,
+            "This page is for the machine that it runs on: open it there as http://127.0.0.1 or http://localhost. "
+            "To offer it elsewhere, start it with GRADIO_SERVER_NAME or GRADIO_ROOT_PATH.",
+        )
 
 
 def _is_embedded(scope: Scope) -> bool:

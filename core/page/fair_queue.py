@@ -48,8 +48,11 @@ _END = object()
 class FairQueue(Queue):
     """The queue of one page."""
 
-    def __init__(self, page: gr.Blocks, turns: Turns, hosted: bool) -> None:
-        """For `page`; `hosted` is whether it stands behind a proxy that names its visitors' addresses."""
+    def __init__(self, page: gr.Blocks, turns: Turns, hosted: bool, local: bool = False) -> None:
+        """For `page`; `hosted` is whether it stands behind a proxy that names its visitors' addresses.
+
+        `local`: whether this machine alone is to reach it.
+        """
         super().__init__(
             live_updates=True,
             concurrency_count=OF_ALL,
@@ -64,6 +67,8 @@ class FairQueue(Queue):
         """Open streams of answers, by session."""
         self.hosted = hosted
         """Whether a proxy names its visitors' addresses."""
+        self.local = local
+        """Whether this machine alone is to reach the page: `Doors` hold that."""
         self.closing = False
         """Whether the server is about to end, and takes nothing new."""
         self._turns = turns

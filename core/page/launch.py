@@ -60,7 +60,7 @@ def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
     except UserError as trouble:
         opens_with, apology = "bundled", f"{trouble} This page opens with the bundled demo instead."
     page = build(pool, opens_with, apology, settings.local).queue(api_open=False)
-    page._queue = FairQueue(page, Turns(), settings.hosted)
+    page._queue = FairQueue(page, Turns(), settings.hosted, settings.local)
     page.mcp_server = True  # so that the start, and the page's configuration, tell of our tools (tools.py)
     return page
 

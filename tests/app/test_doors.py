@@ -125,6 +125,25 @@ def test_every_answer_tells_the_browser_what_it_may_do(http: httpx.Client) -> No
         assert "object-src 'none'" in policy
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"host": "rebound.example:7860"}, {"host": "localhost.example"}, {"host": "127.0.0.1@example"}, {"host": ""},
+        {"origin": "https://example.org"}, {"origin": "null"}, {"origin": "http://localhost.example:7860"},
+    ],
+)  # fmt: skip
+def test_a_local_page_is_asked_by_no_page_from_elsewhere(http: httpx.Client, told: dict[str, str]) -> None:
+    """Folders of the machine can be named on it, so that a name which was led here could read pictures of anybody's."""
+    refused(http.get("/config", headers=told), 403, "machine")
+    refused(http.post("/gradio_api/queue/join", json={"data": []}, headers=told), 403, "machine")
+    refused(http.post("/gradio_api/mcp", json={}, headers=told), 403, "machine")
+
+
+def test_and_by_its_own_names_it_is(http: httpx.Client) -> None:
+    own = {"host": "localhost:1"}, {"host": "[::1]:7860"}, {"host": "127.0.0.1", "origin": "http://localhost:3000"}
+    assert [http.get("/theme.css", headers=told).status_code for told in own] == [200] * 3
+
+
 def test_answers_are_compressed_as_they_come(http: httpx.Client) -> None:
     """Each whole: what is sent can be read at once, and not when the stream ends."""
     joined = http.post("/gradio_api/queue/join", json={"fn_index": 0, "data": [], "session_hash": "compressed"})
