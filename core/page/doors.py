@@ -167,7 +167,7 @@ def _check_is_of_here(scope: Scope) -> None:
 
 
 def _is_embedded(scope: Scope) -> bool:
-    asked = parse_qs(scope["query_string"].decode("latin-1")).get("embed")
+    asked = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("embed")
     return scope["path"] == "/" and asked == ["1"]
 
 
