@@ -23,12 +23,14 @@ from ..errors import UserError, echo, printable
 from ..methods.steering import MAX_LEVERS, Condition, Edit, Lever, Operation, Term
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, TEMPLATES, parse_templates, visible
 from .many_pictures import OWN
-from .view_state import MAX_STATE, LeverState, ViewState
+from .view_state import LeverState, ViewState
 
 VERSION = 1
 """Of this form, written as `v` from the second on; a later one reads the earlier ones."""
 LONGEST = 6000
 """Characters of a query that an address may have: of longer ones, many a server on the way takes none."""
+LONGEST_READ = 3 * LONGEST
+"""Characters of a query that is read: whoever encodes a link anew may write three for each."""
 ABBREVIATED = 12
 """Digits of a commit."""
 HASHED = 16
@@ -132,7 +134,7 @@ def to_query(state: ViewState) -> str:
 
 def from_query(text: str) -> tuple[Link, tuple[str, ...]]:
     """What the query of an address says, and sentences about what of it cannot be used. Raises nothing."""
-    if len(text) > MAX_STATE:
+    if len(text) > LONGEST_READ:
         return Link(), (f"This link has {len(text):,} characters, more than any that this app makes: nothing is read.",)
     notes: list[str] = []
     levers: list[Lever] = []

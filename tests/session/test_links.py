@@ -232,6 +232,8 @@ def test_any_string_is_read_or_told_about(query: str) -> None:
 
 def test_a_link_as_long_as_no_page_writes_is_not_read() -> None:
     assert from_query("&" * 300_000)[1][0].startswith("This link has 300,000 characters")
+    assert from_query("suppress=1&" + "%2C" * 6_000)[1][0].startswith("This link has 18,011 characters")
+    assert from_query("?setup=bundled&" + "_=" + "%2C" * 5_900) == (Link(setup="bundled"), ())
 
 
 def test_a_set_that_a_visitor_brought_is_in_no_link() -> None:
