@@ -6,6 +6,7 @@ it text there.
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import printable
@@ -23,6 +24,8 @@ Rows = list[tuple[Cell, ...]]
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes the rest of a cell for a formula after, the wide forms of East Asia too."""
+_BEGINS = re.compile(rf"(^|(?<=;))(?=[\" ]*[{re.escape(''.join(FORMULAS))}])")
+"""Where a cell may begin: at a semicolon, too, which parts cells where a comma parts a number's digits."""
 
 
 def csv_file(rows: Iterable[Sequence[Cell]]) -> bytes:
@@ -34,8 +37,7 @@ def csv_file(rows: Iterable[Sequence[Cell]]) -> bytes:
 
 def _cell(value: Cell) -> Cell:
     if isinstance(value, str):
-        guarded = f"'{value}" if value.lstrip(" ").startswith(FORMULAS) else value
-        return printable(guarded)
+        return printable(_BEGINS.sub("'", value))
     return "" if value is None else value
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 from conftest import EVIL
 from hypothesis import example, given
@@ -15,8 +16,8 @@ from core.views.tables import FORMULAS, Cell, csv_file
 from core.workbench import Workbench
 
 
-def read(file: bytes) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(file.decode("utf-8-sig"), newline="")))
+def read(file: bytes, between: str = ",") -> list[list[str]]:
+    return list(csv.reader(io.StringIO(file.decode("utf-8-sig"), newline=""), delimiter=between))
 
 
 @given(st.text(st.characters() | st.sampled_from("=+-@\t\r\n\"';,＝ \ud800"), max_size=12))
@@ -26,11 +27,18 @@ def read(file: bytes) -> list[list[str]]:
 @example('","=1+1')
 @example("-2+3")
 @example("\ud800")
+@example("a;=1+1;")
+@example('a;"=1')
 def test_no_text_is_a_formula(text: str) -> None:
-    ((found, number),) = read(csv_file([(text, -1.5)]))
+    """Nor a part of it, where a spreadsheet reads semicolons between cells."""
+    file = csv_file([(text, -1.5, text)])
+    ((found, number, again),) = read(file)
     assert not found.lstrip(" ").startswith(FORMULAS)
-    assert found.removeprefix("'") == printable(text).removeprefix("'")
+    assert re.sub("(^|;)'", r"\1", found) == re.sub("(^|;)'", r"\1", printable(text))
     assert float(number) == -1.5, "which begins like a formula, and is a number"
+    assert again == found
+    parts = [part for row in read(file, ";") for part in row]
+    assert not any(part.lstrip(" \r\n").startswith(FORMULAS) for part in parts)
 
 
 @given(st.lists(st.floats(allow_nan=False) | st.integers(-(10**9), 10**9) | st.none(), min_size=1, max_size=4))
