@@ -16,6 +16,7 @@ from ..methods.picture_set import MOST_BYTES, PictureSet
 from ..methods.reference_scenes import KINDS
 from ..model.sae_clip import BATCH
 from ..pictures.batches import Batch, batches
+from ..pictures.collection import Collection
 from ..pictures.intake import MEGABYTE, Bounds
 from ..pictures.opening import open_pictures
 from ..session import visit as session
@@ -250,7 +251,7 @@ def read(
             if not wanted_still():
                 return
             if isinstance(step, PictureSet):
-                held = OwnSet(_named(given), v.setup, step)
+                held = OwnSet(_named(given, collection), v.setup, step)
                 context.room.keep(own, held)
                 words = many_view.read_words(held, collection.intake, go_on(), *trouble)
                 yield {"reading": words, "busy": False}
@@ -281,10 +282,10 @@ def _most_bytes(context: Context) -> int:
     return MOST_BYTES if context.local else OWN_BYTES
 
 
-def _named(given: str | Sequence[Path]) -> str:
-    """What a set is called: as it was named, as its file, or as the first of them."""
+def _named(given: str | Sequence[Path], collection: Collection) -> str:
+    """What a set is called: a data set as it was named, a folder without where it lies, which no report is to tell."""
     if isinstance(given, str):
-        return printable(given)[-150:]
+        return printable(collection.manifest["name"])[-150:]
     more = f" and {len(given) - 1} more" if len(given) > 1 else ""
     return f"{given[0].name[:150]}{more}"
 
