@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from .errors import printable
+
 MINUS = "−"
 NONE = "–"
 """Where there is no value."""
@@ -58,7 +60,7 @@ def size_in_words(n: int) -> str:
 
 def markdown_text(text: str) -> str:
     """Text that stays text in Markdown, and on its line: every sign that could mean something is escaped."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", printable(" ".join(text.split())))
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
