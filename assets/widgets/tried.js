@@ -17,7 +17,7 @@ const kept = () => {
   let found = memory;
   try { found = JSON.parse(localStorage.getItem(PLACE)) ?? memory; } catch { /* denied, or not ours */ }
   const { lines, pictures, ask } = found ?? {};
-  const ours = (one) => typeof one?.state?.picture === 'object' && one.state.picture;
+  const ours = (one) => typeof one?.state?.picture === 'object' && one.state.picture && Array.isArray(one.state.edit?.levers ?? []);
   return { lines: Array.isArray(lines) ? lines.filter(ours) : [], pictures: { ...pictures }, ask: ask === true };
 };
 const keep = (log) => {

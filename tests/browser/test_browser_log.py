@@ -131,7 +131,8 @@ def test_what_the_page_sends_of_its_log_is_read(open_page: Open, address: str) -
             sent.append(body["data"][-1])
 
     page.on("request", lambda one: hear(json.loads(one.post_data or "")) if "queue/join" in one.url else None)
-    forged: list[Any] = [3, None, {"state": {"picture": {}}}, {"id": "x"}]
+    endless = {"state": {"picture": {}, "edit": {"levers": {"length": 3}}}}  # a script would go through any number
+    forged: list[Any] = [3, None, {"state": {"picture": {}}}, {"id": "x"}, endless]
     place = "`clip-levers log ${location.pathname}`"
     page.evaluate(f"(lines) => localStorage.setItem({place}, JSON.stringify({{lines, pictures: 3, ask: 'x'}}))", forged)
     press_strongest(page)
