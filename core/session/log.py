@@ -128,7 +128,7 @@ class Log:
 def _line(told: object) -> LogLine | None:
     try:
         return LogLine.model_validate_json(json.dumps(told))  # as JSON: strict values take lists for tuples from there
-    except ValidationError:
+    except (ValidationError, RecursionError):  # lists within lists, deeper than JSON is written
         return None
 
 

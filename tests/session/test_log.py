@@ -16,6 +16,10 @@ from core.session.log import MAX_LINES, Log, LogLine, observed
 from core.session.view_state import LeverState, ViewState, state_of
 from core.session.visit import Visit
 
+DEEP: list[Any] = []
+for _ in range(1_000):
+    DEEP = [DEEP]
+
 
 def told(**changes: Any) -> dict[str, Any]:
     """A line as a browser keeps it."""
@@ -51,6 +55,7 @@ def test_what_is_kept_comes_back(state: ViewState, expectation: str) -> None:
         {"observed": told()["observed"] | {"after": 2}}, {"observed": told()["observed"] | {"effect": float("inf")}},
         {"observed": told()["observed"] | {"before_share": 1.1}}, {"chance": {"p": 2, "judgement": "good"}},
         {"chance": {"judgement": "sure"}}, {"side": {"spread": "0"}}, {"side": {"selectivity": -1}},
+        {"more": DEEP},
     ],
 )  # fmt: skip
 def test_what_is_forged_is_left_out_and_the_others_stay(wrong: dict[str, Any]) -> None:
