@@ -27,7 +27,7 @@ def test_a_report_is_read_without_a_server_and_brings_its_inquiry_back(
     report = tmp_path / download.value.suggested_filename
     download.value.save_as(report)
 
-    context = browser.new_context(offline=True)
+    context = browser.new_context(offline=True, viewport={"width": 390, "height": 844})
     reader = context.new_page()
     errors: list[str] = []
     asked: list[str] = []
@@ -37,6 +37,7 @@ def test_a_report_is_read_without_a_server_and_brings_its_inquiry_back(
     reader.goto(f"file://{report}")
     expect(reader.locator("h1")).to_contain_text("CLIP says")
     assert reader.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
+    assert reader.evaluate("document.documentElement.scrollWidth") == 390
     assert not errors
     assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
     context.close()
