@@ -5,6 +5,7 @@ const inSight = () => find('#tabs [role=tab][aria-selected=true]')?.dataset.tabI
 const hex = (n) => [...crypto.getRandomValues(new Uint8Array(n))].map((one) => one.toString(16).padStart(2, '0')).join('');
 const line = (log, id) => log.lines.find((one) => one.id === id);
 let chosen = [];
+let clearing = false;
 const tell = (name) => {
   const address = location.origin + location.pathname;
   props.value = JSON.stringify({ lines: kept().lines, address, moment: performance.now() });
@@ -25,6 +26,7 @@ const dress = () => {
   element.querySelectorAll('[data-gone]').forEach((one) => {
     one.hidden = Boolean(pictures[one.dataset.gone]) || here?.state.picture.content === one.dataset.gone;
   });
+  sure(clearing);
   choose();
 };
 const choose = () => {
@@ -60,7 +62,10 @@ const read = async (file) => {
     say('That file is no log of this page. Choose one that “Save as JSON” wrote.');
   }
 };
-const sure = (on) => { element.querySelector('.sure').hidden = !on; };
+const sure = (on) => {
+  clearing = on;
+  element.querySelector('.sure').hidden = !on;
+};
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (!button || button.getAttribute('aria-disabled') === 'true') return;

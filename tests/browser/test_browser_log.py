@@ -76,7 +76,9 @@ def test_an_edit_is_expected_tried_checked_judged_and_restored(open_page: Open, 
     assert f"- Edit: {text.replace('#', chr(92) + '#').replace(',', chr(92) + ',')}" in saved(page, "Markdown")
 
     page.locator("[data-clear=ask]").click()
-    page.locator("[data-clear=do]").click()
+    lines.first.locator("[data-verdict=refuted]").click()  # all is drawn anew, and the question stays
+    expect(lines.first.locator("[data-verdict=refuted]")).to_have_attribute("aria-pressed", "true")
+    page.locator("[data-clear=do]").click(timeout=5000)
     expect(lines).to_have_count(0)
     page.locator("[data-load]").set_input_files({"name": "a.json", "mimeType": "", "buffer": json.dumps(kept).encode()})
     expect(lines).to_have_count(2)
