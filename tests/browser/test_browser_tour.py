@@ -14,6 +14,9 @@ def press(page: Page, name: str) -> None:
 def test_the_tour_leads_to_the_flip_and_to_the_evidence_by_keyboard(open_page: Open) -> None:
     page = open_page(390)
     page.emulate_media(reduced_motion="reduce")
+    page.set_viewport_size({"width": 768, "height": 844})
+    assert page.evaluate("document.querySelector('.top h1').offsetLeft") == 0, "the title stands left"
+    page.set_viewport_size({"width": 390, "height": 844})
     card = page.locator(".tour")
     expect(card).to_contain_text("New here?")
     press(page, "Start the tour")
