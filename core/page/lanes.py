@@ -19,7 +19,9 @@ EVIDENCE, PROGRAMS = "evidence", "programs"
 COMPUTING = frozenset({VISIT, EVIDENCE, PROGRAMS})
 """The lanes in which a turn is waited for. The others wait for downloads, or do next to nothing."""
 
-PRIVATE: Lane = {"api_visibility": "private", "show_progress": "hidden"}
+PRIVATE: Lane = {"api_visibility": "private", "show_progress": "hidden", "show_progress_on": []}
+"""Nothing tells of its progress, and no part is told of it either: at every change of state Gradio's script would copy
+all that stands in every output, and in all parts below it."""
 TURN: Lane = PRIVATE | {"concurrency_id": VISIT, "concurrency_limit": None}
 EVERY: Lane = TURN | {"trigger_mode": "multiple"}
 """Every press counts, in order."""

@@ -180,6 +180,7 @@ def test_patches_by_mouse_and_keyboard(open_page: Open) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
     expect(where).to_have_text("3 of 64 patches")
+    open_page.answers.all_here(page)  # of quick gestures the latest counts, and those between are no steps
     page.locator("#canvas [data-cls]").click()
     expect(where).to_have_text("3 of 64 patches and CLS")
     expect(page.locator("#prediction .where")).to_have_text("on 3 of 64 patches and CLS")

@@ -138,3 +138,13 @@ def test_a_press_constructs_no_part_anew(page: gr.Blocks, first: Visit) -> None:
     drawn = fn.fn(told, first, parts["keeper"].value, None)
     assert parts["prediction"] in drawn
     assert [part for part, value in drawn.items() if isinstance(value, Block)] == []
+
+
+def test_no_part_is_told_of_progress_that_it_does_not_show(page: gr.Blocks) -> None:
+    """At every change of state Gradio's script copies all that stands in a part that is told, and in those below it."""
+    hidden = [one for one in page.fns.values() if one.show_progress == "hidden"]
+    assert hidden
+    assert [one.name for one in hidden if one.show_progress_on is None and one.outputs] == []
+    told = {place for one in page.fns.values() for place in one.show_progress_on or ()}
+    assert told
+    assert {type(place) for place in told} == {gr.HTML}
