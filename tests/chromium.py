@@ -5,6 +5,7 @@ Without Chromium these tests skip; with REQUIRE_BROWSER=1 they fail.
 
 import os
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,18 +41,28 @@ class Answers:
 
     def __init__(self) -> None:
         self._open: defaultdict[Page, set[Request]] = defaultdict(set)
+        self._left_behind: defaultdict[Page, set[Request]] = defaultdict(set)
 
     def watch(self, page: Page) -> None:
-        page.on("request", lambda one: self._open[page].add(one) if "/gradio_api/queue/" in one.url else None)
+        page.on("request", lambda one: self._note(page, one))
         page.on("requestfinished", lambda one: self._open[page].discard(one))
         page.on("requestfailed", lambda one: self._open[page].discard(one))
+        page.on("domcontentloaded", lambda _: self._open[page].difference_update(self._left_behind.pop(page, ())))
+
+    def _note(self, page: Page, one: Request) -> None:
+        if "/gradio_api/queue/" in one.url:
+            self._open[page].add(one)
+        elif one.is_navigation_request() and one.frame == page.main_frame:
+            # What the document before had asked for ends with it, and nobody may be told that it did.
+            self._left_behind[page] |= self._open[page]
 
     def all_here(self, page: Page) -> None:
         """Waits until all have come: none may be drawn still, or be cut off by what comes next."""
-        quiet = 0
+        quiet, until = 0, time.monotonic() + PATIENCE / 1000
         while quiet < 2:  # what an answer leads to is asked a moment later, and so is what was typed
             page.evaluate(PAUSE)
             quiet = 0 if self._open[page] else quiet + 1
+            assert quiet or time.monotonic() < until, [one.url for one in self._open[page]]
 
 
 class Windows:
