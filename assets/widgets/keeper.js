@@ -103,6 +103,14 @@ const go = (to) => {
   bring({ state, crop: kept.crop, typed: [] }, false, `${to.query}&tab=${to.tab}`);
 };
 watch(Object.keys({ query: 0 }), follow);
+// To a place on this page: Gradio's <base> would make another page of it, since the address has a query.
+document.addEventListener('click', (event) => {
+  const place = find(event.target.closest('a[href^="#"]')?.getAttribute('href') || null);
+  if (!place) return;
+  event.preventDefault();
+  place.scrollIntoView();
+  place.focus({ preventScroll: true });
+});
 addEventListener('popstate', ({ state }) => { if (state?.query) go(state); });
 element.closest('#keeper').address = () => location.origin + addressed(props.query, embedded ? entry?.tab : tabOpen());
 

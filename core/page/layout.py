@@ -133,7 +133,7 @@ def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
                     kept,
                 )
             log_tab.build_asking()
-    widgets.html(frame.foot(), elem_id="foot")
+            widgets.html(frame.foot(), elem_id="foot")  # beside the picture, which stays in sight down to the end
     return parts
 
 

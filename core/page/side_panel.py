@@ -34,11 +34,11 @@ class SidePanel:
 
 
 def build(context: Context, first: Visit) -> tuple[gr.HTML, gr.HTML]:
-    """The layout of what stands at the side: canvas and prediction, and under them the link to both."""
+    """The layout of what stands at the side: the canvas, the link to it, and the prediction."""
     with gr.Column(elem_id="panel"):
         canvas = widgets.message_widget("canvas", show_canvas(context, first), "", measured="")
-        prediction = widgets.widget("prediction", show_prediction(context, first))
         widgets.widget("links", frame.links())
+        prediction = widgets.widget("prediction", show_prediction(context, first))
         return canvas, prediction
 
 

@@ -301,9 +301,9 @@ def test_the_evidence(open_page: Open, width: int) -> None:
     tops = [round(box(answer)["y"]) for answer in answers.all()]
     assert len(set(tops)) == (1 if width > 820 else 5), "in a row, or one under the other"
     unfolded = {
-        "effect": ("#doses", "Flips between"), "chance": ("#chance", "of active components"),
+        "effect": ("#doses", "Flips between"), "chance": ("#chance", "64 random sets"),
         "side_effects": ("#ripple", "Rose most"), "generalization": ("#elsewhere", "95 % interval"),
-        "reconstruction_error": ("#lacking", "Through the reconstruction alone"),
+        "reconstruction_error": ("#lacking", "Of the reconstruction alone"),
     }  # fmt: skip
     assert [name for name in unfolded if page.locator(f"#{name}-unfolded").is_visible()] == ["effect"] * (width > 820)
     for name, (place, words) in unfolded.items():

@@ -125,7 +125,7 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     expect(page.locator("#tried .edit")).to_contain_text("only in pictures where")
     page.locator("#prediction [data-condition]").click()
     expect(page.locator("#tried .edit")).not_to_contain_text("only in pictures where")
-    page.locator(".bounds button").click()
+    page.locator(".bounds button.act").click()
     expect(page.locator(".bounds .claimed")).to_be_visible()
     expect(page.locator(".bounds .unclaimed")).to_be_hidden()
     page.locator(".pictured").first.click()
