@@ -1,6 +1,7 @@
 """Settings of a view -> words: all that is needed to get the same numbers again, for captions, reports and tables."""
 
 from ..errors import printable
+from ..files import ASSETS
 from ..session.view_state import content_hash
 from ..session.visit import Visit
 from ..setups.catalog import Location
@@ -61,6 +62,8 @@ def _some(names: tuple[str, ...], between: str, noun: str, ending: str = "s") ->
 
 
 def _place(place: Location, commit: str | None) -> str:
-    if place.repo is None:
-        return f"a folder, {place.folder.name if place.folder else place}"
-    return f"{place}, at {commit or place.revision}"
+    if place.folder is None:
+        return f"{place}, at {commit or place.revision}"
+    if place.folder.is_relative_to(ASSETS):
+        return f"{place.folder.relative_to(ASSETS.parent).as_posix()}, as CLIP Levers ships it"
+    return f"a folder, {place.folder.name}"

@@ -44,6 +44,7 @@ def main() -> None:
             page = browser.new_page(viewport=size, color_scheme=theme)  # type: ignore[arg-type]
             page.goto(address)
             page.locator("#panel .bar.best").wait_for()
+            page.locator("[data-step=offer] [data-tour=end]").click()
             tab(page, "Attribution")
             page.locator("#rows [data-action=suppress]").first.click()
             page.locator("#panel .flip.flipped").wait_for()

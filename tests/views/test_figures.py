@@ -3,7 +3,9 @@
 import io
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html import unescape
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -12,9 +14,11 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from test_many_views import tried
 
+from core.files import ASSETS
 from core.methods.steering import Edit
 from core.session import visit as session
 from core.session.visit import Visit
+from core.setups.catalog import Location
 from core.views import figures
 from core.views.figure_files import DOTS, INCH, WIDTHS, PrintFigure, figure_file, undrawable
 from core.views.settings import in_a_sentence, settings
@@ -100,6 +104,13 @@ def test_a_caption_states_all_settings(drawn: Mapping[str, PrintFigure], bench: 
         for name, value in settings(bench.setup, visit).items():
             assert f"{name}: {value.rstrip('.')}" in one.caption, one.name
     assert "<b>some</b> pictures" in drawn["fixed-and-broken"].caption
+
+
+def test_a_folder_is_told_without_where_on_this_machine_it_lies(bench: Workbench, visit: Visit) -> None:
+    shipped = ASSETS / "bundled" / "clip", "assets/bundled/clip, as CLIP Levers ships it"
+    for folder, said in (shipped, (Path("/home/somebody/mine"), "a folder, mine")):
+        card = replace(bench.setup.card, clip=Location(folder))
+        assert settings(replace(bench.setup, card=card), visit)["CLIP"] == said
 
 
 def test_a_pdf_has_its_letters_inside(drawn: Mapping[str, PrintFigure]) -> None:
