@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..errors import UserError, echo
-from ..methods.reference_scenes import KINDS
 from ..methods.steering import Edit
 from ..methods.target import Target
 from ..pictures.read import Source, read_picture
@@ -21,6 +20,7 @@ from ..session.view_state import ViewState, commits_of, content_hash
 from ..session.visit import Subject, Visit, class_index, subject_of
 from ..workbench import Workbench
 from .context import Context
+from .picture_sets import choices
 from .replies import Change, Outcome
 from .setup_bar import LEFT_BEHIND
 from .wire import BringBack
@@ -72,7 +72,7 @@ def open_link(context: Context, held: Visit, asked: BringBack, link: Link, said:
         revision=max(state.revision, held.revision) + 1,
         awaited=looked.awaited,
         search=_search(bench, held, link.component if theirs else None, notes),
-        many=_many(held, link, notes),
+        many=_many(bench, held, link, notes),
     )
     return Outcome(visit, Change.SETUP, tuple(notes), tone="warn")
 
@@ -184,11 +184,11 @@ def _search(bench: Workbench, held: Visit, component: int | None, notes: list[st
     return replace(search, opened=None)
 
 
-def _many(held: Visit, link: Link, notes: list[str]) -> ManyPictures:
-    """Which set is asked. One's own is in no link: it stays."""
+def _many(bench: Workbench, held: Visit, link: Link, notes: list[str]) -> ManyPictures:
+    """Which set is asked. One's own is in no link: it stays, and so does what was said of an edit."""
     if link.pictures == "" and held.many.which == OWN:
         return held.many
-    if link.pictures not in ("", *KINDS):
+    if link.pictures == OWN or link.pictures not in (name for _, name in choices(bench)):
         notes.append(f"There are no pictures called “{echo(link.pictures)}” here.")
         return held.many
-    return ManyPictures(link.pictures, by_labels=link.by_labels, confusion=link.confusion)
+    return replace(held.many, which=link.pictures, by_labels=link.by_labels, confusion=link.confusion)

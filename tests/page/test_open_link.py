@@ -13,14 +13,15 @@ from core.page import image_tab
 from core.page.context import Context
 from core.page.keeper import bring_back, show_crop
 from core.page.open_link import NO_PICTURE_IN_A_LINK, OTHER_COMMITS
+from core.page.picture_sets import choices
 from core.page.replies import Outcome
 from core.page.setup_bar import LEFT_BEHIND
 from core.page.visit_state import VisitState, keep, query_of, serialised
 from core.page.wire import BringBack
 from core.session import visit as session
 from core.session.links import to_query
-from core.session.many_pictures import OWN, ManyPictures
-from core.session.view_state import content_hash, state_of
+from core.session.many_pictures import OWN, PHOTOGRAPHS, ManyPictures
+from core.session.view_state import state_of
 from core.session.visit import Subject, Visit
 
 SAME = ("setup", "subject", "trace", "classes", "templates", "truth", "target", "attribution", "comparison", "edit")
@@ -93,6 +94,15 @@ def test_a_setup_that_is_loaded_answers(context: Context, first: Visit, tiny: Vi
     assert (outcome.notes, outcome.visit.setup, outcome.visit.comparison) == ((), "tiny", tiny.comparison)
 
 
+def test_a_link_asks_the_picture_set_that_it_was_made_with(context: Context, first: Visit, tiny: Visit) -> None:
+    for v in (first, tiny):
+        for _, which in choices(context.bench(v)):
+            asked = replace(v, many=ManyPictures(which, by_labels=which == PHOTOGRAPHS))
+            outcome = opened(context, first, link_to(context, asked))
+            assert (which, outcome.notes) == (which, ())
+            assert outcome.visit.many == (first.many if which == OWN else asked.many)
+
+
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
@@ -105,6 +115,8 @@ def test_a_setup_that_is_loaded_answers(context: Context, first: Visit, tiny: Vi
         ("suppress=99&example=mammoth", "This link is about an example “mammoth”, which is not here."),
         ("suppress=99&component=1000000", "component"),
         ("suppress=99&pictures=holidays", "There are no pictures called “holidays” here."),
+        ("suppress=99&pictures=own", "There are no pictures called “own” here."),
+        ("suppress=99&pictures=photographs", "There are no pictures called “photographs” here."),
         ("suppress=99&tab=cellar", "This link opens a tab “cellar”, which is not among those of this page."),
         ("suppress=99&supress=4", "“supress=4” in this link is nothing that a link can say."),
         (f"suppress=99&picture={'0' * 16}", NO_PICTURE_IN_A_LINK),
@@ -143,6 +155,7 @@ parameters = st.sampled_from(
         "target=a", "suppress=99,3.4", "scale=2~2.3:100", "set=4:-1e9", "set=999999:1", "tokens=none", "tokens=0-9999",
         "when=99@1e6", "when=9999999:-1@0", f"picture={'f' * 64}", "pictures=attacked", "confusion=,", "component=0",
         "component=2147483647", "clip=0000000", "templates={},{}+{}", "wording=ensemble", "v=9", "tab=log", "=", "%",
+        "pictures=index",
     ]
 )  # fmt: skip
 
@@ -164,6 +177,8 @@ def test_going_back_can_be_undone_and_keeps_what_is_in_no_link(context: Context,
     assert back.edit == Edit()
     assert session.undo(bench, back).edit == v.edit
     assert back.many == v.many
+    v = replace(v, many=replace(v.many, which="attacked", confusion=("dog", ""), unseen="cd" * 8))
+    assert opened(context, v, link_to(context, first)).visit.many == replace(v.many, which="", confusion=None)
     assert (back.key, back.step) == (v.key, v.step + 1)
     assert back.revision > v.revision, "what the page's levers sent before is void"
 
@@ -184,4 +199,3 @@ def test_the_page_carries_the_link_of_every_visit(context: Context, first: Visit
         context.bench(other), replace(other, classes=tuple("x" * 190 + str(k) for k in range(100)), truth=None)
     )
     assert query_of(long) == "", "longer than an address may be"
-    assert content_hash(other.trace.crop)
