@@ -1,12 +1,16 @@
 """Target y(x): the logit, or difference of logits, y(x) that an attribution explains and an ablation measures."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 from torch import Tensor
 
 from ..errors import UserError
 from ..model.prediction import Prediction
 from ..words import MINUS
+
+Logits = TypeVar("Logits", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Target:
         """The target by the numbers of its classes, from 0: "class 1 - class 0"."""
         return f"class {self.wanted}" + ("" if self.against is None else f" {MINUS} class {self.against}")
 
-    def of(self, logits: Tensor) -> Tensor:
+    def of(self, logits: Logits) -> Logits:
         """logits [..., C] -> y [...], in logits. Raises UserError for classes that are missing or the same."""
         n_classes = logits.shape[-1]
         for index in (self.wanted, self.against):

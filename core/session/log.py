@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ..methods.side_effects import SideEffects
-from ..model.prediction import Prediction
 from .view_state import Index, ViewState
 from .visit import Visit
 
@@ -140,15 +139,10 @@ def observed(visit: Visit) -> Observed:
         before_share=float(c.before.probabilities[c.before.top]),
         after=c.after.top,
         after_share=float(c.after.probabilities[c.after.top]),
-        effect=_target(visit, c.after) - _target(visit, c.before),
+        effect=float(visit.target.of(c.after.logits) - visit.target.of(c.before.logits)),
     )
 
 
 def side_check(ripple: SideEffects) -> SideCheck:
     """What a line keeps of the side effects."""
     return SideCheck(spread=ripple.side_effect, selectivity=ripple.selectivity)
-
-
-def _target(visit: Visit, prediction: Prediction) -> float:
-    against = 0.0 if visit.target.against is None else float(prediction.logits[visit.target.against])
-    return float(prediction.logits[visit.target.wanted]) - against

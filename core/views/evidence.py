@@ -12,7 +12,6 @@ from ..methods.generalization import Generalization
 from ..methods.reconstruction_error import ReconstructionError
 from ..methods.side_effects import AttributionChanges, SideEffects
 from ..methods.steering import Condition, Lever
-from ..methods.target import Target
 from ..model.prediction import Prediction
 from ..scenes.shortcuts import SHORTCUTS
 from ..session.log import ChanceCheck, Judgement, SideCheck, side_check
@@ -151,7 +150,7 @@ def _figure(value: str, unit: str) -> Markup:
 def effect(visit: Visit) -> Markup:
     """From where to where the target moved, and whether the prediction flipped."""
     c, target = visit.comparison, visit.target
-    was, now = (target_value(prediction, target) for prediction in (c.before, c.after))
+    was, now = (float(target.of(prediction.logits)) for prediction in (c.before, c.after))
     tone, says = "open", f"still “{c.after.best}”"
     if c.flipped:
         wrong = visit.truth is not None and c.after.top != visit.truth
@@ -159,12 +158,6 @@ def effect(visit: Visit) -> Markup:
     reference = f"{target_words(visit)}: {signed(was)} → {signed(now)}"
     figure = _figure(signed(now - was), "logits")
     return _answer("effect", charts.effect_glance(was, now), figure, tone, says, reference, None)
-
-
-def target_value(prediction: Prediction, target: Target) -> float:
-    """Of the target, in logits."""
-    against = 0.0 if target.against is None else float(prediction.logits[target.against])
-    return float(prediction.logits[target.wanted]) - against
 
 
 def no_doses() -> Markup:

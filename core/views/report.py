@@ -123,7 +123,7 @@ def _answers(visit: Visit, found: EditEvidence, trial: Trial | None, cue: str) -
 
 
 def _effect(visit: Visit) -> Markup:
-    was, now = (evidence.target_value(p, visit.target) for p in (visit.comparison.before, visit.comparison.after))
+    was, now = (float(visit.target.of(p.logits)) for p in (visit.comparison.before, visit.comparison.after))
     return Markup('<p class="told">The target {} goes from {} to <b>{}</b>: {} logits.</p>').format(
         target_words(visit), signed(was), signed(now), signed(now - was)
     )
