@@ -1,7 +1,7 @@
 """Inputs of the API for programs: an edit as JSON, and what a program is told of each input."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -148,9 +148,7 @@ def edit(levers: object, tokens: object = None, condition: object = None) -> Edi
     when = _read(
         _CONDITION, condition, 'Give the condition as {"terms": [{"component": 3, "weight": 1.0}], "at_least": 0.5}.'
     )  # fmt: skip
-    made = [
-        replace(lever(one.component, one.operation, one.strength, one.family), at_least=one.at_least) for one in pulled
-    ]
+    made = [lever(one.component, one.operation, one.strength, one.family, one.at_least) for one in pulled]
     acts = None
     if when is not None:
         acts = Condition(tuple(Term(term.component, term.weight) for term in when.terms), when.at_least)
