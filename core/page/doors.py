@@ -211,14 +211,17 @@ async def _read(receive: Receive, uploads: Path | None) -> Receive:
         if not message.get("more_body"):
             break
     _check(bytes(body), uploads)
-    message = {"type": "http.request", "body": bytes(body), "more_body": False}
+    return again(bytes(body), receive)
 
-    async def again() -> MutableMapping[str, Any]:
-        nonlocal message
-        given, message = message, {}
-        return given or await receive()
 
-    return again
+def again(body: bytes, receive: Receive) -> Receive:
+    """A request that was read, to be read once more; then what comes after it."""
+    left: list[MutableMapping[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def read() -> MutableMapping[str, Any]:
+        return left.pop() if left else await receive()
+
+    return read
 
 
 def _check(body: bytes, uploads: Path | None) -> None:

@@ -35,7 +35,7 @@ from starlette.routing import Route
 from ..errors import UserError, echo
 from ..pictures.examples import PHOTOGRAPHS, Example, read_examples
 from ..words import listed
-from .doors import MCP
+from .doors import MCP, again
 from .inputs import FAULT
 
 EXAMPLE = "example:"
@@ -119,7 +119,7 @@ class McpDoor:
                 error = {"code": types.INVALID_REQUEST, "message": NO_MESSAGE}
                 answer = JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)
             else:
-                await self._manager.handle_request(scope, _again(body, receive), send)
+                await self._manager.handle_request(scope, again(body, receive), send)
                 return
         else:
             words = "Here are tools for MCP clients, which POST their requests: add this address to one of them."
@@ -145,16 +145,6 @@ class McpDoor:
                 return types.CallToolResult(content=await _content(http, await _answer(http, tool.name, given)))
         except UserError as trouble:
             return types.CallToolResult(content=[_text(str(trouble))], isError=True)
-
-
-def _again(body: bytes, receive: Any) -> Any:
-    """A request that was read, to be read once more."""
-    left = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def read() -> Any:
-        return left.pop() if left else await receive()
-
-    return read
 
 
 def _described(tool: Tool) -> types.Tool:
