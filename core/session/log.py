@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from ..methods.side_effects import SideEffects
-from .view_state import Index, ViewState
+from .view_state import Index, Value, ViewState
 from .visit import Visit
 
 MAX_LINES = 100
@@ -33,13 +33,7 @@ Judgement = Literal["good", "doubt", "open"]
 """Of a number, as everywhere on the page: it speaks for the edit, against it, or neither."""
 
 
-class _Value(BaseModel):
-    """A frozen value: unknown fields, and values of another type, are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Observed(_Value):
+class Observed(Value):
     """What the model said before and after an edit, as the page showed it."""
 
     before: Index
@@ -54,7 +48,7 @@ class Observed(_Value):
     """How far the edit moved the target, in logits."""
 
 
-class ChanceCheck(_Value):
+class ChanceCheck(Value):
     """How the effect stands among those of random edits of its size."""
 
     p: Share | None = None
@@ -63,7 +57,7 @@ class ChanceCheck(_Value):
     """Whether it is more than chance."""
 
 
-class SideCheck(_Value):
+class SideCheck(Value):
     """What else the edit changed."""
 
     spread: Logits | None = None
@@ -72,7 +66,7 @@ class SideCheck(_Value):
     """How many times further the target moved."""
 
 
-class LogLine(_Value):
+class LogLine(Value):
     """One edit that was tried."""
 
     id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]

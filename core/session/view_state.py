@@ -50,13 +50,13 @@ Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD, allow_in
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
-class _Value(BaseModel):
+class Value(BaseModel):
     """A frozen value: unknown fields, and values of another type, are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class LeverState(_Value):
+class LeverState(Value):
     """One lever."""
 
     component: Index
@@ -66,21 +66,21 @@ class LeverState(_Value):
     at_least: Threshold | None = None
 
 
-class TermState(_Value):
+class TermState(Value):
     """One component of a condition."""
 
     component: Index
     weight: Threshold = 1.0
 
 
-class ConditionState(_Value):
+class ConditionState(Value):
     """In which pictures an edit acts."""
 
     terms: Annotated[tuple[TermState, ...], Field(min_length=1, max_length=MAX_TERMS)]
     at_least: Threshold
 
 
-class EditState(_Value):
+class EditState(Value):
     """Levers, the tokens they act on (None for all in the dictionary's scope), and in which pictures (None for all)."""
 
     levers: Annotated[tuple[LeverState, ...], Field(max_length=MAX_LEVERS)] = ()
@@ -114,7 +114,7 @@ class EditState(_Value):
         return Edit(tuple(levers), self.tokens, condition)
 
 
-class PictureState(_Value):
+class PictureState(Value):
     """Which picture is looked at."""
 
     caption: Annotated[str, StringConstraints(max_length=400)]
@@ -129,7 +129,7 @@ class PictureState(_Value):
     """SHA-256 of the crop, what the model sees: `content_hash`."""
 
 
-class ManyState(_Value):
+class ManyState(Value):
     """What is asked of which pictures, as in `ManyPictures`. A visitor's own are named, and not here."""
 
     which: Annotated[str, StringConstraints(max_length=40)] = ""
@@ -140,7 +140,7 @@ class ManyState(_Value):
     unseen: Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,16}$")] = ""
 
 
-class ViewState(_Value):
+class ViewState(Value):
     """What a visit is about."""
 
     version: Literal[1] = 1
