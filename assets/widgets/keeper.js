@@ -124,8 +124,8 @@ requestAnimationFrame(() => {
     const key = [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, '0')).join('');
     props.value = JSON.stringify({ ...JSON.parse(props.value), key });
   }
-  const asked = [...new URLSearchParams(location.search).keys()].some((one) => !one.startsWith('_') && one !== 'embed');
-  if (asked && before?.search !== location.search) bring({ ...(before ?? present()), typed: [] }, false, location.search);
+  const linked = document.documentElement.classList.contains('linked');
+  if (linked && before?.search !== location.search) bring({ ...(before ?? present()), typed: [] }, false, location.search);
   else if (before) bring(before, false);
   else stay(FIRST);
   if (embedded && !bringing) open(MAPPED);

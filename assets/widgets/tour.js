@@ -90,5 +90,5 @@ document.addEventListener('edit', look);
 new MutationObserver(look).observe(document.body, {
   subtree: true, attributeFilter: ['aria-selected', 'data-example', 'aria-pressed'],
 });
-const sent = [...new URLSearchParams(location.search).keys()].some((name) => !name.startsWith('__'));
-if (!sent && !seen()) go('offer', false);
+const { classList } = document.documentElement;
+if (!classList.contains('linked') && !classList.contains('embed') && !seen()) go('offer', false);

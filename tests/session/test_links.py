@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import printable
+from core.files import ASSETS
 from core.methods.steering import MAX_LEVERS, Condition, Edit, Lever, Term
 from core.model.prompts import MAX_CLASSES, TEMPLATES, visible
 from core.session import links
@@ -210,6 +211,8 @@ def test_more_levers_than_an_edit_holds_are_left_out() -> None:
 
 def test_what_others_add_to_an_address_is_no_matter() -> None:
     assert from_query("?__theme=dark&__sign=abc&utm_source=x&fbclid=y&embed=1&logs=build&view=api") == (Link(), ())
+    script = (ASSETS / "widgets" / "embed.js").read_text(encoding="utf-8")
+    assert f"!/^({links._FOREIGN.pattern})$/.test(name)" in script, "the page takes the same for none"
 
 
 def test_of_many_faults_some_are_told() -> None:
