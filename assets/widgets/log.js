@@ -1,8 +1,7 @@
 // The Log tab: drawn by the server, of what tried.js keeps in this browser. It comes into the page when it is first opened.
 const find = (selector) => document.querySelector(selector);
-const { kept, change, present, crop } = find('#asking').log;
+const { kept, change, present, crop, hex } = find('#asking').log;
 const inSight = () => find('#tabs [role=tab][aria-selected=true]')?.dataset.tabId === 'log';
-const hex = (n) => [...crypto.getRandomValues(new Uint8Array(n))].map((one) => one.toString(16).padStart(2, '0')).join('');
 const line = (log, id) => log.lines.find((one) => one.id === id);
 let chosen = [];
 let clearing = false;

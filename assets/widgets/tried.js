@@ -196,4 +196,4 @@ const source = (id) => {
   const one = kept().lines.find((line) => line.id === id);
   return one && { state: JSON.stringify(one.state), crop: crop(one), pressed: false };
 };
-element.closest('#asking').log = { kept, change, present, crop, source, two: null };
+element.closest('#asking').log = { kept, change, present, crop, source, hex, two: null };
