@@ -186,7 +186,10 @@ document.addEventListener('log', () => {
   mark();
 });
 addEventListener('storage', (event) => { if (event.key === PLACE) document.dispatchEvent(new Event('log')); });
-addEventListener('pagehide', commit);
+addEventListener('pagehide', () => {
+  if (pending && !asking.hidden) pending.expectation = asking.querySelector('input').value.trim();  // half said is said
+  commit();
+});
 // For log.js and pair.js, which come when their tabs are opened. `two`: lines to be compared there.
 const crop = ({ state: { picture: { content } } }) => {
   const here = present();

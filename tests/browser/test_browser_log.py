@@ -120,6 +120,17 @@ def test_other_strengths_of_a_lever_are_one_line_until_something_is_said_of_it(o
     expect(page.locator("#canvas [data-twin]")).to_have_attribute("aria-pressed", "true")
     expect(flip).to_be_visible()
 
+    tab(page, "Log")  # the edit that was skipped is a line now
+    tab(page, "Steering")
+    typed.fill("6")
+    typed.press("Enter")
+    page.locator(".asking input").fill("half said")
+    open_page.answers.all_here(page)
+    page.reload()
+    page.locator("#panel .bar.best").wait_for()
+    tab(page, "Log")
+    expect(lines.first).to_contain_text("“half said”")
+
 
 def test_what_the_page_sends_of_its_log_is_read(open_page: Open, address: str) -> None:
     """Forged lines among them: the page sends what its browser keeps, and says what cannot be read."""
