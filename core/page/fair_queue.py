@@ -7,7 +7,8 @@ Gradio runs the events of one `concurrency_id` in the order in which they came, 
 2. whatever computes waits for its turn (see `core.serving.turns`), quick or long by its lane, without holding a thread;
 3. who has too much waiting, alone or at one address, is refused with a sentence, and so is everybody when the server
    has too much;
-4. events that nobody waits for end: those of a page that is gone, and those whose answers nobody came to read.
+4. events that nobody waits for end: those of a page that is gone, and those whose answers nobody came to read;
+5. what needs a setup that is not loaded leaves its turn to others until that is there, and is then worked out anew.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, MutableMapping
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import fastapi
 import gradio as gr
@@ -27,6 +28,7 @@ from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
 from gradio.server_messages import EstimationMessage
 
+from ..background import AWAITED, Job, NotYetError
 from ..serving.turns import NobodyWaitsError, Turns, Visitor
 from .lanes import COMPUTING, VISIT
 from .wire import REFUSAL
@@ -41,8 +43,12 @@ GRACE = 10.0
 """Seconds after which somebody has to read the answers to an event."""
 UNREAD = 60.0
 """Seconds for which answers are kept that nobody reads."""
+LOOKS = 0.1
+"""Seconds between two looks at what is waited for."""
 
 _END = object()
+T = TypeVar("T")
+Awaited = dict[str, Job[Any, Any]]
 
 
 class FairQueue(Queue):
@@ -76,6 +82,11 @@ class FairQueue(Queue):
         for fn in page.fns.values():
             if fn.fn is not None and fn.concurrency_id in COMPUTING:
                 fn.fn = self._in_turn(fn.fn, quick=fn.concurrency_id == VISIT)
+
+    @property
+    def computing(self) -> bool:
+        """Whether answers are being worked out, or wait for that; not whether something is downloaded or told."""
+        return any(event.concurrency_id in COMPUTING for event in list(self.event_ids_to_events.values()))
 
     def start(self) -> None:
         """Begin."""
@@ -133,9 +144,10 @@ class FairQueue(Queue):
 
             @functools.wraps(fn)
             async def answer(*values: Any, **named: Any) -> Any:
+                ask, awaited = functools.partial(fn, *values, **named), Awaited()
                 try:
-                    found = await self._compute(quick, functools.partial(fn, *values, **named))
-                    return await self._last(quick, found) if isinstance(found, Generator) else found
+                    found = await self._compute(quick, ask, awaited)
+                    return await self._last(quick, ask, found, awaited) if isinstance(found, Generator) else found
                 except NobodyWaitsError as gone:
                     raise gr.Error("The page is gone.", print_exception=False) from gone
 
@@ -143,9 +155,9 @@ class FairQueue(Queue):
 
         @functools.wraps(fn)
         async def answers(*values: Any, **named: Any) -> AsyncIterator[Any]:
-            steps = _Steps(fn(*values, **named))
+            steps, awaited = _Steps(functools.partial(fn, *values, **named)), Awaited()
             try:
-                while (found := await self._compute(quick, steps.step)) is not _END:
+                while (found := await self._compute(quick, steps.step, awaited)) is not _END:
                     yield found
             except NobodyWaitsError:
                 return
@@ -154,22 +166,37 @@ class FairQueue(Queue):
 
         return answers
 
-    async def _last(self, quick: bool, found: Generator[Any]) -> Any:
+    async def _last(
+        self, quick: bool, ask: Callable[[], Generator[Any]], found: Generator[Any], awaited: Awaited
+    ) -> Any:
         """What a program is answered in steps: the last of them. Each has a turn."""
-        steps, last = _Steps(found), None
+        steps, last = _Steps(ask, found), None
         try:
-            while (step := await self._compute(quick, steps.step)) is not _END:
+            while (step := await self._compute(quick, steps.step, awaited)) is not _END:
                 last = step
             return last
         finally:
             asyncio.get_running_loop().run_in_executor(None, steps.close)
 
-    async def _compute(self, quick: bool, work: Callable[[], Any]) -> Any:
+    async def _compute(self, quick: bool, work: Callable[[], Any], awaited: Awaited) -> Any:
+        """What the work returns. What it needs is waited for without a turn, and kept in `awaited` for its event."""
         event = self.event_ids_to_events.get(LocalContext.event_id.get(None) or "")
         if event is None:
             raise NobodyWaitsError
         tell = functools.partial(self._tell, event)
-        return await self._turns.take(self._of(event), quick, work, lambda: event.alive, tell)
+        while True:
+            doing = functools.partial(_having_waited, awaited, work)
+            try:
+                return await self._turns.take(self._of(event), quick, doing, lambda: event.alive, tell)
+            except NotYetError as needs:
+                try:
+                    while not needs.job.over:
+                        if not event.alive:
+                            raise NobodyWaitsError from None
+                        await asyncio.sleep(LOOKS)
+                finally:
+                    needs.leave()
+                awaited[needs.job.name] = needs.job
 
     def _of(self, event: Event) -> Visitor:
         return Visitor(event.session_hash, address_of(event.request.scope, self.hosted))
@@ -196,15 +223,27 @@ def address_of(scope: MutableMapping[str, Any], hosted: bool) -> str:
     return named.split(",")[0].strip() or (scope["client"] or ("",))[0]
 
 
-class _Steps:
-    """The steps of a generator, worked out in threads."""
+def _having_waited(awaited: Awaited, work: Callable[[], T]) -> T:
+    before = AWAITED.set(awaited)
+    try:
+        return work()
+    finally:
+        AWAITED.reset(before)
 
-    def __init__(self, steps: Generator[Any]) -> None:
-        self._steps, self._lock = steps, Lock()
+
+class _Steps:
+    """The steps of a generator, worked out in threads. One that needs what is not there yet begins anew."""
+
+    def __init__(self, ask: Callable[[], Generator[Any]], begun: Generator[Any] | None = None) -> None:
+        self._ask, self._steps, self._lock = ask, begun or ask(), Lock()
 
     def step(self) -> Any:
         with self._lock:
-            return next(self._steps, _END)
+            try:
+                return next(self._steps, _END)
+            except NotYetError:
+                self._steps = self._ask()
+                raise
 
     def close(self) -> None:
         with self._lock:

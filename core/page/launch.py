@@ -84,6 +84,6 @@ def serve(page: gr.Blocks, port: int) -> None:
         queue, last = page._queue, time.monotonic() + LAST_SECONDS
         assert isinstance(queue, FairQueue)
         queue.closing = True
-        while queue.event_ids_to_events and time.monotonic() < last:
+        while queue.computing and time.monotonic() < last:
             time.sleep(0.05)
         page.close(verbose=False)

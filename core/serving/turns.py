@@ -15,9 +15,6 @@ All of it happens in one event loop; only the work itself is done in threads.
 import asyncio
 import functools
 import itertools
-import os
-import sys
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,14 +22,12 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ..background import OFFERED
+from ..background import OFFERED, let_others_go_first
 
 MOST = 4
 """Computations at once."""
 PATIENCE = {True: 0.25, False: 2.0}
 """Seconds for which quick work (True) and long work (False) has its lane for itself."""
-NICE = 19
-"""Of background threads: they take one in seventy of the turns on a processor that somebody else wants."""
 HALF_LIFE = 10.0
 """Seconds after which half of what was used is forgotten."""
 TOLD_EVERY = 1.0
@@ -74,7 +69,7 @@ class Turns:
         self._waiting: list[_Turn] = []
         self._running: list[_Turn] = []
         self._used: dict[tuple[str, str], tuple[float, float]] = {}
-        self._background = ThreadPoolExecutor(MOST, "background", _let_others_go_first)
+        self._background = ThreadPoolExecutor(MOST, "background", let_others_go_first)
 
     async def take(
         self,
@@ -175,9 +170,3 @@ class Turns:
 
 def _keys(who: Visitor) -> tuple[tuple[str, str], tuple[str, str]]:
     return ("address", who.address), ("session", who.session)
-
-
-def _let_others_go_first() -> None:
-    """Of the thread that calls it, and those it starts: torch's, say. Elsewhere a process has one priority."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

@@ -1,16 +1,19 @@
 """The pool of loaded setups that all visitors share: single-flight loading, and a bound on memory.
 
-Whoever asks for a setup that is being loaded waits for the same load and sees how far it is. What was not used for
-longest leaves when the memory is needed. A failure is not remembered, so that asking again tries again.
+Whoever asks for a setup that is being loaded waits for the same load and sees how far it is: a `Job`, which lets all
+others go first. What was not used for longest leaves when the memory is needed. A failure is not remembered, so that
+asking again tries again.
 """
 
 import gc
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator, Mapping
-from threading import Condition, Lock, Thread
-from typing import Generic, Protocol, cast
+from functools import partial
+from threading import Lock
+from typing import Any, Generic, Protocol, cast
 
+from ..background import AWAITED, Job, NotYetError, StoppedError
 from ..errors import UserError
 from ..words import size_in_words
 from .catalog import SetupSpec, find
@@ -24,27 +27,17 @@ class Loader(Protocol):
         """Load it, telling how far it is."""
 
 
-class _Nobody(BaseException):
-    """Nobody waits any more. Not an Exception, so that nothing on the way takes it for a failure."""
-
-
 class _Load(Generic[T]):
-    """A setup that is being loaded, for whoever waits. Everything in it is guarded by the pool's condition."""
+    """A setup that is being loaded, for whoever waits: how many, guarded by the pool's lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, card: SetupSpec, work: Callable[["_Load[T]", Tell], T], urgent: bool) -> None:
+        self.card = card
         self.waiting = 0
-        self.step = Loading("")
-        self.steps = 0
-        self.over = False
-        self.made: T | None = None
-        self.failure: str | None = None
+        self.job: Job[Loading, T] = Job(_job_name(card.name), partial(work, self), urgent=urgent)
 
-    def tell(self, step: Loading) -> None:
-        self.step = step
-        self.steps += 1
 
-    def has_news(self, heard: int) -> bool:
-        return self.over or self.steps > heard
+def _job_name(setup: str) -> str:
+    return f"loading {setup}"
 
 
 class SetupPool(Generic[T]):
@@ -71,12 +64,12 @@ class SetupPool(Generic[T]):
         self._loader = loader
         self._kept: OrderedDict[str, tuple[T, int]] = OrderedDict()  # with bytes; used longest ago comes first
         self._loads: dict[str, _Load[T]] = {}
-        self._changed = Condition()
+        self._lock = Lock()
         self._turn = Lock()
 
     def loaded(self) -> tuple[str, ...]:
         """The names of what is loaded."""
-        with self._changed:
+        with self._lock:
             return tuple(self._kept)
 
     def peek(self, name: str) -> T | None:
@@ -88,7 +81,13 @@ class SetupPool(Generic[T]):
         return None if kept is None else kept[0]
 
     def get(self, name: str) -> T:
-        """What was made of a setup, loaded if need be. Raises UserError when there is no such setup or it fails."""
+        """What was made of a setup, loaded if need be. Raises UserError when there is no such setup or it fails.
+
+        Work that has a turn does not wait for that, but is told to by NotYetError (`core.background`).
+        """
+        awaited = AWAITED.get()
+        if awaited is not None:
+            return self._at_once(name, awaited)
         *_, made = self.bring(name)
         return cast(T, made)
 
@@ -98,90 +97,90 @@ class SetupPool(Generic[T]):
         Whoever asks meanwhile waits for the same load. It goes on while anybody waits; when all have closed their
         iterators it ends at its next step, and what was downloaded is kept.
         """
-        card = find(self.cards, name)
-        with self._changed:
-            kept = self._kept.get(name)
-            if kept is not None:
-                self._kept.move_to_end(name)
-            else:
-                load = self._loads.get(name) or self._begin(card)
-                load.waiting += 1
-        if kept is not None:
-            yield kept[0]
+        kept, load = self._kept_or_load(find(self.cards, name))
+        if load is None:
+            yield cast(T, kept)
             return
         try:
-            heard = 0
-            while True:
-                with self._changed:
-                    while not load.has_news(heard):
-                        self._changed.wait()
-                    over, step, heard = load.over, load.step, load.steps
-                if over:
-                    break
-                yield step
+            yield from load.job.follow()
         finally:
-            with self._changed:
-                load.waiting -= 1
-        if load.failure is not None:
-            raise UserError(load.failure)
-        yield cast(T, load.made)
+            self._leave(load)
+        yield load.job.outcome()
+
+    def _at_once(self, name: str, awaited: Mapping[str, Job[Any, Any]]) -> T:
+        if (ended := awaited.get(_job_name(name))) is not None:
+            return cast(T, ended.outcome())
+        kept, load = self._kept_or_load(find(self.cards, name))
+        if load is not None:
+            raise NotYetError(load.job, partial(self._leave, load))
+        return cast(T, kept)
+
+    def _kept_or_load(self, card: SetupSpec) -> tuple[T | None, _Load[T] | None]:
+        """What was made of a setup that is loaded, or else the load of it, which the caller then waits for."""
+        with self._lock:
+            kept = self._kept.get(card.name)
+            if kept is not None:
+                self._kept.move_to_end(card.name)
+                return kept[0], None
+            load = self._loads.get(card.name)
+            if load is None:
+                load = self._loads[card.name] = _Load(card, self._run, urgent=card.name in self._pinned)
+                load.job.start()
+            load.waiting += 1
+            return None, load
+
+    def _leave(self, load: _Load[T]) -> None:
+        with self._lock:
+            load.waiting -= 1
 
     # In the load's own thread
 
-    def _begin(self, card: SetupSpec) -> _Load[T]:
-        load: _Load[T] = _Load()
-        self._loads[card.name] = load
-        Thread(target=self._run, args=(card, load), name=f"loading {card.name}", daemon=True).start()
-        return load
-
-    def _run(self, card: SetupSpec, load: _Load[T]) -> None:
-        """Load one setup, and tell how it ended. Setups are read one after the other, for the sake of memory."""
-        made: T | None = None
-        failure: str | None = None
+    def _run(self, load: _Load[T], tell: Tell) -> T:
+        """Load one setup. Setups are read one after the other, for the sake of memory."""
+        card, hear = load.card, partial(self._tell, load, tell)
         try:
             if not self._turn.acquire(blocking=False):
-                self._tell(card, load, Loading("Waiting for another setup to load"))
+                hear(Loading("Waiting for another setup to load"))
                 self._turn.acquire()
             try:
-                setup = self._loader(card, tell=lambda step: self._tell(card, load, step))
+                setup = self._loader(card, tell=hear)
                 made = self._make(setup)
                 self._keep(card, made, setup.n_bytes)
             finally:
                 self._turn.release()
-        except _Nobody:
-            return
-        except UserError as trouble:
-            failure = str(trouble)
+        except UserError:
+            raise
         except Exception as error:
             logging.getLogger(__name__).exception("the setup %r could not be loaded", card.name)
-            failure = f"The setup {card.name!r} could not be loaded ({type(error).__name__}). Choose another."
-        with self._changed:
-            load.made, load.failure = made, failure
-            self._end(card, load)
+            raise UserError(
+                f"The setup {card.name!r} could not be loaded ({type(error).__name__}). Choose another."
+            ) from error
+        finally:
+            with self._lock:
+                self._forget(load)
+        return made
 
-    def _tell(self, card: SetupSpec, load: _Load[T], step: Loading) -> None:
-        with self._changed:
+    def _tell(self, load: _Load[T], tell: Tell, step: Loading) -> None:
+        with self._lock:
             if not load.waiting:
-                self._end(card, load)  # who asks from now on begins anew
-                raise _Nobody
-            load.tell(step)
-            self._changed.notify_all()
+                self._forget(load)  # who asks from now on begins anew
+                raise StoppedError
+        tell(step)
         if step.needs:
-            self._make_room(card, step.needs, ask_only=step.in_bytes)
+            self._make_room(load.card, step.needs, ask_only=step.in_bytes)
 
-    def _end(self, card: SetupSpec, load: _Load[T]) -> None:
-        load.over = True
-        del self._loads[card.name]
-        self._changed.notify_all()
+    def _forget(self, load: _Load[T]) -> None:
+        if self._loads.get(load.card.name) is load:
+            del self._loads[load.card.name]
 
     def _keep(self, card: SetupSpec, made: T, n_bytes: int) -> None:
         self._make_room(card, n_bytes)
-        with self._changed:
+        with self._lock:
             self._kept[card.name] = made, n_bytes
 
     def _make_room(self, card: SetupSpec, n_bytes: int, ask_only: bool = False) -> None:
         """Let others leave until n_bytes more are within the limit. Raises UserError when that cannot be."""
-        with self._changed:
+        with self._lock:
             # Sizes alone: a name here that is still bound to what leaves would keep it alive.
             sizes = {name: kept[1] for name, kept in self._kept.items()}
             pinned = sum(size for name, size in sizes.items() if name in self._pinned)

@@ -4,18 +4,27 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import httpx
 import pytest
-from open_page import Busy, OpenPage
+from open_page import Busy, OpenPage, Refused
 
+from core.errors import UserError
 from core.page import fair_queue
 from core.page.appearance import launch_options
+from core.page.endpoints import LANE
 from core.page.fair_queue import OF_A_SESSION, OF_AN_ADDRESS, FairQueue
+from core.page.inputs import endpoint
 from core.page.lanes import EVERY, LONG
-from core.serving.turns import Turns
+from core.page.widgets import sentences
+from core.serving.turns import MOST, Turns
+from core.setups.catalog import Location, SetupSpec
+from core.setups.loading import Loading
+from core.setups.pool import SetupPool
 
 
 @dataclass
@@ -219,3 +228,89 @@ def test_nothing_is_kept_of_events_that_are_over(served: Served) -> None:
     served.visit(presses)
     wait_for(lambda: not served.queue.event_ids_to_events and not served.queue.readers)
     assert not served.queue.event_analytics
+
+
+# ---- what needs a setup that is not loaded
+
+
+@dataclass
+class Loads:
+    """A page whose answers need a setup, which is loaded when it is let go."""
+
+    served: Served
+    pool: SetupPool[str]
+    fails: bool = False
+
+
+@pytest.fixture
+def loads() -> Iterator[Loads]:
+    let_go, begun = threading.Event(), threading.Event()
+
+    def load(card: SetupSpec, *, tell: Callable[[Loading], None]) -> Any:
+        tell(Loading("Reading it"))
+        begun.set()
+        assert let_go.wait(60)
+        if found.fails:
+            raise UserError("It cannot be read. Choose another.")
+        return SimpleNamespace(n_bytes=1)
+
+    def made(setup: object) -> str:
+        return "what the setup says"
+
+    place = Location(Path("nowhere"))
+    card = SetupSpec("slow", "Slow", place, place, 1, "all", "MIT", "")
+    pool: SetupPool[str] = SetupPool({"slow": card}, made, limit_bytes=10, loader=load)
+
+    def ask() -> str:
+        with sentences():
+            return pool.get("slow")
+
+    def ask_in_steps() -> Iterator[str]:
+        with sentences():
+            yield "a first step"
+            yield pool.get("slow")
+
+    def count(so_far: int) -> tuple[int, int]:
+        return so_far + 1, so_far + 1
+
+    with gr.Blocks() as page:
+        state, shown, said = gr.State(0), gr.Number(elem_id="shown"), gr.Textbox(elem_id="said")
+        gr.Button(elem_id="count").click(count, state, [state, shown], **EVERY)
+        gr.Button(elem_id="press").click(ask, None, said, **EVERY)
+        gr.Button(elem_id="evidence").click(ask_in_steps, None, said, **LONG)
+        gr.Button(elem_id="program").click(endpoint(ask_in_steps, []), None, said, **LANE, queue=True)
+    page.queue(api_open=False)
+    page._queue = FairQueue(page, Turns(), hosted=False)
+    _, url, _ = page.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
+    found = Loads(Served(page, url.rstrip("/"), let_go, [], begun), pool)
+    yield found
+    let_go.set()
+    page.close()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_needs_a_setup_that_is_loaded_keeps_nobody_waiting(loads: Loads, fails: bool) -> None:
+    """More than may compute at once wait for it, by a press, in steps and as programs; another visitor is answered."""
+    loads.fails, served = fails, loads.served
+    asked = 3 * (MOST + 1)
+
+    def needs(button: str) -> Callable[[OpenPage], Coroutine[Any, Any, str]]:
+        async def wait(page: OpenPage) -> str:
+            try:
+                return str((await page.press(button, "click"))[page.id("said")])
+            except Refused as refused:
+                return str(refused)
+
+        return wait
+
+    async def another(page: OpenPage) -> list[int]:
+        while not served.begun.is_set() or loads.pool._loads["slow"].waiting < asked:
+            await asyncio.sleep(0.01)
+        found = [await counted(page) for _ in range(3)]
+        served.let_go.set()
+        return found
+
+    *told, counts = served.visit(*map(needs, ("press", "evidence", "program") * (MOST + 1)), another)
+    assert counts == [1, 2, 3]
+    assert set(told) == {"It cannot be read. Choose another." if fails else "what the setup says"}
+    assert loads.pool.loaded() == (() if fails else ("slow",))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.background import aside
+from core.background import NICE, aside
 from core.serving import turns as module
-from core.serving.turns import MOST, NICE, NobodyWaitsError, Turns, Visitor
+from core.serving.turns import MOST, NobodyWaitsError, Turns, Visitor
 
 ANNA, BEN = Visitor("anna", "here"), Visitor("ben", "there")
 

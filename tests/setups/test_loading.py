@@ -516,7 +516,7 @@ def test_a_load_ends_when_all_have_left() -> None:
     assert loader.ended == []
     loader.go.release()
     wait_for_the_end_of("loading a")
-    assert loader.ended == ["_Nobody"]
+    assert loader.ended == ["StoppedError"]
     assert pool.loaded() == ()
     loader.go.release(2)
     assert pool.get("a").name == "a"
@@ -633,7 +633,7 @@ def test_who_leaves_while_waiting_for_a_turn_begins_nothing() -> None:
     loader.go.release()
     assert one.gets().name == "a"
     wait_for_the_end_of("loading b")
-    assert loader.ended in (["loaded"], ["loaded", "_Nobody"])
+    assert loader.ended in (["loaded"], ["loaded", "StoppedError"])
     assert pool.loaded() == ("a",)
 
 
