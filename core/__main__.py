@@ -11,6 +11,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "indexing": ("indexing", "make a concept index: what every component fires for"),
         "repair": ("repair", "find an edit that repairs failures among many pictures, and save it as a recipe"),
         "validation": ("validation", "hold a recipe's bounds against many pictures: a gate for a CI"),
+        "verify": ("setups.verify", "load published setups and record what holds of them"),
         "dictionary-training": ("dictionary_training", "train a dictionary (SAE) for any CLIP"),
         "faithfulness": ("faithfulness", "compare attribution methods by deletion and insertion"),
         "bundled-training": ("bundled.training", "rebuild the bundled weights from nothing"),

@@ -1,25 +1,10 @@
-"""CLIP's published vocabulary, from OpenAI's own merges, and token ids that others published."""
+"""CLIP's published vocabulary, from OpenAI's own merges."""
 
 import gzip
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
 CONTEXT = 77
-START, END = 49406, 49407
-
-PUBLISHED = {
-    # openai/CLIP, notebooks/Interacting_with_CLIP.ipynb, cell 10
-    "Hello World!": (3306, 1002, 256),
-    # elixir-nx/bumblebee, test/bumblebee/text/clip_tokenizer_test.exs, on openai/clip-vit-base-patch32
-    "a photo of a cat": (320, 1125, 539, 320, 2368),
-    "a photo of a dog": (320, 1125, 539, 320, 1929),
-    # apple/ml-stable-diffusion, swift/StableDiffusionTests/StableDiffusionTests.swift
-    "a photo of an astronaut riding a horse on mars": (320, 1125, 539, 550, 18376, 6765, 320, 4558, 525, 7496),
-    "Apple CoreML developer tools on a Macbook Air are fast": (
-        *(3055, 19622, 5780, 10929, 5771, 525, 320, 20617, 1922, 631, 1953),
-    ),
-}
-"""Published token ids, without the start and the end."""
 
 
 def byte_letters() -> dict[int, str]:

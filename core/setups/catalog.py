@@ -17,17 +17,19 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     [paper = "https://arxiv.org/abs/2604.11467"]
     [published = { explained_variance = 0.7, active_per_token = 32, dead_share = 0.0, source = "model card" }]
                                                 # figures of standardised activations: with standardised = true
-    [verified = true]                           # whether somebody has loaded it from where it is published
     [words = "bundled/words.txt"]               # all words it was trained with, one a line
     [report = "bundled/report.json"]            # how it scored on scenes with planted shortcuts
     [statistics = "statistics/a.safetensors"]   # of the CLIP's residual (see core/setups/residual_statistics.py)
     [index = { folder = "bundled/index" }]      # its concept index (see core/concepts/index.py), placed like the CLIP
+
+Which of them somebody has loaded from where they are published, and what that came to, stands in the record beside the
+catalog (`core.setups.verified`).
 """
 
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -35,8 +37,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import ConfigDict, Field, Strict, StrictBool, TypeAdapter, ValidationError
 
 from ..errors import UserError, echo
-from ..files import ASSETS
+from ..files import ASSETS, as_text
 from ..model.scope import Scope
+from .verified import FILE_NAME, Verification, read_verified
 
 CATALOG = ASSETS / "catalog.toml"
 
@@ -74,8 +77,18 @@ class Location:
 
     def __str__(self) -> str:
         """For the reader: the repository, or the folder's name, and what is in it."""
-        inside = "" if self.file == "." else f"/{self.file}"
-        return f"{self.repo or self.folder}{inside}"
+        return f"{self.repo or self.folder}{self._inside}"
+
+    @property
+    def stated(self) -> str:
+        """The same on every machine: a folder without the way to it, a repository with its revision."""
+        if self.folder is not None:
+            return f"folder {as_text(self.folder.name)}{self._inside}"
+        return f"{self.repo}{self._inside} at {self.revision}"
+
+    @property
+    def _inside(self) -> str:
+        return "" if self.file == "." else f"/{self.file}"
 
 
 @dataclass(frozen=True)
@@ -127,8 +140,6 @@ class SetupSpec:
     """Address of the paper."""
     published: Published = Published()
     """What the release states of the dictionary."""
-    verified: StrictBool = False
-    """Whether it has been loaded from where it is published, and worked."""
     vocabulary: Annotated[frozenset[str], Strict()] | None = None
     """Every word its texts had in training, in lower case; None when that is practically any word."""
     report: Path | None = None
@@ -137,6 +148,18 @@ class SetupSpec:
     """Mean and deviation of the CLIP's residual, for a dictionary whose file lacks them; None: measured when needed."""
     index: Location | None = None
     """Its concept index; None where nobody has built one."""
+    verification: Verification | None = None
+    """What verifying it came to last; None where nobody has, or where it was described otherwise then."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether it has been loaded from where it is published, and all that was checked held."""
+        return self.verification is not None and self.verification.outcome == "good"
+
+    @property
+    def stated(self) -> str:
+        """What is loaded for it, and how it is read, in a line: a verification is of that."""
+        return f"{self.clip.stated}; {self.dictionary.stated}; layer {self.layer}, {self.scope}, {self.layout}"
 
     @property
     def at_pinned_commits(self) -> bool:
@@ -153,16 +176,22 @@ class SetupSpec:
 
 
 def read_catalog(path: Path = CATALOG) -> Mapping[str, SetupSpec]:
-    """The setups of a catalog by name, in its order. Raises UserError for a table that is not as above."""
+    """The setups of a catalog by name, in its order, each with what verifying it came to.
+
+    Raises UserError for a table that is not as above, and for a record that cannot be read.
+    """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8")).get("setup", [])
     except (OSError, ValueError) as error:
         raise UserError(f"The catalog {path.name} cannot be read: {error}. Correct it.") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UserError(f"The catalog {path.name} cannot be read: each setup is a table of its own. Write [[setup]].")
+    records = read_verified(path.with_name(FILE_NAME))
     cards: dict[str, SetupSpec] = {}
     for table in tables:
         card = _card(table, path.parent)
+        if (record := records.get(card.name)) is not None and record.stated == card.stated:
+            card = replace(card, verification=record)
         if card.name in cards:
             raise UserError(f"The catalog names the setup {card.name!r} twice. Rename one of them.")
         cards[card.name] = card
@@ -182,6 +211,8 @@ _CHOICES = {"layout": get_args(Layout), "scope": get_args(Scope)}
 
 def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
     name = table.get("name", "without a name")
+    if "verification" in table:
+        raise UserError(f"The setup {name!r} in the catalog names its verification, which is measured. Leave it out.")
     try:
         return _CHECKED.validate_python(_anchored(table, folder))
     except (OSError, UnicodeDecodeError, RuntimeError) as error:  # of `expanduser`, where nobody has such a home

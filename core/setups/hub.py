@@ -63,6 +63,10 @@ _Find = Callable[[str], list[str]]
 """The paths that match a path with wildcards."""
 
 
+class NotHere(UserError):
+    """Files that are not on this machine and cannot be brought to it now: that says nothing of them."""
+
+
 @dataclass(frozen=True)
 class Download:
     """How far a download is, over all its files."""
@@ -123,7 +127,7 @@ class Listing:
             return chosen
         place = self.location
         if self.unreachable:
-            raise UserError(
+            raise NotHere(
                 f"{self.unreachable}, and of {place.repo} only a part has been downloaded before, "
                 f"without {_in_words(missing)}. {_ADVICE}"
             )
@@ -201,6 +205,29 @@ def download(
     raise stopped  # out here, it has no other error in its context
 
 
+def hashes(listing: Listing, patterns: Sequence[str]) -> dict[str, str]:
+    """The hash of each file that patterns name, by its path, of the bytes on this machine, all of which are read.
+
+    SHA-256; for what the Hub keeps as a small file, git's SHA-1. Raises UserError for a file that is not there, or is
+    not what the Hub states.
+    """
+    found = {}
+    for name in listing.choose(patterns):
+        path = listing.folder / name
+        stated = _file(listing.files[name]) if listing.files else None
+        if stated is None:
+            with path.open("rb") as stream:
+                found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        elif stated.is_at(path) and stated.is_intact_at(path):
+            found[name] = stated.hash
+        else:
+            raise UserError(
+                f"“{name}” of {listing.location.repo} is not what the Hub states, which has the hash {stated.hash}. "
+                f"Delete {path} and download it anew."
+            )
+    return found
+
+
 # The ways to the files
 
 
@@ -267,7 +294,7 @@ def _cached(place: Location, error: BaseException) -> Listing:
     commit = noted.read_text(encoding="utf-8").strip() if noted.is_file() else place.revision
     folder = cache / "snapshots" / commit
     if not _COMMIT.fullmatch(commit) or not folder.is_dir():
-        raise UserError(
+        raise NotHere(
             f"{why}, and {place.repo} at “{place.revision}” has not been downloaded before. {_ADVICE}"
         ) from error
     return Listing(place, folder, commit, _in_folder(folder), {}, why)
@@ -347,9 +374,9 @@ def _free() -> int:
     return shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
 
 
-def _no_space(repo: str, needed: int) -> UserError:
+def _no_space(repo: str, needed: int) -> NotHere:
     """The sentence for a full disk; `needed` are the bytes still to come."""
-    return UserError(
+    return NotHere(
         f"{repo} needs {size_in_words(needed)} in {constants.HF_HUB_CACHE}, where {size_in_words(_free())} are free. "
         f"Make room, or let HF_HOME name a folder on another disk."
     )

@@ -6,7 +6,8 @@ from markupsafe import Markup
 
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Loading, Setup
-from ..words import MINUS, NONE, SCOPES, decimal
+from ..setups.verified import LeversAtWork
+from ..words import MINUS, NONE, SCOPES, decimal, listed
 from .frame import notice
 from .glossary import term
 from .html import NOTHING, render
@@ -44,6 +45,7 @@ def setup_line(card: SetupSpec) -> Markup:
 def setup_page(setup: Setup) -> Markup:
     """What is known of a setup: what it is, where it came from, and how its dictionary did on the examples."""
     card, dictionary, health = setup.card, setup.dictionary, setup.health
+    levers = None if card.verification is None else card.verification.levers
     depth = f"after layer {card.layer} of 0 to {setup.clip.n_layers - 1}"
     facts: list[tuple[Markup | str, Markup | str]] = [
         ("Good for", card.good_for),
@@ -53,18 +55,14 @@ def setup_page(setup: Setup) -> Markup:
         ("Encodes", setup.formula),
         ("Standardised by", setup.statistics.summary if setup.statistics else ""),
         ("Concept index", _index_words(setup)),
+        ("Verified", _verified_words(card)),
         ("Licence", card.licence),
         ("More", _link(card.paper, card.paper) if card.paper else ""),
     ]
-    unverified = notice(
-        "Unverified: its reader is tested on files made in its layout; nobody has reported loading the published ones. "
-        "The figures below are this load's own.",
-        tone="warn",
-    )
     return render(
         "setup",
         facts=facts,
-        unverified=NOTHING if card.verified else unverified,
+        unverified=notice(_unverified_words(setup), tone="warn"),
         health=health,
         doubts=notice(*(doubt.sentence for doubt in health.doubts), tone="warn") if health else NOTHING,
         alternatives=setup.alternatives,
@@ -73,7 +71,49 @@ def setup_page(setup: Setup) -> Markup:
         source=card.published.source,
         rows=health.rows(card.published) if health else (),
         figure=_figure,
+        levers=levers,
+        levers_said=NOTHING if levers is None else _levers_words(levers),
     )
+
+
+def _verified_words(card: SetupSpec) -> str:
+    """When, and with what."""
+    found = card.verification
+    if found is None or not card.verified:
+        return ""
+    return f"{found.date:%Y-%m-%d}, with torch {found.software['torch']}, transformers {found.software['transformers']}"
+
+
+def _unverified_words(setup: Setup) -> str:
+    """Why the setup is not verified, or not as it was loaded now; empty where it is."""
+    card, found = setup.card, setup.card.verification
+    if found is None:
+        return (
+            "Unverified: its reader is tested on files made in its layout; nobody has reported loading the published "
+            "ones. The figures below are this load's own."
+        )
+    if not card.verified:
+        return f"It failed its verification on {found.date:%Y-%m-%d}. {found.reason}"
+    others = [part for part, commit in setup.commits.items() if found.commits.get(part) != commit]
+    if not others:
+        return ""
+    return (
+        f"What is published has changed since {found.date:%Y-%m-%d}, when it was verified: this is another commit of "
+        f"its {listed(['CLIP' if part == 'clip' else part for part in others])}."
+    )
+
+
+def _levers_words(levers: LeversAtWork) -> str:
+    """What cues do to the CLIP, and whether levers undo it, in two sentences."""
+    fooled, other = levers.fooled, levers.other
+    said = (
+        f"On {levers.pictures}, where it is right without, the model says what the cue names in {fooled.words}, and "
+        f"another wrong class in {other.words}."
+    )
+    if not levers.cue_speaks:
+        return f"{said} So these cues do not speak to it, and levers have nothing to undo."
+    more = "takes" if levers.levers_work else "does not take"
+    return f"{said} Suppressing at most {levers.levers} components {more} more of them off that class than chance."
 
 
 def _index_words(setup: Setup) -> str:

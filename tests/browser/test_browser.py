@@ -500,7 +500,7 @@ def slow_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, threadi
 
     monkeypatch.setattr("core.serving.settings.load", loader)
     bundled = read_catalog()["bundled"]
-    slow = dataclasses.replace(bundled, name="slow", title="Slow", verified=False)
+    slow = dataclasses.replace(bundled, name="slow", title="Slow", verification=None)
     page = make_page(Settings.from_environment({}), {"bundled": bundled, "slow": slow})
     _, url, _ = page.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/"), ended

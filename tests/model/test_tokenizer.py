@@ -16,20 +16,12 @@ import torch.nn.functional as F
 from conftest import tokenizer_of
 from hypothesis import given
 from hypothesis import strategies as st
-from published_tokenizer import (
-    CONTEXT,
-    END,
-    PUBLISHED,
-    START,
-    byte_letters,
-    laion_settings,
-    published_merges,
-    vocabulary,
-)
+from published_tokenizer import CONTEXT, byte_letters, laion_settings, published_merges, vocabulary
 from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from core.model.clip import SplitClip
 from core.setups.clips import read_clip
+from core.setups.published_tokens import END, PUBLISHED, START
 
 
 @pytest.fixture(scope="module")

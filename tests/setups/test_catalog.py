@@ -35,7 +35,6 @@ note = "For tests, too."
 good_for = "reading"
 paper = "https://arxiv.org/abs/2604.11467"
 published = { explained_variance = 0.7, active_per_token = 32, dead_share = 0.01, source = "a page" }
-verified = true
 words = "words.txt"
 report = "report.json"
 """
@@ -67,7 +66,6 @@ def test_every_entry_is_read(catalog: Path) -> None:
         good_for="reading",
         paper="https://arxiv.org/abs/2604.11467",
         published=Published(0.7, 32, 0.01, "a page"),
-        verified=True,
         vocabulary=frozenset({"dog", "cat", "red", "fish"}),
         report=catalog.parent / "report.json",
     )
@@ -116,7 +114,8 @@ def test_cards_are_read_only_and_found_by_name(catalog: Path) -> None:
         ("layer = 2\n", "layer = -1\n", "layer -1.*whole number"),
         ("layer = 2\n", "layer = true\n", "layer True.*whole number"),
         ("dead_share = 0.01", 'dead_share = "few"', "'long'.*published/dead_share"),
-        ("verified = true", 'verified = "no"', "'long'.*verified"),
+        ('words = "words.txt"', 'words = "words.txt"\nverified = true', "'long'.*verified"),
+        ('words = "words.txt"', 'words = "words.txt"\nverification = {}', "'long'.*measured"),
         ('report = "report.json"', "report = 5", "'long'.*report"),
         ('words = "words.txt"', "words = 5", "'long'.*words"),
         ('words = "words.txt"', 'words = "none.txt"', "'long'.*cannot be read"),

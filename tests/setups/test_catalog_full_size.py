@@ -43,7 +43,7 @@ from published_saes import (
     write_prisma,
     write_saev,
 )
-from published_tokenizer import END, PUBLISHED, START, laion_settings, published_merges, vocabulary
+from published_tokenizer import laion_settings, published_merges, vocabulary
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
@@ -58,6 +58,7 @@ from core.setups.catalog import Layout, Location, SetupSpec, read_catalog
 from core.setups.checkpoints import files_of, read_checkpoint
 from core.setups.health_check import ProbeSet, Sample
 from core.setups.loading import Loading, Setup, load
+from core.setups.published_tokens import END, PUBLISHED, START
 from core.workbench import Workbench
 
 CARDS = read_catalog()

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import HfApi, close_session, constants
 from PIL import Image
-from published_tokenizer import END, PUBLISHED, START
 
 from core.methods.steering import Edit
 from core.methods.target import Target
@@ -32,6 +31,7 @@ from core.setups.clips.transformers_folder import TransformersFolder
 from core.setups.health_check import ProbeSet, Sample, check
 from core.setups.hub import Download, Fetched, fetch
 from core.setups.loading import Setup, load
+from core.setups.published_tokens import END, PUBLISHED, START
 from core.workbench import Workbench
 
 pytestmark = pytest.mark.hub

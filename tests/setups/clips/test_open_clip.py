@@ -18,12 +18,13 @@ import torch
 import torch.nn.functional as F
 from open_clip_files import PUBLISHED_CONFIG, make_weights, padded, read, see, write_tokenizer, write_weights
 from PIL import Image
-from published_tokenizer import CONTEXT, END, PUBLISHED, START, published_merges, vocabulary
+from published_tokenizer import CONTEXT, published_merges, vocabulary
 from torch import Tensor
 
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.setups.clips import read_clip
+from core.setups.published_tokens import END, PUBLISHED, START
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = ("dog", "cat", "a red fish", "an owl on a bus", "")
