@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from core.setups.catalog import CATALOG
+from core.setups.verified import FILE_NAME
+from core.setups.verify import parser
+
 FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
 PINNED = re.compile(r"[\w-]+/[\w./-]+@[0-9a-f]{40}")
@@ -54,12 +58,17 @@ def test_actions_are_pinned_and_say_their_version(path: Path) -> None:
             assert re.fullmatch(r"v\d+\.\d+\.\d+", version), line
 
 
+def hub_jobs() -> dict[str, Any]:
+    return read(FOLDER / "hub.yml")["jobs"]
+
+
 @pytest.mark.parametrize("job", jobs())
 def test_a_job_asks_for_little_and_ends(job: dict[str, Any]) -> None:
-    assert set(job["permissions"].items()) <= {("contents", "read"), ("id-token", "write")}
+    if job != hub_jobs()["propose"]:
+        assert set(job["permissions"].items()) <= {("contents", "read"), ("id-token", "write")}
     if "steps" not in job:
         return
-    assert job["timeout-minutes"] <= 90
+    assert job["timeout-minutes"] <= (340 if job == hub_jobs()["verify"] else 90)
     for step in job["steps"]:
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"] == {"persist-credentials": False}
@@ -76,7 +85,8 @@ def test_only_what_was_tested_is_deployed_from_main_and_by_trusted_publishing() 
     assert "vars.HF_SPACE" in deploy["if"]
     assert deploy["permissions"] == {"contents": "read", "id-token": "write"}
     assert deploy["steps"][-1]["env"]["HF_OIDC_RESOURCE"] == "spaces/${{ vars.HF_SPACE }}"
-    others = [job["permissions"] for path in FILES for job in read(path)["jobs"].values() if job != deploy]
+    writing = (deploy, hub_jobs()["propose"])
+    others = [job["permissions"] for path in FILES for job in read(path)["jobs"].values() if job not in writing]
     assert all(rights == {"contents": "read"} for rights in others)
 
 
@@ -85,3 +95,23 @@ def test_the_scheduled_run_is_not_content_with_a_skip() -> None:
     assert set(triggers(workflow)) == {"schedule", "workflow_dispatch"}
     (step,) = [step for step in workflow["jobs"]["hub"]["steps"] if "pytest -m hub" in step.get("run", "")]
     assert step["env"] == {"REQUIRE_HUB": "1"}
+
+
+def test_what_verifying_came_to_is_proposed_by_a_job_that_runs_nothing_else() -> None:
+    """The job that may write takes one file from the one that loads and computes, and knows git and gh alone."""
+    verify, propose = (hub_jobs()[name] for name in ("verify", "propose"))
+    (run,) = [step["run"] for step in verify["steps"] if "core.setups.verify" in step.get("run", "")]
+    options = parser().parse_args(run.split("core.setups.verify")[1].split())
+    assert options.names == []
+    assert options.catalog == CATALOG
+    assert options.minutes < verify["timeout-minutes"] - 60, "the last setup has its time, too"
+    given, taken = verify["steps"][-1], propose["steps"][1]
+    assert given["with"]["path"] == f"assets/{FILE_NAME}"
+    assert given["if"] == propose["if"] == "${{ !cancelled() }}", "what failed is recorded, too"
+    assert (taken["with"]["name"], taken["with"]["path"]) == (given["with"]["name"], "assets")
+    assert propose["permissions"] == {"contents": "write", "pull-requests": "write"}
+    checkout, _, last = propose["steps"]
+    assert checkout["uses"].startswith("actions/checkout@")
+    words = {line.split()[0] for line in last["run"].replace("\\\n", " ").splitlines()}
+    assert words == {"git", "gh", 'branch="verified-$GITHUB_RUN_ID-$GITHUB_RUN_ATTEMPT"'}
+    assert f"-- assets/{FILE_NAME}" in last["run"]

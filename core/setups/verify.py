@@ -100,6 +100,8 @@ def _said(found: Verification) -> str:
     """What it came to, for a terminal."""
     n_bytes = sum(part.n_bytes for part in (found.clip, found.dictionary) if part is not None)
     lines = [f"  {found.outcome}, in {found.seconds} s, of {size_in_words(n_bytes)}. {found.reason}".rstrip()]
+    if found.published_tokens:
+        lines.append(f"  The token ids of {count(found.published_tokens, 'text')} are as published.")
     if found.levers is not None:
         lines += ["", levers_table(found.levers), ""]
     return "\n".join(lines)

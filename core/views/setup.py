@@ -73,15 +73,17 @@ def setup_page(setup: Setup) -> Markup:
         figure=_figure,
         levers=levers,
         levers_said=NOTHING if levers is None else _levers_words(levers),
+        levers_of=NOTHING if levers is None else _pairs_words(levers),
     )
 
 
 def _verified_words(card: SetupSpec) -> str:
-    """When, and with what."""
+    """When, and by which versions."""
     found = card.verification
     if found is None or not card.verified:
         return ""
-    return f"{found.date:%Y-%m-%d}, with torch {found.software['torch']}, transformers {found.software['transformers']}"
+    versions = [f"{name} {found.software[name]}" for name in ("torch", "transformers") if name in found.software]
+    return ", ".join([f"{found.date:%Y-%m-%d}", *versions])
 
 
 def _unverified_words(setup: Setup) -> str:
@@ -101,6 +103,11 @@ def _unverified_words(setup: Setup) -> str:
         f"What is published has changed since {found.date:%Y-%m-%d}, when it was verified: this is another commit of "
         f"its {listed(['CLIP' if part == 'clip' else part for part in others])}."
     )
+
+
+def _pairs_words(levers: LeversAtWork) -> str:
+    """On how much the table rests: pairs of one scene are alike, and count for less than their number."""
+    return f"{levers.pairs} pictures of {levers.sources} scenes, {levers.fooled_sources} of which fool it with a cue"
 
 
 def _levers_words(levers: LeversAtWork) -> str:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from PIL import Image
 from test_components import effects, page
 from test_many_views import tried
-from view_helpers import Reader, evil_setup, face
+from view_helpers import Reader, evil_setup, face, levers_at_work, verification
 
 from core.concepts.component import Guess
 from core.concepts.search import Match
@@ -118,6 +118,12 @@ def _of_setups() -> dict[str, View]:
             replace(whole, card=replace(card, published=Published(0.9, source=text)))
         ),
         "formula": lambda text: setup.setup_page(replace(whole, formula=text)),
+        "reason of a failed verification": lambda text: setup.setup_page(
+            replace(whole, card=replace(card, verification=verification(outcome="failed", reason=text)))
+        ),
+        "pictures of a trial": lambda text: setup.setup_page(
+            replace(whole, card=replace(card, verification=verification(levers=levers_at_work(pictures=text))))
+        ),
         "alternative": lambda text: setup.setup_page(replace(whole, alternatives={text: 0.5})),
         "doubt": lambda text: setup.setup_page(
             replace(whole, health=replace(health, doubts=(replace(health.doubts[0], sentence=text),)))

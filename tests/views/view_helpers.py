@@ -5,8 +5,10 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 from conftest import EVIL, tiny_model, tiny_sae, tiny_tokenizer
@@ -25,6 +27,7 @@ from core.session.visit import Visit
 from core.setups.catalog import Location, Published, SetupSpec
 from core.setups.health import Fit, Health, doubts
 from core.setups.loading import Setup
+from core.setups.verified import ChosenBy, ChosenOn, LeversAtWork, LeverTrial, Share, Verification
 from core.views.reference_strip import Face
 
 GRID = (4, 4)
@@ -149,3 +152,32 @@ def evil_setup() -> Setup:
     health = replace(health, doubts=doubts(health, card))
     model = SaeClip(clip, Dictionary(tiny_sae("topk"), "all"))
     return Setup(card, model, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health=health)
+
+
+def levers_at_work(**changes: Any) -> LeversAtWork:
+    """A CLIP that a written word fools on 60 of 100 pictures, and levers that undo 50 of them; with changes."""
+    trials = [
+        LeverTrial(chosen_on, by, Share.counted(off, 60), Share.counted(off // 2, 60), Share.counted(off // 10, 60))
+        for chosen_on in get_args(ChosenOn)
+        for by, off in zip(get_args(ChosenBy), (50, 5, 20), strict=True)
+    ]
+    found = LeversAtWork(
+        pictures="photographs with notes",
+        pairs=120,
+        sources=13,
+        levers=5,
+        right=Share.counted(100, 120),
+        fooled=Share.counted(60, 100),
+        other=Share.counted(1, 100),
+        fooled_sources=9,
+        by_kind={"note": Share.counted(60, 100)},
+        one_edit=(1, 2, 3),
+        trials=tuple(trials),
+    )
+    return replace(found, **changes)
+
+
+def verification(**changes: Any) -> Verification:
+    """A good one of a day, with changes."""
+    good = Verification("a setup", datetime(2026, 11, 30, tzinfo=UTC), {"torch": "2.13.0"}, "good")
+    return replace(good, **changes)
