@@ -149,7 +149,7 @@ class Workbench:
     def classify(self, trace: Trace, classes: Names, templates: Names) -> Prediction:
         """What the model says about the picture, among these classes."""
         classifier = self._classifier(classes, templates)
-        return predict(trace.embedding, classifier, classes, self.setup.clip.logit_scale)
+        return predict(trace.embedding, classifier, classes, self.setup.clip.scoring)
 
     def question(self, trace: Trace, classes: Names, templates: Names, target: Target) -> Question:
         """The picture, the classes and the target as the functions of `core.methods` take them."""
@@ -175,13 +175,7 @@ class Workbench:
     def steer(self, trace: Trace, edit: Edit) -> Trace:
         """The trace as the edit leaves it; its activations are those the edit sets, not encoded anew."""
         model, residual = self.setup.model, steered(self.setup.model, trace, [edit])
-        return Trace(
-            crop=trace.crop,
-            residual=residual[0].cpu().numpy(),
-            activations=edited(trace.activations, edit, model.dictionary),
-            embedding=model.embeddings(trace, residual)[0].cpu().numpy(),
-            grid=trace.grid,
-        )
+        return model.moved(trace, residual[0], edited(trace.activations, edit, model.dictionary))
 
     def compare(self, trace: Trace, edit: Edit, classes: Names, templates: Names) -> Comparison:
         """The prediction before and after an edit, for every class. One without levers is answered without a run."""
@@ -197,7 +191,7 @@ class Workbench:
         found = []
         for start in range(0, len(edits), BATCH):
             after = model.embeddings(trace, steered(model, trace, edits[start : start + BATCH]))
-            found += [compare(trace.embedding, z, classifier, classes, model.clip.logit_scale) for z in after]
+            found += [compare(trace.embedding, z, classifier, classes, model.clip.scoring) for z in after]
         return tuple(found)
 
     # Evidence
@@ -349,7 +343,7 @@ class Workbench:
         A large one takes a minute for it, and 300 MB, and they may never be asked for.
         """
         import_module("scipy.stats")  # half a second, too
-        if self.setup.clip.model.config.vision_config.image_size == SIDE:
+        if self.setup.clip.image_size == SIDE:
             yield from self._read_references()
             self._classifier(CLASSES, TEMPLATES["single"])
 
@@ -414,16 +408,15 @@ class Workbench:
         """What a component does to the classes, set on a blank picture and suppressed on its reference pictures."""
         index, clip = self._indexed(), self.setup.clip
         strength = strength_of(index, component)
-        crops = crops_of(index, component, SUPPRESSED_ON, clip.model.config.vision_config.image_size)
+        crops = crops_of(index, component, SUPPRESSED_ON, clip.image_size)
         classifier = self._classifier(classes, templates)
         return steering_effects(self.setup.model, component, strength, crops, classifier, classes)
 
     def _indexed(self) -> ConceptIndex:
         if self.setup.index is None:
             card = self.card
-            which = (
-                f"--setup {card.name}" if card.name != "own" else f"--clip ... --dictionary ... --layer {card.layer}"
-            )
+            at = " ".join(f"--{name} {value}" for name, value in card.at.facts.items())
+            which = f"--setup {card.name}" if card.name != "own" else f"--clip ... --dictionary ... {at}"
             why = self.setup.index_trouble or (
                 f"Build one with: python -m core.indexing {which} --pictures FOLDER --out INDEX"
             )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: several processes share the cores
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gradio_client import Client
     from PIL import Image
     from sae_lens import SAE
-    from transformers import CLIPModel, CLIPTokenizer
+    from transformers import CLIPModel, CLIPTokenizer, MetaClip2Model, SiglipModel
 
     from core.concepts.index import ConceptIndex
     from core.methods.question import Question
@@ -50,6 +50,7 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+M = TypeVar("M", "CLIPModel", "MetaClip2Model", "SiglipModel")
 LAYERS = 4
 WIDTH = 32
 COMPONENTS = 48
@@ -79,37 +80,65 @@ def tiny_tokenizer() -> CLIPTokenizer:
     return tokenizer_of({token: index for index, token in enumerate(vocab)}, [("d", "o"), ("do", "g</w>")], 24)
 
 
+VISION = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 64,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "image_size": 32,
+    "patch_size": 8,
+    "hidden_act": "gelu",
+}
+TEXT = {
+    "vocab_size": 60,
+    "hidden_size": 24,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 24,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 1,
+}
+"""Of tiny models of any family."""
+
+
 def tiny_model(seed: int = 0) -> CLIPModel:
     """A random CLIP whose layers change the residual stream much; started as usual, they hardly do."""
     import torch
     from transformers import CLIPConfig, CLIPModel
 
     torch.manual_seed(seed)
-    config = CLIPConfig(
-        vision_config={
-            "hidden_size": WIDTH,
-            "intermediate_size": 64,
-            "num_hidden_layers": LAYERS,
-            "num_attention_heads": 4,
-            "image_size": 32,
-            "patch_size": 8,
-            "hidden_act": "gelu",
-        },
-        text_config={
-            "vocab_size": 60,
-            "hidden_size": 24,
-            "intermediate_size": 48,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "max_position_embeddings": 24,
-            "bos_token_id": 0,
-            "eos_token_id": 1,
-            "pad_token_id": 1,
-        },
-        projection_dim=16,
-        logit_scale_init_value=2.6592,
-    )
-    model = CLIPModel(config)
+    sizes: dict[str, Any] = {"vision_config": {**VISION}, "text_config": {**TEXT}, "projection_dim": 16}
+    return lively(CLIPModel(CLIPConfig(**sizes, logit_scale_init_value=2.6592)))
+
+
+def tiny_metaclip(seed: int = 0) -> MetaClip2Model:
+    """The same as a MetaCLIP 2."""
+    import torch
+    from transformers import MetaClip2Config, MetaClip2Model
+
+    torch.manual_seed(seed)
+    sizes: dict[str, Any] = {"vision_config": {**VISION}, "text_config": {**TEXT}, "projection_dim": 16}
+    return lively(MetaClip2Model(MetaClip2Config(**sizes, logit_scale_init_value=2.6592)))
+
+
+def tiny_siglip(seed: int = 0) -> SiglipModel:
+    """The same as a SigLIP, which has no projections: its texts are as wide as its pictures."""
+    import torch
+    from transformers import SiglipConfig, SiglipModel
+
+    torch.manual_seed(seed)
+    model = lively(SiglipModel(SiglipConfig(vision_config={**VISION}, text_config=TEXT | {"projection_size": WIDTH})))
+    model.logit_scale.data.fill_(2.6592)
+    model.logit_bias.data.fill_(-3.0)
+    return model
+
+
+def lively(model: M) -> M:
+    """A model with random weights, large enough that each matters."""
+    import torch
+
     for name, weight in model.named_parameters():
         if weight.ndim >= 2:
             torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
@@ -149,7 +178,7 @@ def tiny_sae(architecture: str, seed: int = 0, **config: Any) -> SAE:
     if architecture.endswith("topk"):
         config = {"k": 5, **config}
     torch.manual_seed(seed)
-    sae = sae_class(config_class(d_in=WIDTH, d_sae=COMPONENTS, **config))
+    sae = sae_class(config_class(**{"d_in": WIDTH, "d_sae": COMPONENTS} | config))
     for name, weight in sae.named_parameters():
         std = {"W_enc": 0.3, "W_dec": 0.25, "b_dec": 0.3}.get(name, 0.5)
         mean = -1.5 if name in ("b_enc", "b_gate") and "topk" not in architecture else 0.0
@@ -193,9 +222,10 @@ def dictionary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clip(clip_folder: Path) -> SplitClip:
     """The tiny CLIP, split after layer 1 of 0 to 3."""
+    from core.model.places import ResidualStream
     from core.setups.clips import read_clip
 
-    return read_clip(clip_folder, layer=1)
+    return read_clip(clip_folder, ResidualStream(1))
 
 
 @pytest.fixture(scope="session")

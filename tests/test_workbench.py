@@ -80,7 +80,7 @@ def test_answers_are_the_core_s(
     trace: Trace,
     classifier: torch.Tensor,
 ) -> None:
-    assert workbench.classify(trace, CLASSES, ONE) == predict(trace.embedding, classifier, CLASSES, clip.logit_scale)
+    assert workbench.classify(trace, CLASSES, ONE) == predict(trace.embedding, classifier, CLASSES, clip.scoring)
     for method in ("gradient", "integrated"):
         assert workbench.attribute(trace, CLASSES, ONE, TARGET, method) == attribute(
             Question(SaeClip(clip, dictionary), trace, classifier, TARGET), method
@@ -121,7 +121,7 @@ def test_compare_is_the_whole_path_by_hand(
         hook = clip.model.vision_model.encoder.layers[1].register_forward_hook(lambda *a: x[None])
         after = clip.model.get_image_features(pixel_values=clip.pixels(trace.crop[None])).pooler_output[0]
         hook.remove()
-    expected = compare(trace.embedding, after, classifier, CLASSES, clip.logit_scale)
+    expected = compare(trace.embedding, after, classifier, CLASSES, clip.scoring)
     found = workbench.compare(trace, edit, CLASSES, ONE)
     assert found.before == workbench.classify(trace, CLASSES, ONE)
     np.testing.assert_allclose(found.after.logits, expected.after.logits, atol=1e-4)
@@ -180,9 +180,9 @@ def test_an_edit_without_levers_is_answered_without_running_the_model(
     workbench: Workbench, trace: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = compare(
-        trace.embedding, trace.embedding, workbench._classifier(CLASSES, ONE), CLASSES, workbench.setup.clip.logit_scale
+        trace.embedding, trace.embedding, workbench._classifier(CLASSES, ONE), CLASSES, workbench.setup.clip.scoring
     )
-    for part in ("residual", "embed_from_residual"):
+    for part in ("read", "embed_from_residual"):
         monkeypatch.setattr(workbench.setup.clip, part, None)
     found = workbench.compare(trace, Edit(tokens=(1,)), CLASSES, ONE)
     assert found.before == found.after == expected.before == expected.after

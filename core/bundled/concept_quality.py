@@ -92,7 +92,7 @@ def look(setup: Setup, painter: Painter, scenes: Sequence[Scene]) -> Seen:
     """Draw scenes, and see every component, and as many random directions, in each."""
     clip, dictionary = setup.clip, setup.dictionary
     shape = dictionary.width, dictionary.n_components
-    directions = clip.place(np.random.default_rng(SEED).normal(size=shape).astype(np.float32))
+    directions = clip.tensor(np.random.default_rng(SEED).normal(size=shape).astype(np.float32))
     scope = dictionary.tokens(1 + clip.grid[0] * clip.grid[1])
     largest, token, random = [], [], []
     for start in tqdm(range(0, len(scenes), _BATCH), desc="pictures", unit="batch", leave=False):

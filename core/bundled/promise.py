@@ -133,7 +133,7 @@ def read_part(scorer: Scorer, name: str, edit: Edit, which: range) -> ReadScenes
     for start in range(which.start, which.stop, BATCH):
         cases = [drawn_case(name, i) for i in range(start, min(start + BATCH, which.stop))]
         traces = model.traces(scorer.crops(case.scene for case in cases))
-        z = torch.stack([model.clip.place(trace.embedding) for trace in traces])
+        z = torch.stack([model.clip.tensor(trace.embedding) for trace in traces])
         z_after = model.clip.embed_from_residual(torch.cat([steered(model, trace, [edit]) for trace in traces]))
         found.append(
             (

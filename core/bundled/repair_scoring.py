@@ -157,7 +157,7 @@ class Judge:
 
     def painted(self, scenes: Iterable[Any]) -> Iterator[np.ndarray]:
         """Crops of scenes, a batch at a time, uint8 [B, S, S, 3]."""
-        painter = Painter(self.scorer.clip.model.config.vision_config.image_size)
+        painter = Painter(self.scorer.clip.image_size)
         waiting = []
         for scene in scenes:
             waiting.append(painter.paint(scene))

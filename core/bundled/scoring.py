@@ -87,7 +87,7 @@ class Scorer:
 
     def crops(self, scenes: Iterable[Scene]) -> np.ndarray:
         """Rendered at the model's own size: uint8 [N, S, S, 3]."""
-        painter = Painter(self.clip.model.config.vision_config.image_size)
+        painter = Painter(self.clip.image_size)
         return np.stack([painter.paint(scene) for scene in scenes])
 
     @torch.no_grad()

@@ -33,6 +33,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from ..dictionary_training.recipe import DictionaryRecipe
 from ..files import replacing
+from ..model.places import ResidualStream
 from ..pictures.options import CollectionOptions
 from ..scenes.sampling import (
     READING_BEGINS,
@@ -384,7 +385,7 @@ def rebuild(recipe: TrainingRecipe, work: Path, out: Path, watched: int = 100) -
     save_clip(model, tokenizer, out / "clip")
     (out / "words.txt").write_text("\n".join(sorted(caption_words())) + "\n")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    clip = read_clip(out / "clip", LAYER, device)
+    clip = read_clip(out / "clip", ResidualStream(LAYER), device)
     scenes = CollectionOptions("scenes:training").open()
     train_dictionary(clip, "all", scenes, DictionaryRecipe(), out / "dictionary")
 

@@ -154,7 +154,7 @@ def steering_effects(
     x = torch.stack([model.residual(trace) for trace in traces])
     # A lever cannot be set beyond 100, which is nothing for a dictionary with large activations.
     scope = list(dictionary.tokens(len(traces[0].residual)))
-    lacking = strength - clip.place(traces[0].activations.of(component))[scope]
+    lacking = strength - clip.tensor(traces[0].activations.of(component))[scope]
     x[0, scope] += lacking[:, None] * dictionary.directions(np.array([component]))
     off = Edit.of_suppressed([component])
     for row, trace in enumerate(traces[1:], start=1):

@@ -29,7 +29,7 @@ Text = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Side = Annotated[int, Field(ge=1, le=255)]
+Side = Annotated[int, Field(ge=0, le=255)]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Identity:
     dictionary_commit: Text | None
     """The commit of that repository; None for a folder."""
     layer: Count
-    """The residual after this layer of the vision tower, from 0."""
+    """The layer of the vision tower, from 0."""
     scope: Literal["all", "cls", "patches"]
     """The tokens the dictionary reads: all, cls or patches."""
     components: Size
@@ -56,6 +56,8 @@ class Identity:
     """d."""
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Of the weights themselves: see `fingerprint`. This alone decides whether an index fits."""
+    place: Literal["residual", "mlp", "embedding"] = "residual"
+    """What of that layer the dictionary reads; an embedding is of none, and 0 stands for it."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Manifest:
     skipped: Count
     """Pictures of the collection that could not be read."""
     grid: tuple[Side, Side]
-    """Rows and columns of patches."""
+    """Rows and columns of patches; 0 and 0 of an image embedding."""
     vocabulary: tuple[Text, ...]
     """The label guesses were chosen among these."""
     side: Annotated[int, Field(ge=1, le=65_535)]

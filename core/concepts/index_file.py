@@ -143,7 +143,7 @@ def load(folder: Path, setup_identity: Identity, clip: SplitClip | None = None) 
         _check(index)
         if manifest.setup.components != setup_identity.components:
             raise _Unfit("it has another number of components")
-        if clip is not None and (manifest.grid != clip.grid or len(index.average) != clip.model.config.projection_dim):
+        if clip is not None and (manifest.grid != clip.grid or len(index.average) != clip.projection):
             raise _Unfit("its pictures or its embeddings have another shape")
     except (OSError, SafetensorError, _Unfit) as error:
         raise UserError(

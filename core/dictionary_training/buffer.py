@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.scope import Scope
+from ..model.scope import Scope, tokens_in_scope
 from ..pictures.batches import batches
 from ..pictures.collection import Collection
 from ..words import size_in_words
@@ -45,13 +45,13 @@ class Ring:
         workers: int = 0,
     ) -> None:
         """Room for so many pictures; nothing is read yet. `parts` is the share, by default all of them."""
-        self.scope = scope
         self.read = 0
         self.skipped = 0
         self._clip, self._collection, self._workers = clip, collection, workers
         self._parts = list(range(collection.n_parts) if parts is None else parts)
-        self._tokens = {"all": slice(None), "cls": slice(0, 1), "patches": slice(1, None)}[scope]
-        tokens = len(range(1 + clip.grid[0] * clip.grid[1])[self._tokens])
+        scoped = tokens_in_scope(scope, clip.n_tokens)
+        self._tokens, tokens = slice(scoped.start, scoped.stop), len(scoped)
+        self._class_token = scope == "all"
         size = 2 * capacity * tokens * clip.width
         if size > psutil.virtual_memory().available:
             raise UserError(
@@ -97,12 +97,12 @@ class Ring:
         self.skipped = skipped
 
     def draw(self, count: int, class_token_share: float, generator: torch.Generator) -> Tensor:
-        """Tokens [count, d], float16; token 0 being the class token where it is in scope."""
+        """Tokens [count, d], float16; of the class token, where it is one among others, that share."""
         pictures, tokens, _ = self.held.shape
-        first = 1 if self.scope == "all" else 0
+        first = 1 if self._class_token else 0
         picture = torch.randint(pictures, (count,), generator=generator)
         token = torch.randint(first, tokens, (count,), generator=generator)
-        if self.scope == "all":
+        if self._class_token:
             token[: round(count * class_token_share)] = 0
         return self.held[picture, token]
 
@@ -125,11 +125,10 @@ class Ring:
         self.skipped += batch.skipped
         if not len(batch.crops):
             return True
-        x = self._clip.residual(self._clip.pixels(batch.crops))[:, self._tokens].half().cpu()
+        x = self._clip.read(self._clip.pixels(batch.crops)).seen[:, self._tokens].half().cpu()
         if not bool(torch.isfinite(x).all()):
-            raise UserError(
-                f"The residual after layer {self._clip.layer} holds numbers beyond half precision. Choose another."
-            )
+            place = self._clip.place.words(self._clip.n_layers)
+            raise UserError(f"The {place} holds numbers beyond half precision. Choose another place.")
         self._found = True
         self.held[(torch.arange(len(x)) + self.read) % len(self.held)] = x
         self._marks.append(_BatchStart(self.read, batch.part, batch.number))

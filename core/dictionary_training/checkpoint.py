@@ -35,7 +35,7 @@ def settings_of(
     for weight in clip.model.vision_model.parameters():
         digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
     named = {f"pictures' {name}": value for name, value in collection.manifest.items()}
-    own = {"clip": digest.hexdigest()[:16], "layer": clip.layer, "scope": scope, "processes": world}
+    own = {"clip": digest.hexdigest()[:16], **clip.place.facts, "scope": scope, "processes": world}
     plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe) | own | named))
     return plain
 

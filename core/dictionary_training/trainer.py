@@ -129,7 +129,7 @@ def train_dictionary(
     sae = trainer.finish()
     calibrate_threshold(sae, tokens, recipe.k)
     if accelerator.is_main_process:
-        sae.cfg.metadata.hook_name = f"blocks.{clip.layer}.hook_resid_post"
+        sae.cfg.metadata.hook_name = clip.place.hook
         sae.cfg.metadata.dataset_path = collection.manifest["name"]
         sae.save_inference_model(folder)
         _tidy(folder, half=not recipe.full_precision)

@@ -107,7 +107,7 @@ def report_pictures(setup: Setup, folder: Path, classes: Sequence[str], count: i
         except UserError as trouble:
             raise UserError(f"“{path.name}”: {trouble}") from trouble
         trace = setup.model.trace(crop)
-        prediction = predict(trace.embedding, classifier, tuple(classes), setup.clip.logit_scale)
+        prediction = predict(trace.embedding, classifier, tuple(classes), setup.clip.scoring)
         target = default_target(prediction, prediction.top)
         questions.append(Question(setup.model, trace, classifier, target))
     return {

@@ -44,8 +44,7 @@ def by_lens(question: Question) -> np.ndarray:
     clip, dictionary, f = question.model.clip, question.model.dictionary, question.trace.activations
     components, which = np.unique(f.component, return_inverse=True)
     v = dictionary.directions(components)
-    norm = clip.model.vision_model.post_layernorm
-    seen = clip.model.visual_projection((v - v.mean(-1, keepdim=True)) * norm.weight)  # [k, p]
+    seen = clip.place.lens(clip.family, v)  # [k, p]
     toward = question.target.of(question.classifier.T)  # [p]
     read = (f.token == 0) | (dictionary.scope == "patches")
     written = np.bincount(which, weights=f.value * read, minlength=len(components))

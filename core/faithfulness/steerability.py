@@ -70,11 +70,11 @@ def impulse(model: SaeClip, trace: Trace, added: np.ndarray, directions: Tensor,
     `added` is [k, T], `directions` [k, d], `vocabulary` unit text vectors [V, p].
     """
     clip, x = model.clip, model.residual(trace)
-    before = logits(clip.embed_from_residual(x[None]), vocabulary, clip.logit_scale)
+    before = logits(clip.embed_from_residual(x[None]), vocabulary, clip.scoring)
     parts = [torch.zeros(0, len(vocabulary)).to(before)]
-    for f, v in zip(clip.place(added).split(BATCH), directions.split(BATCH), strict=True):
+    for f, v in zip(clip.tensor(added).split(BATCH), directions.split(BATCH), strict=True):
         parts.append(
-            logits(clip.embed_from_residual(x + f[:, :, None] * v[:, None]), vocabulary, clip.logit_scale) - before
+            logits(clip.embed_from_residual(x + f[:, :, None] * v[:, None]), vocabulary, clip.scoring) - before
         )
     return torch.cat(parts).cpu().double().numpy()
 

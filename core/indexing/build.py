@@ -40,10 +40,10 @@ def read_batch(
 ) -> None:
     """Look at a batch of pictures, and keep what is to be kept."""
     if len(batch.ids):
-        residual = clip.residual(clip.pixels(batch.crops))
-        units = F.normalize(clip.embed_from_residual(residual).float(), dim=-1).cpu().numpy()
-        found = batch_activations(dictionary, residual)
-        kept = accumulator.add(batch.ids, found, len(dictionary.tokens(residual.shape[1])), units)
+        at = clip.read(clip.pixels(batch.crops))
+        units = F.normalize(clip.embed_from_residual(at.x).float(), dim=-1).cpu().numpy()
+        found = batch_activations(dictionary, at.seen)
+        kept = accumulator.add(batch.ids, found, len(dictionary.tokens(at.seen.shape[1])), units)
         store.add(batch.ids[kept], batch.crops[kept], units[kept])
     accumulator.skipped += batch.skipped
     accumulator.after = batch.part, batch.number
@@ -67,7 +67,7 @@ def build(
     """
     group = processes()
     clip, dictionary = setup.clip, setup.dictionary
-    m, p = dictionary.n_components, clip.model.config.projection_dim
+    m, p = dictionary.n_components, clip.projection
     made_for = identity(setup.card, setup.commits, clip, dictionary)
     written(manifest_of(made_for, collection, recipe, clip, 1, 1, 0))  # what could not be loaded is not to be made
     settings = {

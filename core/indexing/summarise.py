@@ -112,7 +112,7 @@ def manifest_of(
         skipped=skipped,
         grid=clip.grid,
         vocabulary=recipe.vocabulary,
-        side=min(recipe.side, clip.model.config.vision_config.image_size),
+        side=min(recipe.side, clip.image_size),
     )
 
 

@@ -43,7 +43,7 @@ class Completeness:
     """Where the target's value goes, in logits.
 
     gradient: components + error + bias + rest = whole = <x, dy/dx>, exactly. (This is not y(x): the layers
-    after L are not linear.) integrated: components = whole = y(x) - y(x with every component off), up to the
+    after the place are not linear.) integrated: components = whole = y(x) - y(x with every component off), up to the
     steps of the integral; error, bias and rest have no part of that difference and are None.
     """
 
@@ -52,11 +52,12 @@ class Completeness:
     whole: float
     """What the parts have to add up to."""
     error: float | None = None
-    """<e, dy/dx>: what flows through the part of x the dictionary misses. No component explains it."""
+    """<e, dy/dx>: what flows through what the dictionary misses of what it reads. No component explains it."""
     bias: float | None = None
     """<b_t, dy/dx_t>, over the tokens in scope: what the dictionary has there with every component off."""
     rest: float | None = None
-    """<x_t, dy/dx_t>, over the tokens out of the dictionary's scope."""
+    """What flows past the dictionary: <x_t, dy/dx_t> over the tokens out of its scope, and, where it reads a part s of
+    x alone (the MLP's output), <x_t - s_t, dy/dx_t> over those in scope."""
 
     @property
     def gap(self) -> float:
@@ -145,20 +146,21 @@ def attribute(question: Question, method: Method = "gradient", n_steps: int = N_
     UserError for a target that is not among the classes.
     """
     dictionary, f = question.model.dictionary, question.trace.activations
-    x = question.model.residual(question.trace)
+    x, seen = question.model.residual(question.trace), question.model.seen(question.trace)
     (value,), (gradient,) = question.gradients(x[None])
     if method == "gradient":
         pair = _pairs(f, gradient, dictionary)
-        flow = (x * gradient).cpu().double().sum(-1)  # [T]
+        whole = (x * gradient).cpu().double().sum(-1).sum().item()
         scope = list(dictionary.tokens(f.n_tokens))
-        bias = (dictionary.bias_at(x)[scope] * gradient[scope]).cpu().double().sum().item()
-        components, inside = float(pair.sum()), flow[scope].sum().item()
+        bias = (dictionary.bias_at(seen)[scope] * gradient[scope]).cpu().double().sum().item()
+        components = float(pair.sum())
+        inside = (seen * gradient).cpu().double().sum(-1)[scope].sum().item()
         completeness = Completeness(
             components=components,
-            whole=flow.sum().item(),
-            error=inside - components - bias,  # <x - x_hat, g> without decoding x_hat
+            whole=whole,
+            error=inside - components - bias,  # <s - s_hat, g> without decoding s_hat
             bias=bias,
-            rest=flow.sum().item() - inside,
+            rest=whole - inside,
         )
     else:
         mean, without = _path(question, x, dictionary.decode(f), n_steps)
@@ -190,7 +192,7 @@ def attributions(
         some = traces[start : start + batch]
         with torch.enable_grad():
             x = torch.stack([model.residual(trace) for trace in some]).requires_grad_()
-            y = logits(model.clip.embed_from_residual(x), classifier, model.clip.logit_scale)
+            y = logits(model.clip.embed_from_residual(x), classifier, model.clip.scoring)
             values = [target.of(each) for target, each in zip(targets[start : start + batch], y, strict=True)]
             (gradient,) = torch.autograd.grad(torch.stack(values).sum(), x)
         rows, columns, sums = [], [], []

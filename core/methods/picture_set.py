@@ -272,21 +272,22 @@ def _loose(name: str) -> str:
 
 
 def _n_bytes(trace: Trace) -> int:
-    f = trace.activations
-    return sum(part.nbytes for part in (trace.crop, trace.residual, trace.embedding, f.token, f.component, f.value))
+    f, part_seen = trace.activations, () if trace.part_seen is None else (trace.part_seen,)
+    arrays = (trace.crop, trace.residual, trace.embedding, f.token, f.component, f.value, *part_seen)
+    return sum(array.nbytes for array in arrays)
 
 
 @torch.no_grad()
 def class_logits(clip: SplitClip, embeddings: Tensor, classifier: Tensor) -> np.ndarray:
     """Logits [N, C] of image embeddings [N, p], in one product."""
-    return logits(embeddings, classifier, clip.logit_scale).cpu().numpy()
+    return logits(embeddings, classifier, clip.scoring).cpu().numpy()
 
 
 def embeddings_of(clip: SplitClip, traces: Sequence[Trace]) -> Tensor:
     """Image embeddings of traced pictures, [N, p], not normalised, on the model's device."""
     if not traces:
-        return clip.place(np.zeros((0, clip.model.config.projection_dim), dtype=np.float32))
-    return clip.place(np.stack([trace.embedding for trace in traces]))
+        return clip.tensor(np.zeros((0, clip.projection), dtype=np.float32))
+    return clip.tensor(np.stack([trace.embedding for trace in traces]))
 
 
 def said_of(clip: SplitClip, traces: Sequence[Trace], classifier: Tensor) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A question: one picture, some classes and a target, put to a CLIP and its SAE; every method starts from one.
 
-Everything here runs the layers after L only: place the residual, steer it, embed it, compare with the classes.
+Everything here runs what comes after the place only: take x there, steer it, embed it, compare with the classes.
 """
 
 from collections.abc import Sequence
@@ -32,13 +32,13 @@ class Question:
 
     def logits_of(self, embeddings: Tensor) -> Tensor:
         """Logits of the classes [..., C] of image embeddings [..., p], in one product. Differentiable."""
-        return logits(embeddings, self.classifier, self.model.clip.logit_scale)
+        return logits(embeddings, self.classifier, self.model.clip.scoring)
 
     @property
     @torch.no_grad()
     def logits(self) -> Tensor:
         """Logits of the classes without any edit, [C]."""
-        return self.logits_of(self.model.clip.place(self.trace.embedding))
+        return self.logits_of(self.model.clip.tensor(self.trace.embedding))
 
     @property
     def value(self) -> float:

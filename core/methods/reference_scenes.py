@@ -75,7 +75,7 @@ def read_references(model: SaeClip, batch: int = BATCH) -> Iterator[Progress | P
     """
     cases, clip = reference_cases(), model.clip
     yield 0, len(cases)
-    side = clip.model.config.vision_config.image_size
+    side = clip.image_size
     drawn = iter(painted()) if side == SIDE else crops(cases, side)
     traces: list[Trace] = []
     while part := list(islice(drawn, batch)):

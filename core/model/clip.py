@@ -1,13 +1,13 @@
-"""Zero-shot CLIP, split after layer L of its vision tower (the hook point `blocks.L.hook_resid_post`).
+"""A zero-shot model of any family, split at a place of its vision tower: most often after layer L.
 
 1. A picture is resized and cropped to what the model sees (`crop`), then rescaled and normalised (`pixels`).
-2. `residual` runs the vision tower up to and including layer L: x in R^d for every token (token 0 is CLS, the
-   rest are the patches in reading order).
+2. `read` runs the vision tower up to the place: x in R^d for every token (token 0 is the class token, the rest are the
+   patches in reading order), and what a dictionary reads there. `residual` is x alone.
 3. `embed_from_residual` runs what is left, from x to the image embedding z. Whoever changes x sees the change in z.
-4. `texts` and `text_classifier` turn class names into unit vectors t; `logits` compares: scale * cos(z, t).
+4. `texts` and `text_classifier` turn class names into unit vectors t; `logits` compares: scale * cos(z, t) + bias.
 
-There are no hooks and no state: a forward hook on a shared model would leak between visitors, so the layers are simply
-called in two groups. The result equals the unsplit model's.
+How a model is run is its family's to say (`families`), and what x is the place's (`places`). There are no hooks and no
+state: the result equals the unsplit model's.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_backends import PilBackend
-from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ..background import aside
 from ..errors import UserError
+from .families import family_of
+from .places import AtPlace, Place
+from .scope import Scope
+from .scoring import Scoring
 
 _TEXT_BATCH = 128
 MAX_TEXT_WORK = 3e12
@@ -34,27 +37,28 @@ MAX_TEXT_WORK = 3e12
 
 
 class SplitClip:
-    """A CLIP, its vision tower split after layer L. Read-only: eval mode, weights without gradients."""
+    """A zero-shot model, its vision tower split at a place. Read-only: eval mode, weights without gradients."""
 
     def __init__(
         self,
-        model: CLIPModel,
+        model: PreTrainedModel,
         image_processor: PilBackend,
         tokenizer: PreTrainedTokenizerBase,
-        layer: int,
+        place: Place,
         prefix: torch.dtype = torch.float32,
     ) -> None:
-        """Split `model` after `encoder.layers[layer]`, from 0. Raises UserError when there is no such layer.
+        """Split `model` at `place`. Raises UserError when there is no such place, or the model is of no known family.
 
-        `prefix` is the precision in which the layers up to L multiply; everything after them stays in the weights'.
-        What a lower one changes is measured by `tests/benchmarks/precision.py`.
+        `prefix` is the precision in which the layers up to the place multiply; everything after it stays in the
+        weights'. What a lower one changes is measured by `tests/benchmarks/precision.py`.
         """
-        self.model = model.eval().requires_grad_(False)
+        self.family = family_of(model)
+        self.model: Any = model
         self.image_processor = image_processor
         self.tokenizer = tokenizer
-        self.layer = layer
+        self.place = place
         self.prefix = prefix
-        check_layer(self.n_layers, layer)
+        place.check(self.n_layers)
 
     def to(self, device: str) -> "SplitClip":
         """The same on another device; itself where it is there already."""
@@ -64,7 +68,7 @@ class SplitClip:
         tensors = [*self.model.parameters(), *self.model.buffers()]
         moved = {id(t): _like(t, t.to(device)) for t in tensors}
         model = deepcopy(self.model, moved)
-        return SplitClip(model, self.image_processor, self.tokenizer, self.layer, self.prefix)
+        return SplitClip(model, self.image_processor, self.tokenizer, self.place, self.prefix)
 
     # What it is
 
@@ -84,33 +88,66 @@ class SplitClip:
         return sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
 
     @property
+    def layer(self) -> int:
+        """L, the layer of the vision tower that the place belongs to, from 0."""
+        return self.place.layer
+
+    @property
     def n_layers(self) -> int:
         """Number of layers of the vision tower."""
-        return self.model.config.vision_config.num_hidden_layers
+        return self.family.n_layers
 
     @property
     def width(self) -> int:
-        """d, the width of the residual stream."""
-        return self.model.config.vision_config.hidden_size
+        """d, the width of x."""
+        return self.place.width(self.family)
+
+    @property
+    def projection(self) -> int:
+        """p, the length of the embeddings of pictures and texts."""
+        return self.family.projection
 
     @property
     def context(self) -> int:
         """Tokens that the text tower reads, with the start and the end."""
-        return self.model.config.text_config.max_position_embeddings
+        return self.family.context
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of the picture that the model sees, in pixels."""
+        return self.family.image_size
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether token 0 of x is a class token."""
+        return self.place.has_class_token(self.family)
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches; the residual has 1 + rows * columns tokens."""
-        vision = self.model.config.vision_config
-        side = vision.image_size // vision.patch_size
-        return side, side
+        """Rows and columns of the patches that x has a token for, from token 1 on; without any, 0 and 0."""
+        return self.place.grid(self.family)
+
+    @property
+    def n_tokens(self) -> int:
+        """T, the tokens of x: token 0, which is the class token or, in a model without one, nothing; the patches."""
+        rows, columns = self.grid
+        return 1 + rows * columns
+
+    def scope(self, asked: Scope) -> Scope:
+        """The tokens of x that a dictionary of that scope reads here. Raises UserError where there are none."""
+        return self.place.scope(self.family, asked)
+
+    @property
+    def scoring(self) -> Scoring:
+        """How a cosine becomes a logit, and a logit a probability."""
+        return self.family.scoring
 
     @property
     def logit_scale(self) -> float:
-        """A logit is this times a cosine: exp of the learned scale, 100 for most published CLIPs."""
-        return self.model.logit_scale.exp().item()
+        """A change of a logit is this times a change of a cosine: exp of the learned scale, 100 for most CLIPs."""
+        return self.scoring.scale
 
-    def place(self, array: np.ndarray | Tensor) -> Tensor:
+    def tensor(self, array: np.ndarray | Tensor) -> Tensor:
         """An array as a tensor on the model's device, in its precision. It may share memory: do not write."""
         return torch.as_tensor(array, device=self.device, dtype=self.dtype)
 
@@ -124,43 +161,45 @@ class SplitClip:
     def pixels(self, crops: np.ndarray) -> Tensor:
         """uint8 crops [B, S, S, 3] -> the model's input [B, 3, S, S]: its processor's own normalisation."""
         settings: Any = self.image_processor  # whose settings transformers does not declare
-        values = self.place(crops).permute(0, 3, 1, 2)
+        values = self.tensor(crops).permute(0, 3, 1, 2)
         if settings.do_rescale:
             values = values * settings.rescale_factor
         if settings.do_normalize:
-            mean, std = (self.place(np.array(v)).view(1, 3, 1, 1) for v in (settings.image_mean, settings.image_std))
+            mean, std = (self.tensor(np.array(v)).view(1, 3, 1, 1) for v in (settings.image_mean, settings.image_std))
             values = (values - mean) / std
         return values.contiguous()
 
     def in_prefix(self) -> AbstractContextManager[object]:
-        """Within it, layers multiply in the precision of those up to L."""
+        """Within it, layers multiply in the precision of those up to the place."""
         if self.prefix == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.prefix)
 
     @torch.no_grad()
-    def residual(self, pixels: Tensor) -> Tensor:
-        """pixels [B, 3, S, S] -> x [B, T, d], the residual stream after layer L."""
-        vision = self.model.vision_model
+    def read(self, pixels: Tensor) -> AtPlace:
+        """pixels [B, 3, S, S] -> x [B, T, d] at the place, and what a dictionary reads of it."""
         with self.in_prefix():
-            x = vision.pre_layrnorm(vision.embeddings(pixels))
-            for layer in vision.encoder.layers[: self.layer + 1]:
-                x = layer(x, attention_mask=None)
-        return x.to(self.dtype)
+            return self._in_full(self.place.read(self.family, pixels))
+
+    @torch.no_grad()
+    def read_beside(self, pixels: Tensor) -> dict[int, AtPlace]:
+        """The same by layer: here, and at the same place one layer before and one after, as far as there are any."""
+        with self.in_prefix():
+            found = self.place.beside(self.family, pixels)
+        return {layer: self._in_full(at) for layer, at in found.items()}
+
+    def _in_full(self, at: AtPlace) -> AtPlace:
+        """In the precision of the weights; what is one stays one."""
+        x = at.x.to(self.dtype)
+        return AtPlace(x, x if at.seen is at.x else at.seen.to(self.dtype))
+
+    def residual(self, pixels: Tensor) -> Tensor:
+        """pixels [B, 3, S, S] -> x [B, T, d] at the place."""
+        return self.read(pixels).x
 
     def embed_from_residual(self, residual: Tensor) -> Tensor:
-        """x [B, T, d] after layer L -> the image embeddings [B, p], not normalised. Differentiable.
-
-        Only CLS is read out, so in the last layer only CLS asks: every token still gives a key and a value,
-        but the query, the output projection and the MLP are computed for one token instead of T. It is exact.
-        """
-        vision = self.model.vision_model
-        x = residual
-        rest = vision.encoder.layers[self.layer + 1 :]
-        for layer in rest[:-1]:
-            x = layer(x, attention_mask=None)
-        cls = _last_layer_at_cls(rest[-1], x) if len(rest) else x[:, 0]
-        return self.model.visual_projection(vision.post_layernorm(cls))
+        """x [B, T, d] at the place -> the image embeddings [B, p], not normalised. Differentiable."""
+        return self.place.embed(self.family, residual)
 
     # Texts
 
@@ -175,28 +214,14 @@ class SplitClip:
 
     def texts(self, prompts: Sequence[str]) -> Tensor:
         """n prompts -> unit text embeddings [n, p]. Longer prompts than the context lose their end."""
-        none = torch.empty(0, self.model.config.projection_dim, device=self.device, dtype=self.dtype)
+        none = torch.empty(0, self.projection, device=self.device, dtype=self.dtype)
         batches = (prompts[start : start + _TEXT_BATCH] for start in range(0, len(prompts), _TEXT_BATCH))
         return torch.cat([none, *(aside(partial(self._texts, batch)) for batch in batches)])
 
     @torch.no_grad()
     def _texts(self, prompts: Sequence[str]) -> Tensor:
         """The same for one batch, in whatever thread."""
-        ids = self.token_ids(prompts)
-        length = max(map(len, ids))
-        pad = self.tokenizer.pad_token_id
-        padded = torch.tensor([[*each, *[pad] * (length - len(each))] for each in ids], device=self.device)
-        used = torch.tensor([[k < len(each) for k in range(length)] for each in ids], device=self.device).long()
-        features = self.model.get_text_features(input_ids=padded, attention_mask=used)
-        return F.normalize(features.pooler_output, dim=-1)
-
-
-def check_layer(n_layers: int, layer: int) -> None:
-    """Raise UserError when a vision tower of so many layers has no such layer, from 0."""
-    if not 0 <= layer < n_layers:
-        raise UserError(
-            f"This CLIP has {n_layers} vision layers. Choose a layer from 0 to {n_layers - 1}, not {layer}."
-        )
+        return F.normalize(self.family.text_features(self.token_ids(prompts), self.tokenizer), dim=-1)
 
 
 def _like(old: Tensor, new: Tensor) -> Tensor:
@@ -204,27 +229,9 @@ def _like(old: Tensor, new: Tensor) -> Tensor:
     return torch.nn.Parameter(new, requires_grad=False) if isinstance(old, torch.nn.Parameter) else new
 
 
-def _last_layer_at_cls(layer: CLIPEncoderLayer, x: Tensor) -> Tensor:
-    """One encoder layer, computed for token 0 alone: x [B, T, d] -> [B, d]."""
-    attention = layer.self_attn
-
-    def heads(values: Tensor) -> Tensor:  # [B, t, d] -> [B, heads, t, d / heads]
-        return values.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
-
-    normed = layer.layer_norm1(x)
-    read = F.scaled_dot_product_attention(
-        heads(attention.q_proj(normed[:, :1])),
-        heads(attention.k_proj(normed)),
-        heads(attention.v_proj(normed)),
-        scale=attention.scale,
-    )
-    cls = x[:, 0] + attention.out_proj(read.transpose(1, 2).flatten(2))[:, 0]
-    return cls + layer.mlp(layer.layer_norm2(cls))
-
-
-def logits(embedding: Tensor, classifier: Tensor, logit_scale: float) -> Tensor:
-    """Image embeddings [..., p] against unit class vectors [C, p]: scale * cosine, in logits, [..., C]."""
-    return logit_scale * F.normalize(embedding, dim=-1) @ classifier.T
+def logits(embedding: Tensor, classifier: Tensor, scoring: Scoring) -> Tensor:
+    """Image embeddings [..., p] against unit class vectors [C, p]: scale * cosine + bias, in logits, [..., C]."""
+    return scoring.scale * F.normalize(embedding, dim=-1) @ classifier.T + scoring.bias
 
 
 def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> Tensor:
@@ -247,7 +254,8 @@ def check_text_work(clip: SplitClip, classes: Sequence[str], templates: Sequence
         return
     weights = sum(t.numel() for t in clip.model.text_model.encoder.parameters())
     longest = MAX_TEXT_WORK / max(weights, 1)
-    tokens = sum(map(len, clip.token_ids([t.replace("{}", name) for name in classes for t in templates])))
+    texts = clip.token_ids([t.replace("{}", name) for name in classes for t in templates])
+    tokens = sum(map(clip.family.tokens_read, texts))
     if tokens > longest:
         n = len(classes) * len(templates)
         raise UserError(

@@ -10,13 +10,15 @@ with mu and s the mean and the unbiased standard deviation of the d numbers of x
 and s and mu are undone after decoding. sae_lens keeps mu and s on the module between encode and decode, where two
 requests at a time would take each other's. Here the module inside never normalises: this class does, without state, and
 gives s times what the module gives as f_t, so that the equation above holds as it stands with b_t = mu + s b_dec.
+Others were trained on tokens made of one length ("constant_norm_rescale"), sqrt(d) x_t / |x_t|: then mu = 0 and
+s = |x_t| / sqrt(d).
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -30,13 +32,13 @@ from ..records import Record
 from .scope import Scope, tokens_in_scope
 from .signed_topk import SignedTopKSAEConfig
 
-Normalisation = Literal["none", "layer_norm"]
+Normalisation = Literal["none", "layer_norm", "constant_norm_rescale"]
 """What is done to every token before it is encoded, and undone after it is decoded."""
 
 ARCHITECTURES = frozenset({"standard", "gated", "topk", "abstopk", "jumprelu", SignedTopKSAEConfig.architecture()})
 """sae_lens architectures whose decoder is linear and which read one token at a time."""
 
-NORMALISATIONS = frozenset({"none", "layer_norm"})
+NORMALISATIONS = frozenset(get_args(Normalisation))
 """sae_lens' normalisations of activations that this class can undo in the units of x."""
 
 _EPSILON = 1e-5
@@ -195,15 +197,15 @@ class Dictionary:
         """Tokens in scope [..., d], whichever they are -> f [..., m], such that f W_dec is in the units of x."""
         if self.normalisation == "none":
             return self.sae.encode(seen)
-        standard, _, spread = self._standard(seen)
-        return self.sae.encode(standard) * spread
+        normal, _, spread = self._normal(seen)
+        return self.sae.encode(normal) * spread
 
     @torch.no_grad()
     def bias_at(self, residual: Tensor) -> Tensor:
         """What is there with every component off, for x [..., T, d]: b_dec, or mu + s b_dec, [..., T, d]."""
         if self.normalisation == "none":
             return self.sae.b_dec.expand_as(residual)
-        _, mean, spread = self._standard(residual)
+        _, mean, spread = self._normal(residual)
         return mean + spread * self.sae.b_dec
 
     @torch.no_grad()
@@ -258,11 +260,19 @@ class Dictionary:
         """Tokens in scope [..., d] -> x_hat [..., d]."""
         if self.normalisation == "none":
             return self.sae.decode(self.sae.encode(seen))
-        standard, mean, spread = self._standard(seen)
-        return self.sae.decode(self.sae.encode(standard)) * spread + mean
+        normal, mean, spread = self._normal(seen)
+        return self.sae.decode(self.sae.encode(normal)) * spread + mean
 
-    def _standard(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return standard(x.to(self.sae.W_dec.dtype))
+    def _normal(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return normal(x.to(self.sae.W_dec.dtype), self.normalisation)
+
+
+def normal(x: Tensor, how: Normalisation) -> tuple[Tensor, Tensor, Tensor]:
+    """x normalised token by token, and mu and s that undo it: [..., d], [..., 1] and [..., 1]."""
+    if how == "layer_norm":
+        return standard(x)
+    spread = x.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
+    return x / spread.clamp_min(_EPSILON**4), torch.zeros_like(spread), spread
 
 
 def standard(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

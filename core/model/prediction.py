@@ -9,6 +9,7 @@ from torch import Tensor
 from ..records import Preview, Record
 from ..words import NONE, decimal, percent, signed
 from .clip import logits as class_logits
+from .scoring import Scoring
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -18,9 +19,12 @@ class Prediction(Record):
     classes: tuple[str, ...]
     """The class names, in the visitor's order."""
     logits: np.ndarray
-    """float32 [C]: logit scale * cosine between picture and class."""
+    """float32 [C]: scale * cosine between picture and class + bias (`Scoring`)."""
     probabilities: np.ndarray
-    """float32 [C]: softmax of the logits. It compares these classes, no more."""
+    """float32 [C]: what the model means by its logits (`Scoring`): their softmax, which compares these classes and no
+    more, or, with `per_class`, a sigmoid of each, which says of every class alone whether it fits."""
+    per_class: bool = False
+    """Whether the model judges each class alone: then the probabilities need not add up to 1."""
 
     @property
     def order(self) -> np.ndarray:
@@ -31,6 +35,11 @@ class Prediction(Record):
     def ranks(self) -> np.ndarray:
         """The place of every class, int [C]: 1 is the highest logit."""
         return np.argsort(self.order) + 1
+
+    @property
+    def shares(self) -> np.ndarray:
+        """float32 [C]: softmax of the logits, which compares these classes; without `per_class` the probabilities."""
+        return torch.as_tensor(self.logits).double().softmax(-1).numpy().astype(np.float32)
 
     @property
     def top(self) -> int:
@@ -97,15 +106,16 @@ class Comparison(Record):
 
 
 def predict(
-    embedding: Tensor | np.ndarray, classifier: Tensor, classes: tuple[str, ...], logit_scale: float
+    embedding: Tensor | np.ndarray, classifier: Tensor, classes: tuple[str, ...], scoring: Scoring
 ) -> Prediction:
-    """Compare one image embedding [p] (any length) with the unit class vectors [C, p]. Softmax in float64."""
+    """Compare one image embedding [p] (any length) with the unit class vectors [C, p]. Probabilities in float64."""
     z = torch.as_tensor(embedding).detach().to(classifier)
-    values = class_logits(z, classifier, logit_scale).cpu().double()
+    values = class_logits(z, classifier, scoring).cpu().double()
     return Prediction(
         classes=tuple(classes),
         logits=values.cpu().numpy().astype(np.float32),
-        probabilities=values.softmax(-1).cpu().numpy().astype(np.float32),
+        probabilities=scoring.probabilities(values).cpu().numpy().astype(np.float32),
+        per_class=scoring.per_class,
     )
 
 
@@ -114,13 +124,13 @@ def compare(
     after: Tensor | np.ndarray,
     classifier: Tensor,
     classes: tuple[str, ...],
-    logit_scale: float,
+    scoring: Scoring,
 ) -> Comparison:
     """Two image embeddings of one picture, [p] each, without and with an edit, against the classes."""
     a, b = (torch.as_tensor(z).detach().cpu().double() for z in (before, after))
     return Comparison(
-        before=predict(before, classifier, classes, logit_scale),
-        after=predict(after, classifier, classes, logit_scale),
+        before=predict(before, classifier, classes, scoring),
+        after=predict(after, classifier, classes, scoring),
         cosine=float(torch.cosine_similarity(a, b, dim=0).clamp(-1, 1)),
     )
 

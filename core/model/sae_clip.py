@@ -1,14 +1,14 @@
-"""A CLIP with the dictionary (SAE) that reads its residual stream after layer L: what every question is put to."""
+"""A CLIP with the dictionary (SAE) that reads a place of its vision tower: what every question is put to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .clip import SplitClip
-from .dictionary import Dictionary
+from .dictionary import Activations, Dictionary
 from .trace import Trace
 
 BATCH = 32
@@ -19,12 +19,12 @@ _GREY = 128
 
 @dataclass(frozen=True, eq=False)
 class SaeClip:
-    """A CLIP split after layer L, and a dictionary of components (SAE latents) there. Read-only."""
+    """A CLIP split at a place, and a dictionary of components (SAE latents) there. Read-only."""
 
     clip: SplitClip
     """The model."""
     dictionary: Dictionary
-    """The components of its residual stream after layer L."""
+    """The components of what it has at that place."""
 
     @property
     def n_bytes(self) -> int:
@@ -38,7 +38,7 @@ class SaeClip:
     @property
     def grey(self) -> np.ndarray:
         """The blank picture, all grey, as the model sees it: uint8 [S, S, 3]."""
-        side = self.clip.model.config.vision_config.image_size
+        side = self.clip.image_size
         return np.full((side, side, 3), _GREY, dtype=np.uint8)
 
     @torch.no_grad()
@@ -46,17 +46,19 @@ class SaeClip:
         """Read uint8 crops, each [S, S, 3] as `SplitClip.crop` makes them, in one batch."""
         if not len(crops):
             return ()
-        residual = self.clip.residual(self.clip.pixels(np.stack(list(crops))))
-        embedding = self.clip.embed_from_residual(residual)
+        at = self.clip.read(self.clip.pixels(np.stack(list(crops))))
+        embedding = self.clip.embed_from_residual(at.x)
         return tuple(
             Trace(
                 crop=np.array(crop),
                 residual=x.cpu().numpy().copy(),
-                activations=self.dictionary.activations(x),
+                activations=self.dictionary.activations(seen),
                 embedding=z.cpu().numpy().copy(),
                 grid=self.clip.grid,
+                class_token=self.clip.has_class_token,
+                part_seen=None if at.seen is at.x else seen.cpu().numpy().copy(),
             )
-            for crop, x, z in zip(crops, residual, embedding, strict=True)
+            for crop, x, seen, z in zip(crops, *at, embedding, strict=True)
         )
 
     def trace(self, crop: np.ndarray) -> Trace:
@@ -65,7 +67,34 @@ class SaeClip:
 
     def residual(self, trace: Trace) -> Tensor:
         """x [T, d] of a picture, on the model's device. It may share memory with the trace: do not write."""
-        return self.clip.place(trace.residual)
+        return self.clip.tensor(trace.residual)
+
+    def seen(self, trace: Trace) -> Tensor:
+        """What the dictionary reads of a picture, [T, d]: x, or the part of it. Do not write."""
+        return self.clip.tensor(trace.seen)
+
+    @torch.no_grad()
+    def reconstructed(self, trace: Trace) -> Tensor:
+        """What the dictionary makes of what it reads, [T, d]; as it is at tokens out of its scope."""
+        seen = self.seen(trace)
+        scope = self.dictionary.tokens(len(seen))
+        inside = slice(scope.start, scope.stop)
+        found = seen.clone()
+        found[inside] = (self.dictionary.decode(trace.activations) + self.dictionary.bias_at(seen))[inside]
+        return found
+
+    def moved(self, trace: Trace, residual: Tensor, activations: Activations) -> Trace:
+        """A picture as an edit leaves it, x [T, d] and f: whatever is added to x is added to what is seen of it."""
+        part = None
+        if trace.part_seen is not None:
+            part = trace.part_seen + (residual - self.residual(trace)).cpu().numpy()
+        return replace(
+            trace,
+            residual=residual.cpu().numpy(),
+            activations=activations,
+            embedding=self.embeddings(trace, residual[None])[0].cpu().numpy(),
+            part_seen=part,
+        )
 
     @torch.no_grad()
     def embeddings(self, trace: Trace, residuals: Tensor) -> Tensor:
@@ -74,7 +103,7 @@ class SaeClip:
         A residual that no edit changed keeps the trace's embedding: batches round differently, by a few 1e-7, and an
         edit that does nothing should be seen to do nothing.
         """
-        embeddings = self.clip.place(trace.embedding).repeat(len(residuals), 1)
+        embeddings = self.clip.tensor(trace.embedding).repeat(len(residuals), 1)
         changed = (residuals != self.residual(trace)).flatten(1).any(1)
         if changed.any():
             embeddings[changed] = self.clip.embed_from_residual(residuals[changed])

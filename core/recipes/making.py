@@ -33,6 +33,9 @@ from .recipe import (
 )
 from .sealing import arrays_digest
 
+RECIPES = frozenset({("residual", "clip")})
+"""Places, and transformers' types of models, that `steered_clip` can put an edit into."""
+
 
 def make_recipe(
     setup: Setup,
@@ -53,6 +56,13 @@ def make_recipe(
     recipe.json cannot hold: a title or classes that are empty, too long or too many, say.
     """
     dictionary, everywhere = setup.dictionary, check_size(edit).among(None)
+    model = setup.clip.model.config.model_type
+    if (setup.card.place, model) not in RECIPES:
+        where = setup.clip.place.words(setup.clip.n_layers)
+        raise UserError(
+            "A recipe is of an edit of a CLIP's residual stream, which a steered CLIP can put in place of a layer. "
+            f"This setup edits the {where}, of a model of the type “{model}”: take the report along, or a link."
+        )
     if not everywhere.levers:
         raise UserError("There is no lever, and so nothing to save. Pull one first.")
     if (last := needed_components(everywhere)[-1]) >= dictionary.n_components:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.dictionary import standard
+from ..model.dictionary import normal
 from ..model.scope import tokens_in_scope
 from .recipe import Recipe, needed_components
 
@@ -104,7 +104,7 @@ class TokenEdit(nn.Module):
         """Tokens in scope [B, t, d] -> f [B, t, k] of the recipe's components, as v_j multiplies it."""
         if self.normalisation == "none":
             return self._encoded(seen)
-        normed, _, spread = standard(seen)
+        normed, _, spread = normal(seen, self.normalisation)
         return self._encoded(normed) * spread
 
     def _encoded(self, seen: Tensor) -> Tensor:

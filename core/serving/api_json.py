@@ -39,7 +39,11 @@ NAMED = 100
 
 _LOGITS = "logit scale x cosine of picture and class"
 _SHARE = "0 to 1"
-_PREDICTION = {"logits": _LOGITS, "probabilities": "softmax of the logits over these classes", "ranks": "1 is best"}
+_PREDICTION = {
+    "logits": _LOGITS,
+    "probabilities": "softmax of the logits over these classes; of a model that judges each alone (SigLIP), a sigmoid",
+    "ranks": "1 is best",
+}
 UNITS: dict[str, Plain] = {
     "predict": _PREDICTION,
     "attribute": {
@@ -79,6 +83,7 @@ def card(c: SetupSpec) -> Plain:
         "title": c.title,
         "clip": _name(c.clip),
         "dictionary": _name(c.dictionary),
+        "place": c.place,
         "layer": c.layer,
         "scope": c.scope,
         "verified": c.verified,

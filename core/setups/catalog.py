@@ -9,7 +9,9 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
                                                 # { repo = "owner/name", [revision = "main"] }
     dictionary = { folder = "bundled/dictionary" }      # the same, and [file = "20_resid/1.pt"], what to read in it
     [layout = "sae_lens"]                       # how the dictionary's file is laid out: see core/setups/checkpoints
-    layer = 3                                   # residual after this layer of the vision tower, from 0
+    [place = "residual"]                        # what the dictionary reads: the residual after a layer, "mlp", what the
+                                                # MLP of a layer puts out, or "embedding", which has no layer
+    layer = 3                                   # that layer of the vision tower, from 0
     scope = "all"                               # the tokens the dictionary was trained on: all, cls or patches
     licence = "MIT"                             # of the weights
     note = "It has only seen rendered scenes."  # what a visitor should know before trusting it
@@ -38,12 +40,13 @@ from pydantic import ConfigDict, Field, Strict, StrictBool, TypeAdapter, Validat
 
 from ..errors import UserError, echo
 from ..files import ASSETS, as_text
+from ..model.places import ImageEmbedding, Place, PlaceName, place_of
 from ..model.scope import Scope
 from .verified import FILE_NAME, Verification, read_verified
 
 CATALOG = ASSETS / "catalog.toml"
 
-Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "dictionary_learning"]
+Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "dictionary_learning", "clip_topk_sae"]
 """How a dictionary's file is laid out; `core.setups.checkpoints` has a reader for each."""
 
 _FORBID: ConfigDict = {"extra": "forbid"}
@@ -125,7 +128,7 @@ class SetupSpec:
     dictionary: Location
     """The SAE."""
     layer: Annotated[int, Strict(), Field(ge=0)]
-    """The residual is the output of this vision layer, from 0."""
+    """The vision layer that the place belongs to, from 0; of the embedding 0, too."""
     scope: Scope
     """The tokens the dictionary was trained on."""
     licence: str
@@ -134,6 +137,8 @@ class SetupSpec:
     """What a visitor should know before trusting it."""
     layout: Layout = "sae_lens"
     """How the dictionary's file is laid out."""
+    place: PlaceName = "residual"
+    """What of that layer the dictionary reads."""
     good_for: str = ""
     """One line on what to choose it for."""
     paper: str = ""
@@ -160,6 +165,11 @@ class SetupSpec:
     def stated(self) -> str:
         """What is loaded for it, and how it is read, in a line: a verification is of that."""
         return f"{self.clip.stated}; {self.dictionary.stated}; layer {self.layer}, {self.scope}, {self.layout}"
+
+    @property
+    def at(self) -> Place:
+        """The place of the vision tower that the dictionary reads."""
+        return place_of(self.place, self.layer)
 
     @property
     def at_pinned_commits(self) -> bool:
@@ -206,7 +216,7 @@ def find(cards: Mapping[str, SetupSpec], name: str) -> SetupSpec:
 
 
 _CHECKED = TypeAdapter(SetupSpec)
-_CHOICES = {"layout": get_args(Layout), "scope": get_args(Scope)}
+_CHOICES = {"layout": get_args(Layout), "scope": get_args(Scope), "place": get_args(PlaceName)}
 
 
 def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
@@ -224,6 +234,8 @@ def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
 def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A table with its files and folders as paths from the catalog's own folder, and with the words that it names."""
     entries = dict(table)
+    if entries.get("place") == ImageEmbedding.NAME:
+        entries.setdefault("layer", 0)
     for part in ("clip", "dictionary", "index"):
         place = entries.get(part)
         if isinstance(place, dict) and isinstance(place.get("folder"), str):

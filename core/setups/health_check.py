@@ -1,11 +1,12 @@
 """Measurement of a setup's health on a few pictures, made whenever it loads.
 
 1. Every weight of the CLIP and of the dictionary is looked at: are all finite?
-2. Every picture is read up to layer L: x_t, and beside it the residual one layer earlier and one later.
-3. The dictionary encodes the tokens in its scope, x_hat_t is what it makes of them. Over all pictures: how much of the
-   variance of x is in x_hat, how many components are active at a token, and how many are silent on all pictures.
-4. x_hat takes the place of x, and the layers after L run: how many answers stay as they were? An answer is the one best
-   class; where two tie for it, or a logit is not finite, there is none.
+2. Every picture is read up to the place: what the dictionary reads there, s_t, and the same one layer earlier and one
+   later.
+3. The dictionary encodes the tokens in its scope, s_hat_t is what it makes of them. Over all pictures: how much of the
+   variance of s is in s_hat, how many components are active at a token, and how many are silent on all pictures.
+4. s_hat stands in for s, and what comes after the place runs: how many answers stay as they were? An answer is the one
+   best class; where two tie for it, or a logit is not finite, there is none.
 5. The same dictionary on the layers beside L.
 
 What the figures mean is said in `core.setups.health`.
@@ -25,7 +26,9 @@ from ..errors import UserError, first_line
 from ..files import ASSETS
 from ..model.clip import SplitClip, logits, text_classifier
 from ..model.dictionary import Dictionary
+from ..model.places import AtPlace
 from ..model.prompts import TEMPLATES
+from ..model.scoring import Scoring
 from ..pictures.examples import PHOTOGRAPHS, Example, read_examples
 from ..pictures.photographs import photographs
 from ..pictures.read import read_picture
@@ -111,7 +114,7 @@ def check(
 
     `tell` hears before every picture how many are done, and of how many. It stops the check by raising. Raises
     UserError when the CLIP's tokenizer cannot be used with its text tower at all. One picture is read at a time; of all
-    of them x and what the dictionary misses of it are kept, [T, d] each.
+    of them s and what the dictionary misses of it are kept, [T, d] each.
     """
     samples = probe.samples
     if len(samples) < 2:
@@ -120,15 +123,16 @@ def check(
     read_as_end = _read_as_end(clip, tuple(name for classes in questions for name in classes), spec)
     classifiers = {classes: text_classifier(clip, classes, TEMPLATES["single"]) for classes in questions}
     model = _Model(clip, classifiers, read_as_end)
-    per_picture = len(dictionary.tokens(1 + clip.grid[0] * clip.grid[1]))
+    per_picture = len(dictionary.tokens(clip.n_tokens))
     beside_every = -(-per_picture * len(samples) // _BESIDE_TOKENS)
-    tally = _Tally(clip.layer, dictionary, standardisation)
+    tally = _Tally(clip, dictionary, standardisation)
     for done, sample in enumerate(samples):
         if tell is not None:
             tell(done, len(samples))
-        residuals = _residuals(clip, clip.crop(sample.picture))
-        answer = model.answer(residuals[clip.layer], sample)
-        tally.add(residuals, model, answer, sample, beside=done % beside_every == 0)
+        found = clip.read_beside(clip.pixels(clip.crop(sample.picture)[None]))
+        by_layer = {layer: AtPlace(at.x[0], at.seen[0]) for layer, at in found.items()}
+        answer = model.answer(by_layer[clip.layer].x, sample)
+        tally.add(by_layer, model, answer, sample, beside=done % beside_every == 0)
     health = tally.health(model, probe)
     return replace(health, doubts=doubts(health, spec))
 
@@ -138,7 +142,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the model says of one picture, with some residual in place of its own."""
+    """What the model says of one picture, with some x in place of its own."""
 
     logits: np.ndarray
     """[C], float64."""
@@ -148,10 +152,10 @@ class _Answer:
     """Whether all logits are."""
 
     @classmethod
-    def of(cls, logits: np.ndarray, logit_scale: float) -> "_Answer":
+    def of(cls, logits: np.ndarray, scoring: Scoring) -> "_Answer":
         finite = bool(np.isfinite(logits).all())
         first, second = np.argsort(-logits, kind="stable")[:2]
-        one = finite and logits[first] - logits[second] > _SAME_COSINE * logit_scale
+        one = finite and logits[first] - logits[second] > _SAME_COSINE * scoring.scale
         return cls(logits, int(first) if one else None, finite)
 
 
@@ -164,7 +168,7 @@ class _Model:
         self.answers: list[_Answer] = []
 
     def answer(self, x: Tensor, sample: Sample) -> _Answer:
-        """Of a picture's own residual [T, d]."""
+        """Of a picture's own x [T, d]."""
         embedding = self.clip.embed_from_residual(x[None])[0]
         self._embeddings.append(F.normalize(embedding, dim=-1))
         self.answers.append(self._logits(embedding, sample))
@@ -175,9 +179,9 @@ class _Model:
         return self._logits(self.clip.embed_from_residual(x_hat[None])[0], sample)
 
     def _logits(self, embedding: Tensor, sample: Sample) -> _Answer:
-        scale = self.clip.logit_scale
-        found = logits(embedding, self._classifiers[sample.classes], scale)
-        return _Answer.of(found.cpu().double().numpy(), scale)
+        scoring = self.clip.scoring
+        found = logits(embedding, self._classifiers[sample.classes], scoring)
+        return _Answer.of(found.cpu().double().numpy(), scoring)
 
     def texts_apart(self) -> float:
         return max(float(_distances(rows).max()) for rows in self._classifiers.values())
@@ -196,9 +200,10 @@ class _Model:
 class _Tally:
     """What the dictionary did so far."""
 
-    def __init__(self, layer: int, dictionary: Dictionary, standardisation: Standardisation | None) -> None:
-        self._layer, self._dictionary, self._standardisation = layer, dictionary, standardisation
-        self._has_cls = 0 in dictionary.tokens(2)
+    def __init__(self, clip: SplitClip, dictionary: Dictionary, standardisation: Standardisation | None) -> None:
+        self._layer, self._dictionary, self._standardisation = clip.layer, dictionary, standardisation
+        self._place = clip.place.words(clip.n_layers)
+        self._has_cls = clip.has_class_token and 0 in dictionary.tokens(clip.n_tokens)
         self._seen: list[np.ndarray] = []
         self._missed: list[np.ndarray] = []
         self._beside: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
@@ -212,12 +217,13 @@ class _Tally:
         self._finite_through = True
         self._chances: list[float] = []
 
-    def add(self, residuals: dict[int, Tensor], model: _Model, answer: _Answer, sample: Sample, beside: bool) -> None:
-        """One picture: its residual [T, d] at L and the layers beside it, which are looked at only if `beside`."""
-        seen, missed, x_hat = self._look(residuals[self._layer], count=True)
+    def add(self, by_layer: dict[int, AtPlace], model: _Model, answer: _Answer, sample: Sample, beside: bool) -> None:
+        """One picture: x and s [T, d] at L and the layers beside it, which are looked at only if `beside`."""
+        x, read = by_layer[self._layer]
+        seen, missed, again = self._look(read, count=True)
         self._seen.append(seen)
         self._missed.append(missed)
-        through = model.answer_through(x_hat, sample)
+        through = model.answer_through(x - read + again, sample)
         truth = sample.classes.index(sample.truth)
         kept = answer.best is not None and answer.best == through.best
         self._answers.append((answer.best == truth, through.best == truth, kept))
@@ -226,8 +232,8 @@ class _Tally:
         first, second = np.argsort(-answer.logits, kind="stable")[:2]
         self._changes.append(float(np.subtract(*np.subtract(through.logits, answer.logits)[[first, second]])))
         if beside:
-            for layer, x in residuals.items():
-                pair = (seen, missed) if layer == self._layer else self._look(x)[:2]
+            for layer, at in by_layer.items():
+                pair = (seen, missed) if layer == self._layer else self._look(at.seen)[:2]
                 self._beside.setdefault(layer, []).append(pair)
 
     def health(self, model: _Model, probe: ProbeSet) -> Health:
@@ -280,17 +286,17 @@ class _Tally:
             if name := _weight_not_finite(module):
                 return f"the weight {name} of its {part}"
         if not np.isfinite(seen).all():
-            return f"the residual after layer {self._layer}"
+            return f"the {self._place}"
         if not (self._encoded and np.isfinite(missed).all()):
-            return "what its dictionary makes of the residual"
+            return "what its dictionary makes of what it reads"
         if not all(answer.finite for answer in model.answers):
             return "the logits of its CLIP"
         return "" if self._finite_through else "the logits that its CLIP gives for its dictionary's reconstruction"
 
     def _look(self, x: Tensor, count: bool = False) -> tuple[np.ndarray, np.ndarray, Tensor]:
-        """x [T, d] -> x and x - x_hat at the tokens in scope, float32 [n, d], and x_hat [T, d].
+        """s [T, d] -> s and s - s_hat at the tokens in scope, float32 [n, d], and s_hat [T, d].
 
-        x_hat is put together from the active pairs: nothing dense outlives `Dictionary.activations`, which encodes a
+        s_hat is put together from the active pairs: nothing dense outlives `Dictionary.activations`, which encodes a
         few tokens at a time.
         """
         scope = self._dictionary.tokens(len(x))
@@ -335,11 +341,10 @@ def _read_as_end(clip: SplitClip, classes: Sequence[str], spec: SetupSpec) -> st
             f"The setup {spec.name!r} is refused. The tokenizer of its CLIP gives the token {largest:,}, and its text "
             f"tower knows {known:,} tokens. It is of another model; choose a CLIP whose folder has its own tokenizer."
         )
-    # As transformers' CLIPTextTransformer: old configurations have 2 here whatever the tokenizer.
-    end = settings.eos_token_id
-    read = ids.argmax(1) if end == 2 else (ids == end).argmax(1)
-    wrong = np.flatnonzero(read != ends)
-    return str(clip.tokenizer.decode([ids[wrong[0], read[wrong[0]]]])) if len(wrong) else ""
+    read = clip.family.reads_at(ids)
+    if read is None or not (wrong := np.flatnonzero(read != ends)).size:
+        return ""
+    return str(clip.tokenizer.decode([ids[wrong[0], read[wrong[0]]]]))
 
 
 def _weight_not_finite(module: torch.nn.Module) -> str:
@@ -359,21 +364,6 @@ def _is_finite(weight: Tensor) -> bool:
 def _distances(rows: Tensor) -> np.ndarray:
     """Between all pairs of rows [n, p]: [n, n], each exact to float32 of its own size."""
     return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").cpu().numpy()
-
-
-def _residuals(clip: SplitClip, crop: np.ndarray) -> dict[int, Tensor]:
-    """The residual [T, d] of one picture after layer L, the one before and the one after, as far as there are any."""
-    first = max(clip.layer - 1, 0)
-    x = SplitClip(clip.model, clip.image_processor, clip.tokenizer, first, clip.prefix).residual(
-        clip.pixels(crop[None])
-    )
-    found = {first: x[0]}
-    for layer in range(first + 1, min(clip.layer + 2, clip.n_layers)):
-        with clip.in_prefix():
-            x = clip.model.vision_model.encoder.layers[layer](x, attention_mask=None)
-        x = x.to(clip.dtype)
-        found[layer] = x[0]
-    return found
 
 
 def _fit(layer: int, seen: Sequence[np.ndarray], missed: Sequence[np.ndarray]) -> Fit:

@@ -31,7 +31,7 @@ def fingerprint(clip: SplitClip, dictionary: Dictionary) -> str:
     Of every tensor it takes the name, the shape and at most some 4,096 evenly spaced numbers, as float32, which takes
     a fraction of a second for the largest setups and is the same wherever they are. 64 hexadecimal digits of SHA-256.
     """
-    settings = _encoding(dictionary) | {"layer": clip.layer, "scope": dictionary.scope}
+    settings = _encoding(dictionary) | dict(clip.place.facts) | {"scope": dictionary.scope}
     return _hashed(settings, {"clip": clip.model.state_dict(), "dictionary": dictionary.sae.state_dict()})
 
 
@@ -91,6 +91,7 @@ def identity(card: SetupSpec, commits: Mapping[str, str], clip: SplitClip, dicti
         dictionary=_named(card.dictionary),
         dictionary_commit=commits.get("dictionary"),
         layer=clip.layer,
+        place=card.place,
         scope=dictionary.scope,
         components=dictionary.n_components,
         width=dictionary.width,

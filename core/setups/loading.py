@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import torch
-from transformers import CLIPConfig, CLIPModel
+from transformers import PreTrainedConfig
 
 from ..concepts import index_file
 from ..concepts.index import ConceptIndex, Identity
@@ -31,6 +31,7 @@ from .agreement import agree
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .checkpoints import files_of, hint_for_names, read_checkpoint
 from .clips import find_clip, read_clip
+from .clips.parts import model_class
 from .foreign_errors import lacks_memory, readable
 from .health import Health, refusal
 from .health_check import check, probe_for
@@ -71,7 +72,7 @@ class Setup:
     card: SetupSpec
     """What it is."""
     model: SaeClip
-    """The CLIP, split at the card's layer, and the components of that layer."""
+    """The CLIP, split at the card's place, and the components there."""
     commits: Mapping[str, str] = field(default_factory=dict)
     """The commit of each repository it came from, by "clip" and "dictionary"; nothing for folders."""
     formula: str = ""
@@ -157,7 +158,7 @@ def load_setup(name: str, device: str = "cpu", catalog: Path = CATALOG, anyway: 
 
 def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anyway: bool) -> Setup:
     # Nothing large comes before it is known that both parts are there, and that the CLIP can be used.
-    source = find_clip(card.clip, card.layer, _downloading(tell, 0))
+    source = find_clip(card.clip, card.at, _downloading(tell, 0))
     clip_size = _clip_size(source.settings.config)
     patterns = files_of(card.layout, card.dictionary.file)
     fetched = fetch(card.dictionary, patterns, _downloading(tell, clip_size), partial(hint_for_names, card.layout))
@@ -166,7 +167,8 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     size = clip_size + dictionary_size
 
     tell(Loading("Reading the CLIP", needs=size))
-    clip = read_clip(clip_files, card.layer, device, prefix)
+    clip = read_clip(clip_files, card.at, device, prefix)
+    card = replace(card, scope=clip.scope(card.scope))
     tell(Loading("Reading the dictionary", needs=size))
     with readable("dictionary", str(card.dictionary)):
         readings = read_checkpoint(card.layout, fetched.folder, card.dictionary.file)
@@ -250,10 +252,10 @@ def _downloading(tell: Tell, besides: int) -> Callable[[Download], None]:
     return hear
 
 
-def _clip_size(config: CLIPConfig) -> int:
+def _clip_size(config: PreTrainedConfig) -> int:
     """Bytes of a CLIP's weights in float32, from its configuration alone."""
     with torch.device("meta"):
-        model = CLIPModel(config)
+        model = model_class(config)(config)
     return sum(4 * weight.numel() for weight in model.parameters())
 
 

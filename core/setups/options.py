@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from ..errors import UserError
+from ..model.places import ImageEmbedding, PlaceName
 from ..model.scope import Scope
 from .catalog import Layout, Location, SetupSpec, find, read_catalog
 
@@ -21,7 +22,13 @@ def add_setup_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--dictionary", type=str, help="its SAE: a file, a folder, or owner/name on the Hub")
     own.add_argument("--file", type=str, default=".", help="the file or folder in there; by default the folder itself")
     own.add_argument("--layout", choices=get_args(Layout), default="sae_lens")
-    own.add_argument("--layer", type=int, help="the residual after this layer of the vision tower, from 0")
+    own.add_argument(
+        "--place",
+        choices=get_args(PlaceName),
+        default="residual",
+        help="what the SAE reads: the residual after a layer, the output of a layer's MLP, or the image embedding",
+    )
+    own.add_argument("--layer", type=int, help="that layer of the vision tower, from 0; not of the embedding")
     own.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens the SAE was trained on")
 
 
@@ -47,14 +54,19 @@ def named_setup(arguments: argparse.Namespace, otherwise: str) -> SetupSpec:
 
 def own_setup(arguments: argparse.Namespace) -> SetupSpec:
     """The setup of one's own that options name. Raises UserError where they do not wholly."""
-    if not (arguments.clip and arguments.dictionary) or arguments.layer is None:
-        raise UserError("A setup of your own needs --clip, --dictionary and --layer. Name all three.")
+    layer = 0 if arguments.place == ImageEmbedding.NAME else arguments.layer
+    if not (arguments.clip and arguments.dictionary) or layer is None:
+        raise UserError(
+            "A setup of your own needs --clip, --dictionary and --layer, or --place embedding in place of a layer. "
+            "Name all three."
+        )
     return SetupSpec(
         name="own",
         title="Your own setup",
         clip=place_named(arguments.clip, "."),
         dictionary=_dictionary_named(arguments.dictionary, arguments.file),
-        layer=arguments.layer,
+        layer=layer,
+        place=arguments.place,
         scope=arguments.scope,
         layout=arguments.layout,
         licence="as its makers say",

@@ -63,17 +63,17 @@ def choose(
     if len(readings) > 1:
         pictures = photographs()
         total = len(pictures) + len(readings)
-        residuals = []
+        seen = []
         for done, photograph in enumerate(pictures):
             if tell is not None:
                 tell(done, total)
-            residuals.append(clip.residual(clip.pixels(clip.crop(read_picture(photograph.path))[None]))[0])
+            seen.append(clip.read(clip.pixels(clip.crop(read_picture(photograph.path))[None])).seen[0])
         explained, keeps = [], []
         for done, (reading, standardisation) in enumerate(zip(readings, standardisations, strict=True), len(pictures)):
             if tell is not None:
                 tell(done, total)
             dictionary = Dictionary(reading.sae, scope).to(clip.device)
-            value, active = _explained(dictionary, standardisation, residuals)
+            value, active = _explained(dictionary, standardisation, seen)
             explained.append(value if np.isfinite(value) else -np.inf)
             keeps.append(reading.active is None or 1 / _AS_MANY <= active / reading.active <= _AS_MANY)
         candidates = [n for n, kept in enumerate(keeps) if kept] or list(range(len(readings)))

@@ -48,7 +48,7 @@ def measured(
     clip: SplitClip, scope: Scope, n: int, tell: Callable[[int, int], None] | None = None
 ) -> ResidualStatistics:
     """The statistics over n crops. `tell` hears before every batch how many are read, and of how many."""
-    scoped = tokens_in_scope(scope, 1 + clip.grid[0] * clip.grid[1])
+    scoped = tokens_in_scope(scope, clip.n_tokens)
     seen = np.empty((n, len(scoped), clip.width), dtype=np.float32)
     batch: list[np.ndarray] = []
     for index, picture in enumerate(crops(n), 1):
@@ -56,8 +56,8 @@ def measured(
         if len(batch) == _BATCH or index == n:
             if tell is not None:
                 tell(index - len(batch), n)
-            residual = clip.residual(clip.pixels(np.stack(batch)))[:, scoped.start : scoped.stop]
-            seen[index - len(batch) : index] = residual.float().cpu().numpy()
+            read = clip.read(clip.pixels(np.stack(batch))).seen[:, scoped.start : scoped.stop]
+            seen[index - len(batch) : index] = read.float().cpu().numpy()
             batch = []
     x = seen.reshape(-1, clip.width)
     mean = x.mean(0, dtype=np.float64)
@@ -106,7 +106,7 @@ def about_setup(spec: SetupSpec, clip: SplitClip, commit: str | None) -> Mapping
     return {
         "clip": str(spec.clip),
         "commit": commit or "",
-        "layer": str(clip.layer),
+        **{name: str(value) for name, value in clip.place.facts.items()},
         "scope": spec.scope,
         "width": str(clip.width),
     }
@@ -161,8 +161,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="where the CLIP runs: cpu, cuda or mps")
     options = parser.parse_args(arguments)
     spec = find(read_catalog(options.catalog), options.setup)
-    files, commit = find_clip(spec.clip, spec.layer, print).download(print)
-    clip = read_clip(files, spec.layer, options.device)
+    files, commit = find_clip(spec.clip, spec.at, print).download(print)
+    clip = read_clip(files, spec.at, options.device)
     with tqdm(total=CROPS, unit="crop") as bar:
         found = measured(clip, spec.scope, CROPS, lambda done, _: bar.update(done - bar.n) and None)
         bar.update(CROPS - bar.n)

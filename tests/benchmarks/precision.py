@@ -53,7 +53,7 @@ class Precision:
 
 def effect(clip: SplitClip, prefix: torch.dtype, dictionary: Dictionary, samples: Sequence[Sample]) -> Precision:
     """Compare `clip` with itself, its first layers in `prefix`. Each sample has at least two classes."""
-    lower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.layer, prefix)
+    lower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.place, prefix)
     found = [_differences(clip, lower, dictionary, sample) for sample in samples]
     error, shared, either, correlation, change, kept = (np.array(values) for values in zip(*found, strict=True))
     return Precision(
@@ -72,7 +72,7 @@ def _differences(
     crop = clip.crop(sample.picture)
     (a,), (b,) = (SaeClip(one, dictionary).traces([crop]) for one in (clip, lower))
     classifier = text_classifier(clip, sample.classes, TEMPLATES["single"])
-    said, says = (predict(t.embedding, classifier, sample.classes, clip.logit_scale) for t in (a, b))
+    said, says = (predict(t.embedding, classifier, sample.classes, clip.scoring) for t in (a, b))
     target = default_target(said, said.top)
     pairs, others = _pairs(a), _pairs(b)
     totals = np.zeros((2, dictionary.n_components))

@@ -47,7 +47,7 @@ def jumprelu_of(dictionary: Dictionary) -> Dictionary:
 
 def recipe_of(clip: SplitClip, dictionary: Dictionary, edit: Edit) -> Recipe:
     """A recipe of that edit; the classes are random vectors, as no text is ever read."""
-    classes = torch.nn.functional.normalize(torch.randn(CLASSES, clip.model.config.projection_dim), dim=-1)
+    classes = torch.nn.functional.normalize(torch.randn(CLASSES, clip.projection), dim=-1)
     arrays = directions_of(dictionary, edit, classes, whole_encoder=False)
     config, none = dictionary.sae.cfg, "0" * 64
     competes = config.architecture() == "topk"
@@ -78,7 +78,7 @@ def models(geometry: Geometry, crops: np.ndarray) -> tuple[torch.Tensor, dict[st
     question = Question(
         SaeClip(clip, topk),
         SaeClip(clip, topk).trace(crops[0]),
-        torch.nn.functional.normalize(torch.randn(CLASSES, clip.model.config.projection_dim), dim=-1),
+        torch.nn.functional.normalize(torch.randn(CLASSES, clip.projection), dim=-1),
         Target(0, 1),
     )
     order = attribute(question).ranked()[:LEVERS].tolist()

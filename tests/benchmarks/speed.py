@@ -42,6 +42,7 @@ from core.methods.steering import Edit, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
 from core.pictures.batches import Batch
 
@@ -90,7 +91,7 @@ def build(geometry: Geometry) -> tuple[SplitClip, Dictionary]:
         text_config={"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1},
     )  # fmt: skip
     no_tokenizer: Any = None  # no text is ever read
-    clip = SplitClip(CLIPModel(config), CLIPImageProcessorPil(), no_tokenizer, geometry.layer)
+    clip = SplitClip(CLIPModel(config), CLIPImageProcessorPil(), no_tokenizer, ResidualStream(geometry.layer))
     sae = TopKSAE(TopKSAEConfig(d_in=geometry.width, d_sae=geometry.components, k=geometry.k))
     return clip, Dictionary(sae, "all")
 
@@ -99,10 +100,10 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
     """What is timed, by name; the first is the plain pass that all others are compared with."""
     rng = np.random.default_rng(0)
     crop = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    classifier = torch.nn.functional.normalize(torch.randn(CLASSES, clip.model.config.projection_dim), dim=-1)
+    classifier = torch.nn.functional.normalize(torch.randn(CLASSES, clip.projection), dim=-1)
     pixels, target = clip.pixels(crop[None]), Target(0, 1)
     (trace,) = SaeClip(clip, dictionary).traces([crop])
-    x = clip.place(trace.residual)
+    x = clip.tensor(trace.residual)
     order = attribute(Question(SaeClip(clip, dictionary), trace, classifier, target)).ranked()
     edits = [Edit.of_suppressed(order[i : i + 5].tolist()) for i in range(32)]
 
@@ -173,7 +174,7 @@ def measure_index(geometry: Geometry, repeats: int, size: int) -> np.ndarray:
     first batches cost most, as all that fires is then a reference.
     """
     clip, dictionary = build(geometry)
-    m, p = geometry.components, clip.model.config.projection_dim
+    m, p = geometry.components, clip.projection
     rng = np.random.default_rng(0)
     # As after training, tokens differ in what fires; without it a random dictionary sees what is common to all.
     dictionary.sae.b_dec.copy_(clip.residual(clip.pixels(drawn(2, rng))).mean((0, 1)))

@@ -76,7 +76,7 @@ def effect(clip: SplitClip, sae: SAE, n: int, probe: ProbeSet, residuals: Sequen
         missed.append((x - x_hat).cpu().numpy())
         active += [(number, int(t), int(j)) for t, j in zip(found.token, found.component, strict=True)]
         classifier = text_classifier(clip, sample.classes, TEMPLATES["single"])
-        said = logits(clip.embed_from_residual(x_hat[None])[0], classifier, clip.logit_scale)
+        said = logits(clip.embed_from_residual(x_hat[None])[0], classifier, clip.scoring)
         answers.append(int(said.argmax()))
     seen, left = np.concatenate([x.cpu().numpy() for x in residuals]), np.concatenate(missed)
     return Effect(
@@ -92,7 +92,7 @@ def trained_here() -> tuple[SplitClip, SAE]:
     """The bundled CLIP, and a dictionary trained for it as CLIP-Scope's are."""
     spec = read_catalog()["bundled"]
     assert spec.clip.folder is not None
-    clip = read_clip(spec.clip.folder, spec.layer)
+    clip = read_clip(spec.clip.folder, spec.at)
     scenes = scenes_named("training", TRAINING)
     pictures = [*crops(TRAINING, seed=1), *(scenes.picture(scene) for scene in scenes.scenes)]
     batches = [np.stack([clip.crop(picture) for picture in pictures[i : i + 64]]) for i in range(0, len(pictures), 64)]
@@ -106,8 +106,8 @@ def trained_here() -> tuple[SplitClip, SAE]:
 def published(name: str, device: str) -> tuple[SplitClip, SAE]:
     """A setup of the catalog whose dictionary was trained so, from the Hub."""
     spec = find(read_catalog(), name)
-    files, _ = find_clip(spec.clip, spec.layer, print).download(print)
-    clip = read_clip(files, spec.layer, device)
+    files, _ = find_clip(spec.clip, spec.at, print).download(print)
+    clip = read_clip(files, spec.at, device)
     folder = fetch(spec.dictionary, files_of(spec.layout, spec.dictionary.file), print).folder
     readings = read_checkpoint(spec.layout, folder, spec.dictionary.file)
     return clip, next(reading.sae for reading in readings if reading.standardise is batch_norm)

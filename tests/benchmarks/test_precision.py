@@ -33,7 +33,7 @@ def test_a_lower_one_changes_a_little(clip: SplitClip, dictionary: Dictionary, s
 
 
 def test_only_the_layers_up_to_l_are_lowered(clip: SplitClip, dictionary: Dictionary, picture: Image.Image) -> None:
-    lower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.layer, torch.bfloat16)
+    lower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.place, torch.bfloat16)
     crop = clip.crop(picture)
     (trace,) = SaeClip(lower, dictionary).traces([crop])
     assert trace.residual.dtype == trace.embedding.dtype == np.float32

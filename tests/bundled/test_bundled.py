@@ -142,7 +142,7 @@ def test_every_known_word_is_one_token_and_any_text_becomes_tokens():
 def test_training_sees_what_the_split_model_sees(scorer):
     """The training's own forward, without cropping, equals the split model's."""
     clip = scorer.clip
-    assert clip.model.config.vision_config.image_size == SIDE
+    assert clip.image_size == SIDE
     assert clip.grid == (CELLS, CELLS)
     crops = scorer.crops(case.scene for case in held_out("clean", 4))
     with torch.no_grad():

@@ -42,9 +42,7 @@ def test_what_is_said_without_components_is_what_steering_one_picture_says(setup
     for picture, trace in enumerate(scorer.traces(kind.crops)):
         for number, edit in enumerate(edits):
             x = steer(torch.from_numpy(trace.residual), trace.activations, [edit], setup.dictionary)
-            answer = (
-                logits(setup.clip.embed_from_residual(x), scorer.classifier, setup.clip.logit_scale).argmax(-1).item()
-            )
+            answer = logits(setup.clip.embed_from_residual(x), scorer.classifier, setup.clip.scoring).argmax(-1).item()
             assert said[number, picture] == answer
 
 

@@ -23,6 +23,7 @@ from core.concepts.index_file import ARRAYS, INDEX_FILES, MANIFEST, THUMBNAILS, 
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.places import ResidualStream
 from core.setups.catalog import Location, SetupSpec
 from core.setups.clips import read_clip
 from core.setups.identity import fingerprint, identity
@@ -340,7 +341,9 @@ def dictionary_of(sae: Any = None, scope: Any = "all") -> Dictionary:
 def test_a_fingerprint_says_what_the_setup_is(clip: SplitClip, clip_folder: Path, dictionary_folder: Path) -> None:
     prints = {
         "as it is": fingerprint(clip, dictionary_of()),
-        "layer": fingerprint(SplitClip(clip.model, clip.image_processor, clip.tokenizer, 2), dictionary_of()),
+        "layer": fingerprint(
+            SplitClip(clip.model, clip.image_processor, clip.tokenizer, ResidualStream(2)), dictionary_of()
+        ),
         "scope": fingerprint(clip, dictionary_of(scope="cls")),
         "architecture": fingerprint(clip, dictionary_of(tiny_sae("jumprelu"))),
         "normalisation": fingerprint(clip, dictionary_of(tiny_sae("topk", normalize_activations="layer_norm"))),
@@ -348,12 +351,12 @@ def test_a_fingerprint_says_what_the_setup_is(clip: SplitClip, clip_folder: Path
         "bias": fingerprint(clip, dictionary_of(tiny_sae("topk", apply_b_dec_to_input=False))),
     }
     assert len(set(prints.values())) == len(prints)
-    again = read_clip(clip_folder, layer=1)
+    again = read_clip(clip_folder, ResidualStream(1))
     assert fingerprint(again, Dictionary.from_folder(dictionary_folder, "all")) == prints["as it is"]
 
 
 def test_a_fingerprint_changes_with_any_weight(clip_folder: Path) -> None:
-    clip, dictionary = read_clip(clip_folder, layer=1), dictionary_of(tiny_sae("jumprelu"))
+    clip, dictionary = read_clip(clip_folder, ResidualStream(1)), dictionary_of(tiny_sae("jumprelu"))
     assert isinstance(dictionary.sae, JumpReLUSAE)
     seen = {fingerprint(clip, dictionary)}
     tensors = [*clip.model.parameters(), *dictionary.sae.parameters()]

@@ -32,7 +32,9 @@ from core.methods.steering import Edit, Lever, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
+from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
+from core.model.scoring import Scoring
 from core.model.trace import Trace
 from core.pictures.read import read_picture
 from core.setups.catalog import Location, SetupSpec
@@ -47,7 +49,7 @@ def question(request, picture):
     """A picture and a target in float64, of setups that differ in layer, dictionary and scope."""
     layer, architecture, scope = request.param
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), layer)
+    clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), ResidualStream(layer))
     dictionary = Dictionary(tiny_sae(architecture).to(dtype=torch.float64), scope)
     (trace,) = SaeClip(clip, dictionary).traces([clip.crop(picture)])
     return Question(SaeClip(clip, dictionary), trace, text_classifier(clip, CLASSES, ("a {}",)), Target(0, 1))
@@ -122,12 +124,12 @@ def test_effects_are_changes_averaged_over_orders(question):
 class Scales:
     """A reader whose every answer is known: y = s / sqrt(1 + s^2), s the weight of CLS along one direction."""
 
-    logit_scale = 1.0
+    scoring = Scoring(1.0)
 
     def __init__(self, toward):
         self.toward = toward
 
-    def place(self, array):
+    def tensor(self, array):
         return torch.as_tensor(array, dtype=torch.float64)
 
     def embed_from_residual(self, x):
@@ -397,7 +399,7 @@ def test_an_impulse_is_a_set_lever(clip, dictionary, trace, classifier):
     strength = 1.7
     added = np.stack([strength - trace.activations.of(j) for j in components])
     found = impulse(SaeClip(clip, dictionary), trace, added, dictionary.directions(np.array(components)), classifier)
-    x = clip.place(trace.residual)
+    x = clip.tensor(trace.residual)
     edits = [Edit(), *(Edit((Lever(j, "set", strength),)) for j in components)]
     z = clip.embed_from_residual(steer(x, trace.activations, edits, dictionary))
     answers = (clip.logit_scale * (z / z.norm(dim=-1, keepdim=True)) @ classifier.T).numpy()
@@ -450,7 +452,9 @@ def test_steerability_needs_words(clip, dictionary, traces):
 @pytest.fixture
 def setup(clip_folder, dictionary_folder):
     card = SetupSpec("tiny <1>", "Tiny", Location(clip_folder), Location(dictionary_folder), 1, "all", "MIT", "")
-    return Setup(card, SaeClip(read_clip(clip_folder, 1), Dictionary.from_folder(dictionary_folder, "all")))
+    return Setup(
+        card, SaeClip(read_clip(clip_folder, ResidualStream(1)), Dictionary.from_folder(dictionary_folder, "all"))
+    )
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from core.methods.question import Question
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
+from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
 from core.model.scope import Scope
 from core.model.trace import Trace
@@ -39,7 +40,7 @@ class Case:
 
     def __init__(self, layer: int, architecture: str, scope: Scope, normalisation: str, picture: Image.Image) -> None:
         processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-        self.clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), layer)
+        self.clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), ResidualStream(layer))
         settings = {"rescale_acts_by_decoder_norm": True} if architecture == "topk" else {}
         sae = tiny_sae(architecture, **settings).to(dtype=torch.float64)
         sae.cfg.normalize_activations = normalisation
@@ -259,7 +260,7 @@ def test_one_forward_and_one_backward_for_all_components(
 def test_gradients_of_several_pictures_are_their_own(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
 ) -> None:
-    x = clip.place(trace.residual)
+    x = clip.tensor(trace.residual)
     residuals = torch.stack([x, x.flip(0), 2 * x])
     for target in (Target(0), Target(1), Target(2, 0)):
         question = Question(SaeClip(clip, dictionary), trace, classifier, target)
@@ -288,7 +289,7 @@ def test_a_picture_on_which_nothing_is_active(clip: SplitClip, trace: Trace, cla
     sae = tiny_sae("standard")
     sae.b_enc.data.fill_(-1e6)
     dictionary = Dictionary(sae, "all")
-    empty = replace(trace, activations=dictionary.activations(clip.place(trace.residual)))
+    empty = replace(trace, activations=dictionary.activations(clip.tensor(trace.residual)))
     for method in ("gradient", "integrated"):
         attribution = attribute(Question(SaeClip(clip, dictionary), empty, classifier, Target(0)), method)
         assert len(attribution.component) == len(attribution.pair) == len(attribution.peak) == 0

@@ -110,7 +110,7 @@ def test_doses_again_through_the_unsplit_model(question_of, strongest, target):
 @pytest.mark.parametrize("kind", ["suppress", "scale"])
 def test_dose_1_is_the_picture_unedited_bit_for_bit(question_of, strongest, kind):
     question = question_of(Target(2))
-    before = predict(question.trace.embedding, question.classifier, CLASSES, question.model.clip.logit_scale).logits
+    before = predict(question.trace.embedding, question.classifier, CLASSES, question.model.clip.scoring).logits
     edit = Edit(tuple(Lever(j, kind, 0.0) for j in strongest[:3]))
     for response in responses(question, edit):
         at = DOSES.index(1)

@@ -32,7 +32,7 @@ def alone(question: Question, edit: Edit) -> tuple[np.ndarray, np.ndarray]:
     clip, trace = question.model.clip, question.trace
     x = steer(torch.as_tensor(trace.residual), trace.activations, [edit], question.model.dictionary)
     z = clip.embed_from_residual(x)[0]
-    return z.numpy(), logits(z, question.classifier, clip.logit_scale).numpy()
+    return z.numpy(), logits(z, question.classifier, clip.scoring).numpy()
 
 
 def test_place_steer_embed_and_logits(question: Question) -> None:

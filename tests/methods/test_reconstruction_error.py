@@ -41,6 +41,6 @@ def test_what_is_missed_against_the_dense_reconstruction(clip, picture, classifi
         assert found.cls_share == pytest.approx(share, rel=1e-4)
         assert share > 0.01
     np.testing.assert_allclose(found.through.logits, unsplit(clip, trace, classifier, x_hat - x), atol=2e-4)
-    assert found.before == predict(trace.embedding, classifier, CLASSES, clip.logit_scale)
+    assert found.before == predict(trace.embedding, classifier, CLASSES, clip.scoring)
     assert np.abs(found.through.logits - found.before.logits).max() > 1e-2
     assert pickle.loads(pickle.dumps(found)) == found

@@ -13,6 +13,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from core.errors import UserError
 from core.model.clip import SplitClip, check_text_work, indistinct_classes, logits, text_classifier
+from core.model.places import ResidualStream
 from core.model.prompts import TEMPLATES
 from core.setups.clips import read_clip
 
@@ -20,7 +21,7 @@ from core.setups.clips import read_clip
 @pytest.fixture(scope="module", params=range(LAYERS))
 def split(request: pytest.FixtureRequest, clip_folder: Path) -> SplitClip:
     """The tiny CLIP split after each of its layers in turn."""
-    return read_clip(clip_folder, layer=request.param)
+    return read_clip(clip_folder, ResidualStream(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_nothing_in_the_model_can_be_trained(clip: SplitClip) -> None:
 @pytest.mark.parametrize("layer", [-1, LAYERS, 99])
 def test_a_layer_the_model_does_not_have_is_trouble(clip_folder: Path, layer: int) -> None:
     with pytest.raises(UserError, match="from 0 to 3"):
-        read_clip(clip_folder, layer=layer)
+        read_clip(clip_folder, ResidualStream(layer))
 
 
 def test_sizes(clip: SplitClip) -> None:
@@ -172,9 +173,9 @@ def test_logits_equal_the_unsplit_model_s(clip: SplitClip, whole: CLIPModel, pix
             input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], pixel_values=pixels
         ).logits_per_image
     embedding = clip.embed_from_residual(clip.residual(pixels))
-    found = logits(embedding, clip.texts(prompts), clip.logit_scale)
+    found = logits(embedding, clip.texts(prompts), clip.scoring)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(logits(3 * embedding, clip.texts(prompts), clip.logit_scale), found)
+    torch.testing.assert_close(logits(3 * embedding, clip.texts(prompts), clip.scoring), found)
 
 
 @pytest.mark.parametrize("templates", TEMPLATES.values(), ids=TEMPLATES.keys())
@@ -223,7 +224,7 @@ def test_more_texts_than_anybody_waits_for_are_refused(clip, monkeypatch):
 def test_the_tokenizer_is_always_asked_in_the_same_way(clip):
     """It keeps how it was last asked to cut and to pad, so that one thread's texts were cut or padded as another's."""
     tokenizer = Mock(wraps=clip.tokenizer, pad_token_id=clip.tokenizer.pad_token_id)
-    watched = SplitClip(clip.model, clip.image_processor, tokenizer, clip.layer)
+    watched = SplitClip(clip.model, clip.image_processor, tokenizer, clip.place)
     prompts = ["a dog", "a photo of a red fish"]
     assert [len(ids) for ids in watched.token_ids(prompts)] == [len(clip.token_ids([each])[0]) for each in prompts]
     watched.texts(prompts)

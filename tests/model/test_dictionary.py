@@ -186,7 +186,7 @@ def test_half_precision_on_disk_is_read_in_single(tmp_path: Path, x: torch.Tenso
     assert (dictionary.n_components, dictionary.width, dictionary.scope) == (COMPONENTS, WIDTH, "all")
 
 
-@pytest.mark.parametrize("setting", ["constant_norm_rescale", "expected_average_only_in"])
+@pytest.mark.parametrize("setting", ["covariance_whitening", "expected_average_only_in"])
 def test_a_dictionary_that_normalises_otherwise_is_trouble(setting: str) -> None:
     config = StandardSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)
     config.normalize_activations = setting
@@ -281,10 +281,33 @@ def test_requests_at_one_time_do_not_take_each_others_mean(far: torch.Tensor) ->
         assert torch.equal(found[0], alone[n % 8])
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+def test_tokens_made_of_one_length_without_state_equal_sae_lens_with_it(far: torch.Tensor, scope: Scope) -> None:
+    """And so does what it misses, x - x_hat, whichever way that is put together."""
+    sae = small_sae("signed_topk", normalize_activations="constant_norm_rescale")
+    dictionary = Dictionary(sae, scope)
+    inside = list(dictionary.tokens(TOKENS))
+    x_hat = sae(far)
+    activations = dictionary.activations(far)
+    rebuilt = dictionary.decode(activations) + dictionary.bias_at(far)
+    assert dictionary.normalisation == "constant_norm_rescale"
+    torch.testing.assert_close(rebuilt[inside], x_hat[inside], atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(dictionary.reconstruct(far)[inside], x_hat[inside], atol=1e-3, rtol=1e-4)
+    for t in inside:
+        unit = far[t] / far[t].norm() * WIDTH**0.5
+        expected = encoded_by_hand(dictionary.sae, unit) * float(far[t].norm()) / WIDTH**0.5
+        np.testing.assert_allclose(dense(activations)[t], expected, atol=1e-3, rtol=1e-4)
+
+
+def test_a_token_of_no_length_has_no_numbers_that_are_none() -> None:
+    dictionary = Dictionary(tiny_sae("standard", normalize_activations="constant_norm_rescale"), "all")
+    assert not dictionary.encode(torch.zeros(2, WIDTH)).any()
+
+
 # On disk and on other devices
 
 
-@pytest.mark.parametrize("normalisation", ["none", "layer_norm"])
+@pytest.mark.parametrize("normalisation", ["none", "layer_norm", "constant_norm_rescale"])
 def test_what_is_saved_is_loaded(sae: SAE, far: torch.Tensor, tmp_path: Path, normalisation: str) -> None:
     sae.cfg.normalize_activations = normalisation
     dictionary = Dictionary(sae, "patches")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model.prediction import Prediction, compare, predict
+from core.model.scoring import Scoring
 
 NAMES = ("a", "b", "c", "d")
 ROWS = torch.nn.functional.normalize(torch.randn(4, 6, generator=torch.Generator().manual_seed(1)), dim=-1)
@@ -25,14 +26,14 @@ def cosine(a: list[float], b: list[float]) -> float:
 
 @given(vectors, st.floats(1, 100))
 def test_predict_equals_the_formula(z: list[float], scale: float) -> None:
-    prediction = predict(np.array(z, dtype=np.float32), ROWS, NAMES, scale)
+    prediction = predict(np.array(z, dtype=np.float32), ROWS, NAMES, Scoring(scale))
     logits = [scale * cosine(z, row) for row in ROWS.tolist()]
     weights = [math.exp(logit - max(logits)) for logit in logits]
     np.testing.assert_allclose(prediction.logits, logits, atol=1e-3)
     np.testing.assert_allclose(prediction.probabilities, [w / sum(weights) for w in weights], atol=1e-3)
     assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-6)
     assert prediction.logits.dtype == prediction.probabilities.dtype == np.float32
-    again = predict(torch.tensor(z) * 7, ROWS, NAMES, scale)
+    again = predict(torch.tensor(z) * 7, ROWS, NAMES, Scoring(scale))
     np.testing.assert_allclose(again.logits, prediction.logits, atol=1e-3)
 
 
@@ -51,9 +52,9 @@ def test_order_and_ranks(values: list[int]) -> None:
 @given(vectors, vectors)
 def test_compare_is_two_predictions_and_the_angle(before: list[float], after: list[float]) -> None:
     a, b = torch.tensor(before), torch.tensor(after)
-    comparison = compare(a, b, ROWS, NAMES, 20.0)
-    assert comparison.before == predict(a, ROWS, NAMES, 20.0)
-    assert comparison.after == predict(b, ROWS, NAMES, 20.0)
+    comparison = compare(a, b, ROWS, NAMES, Scoring(20.0))
+    assert comparison.before == predict(a, ROWS, NAMES, Scoring(20.0))
+    assert comparison.after == predict(b, ROWS, NAMES, Scoring(20.0))
     assert comparison.cosine == pytest.approx(cosine(before, after), abs=1e-5)
     assert -1 <= comparison.cosine <= 1
     assert comparison.flipped == (comparison.before.best != comparison.after.best)
@@ -62,12 +63,12 @@ def test_compare_is_two_predictions_and_the_angle(before: list[float], after: li
 
 def test_flipped_both_ways() -> None:
     a, b = ROWS[0], ROWS[1]
-    assert compare(a, b, ROWS, NAMES, 10.0).flipped
-    assert not compare(a, a + 0.01 * b, ROWS, NAMES, 10.0).flipped
+    assert compare(a, b, ROWS, NAMES, Scoring(10.0)).flipped
+    assert not compare(a, a + 0.01 * b, ROWS, NAMES, Scoring(10.0)).flipped
 
 
 def test_an_unchanged_embedding_changes_nothing() -> None:
-    comparison = compare(ROWS[2] * 3, ROWS[2] * 3, ROWS, NAMES, 10.0)
+    comparison = compare(ROWS[2] * 3, ROWS[2] * 3, ROWS, NAMES, Scoring(10.0))
     assert comparison.cosine == pytest.approx(1, abs=1e-12)
     assert not comparison.flipped
     assert not comparison.logit_change.any()
@@ -75,13 +76,13 @@ def test_an_unchanged_embedding_changes_nothing() -> None:
 
 
 def test_one_class_is_certain() -> None:
-    assert predict(ROWS[0], ROWS[:1], ("only",), 100.0).probabilities.tolist() == [1.0]
+    assert predict(ROWS[0], ROWS[:1], ("only",), Scoring(100.0)).probabilities.tolist() == [1.0]
 
 
 def test_comparisons_pickle_compare_and_print() -> None:
-    comparison = compare(ROWS[0], ROWS[1], ROWS, NAMES, 10.0)
+    comparison = compare(ROWS[0], ROWS[1], ROWS, NAMES, Scoring(10.0))
     assert pickle.loads(pickle.dumps(comparison)) == comparison
-    assert comparison != compare(ROWS[0], ROWS[2], ROWS, NAMES, 10.0)
+    assert comparison != compare(ROWS[0], ROWS[2], ROWS, NAMES, Scoring(10.0))
     assert repr(comparison.before) == (
         "Prediction(classes=('a', 'b', 'c', 'd'), logits=float32[4], probabilities=float32[4])"
     )

@@ -20,6 +20,7 @@ from published_tokenizer import CONTEXT, byte_letters, laion_settings, published
 from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from core.model.clip import SplitClip
+from core.model.places import ResidualStream
 from core.setups.clips import read_clip
 from core.setups.published_tokens import END, PUBLISHED, START
 
@@ -112,7 +113,7 @@ def clip(
     model.save_pretrained(folder)
     CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return read_clip(folder, layer=0)
+    return read_clip(folder, ResidualStream(0))
 
 
 def text_embedding(clip: SplitClip, ids: list[int]) -> torch.Tensor:

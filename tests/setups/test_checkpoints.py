@@ -191,7 +191,7 @@ def test_prisma_before_it_could_standardise_is_read_both_ways(tmp_path: Path) ->
     [
         ({"cls_token_only": True}, {"scope": "cls"}),
         ({"use_patches_only": True}, {"scope": "patches"}),
-        ({"layer_subtype": "hook_mlp_out", "hook_point_layer": 3}, {"point": "hook_mlp_out", "layer": 3}),
+        ({"layer_subtype": "hook_mlp_out", "hook_point_layer": 3}, {"point": "mlp", "layer": 3}),
     ],
 )
 def test_prisma_says_where_it_was_trained(changes: dict, claims: dict, tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_dictionary_of_the_projected_embedding_says_so(tmp_path: Path) -> None
     (reading,) = read_checkpoint("dictionary_learning", folder)
     assert dict(reading.claims) == {
         "layer": -1,
-        "point": "post_projection",
+        "point": "embedding",
         "model": "openai/clip-vit-large-patch14-336",
     }
 
@@ -337,7 +337,7 @@ def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
     assert reading.sae.cfg.architecture() == "topk"
     assert reading.sae.cfg.k == K
     assert Dictionary(reading.sae, "all").normalisation == "layer_norm"
-    assert dict(reading.claims) == {"layer": 9, "point": "hook_mlp_out", "model": "tiny"}
+    assert dict(reading.claims) == {"layer": 9, "point": "mlp", "model": "tiny"}
     (tmp_path / "cfg.json").write_text(json.dumps(old | {"activation_fn_str": "tanh-relu"}))
     with pytest.raises(UserError, match="activation_fn_str = tanh-relu"):
         read_checkpoint("sae_lens", tmp_path)
@@ -390,8 +390,9 @@ def test_what_sae_lens_multiplied_by_an_average_says_how_to_fold_it(tmp_path: Pa
         ("blocks.5.hook_resid_post", {"layer": 5, "point": "residual"}),
         ("blocks.5.hook_resid_pre", {"layer": 4, "point": "residual", "hook": "blocks.5.hook_resid_pre"}),
         ("blocks.0.hook_resid_pre", {"layer": 0, "point": "hook_resid_pre"}),
-        ("blocks.5.hook_mlp_out", {"layer": 5, "point": "hook_mlp_out"}),
+        ("blocks.5.hook_mlp_out", {"layer": 5, "point": "mlp"}),
         ("blocks.5.attn.hook_z", {"layer": 5, "point": "attn.hook_z"}),
+        ("post_projection", {"point": "embedding"}),
         ("encoder", {}),
         (["blocks.5.hook_resid_pre"], {}),
     ],

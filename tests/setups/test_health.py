@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerFast
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.places import ResidualStream
 from core.model.scope import Scope
 from core.pictures.examples import FOLDER as EXAMPLES
 from core.pictures.examples import PHOTOGRAPHS, read_examples
@@ -63,7 +64,7 @@ def probe() -> ProbeSet:
 
 
 def at_layer(clip: SplitClip, layer: int) -> SplitClip:
-    return SplitClip(clip.model, clip.image_processor, clip.tokenizer, layer)
+    return SplitClip(clip.model, clip.image_processor, clip.tokenizer, ResidualStream(layer))
 
 
 # ---- the figures once more, slowly
@@ -255,7 +256,7 @@ def test_it_tells_how_far_it_is_and_stops_where_that_raises(
 def test_the_model_is_seen_in_the_precision_it_runs_in(
     clip: SplitClip, dictionary: Dictionary, probe: ProbeSet
 ) -> None:
-    lower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.layer, torch.bfloat16)
+    lower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.place, torch.bfloat16)
     exact, rough = (check(one, dictionary, CARD, probe) for one in (clip, lower))
     assert rough.explained_variance != exact.explained_variance
     assert rough.explained_variance == pytest.approx(exact.explained_variance, abs=0.1)
@@ -271,7 +272,7 @@ def bundled() -> Parts:
     card = read_catalog(CATALOG)["bundled"]
     assert card.clip.folder is not None
     assert card.dictionary.folder is not None
-    clip = read_clip(card.clip.folder, card.layer)
+    clip = read_clip(card.clip.folder, card.at)
     return clip, Dictionary.from_folder(card.dictionary.folder, card.scope), card
 
 
@@ -429,7 +430,7 @@ MEANINGLESS: dict[str, tuple[Callable[[SplitClip], None], str]] = {
     ),
     "finite weights that overflow": (
         weight("vision_model.encoder.layers.2.mlp.fc2.weight", lambda values: values.fill_(3e38)),
-        "the residual after layer 4",
+        "the residual stream after vision layer 4",
     ),
     "the same in the text tower": (
         weight("text_model.encoder.layers.0.mlp.fc2.weight", lambda values: values.fill_(3e38)),
@@ -447,7 +448,7 @@ MEANINGLESS: dict[str, tuple[Callable[[SplitClip], None], str]] = {
     ),
     "a processor that divides by nothing": (
         lambda clip: setattr(clip.image_processor, "image_std", [0.0] * 3),
-        "the residual after layer 4",
+        "the residual stream after vision layer 4",
     ),
     "an empty projection": (weight("visual_projection.weight", lambda values: values.zero_()), "to its vision tower"),
     "an empty text projection": (weight("text_projection.weight", lambda values: values.zero_()), "to its text tower"),
@@ -473,7 +474,7 @@ MEANINGLESS: dict[str, tuple[Callable[[SplitClip], None], str]] = {
 @torch.no_grad()
 def broken(bundled: Parts, change: Callable[[SplitClip], None]) -> SplitClip:
     clip, _, _ = bundled
-    again = SplitClip(deepcopy(clip.model), deepcopy(clip.image_processor), clip.tokenizer, clip.layer)
+    again = SplitClip(deepcopy(clip.model), deepcopy(clip.image_processor), clip.tokenizer, clip.place)
     change(again)
     return again
 

@@ -24,6 +24,7 @@ from PIL import Image
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
+from core.model.places import ResidualStream
 from core.model.prediction import predict
 from core.setups.catalog import Location, read_catalog
 from core.setups.clips import read_clip
@@ -110,7 +111,7 @@ def fetched(online: None) -> Fetched:
 
 @pytest.fixture(scope="module")
 def clip(fetched: Fetched) -> SplitClip:
-    return read_clip(fetched.folder, layer=9)
+    return read_clip(fetched.folder, ResidualStream(9))
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_probabilities_are_those_of_openai_s_readme(clip: SplitClip) -> None:
     assert clip.logit_scale == pytest.approx(100, rel=1e-3)
     (embedding,) = embeddings(clip, [openai_crop(Image.open(DRAWING).convert("RGB"))])
     classes = tuple(PROBABILITIES)
-    prediction = predict(embedding, text_classifier(clip, classes, ("{}",)), classes, clip.logit_scale)
+    prediction = predict(embedding, text_classifier(clip, classes, ("{}",)), classes, clip.scoring)
     published = np.log(list(PROBABILITIES.values()))
     differences = prediction.logits - prediction.logits[0]
     np.testing.assert_allclose(differences, published - published[0], rtol=0, atol=LOGIT_TOLERANCE)

@@ -14,6 +14,7 @@ from fake_hub import serve
 from core.bundled import health as command
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.places import ResidualStream
 from core.setups import kept_health as module
 from core.setups.catalog import CATALOG, Location, SetupSpec, read_catalog
 from core.setups.health import Health
@@ -100,8 +101,8 @@ def test_what_decides_the_figures_stands_in_the_text() -> None:
     def about(spec: SetupSpec = BUNDLED, clip: SplitClip = clip, dictionary: Dictionary = dictionary) -> object:
         return about_check(spec, clip, identity(spec, setup.commits, clip, dictionary))
 
-    shallower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.layer - 1)
-    rougher = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.layer, torch.bfloat16)
+    shallower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, ResidualStream(clip.layer - 1))
+    rougher = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.place, torch.bfloat16)
     texts = [about(), about(clip=shallower), about(clip=rougher), about(dictionary=Dictionary(dictionary.sae, "cls"))]
     assert len({json.dumps(text) for text in texts}) == len(texts)
 

@@ -183,10 +183,10 @@ def test_a_clip_whose_answers_rest_on_nothing_is_never_opened(
 
 def test_parts_of_other_sizes_are_trouble(clip_folder: Path, sae_lens_folder: Path, tmp_path: Path) -> None:
     StandardSAE(StandardSAEConfig(d_in=8, d_sae=16)).save_model(tmp_path)
-    with pytest.raises(UserError, match=f"8 wide; its CLIP has {WIDTH}"):
+    with pytest.raises(UserError, match=f"8 wide; the residual after a layer of its CLIP is {WIDTH} wide"):
         load(card_of(clip_folder, tmp_path))
     StandardSAE(StandardSAEConfig(d_in=16, d_sae=32)).save_model(tmp_path)
-    with pytest.raises(UserError, match=f"16 wide, as the image embedding .* is {WIDTH} wide"):
+    with pytest.raises(UserError, match=f"16 wide; .* is {WIDTH} wide. If it reads the image embedding"):
         load(card_of(clip_folder, tmp_path))
     with pytest.raises(UserError, match="0 to 3, not 9"):
         load(card_of(clip_folder, sae_lens_folder, layer=9))
@@ -201,10 +201,10 @@ CLAIMS: list[tuple[dict[str, Any], str | None]] = [
     ({"layer": 5}, "layer 5; the setup is for layer 1"),
     ({"scope": "cls"}, "CLS only; the setup is for all tokens"),
     ({"layer": 0, "hook": "blocks.1.hook_resid_pre"}, "layer 0 .“blocks.1.hook_resid_pre”.; the setup is for layer 1"),
-    ({"point": "hook_mlp_out", "layer": 1}, "what the MLP adds in layer 1 .“hook_mlp_out”.; only the residual after a"),
+    ({"point": "mlp", "layer": 1}, "trained on the output of an MLP; the setup is for the residual after a layer"),
     (
-        {"point": "post_projection", "layer": -1},
-        "the image embedding, .* .“post_projection”.; only",
+        {"point": "embedding", "layer": -1},
+        "the image embedding and layer -1; the setup is for the residual after a layer and layer 1",
     ),
     ({"point": "hook_z", "layer": 2}, "another place in layer 2 .“hook_z”.; only the residual"),
     ({"layer": 0, "scope": "patches"}, "layer 0 and patches only; the setup is for layer 1 and all tokens"),

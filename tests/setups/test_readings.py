@@ -17,6 +17,7 @@ from torch import Tensor
 
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.places import ResidualStream
 from core.model.scope import Scope
 from core.pictures.collection import scenes_named
 from core.pictures.photographs import crops, photographs
@@ -55,7 +56,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def clip() -> SplitClip:
     assert BUNDLED.clip.folder is not None
-    return read_clip(BUNDLED.clip.folder, LAYER)
+    return read_clip(BUNDLED.clip.folder, ResidualStream(LAYER))
 
 
 @pytest.fixture(scope="module")

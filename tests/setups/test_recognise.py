@@ -85,7 +85,7 @@ def test_msae_is_known_by_what_it_keeps(tmp_path: Path) -> None:
     state = {"W_enc": torch.zeros(SMALL), "W_dec": torch.zeros(SMALL[::-1]), "b_pre": torch.zeros(SMALL[0])}
     saved = {"model": state, "mean_center": torch.zeros(SMALL[0]), "scaling_factor": 1.0, "target_norm": None}
     torch.save(saved, tmp_path / "out.pt")
-    with pytest.raises(UserError, match="an SAE of MSAE, which reads the image embedding, .* only the residual"):
+    with pytest.raises(UserError, match="an SAE of MSAE, of the image embedding. .* cannot be read here"):
         read_checkpoint("patchsae", tmp_path)
 
 
@@ -97,5 +97,5 @@ def test_a_module_that_huggingface_hub_saved_is_known_by_its_files(clip_folder: 
     w = {"W_enc": torch.zeros(d, m), "b_enc": torch.zeros(m), "W_dec": torch.zeros(m, d), "b_dec": torch.zeros(d)}
     save_file({**w, "feature_counts": torch.zeros(m), "total_samples": torch.tensor(0)}, tmp_path / "model.safetensors")
     card = SetupSpec("own", "Own", Location(clip_folder), Location(tmp_path), 1, "all", "MIT", "")
-    with pytest.raises(UserError, match="as clip-topk-sae is, which reads the image embedding, .* only the residual"):
+    with pytest.raises(UserError, match="as clip-topk-sae is, .*: try `--layout clip_topk_sae --place embedding`"):
         load(card)

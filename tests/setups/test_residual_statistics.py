@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.errors import UserError
 from core.model.clip import SplitClip
+from core.model.places import ResidualStream
 from core.model.scope import Scope
 from core.pictures.photographs import crops
 from core.setups import residual_statistics
@@ -98,9 +99,9 @@ def test_what_decides_them_is_measured_for_itself(
     elif change == "commit":
         commit = COMMIT[::-1]
     elif change == "layer":
-        other = SplitClip(clip.model, clip.image_processor, clip.tokenizer, 2)
+        other = SplitClip(clip.model, clip.image_processor, clip.tokenizer, ResidualStream(2))
     elif change == "precision":
-        other = SplitClip(clip.model, clip.image_processor, clip.tokenizer, 1, torch.bfloat16)
+        other = SplitClip(clip.model, clip.image_processor, clip.tokenizer, ResidualStream(1), torch.bfloat16)
     else:
         (tmp_path / "other.webp").write_bytes(b"another picture")
         monkeypatch.setattr(residual_statistics, "FOLDER", tmp_path)

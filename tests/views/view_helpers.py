@@ -21,6 +21,7 @@ from core.concepts.families import Family
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
 from core.session.history import History
 from core.session.visit import Visit
@@ -143,7 +144,7 @@ def evil_setup() -> Setup:
         "own", EVIL[0], Location(Path(EVIL[1])), Location(repo="a/b", file="<b>.pt"), 1, "all", EVIL[2], EVIL[0],
         good_for=EVIL[3], paper=EVIL[1], published=Published(0.9, 5.0, 0.1, EVIL[0]),
     )  # fmt: skip
-    clip = SplitClip(tiny_model(), CLIPImageProcessorPil(), tiny_tokenizer(), 1)
+    clip = SplitClip(tiny_model(), CLIPImageProcessorPil(), tiny_tokenizer(), ResidualStream(1))
     fit = Fit(1, 0.5, 0.5)
     health = Health(
         2, EVIL[0], 34, 48, "", 14.0, 1.0, 1.0, EVIL[2], ((EVIL[1], EVIL[2]),), 0.5, 0.6, 0.5, 5.0, 5.0, 0.1, 0.3,

@@ -6,6 +6,7 @@
     prisma               weights.pt or n_images_N.pt beside config.json         the sweeps, which embed their config
     clipscope            L_resid/N.pt, a training checkpoint                    what else is in it
     patchsae             out.pt, tensors and an object                          whether it is an object
+    clip_topk_sae        config.json and model.safetensors                      which CLIP it is of
     dictionary_learning  [trainer_N/][checkpoints/]ae[_N].pt, config.json above whether config.json is published
 
 Each file says by which formula it is read: that of the project's own code. x is what a layer of the vision tower puts
@@ -23,7 +24,7 @@ from typing import Protocol
 
 from ...errors import UserError
 from ..catalog import Layout
-from . import clipscope, dictionary_learning, patchsae, prisma, sae_lens, saev
+from . import clip_topk_sae, clipscope, dictionary_learning, patchsae, prisma, sae_lens, saev
 from .reading import Reading
 from .recognise import hint_for_file, hint_for_names
 
@@ -51,6 +52,7 @@ _READERS: Mapping[Layout, _Reader] = MappingProxyType(
         "clipscope": clipscope,
         "patchsae": patchsae,
         "dictionary_learning": dictionary_learning,
+        "clip_topk_sae": clip_topk_sae,
     }
 )
 

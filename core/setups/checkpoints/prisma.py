@@ -14,7 +14,7 @@ from sae_lens import StandardSAEConfig, TopKSAEConfig
 
 from ...errors import UserError
 from .files import few, inside, matching, single
-from .reading import RELU, STANDARDISED, Reading, built, claims_of
+from .reading import NORMALISED, RELU, Reading, built, claims_of
 from .settings import dict_in, json_in, k_of, one_of, whole
 from .tensors import Tensors
 from .torch_archive import read_torch, settings_in
@@ -68,7 +68,7 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         common = {"d_in": d, "d_sae": m, "normalize_activations": normalisation}
         config = TopKSAEConfig(**common, **top_k) if top_k else StandardSAEConfig(**common)
         formula = RELU.replace("relu(", f"the {top_k['k']} largest of relu(") if top_k else RELU
-        formula += STANDARDISED * (normalisation == "layer_norm")
+        formula += NORMALISED[normalisation]
         readings.append(built(formula, config, weights, claims))
     return tuple(readings)
 

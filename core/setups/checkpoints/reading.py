@@ -8,14 +8,32 @@ from sae_lens import SAE, SAEConfig
 from torch import Tensor
 
 from ...model.dictionary import blank_sae, filled_sae
+from ...model.places import PlaceName
 from ..standardisation import ResidualStatistics, Standardisation
 
 RELU = "relu((x − b_dec) W_enc + b_enc)"
-STANDARDISED = ", of x made standard at every token: (x − mean) / (std + 1e-5)"
+NORMALISED: Mapping[str, str] = MappingProxyType(
+    {
+        "none": "",
+        "layer_norm": ", of x made standard at every token: (x − mean) / (std + 1e-5)",
+        "constant_norm_rescale": ", of x made of one length at every token: √d x / |x|",
+    }
+)
+"""What is said of a formula, by `normalize_activations` of sae_lens."""
 _LETTERS, _LAYERS = 100, 1000
 """Bounds of what a file says of itself; a sentence may quote it."""
 
-_RESIDUAL = frozenset({"hook_resid_post", "resid", "post_mlp_residual"})
+_POINTS: Mapping[str, PlaceName] = MappingProxyType(
+    {
+        "hook_resid_post": "residual",
+        "resid": "residual",
+        "post_mlp_residual": "residual",
+        "hook_mlp_out": "mlp",
+        "post_mlp": "mlp",
+        "post_projection": "embedding",
+    }
+)
+"""Places by the publishers' words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +46,7 @@ class Reading:
     """It, frozen, in float32. The readings of a file share their weights."""
     claims: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """What the file says of itself, or the name it is published under: "layer" (from 0; negative: from the end),
-    "point" ("residual" for what a layer puts out, else the publisher's word), "hook" (its name, where the layer in that
+    "point" (the name of a place, `PlaceName`; else the publisher's word), "hook" (its name, where the layer in that
     is another), "scope" (all, cls or patches) and "model" (the CLIP). What it does not say is not there."""
     active: float | None = None
     """How many components it was trained to keep at a token on average, where the formula itself does not see to it."""
@@ -55,8 +73,8 @@ def claims_of(**said: object) -> dict[str, object]:
     }
     if type(layer := said.get("layer")) is int and abs(layer) < _LAYERS:
         found["layer"] = layer
-    if found.get("point") in _RESIDUAL:
-        found["point"] = "residual"
+    if (point := found.get("point")) in _POINTS:
+        found["point"] = _POINTS[str(point)]
     if "model" in found:  # Prisma writes open-clip:owner/name, PatchSAE the owner twice, sae-for-vlm no owner
         model = str(found["model"]).removeprefix("open-clip:").replace("openai/openai/", "openai/")
         found["model"] = f"openai/{model}" if model.startswith("clip-vit-") else model

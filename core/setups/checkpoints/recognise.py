@@ -29,10 +29,6 @@ _FILES: Mapping[Layout, str] = MappingProxyType(
 _IN_FOLDERS: frozenset[Layout] = frozenset({"sae_lens", "prisma"})
 """Layouts whose files are named by their folder."""
 
-_EMBEDDING = (
-    "reads the image embedding, after the last layer and the projection; only the residual after a layer can be edited "
-    "here."
-)
 _CLIP = frozenset({"preprocessor_config.json", "tokenizer.json", "cfg.json"})
 _MSAE = frozenset({"mean_center", "scaling_factor", "target_norm"})
 
@@ -40,8 +36,11 @@ _MSAE = frozenset({"mean_center", "scaling_factor", "target_norm"})
 def hint_for_names(asked: Layout, paths: Iterable[str]) -> str:
     """A sentence for files by these paths, which are not of the layout asked for; empty if they are unknown."""
     nearest = sorted(paths, key=lambda path: (path.count("/"), path))
-    if {"config.json", "model.safetensors"} <= set(nearest) and not _CLIP & set(nearest):
-        return f"It looks like a module that huggingface_hub saved, as clip-topk-sae is, which {_EMBEDDING}"
+    if asked != "clip_topk_sae" and {"config.json", "model.safetensors"} <= set(nearest) and not _CLIP & set(nearest):
+        return (
+            "It looks like a module that huggingface_hub saved, as clip-topk-sae is, which reads the image embedding: "
+            "try `--layout clip_topk_sae --place embedding`."
+        )
     for layout, pattern in _FILES.items():
         for path in (path for path in nearest if layout != asked and re.fullmatch(pattern, path)):
             place = PurePosixPath(path).parent.as_posix() if layout in _IN_FOLDERS else path
@@ -64,7 +63,10 @@ def hint_for_file(asked: Layout, root: Path, file: str) -> str:
         else:
             found = read_torch(file, path)
             if "model" in found and _MSAE & found.keys():
-                return f"It looks like an SAE of MSAE, which {_EMBEDDING}"
+                return (
+                    "It looks like an SAE of MSAE, of the image embedding. Its file says neither which activation it "
+                    "has nor how far that is capped, so that it cannot be read here: save it with sae_lens, uncapped."
+                )
             layout = _of_tensors(path, file, found)
     except (UserError, OSError, ValueError, AttributeError):  # damaged, or nothing of the kind
         return ""

@@ -9,11 +9,13 @@ from pathlib import Path, PurePosixPath
 from sae_lens import SAEConfig, TopKSAEConfig
 from sae_lens.loading.pretrained_sae_loaders import handle_config_defaulting
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ...errors import UserError
 from ...model.dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae
+from ...model.places import ImageEmbedding
 from .files import begins, few, inside
-from .reading import STANDARDISED, Reading, built, claims_of
+from .reading import NORMALISED, Reading, built, claims_of
 from .settings import json_in, k_of, one_of, whole
 from .tensors import Tensors
 
@@ -59,12 +61,7 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
         what = f"{type(error).__name__}: {few([str(error)])}"
         raise UserError(f"{name} does not hold the settings of a sae_lens dictionary ({what}).") from error
 
-    begins(root / weights, weights, None)
-    try:
-        found = load_file(root / weights)
-    except Exception as error:  # whatever safetensors makes of bytes that are not its own
-        raise UserError(f"{weights} is damaged, or not a safetensors file. Download it again.") from error
-    tensors = Tensors(weights, found)
+    tensors = Tensors(weights, safetensors_in(root, weights))
     expected = {key: tuple(parameter.shape) for key, parameter in blank.named_parameters()}
     if "log_threshold" in tensors.left and "threshold" in expected:  # until sae_lens 4
         tensors.left["threshold"] = tensors.take("log_threshold", components).exp()
@@ -74,12 +71,23 @@ def read(root: Path, file: str) -> tuple[Reading, ...]:
     if scale is not None and settings.get("finetuning_scaling_factor"):  # until sae_lens 5: x_hat = (scale f) W_dec
         taken["W_dec"] *= scale[:, None]
     claims = claims_of(model=config.metadata.model_name) | _place(config.metadata.hook_name)
-    formula = f"sae_lens’ “{config.architecture()}”" + STANDARDISED * (config.normalize_activations == "layer_norm")
+    formula = f"sae_lens’ “{config.architecture()}”" + NORMALISED[config.normalize_activations]
     return (built(formula, config, taken, claims),)
+
+
+def safetensors_in(root: Path, file: str) -> dict[str, Tensor]:
+    """The tensors of a file of safetensors. Raises UserError for what is none."""
+    begins(root / file, file, None)
+    try:
+        return load_file(root / file)
+    except Exception as error:  # whatever safetensors makes of bytes that are not its own
+        raise UserError(f"{file} is damaged, or not a safetensors file. Download it again.") from error
 
 
 def _place(hook: object) -> dict[str, object]:
     """The place of a hook's name. What is before layer L is what layer L - 1 puts out."""
+    if hook == ImageEmbedding.HOOK:
+        return claims_of(point=hook)
     name = re.fullmatch(r"blocks\.(\d{1,3})\.(.{1,60})", hook) if isinstance(hook, str) else None
     if name is None:
         return {}

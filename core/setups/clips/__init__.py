@@ -4,8 +4,8 @@
    the files.
 2. `find_clip` fetches and judges a CLIP's settings, so that one that cannot be used is refused before the weights of
    anything are downloaded.
-3. Whichever the layout, what `read_clip` gives is a transformers CLIPModel with a tokenizer and an image processor on
-   PIL, all weights read in float32 and none made up.
+3. Whichever the layout, what `read_clip` gives is a model of a known family (`core.model.families`), with a tokenizer
+   and an image processor on PIL, all weights read in float32 and none made up.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from ...errors import UserError
-from ...model.clip import SplitClip, check_layer
+from ...model.clip import SplitClip
+from ...model.places import Place
 from ..catalog import Location
 from ..foreign_errors import readable
 from ..hub import Download, Listing, download, list_files
@@ -67,8 +68,8 @@ def layout_of(listing: Listing) -> type[ClipFolder]:
     raise UserError(f"{listing.location} holds no CLIP: neither {names} is there. Choose a place that holds one.")
 
 
-def find_clip(location: Location, layer: int, tell: Callable[[Download], None]) -> ClipSource:
-    """A CLIP to be split after `layer`, its settings read and found to be good.
+def find_clip(location: Location, place: Place, tell: Callable[[Download], None]) -> ClipSource:
+    """A CLIP to be split at `place`, its settings read and found to be good.
 
     Raises UserError where the location holds no CLIP that can be used, and as `hub.list_files` and `hub.download` do.
     """
@@ -79,25 +80,25 @@ def find_clip(location: Location, layer: int, tell: Callable[[Download], None]) 
     files = layout(download(listing, there, tell, whole=False).folder, str(location))
     with readable("CLIP", files.where):
         config = files.config()
-        check_layer(config.vision_config.num_hidden_layers, layer)
+        place.check(config.vision_config.num_hidden_layers)
         listing.choose(layout.patterns())
         return ClipSource(listing, layout, files.settings())
 
 
 def read_clip(
-    files: ClipFolder | Path, layer: int, device: str = "cpu", prefix: torch.dtype = torch.float32
+    files: ClipFolder | Path, place: Place, device: str = "cpu", prefix: torch.dtype = torch.float32
 ) -> SplitClip:
-    """The CLIP of a folder, split after `layer` (see `SplitClip` for `prefix`).
+    """The CLIP of a folder, split at `place` (see `SplitClip` for `prefix`).
 
     Raises UserError where the folder holds no CLIP, or one that cannot be read.
     """
     if isinstance(files, Path):
-        files, _ = find_clip(Location(files), layer, _nobody).download(_nobody)
+        files, _ = find_clip(Location(files), place, _nobody).download(_nobody)
     with readable("CLIP", files.where):
         settings = files.settings()
         model = files.model(settings.config)
     torch.nn.Module.to(model, device)  # moves it in place; transformers' own `to` has no usable type
-    return SplitClip(model, settings.image_processor, settings.tokenizer, layer, prefix)
+    return SplitClip(model, settings.image_processor, settings.tokenizer, place, prefix)
 
 
 def _nobody(download: Download) -> None:

@@ -19,7 +19,7 @@ import torch
 from PIL.Image import Resampling
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.image_processing_backends import PilBackend
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
@@ -186,7 +186,7 @@ class OpenClipFolder(ClipFolder):
             )
         return tokenizer
 
-    def model(self, config: Config) -> CLIPModel:
+    def model(self, config: Config) -> PreTrainedModel:
         """Its weights under transformers' names."""
         return assembled(self.where, config, self._translated(self._stored()))
 

@@ -14,16 +14,17 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import SizeDict
 
 from ...errors import UserError
+from ...model.families import FAMILIES
 from ..catalog import Location
 from ..hub import list_files
 
 Config: TypeAlias = Any
-"""A CLIPConfig. transformers declares its towers as anything or nothing, which is of no use to a type checker."""
+"""Of a model. transformers declares its towers as anything or nothing, which is of no use to a type checker."""
 
 TOKENIZER_FILES: tuple[str, ...] = (
     "tokenizer.json|vocab.json&merges.txt",
@@ -40,6 +41,7 @@ _MOST = {
     "hidden_size": 1 << 15,
     "intermediate_size": 1 << 17,
     "projection_dim": 1 << 15,
+    "projection_size": 1 << 15,
     "vocab_size": 1 << 21,
     "max_position_embeddings": 1 << 12,
     "image_size": 1 << 12,
@@ -98,7 +100,7 @@ class ClipFolder(ABC):
         """What makes a prompt the text tower's input."""
 
     @abstractmethod
-    def model(self, config: Config) -> CLIPModel:
+    def model(self, config: Config) -> PreTrainedModel:
         """The model with its weights, in float32."""
 
     def settings(self) -> ClipSettings:
@@ -187,17 +189,22 @@ def known_tokens(where: str, tokenizer: PreTrainedTokenizerBase, config: Config)
             f"The CLIP in {where} has a tokenizer with ids up to {highest}, and a text tower that knows {known}. "
             "The tokenizer is another model's: put the right one there, or choose another CLIP."
         )
+    if tokenizer.pad_token_id is None:
+        raise UserError(
+            f"The CLIP in {where} has a tokenizer without a token for padding. Put its own tokenizer there, or choose "
+            "another CLIP."
+        )
     return tokenizer
 
 
-def assembled(where: str, config: Config, weights: Path | Mapping[str, Tensor]) -> CLIPModel:
+def assembled(where: str, config: Config, weights: Path | Mapping[str, Tensor]) -> PreTrainedModel:
     """The model of these weights (of a folder of transformers', or under the names it has there), in float32.
 
     Raises UserError unless all are there, in their shapes: transformers makes up random numbers for the others.
     """
     folder, tensors = (weights, None) if isinstance(weights, Path) else (None, weights)
     try:
-        loaded: Any = CLIPModel.from_pretrained(
+        loaded: Any = model_class(config).from_pretrained(
             folder,
             config=config,
             state_dict=tensors,
@@ -220,6 +227,11 @@ def assembled(where: str, config: Config, weights: Path | Mapping[str, Tensor]) 
     return model
 
 
+def model_class(config: Config) -> type[PreTrainedModel]:
+    """The class of transformers for a configuration of a known family."""
+    return FAMILIES[config.model_type].MODELS[config.model_type]
+
+
 def code_refused(where: str) -> UserError:
     """The sentence for a pickle that is not of tensors alone."""
     return UserError(
@@ -228,7 +240,7 @@ def code_refused(where: str) -> UserError:
     )
 
 
-def _missing(where: str, missing: list[str], others: list[str], model: CLIPModel) -> str:
+def _missing(where: str, missing: list[str], others: list[str], model: PreTrainedModel) -> str:
     """The sentence for weights that are not there, by what is there instead."""
     if any(name.startswith("module.") for name in others):
         return (

@@ -1,25 +1,25 @@
-"""Read a CLIP in the layout of transformers: config.json, weights, image processor and tokenizer."""
+"""Read a model of any family in the layout of transformers: config.json, weights, image processor and tokenizer."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedTokenizerBase
+from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_backends import PilBackend
 
 from ...errors import UserError
+from ...model.families import FAMILIES
 from .parts import TOKENIZER_FILES, ClipFolder, Config, assembled, check_sizes, fitted, known_tokens
 
 _OTHERS = {
     "clip_vision_model": "the vision tower of a CLIP alone",
     "clip_text_model": "the text tower of a CLIP alone",
-    "siglip": "a SigLIP",
-    "siglip2": "a SigLIP 2",
+    "siglip2": "a SigLIP 2 of variable resolution (NaFlex), whose patches are as many as a picture needs,",
     "siglip_vision_model": "the vision tower of a SigLIP alone",
 }
 """What the model types of relatives mean; others are named as they are."""
 
 
 class TransformersFolder(ClipFolder):
-    """The files that `CLIPModel.save_pretrained` and `CLIPProcessor.save_pretrained` write."""
+    """The files that `save_pretrained` of a model and of its processor write."""
 
     CONFIG: ClassVar[str] = "config.json"
     SETTINGS: ClassVar[tuple[str, ...]] = (
@@ -36,19 +36,22 @@ class TransformersFolder(ClipFolder):
     )
 
     def config(self) -> Config:
-        """What config.json says, where it is of a whole CLIP."""
+        """What config.json says, where it is of a whole model of a known family."""
         table = self.table(self.CONFIG)
         kind = table.get("model_type")
-        if kind != "clip":
+        if not isinstance(kind, str) or kind not in FAMILIES:
             what = _OTHERS.get(str(kind), "another model" if kind else "a model that is not transformers'")
             named = f" (model_type {kind!r:.40})" if kind else ""
             raise UserError(
                 f"{self.where} holds {what}{named}. A setup needs a whole CLIP, its vision tower and its text tower "
-                "(model_type “clip”): choose one."
+                f"(model_type {' or '.join(f'“{each}”' for each in FAMILIES)}): choose one."
             )
         towers = [table.get(f"{tower}_config{older}") for tower in ("vision", "text") for older in ("", "_dict")]
         check_sizes(self.where, table, *towers)
-        return CLIPConfig.from_pretrained(self.folder, local_files_only=True)
+        config_class: Any = FAMILIES[kind].MODELS[kind].config_class
+        config = config_class.from_pretrained(self.folder, local_files_only=True)
+        FAMILIES[kind].check(config, self.where)
+        return config
 
     def image_processor(self, config: Config) -> PilBackend:
         """The kind that its settings name, on PIL whatever else is installed.
@@ -71,7 +74,7 @@ class TransformersFolder(ClipFolder):
         tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
         return known_tokens(self.where, tokenizer, config)
 
-    def model(self, config: Config) -> CLIPModel:
+    def model(self, config: Config) -> PreTrainedModel:
         """As it was saved."""
         self.weights()
         return assembled(self.where, config, self.folder)

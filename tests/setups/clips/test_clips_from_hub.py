@@ -14,6 +14,7 @@ from test_open_clip import TINY, agrees, write
 
 from core.errors import UserError
 from core.model.clip import SplitClip
+from core.model.places import ResidualStream
 from core.setups.catalog import Location
 from core.setups.clips import find_clip, read_clip
 from core.setups.hub import Download
@@ -57,8 +58,8 @@ def ignore(download: Download) -> None:
 
 
 def read(repo: str, layer: int = 1) -> tuple[SplitClip, str | None]:
-    files, commit = find_clip(Location(repo=repo), layer, ignore).download(ignore)
-    return read_clip(files, layer), commit
+    files, commit = find_clip(Location(repo=repo), ResidualStream(layer), ignore).download(ignore)
+    return read_clip(files, ResidualStream(layer)), commit
 
 
 def test_a_repository_without_safetensors_loads_from_its_pickle(hub: Hub, clip: SplitClip) -> None:
@@ -70,21 +71,21 @@ def test_a_repository_without_safetensors_loads_from_its_pickle(hub: Hub, clip: 
 
 
 def test_open_clip_s_repository_loads_from_the_files_it_has(hub: Hub) -> None:
-    source = find_clip(Location(repo=DATACOMP), 1, ignore)
+    source = find_clip(Location(repo=DATACOMP), ResidualStream(1), ignore)
     assert "open_clip_config.json" in hub.downloads()
     assert "open_clip_model.safetensors" not in hub.downloads()
     files, commit = source.download(ignore)
-    agrees(read_clip(files, 1), make_weights(TINY), TINY)
+    agrees(read_clip(files, ResidualStream(1)), make_weights(TINY), TINY)
     assert commit == hub.commit(DATACOMP)
     assert len(hub.asked("/api/")) == 1
     assert sorted(hub.downloads()) == sorted(set(PUBLISHED_FILES) - {"README.md", "open_clip_pytorch_model.bin"})
 
 
 def test_settings_alone_do_not_count_as_a_copy(hub: Hub) -> None:
-    find_clip(Location(repo=DATACOMP), 1, ignore)
+    find_clip(Location(repo=DATACOMP), ResidualStream(1), ignore)
     hub.misbehave = Misbehave(status=503)
     with pytest.raises(UserError, match="has not been downloaded before"):
-        find_clip(Location(repo=DATACOMP), 1, ignore)
+        find_clip(Location(repo=DATACOMP), ResidualStream(1), ignore)
 
 
 def test_when_the_hub_breaks_down_before_the_weights_all_is_read_of_the_older_copy(
@@ -96,12 +97,12 @@ def test_when_the_hub_breaks_down_before_the_weights_all_is_read_of_the_older_co
     newer.mkdir()
     config = TINY | {"quick_gelu": True}
     hub.repositories[DATACOMP]["main"] = write(newer, config, make_weights(config, seed=1))
-    source = find_clip(Location(repo=DATACOMP), 1, ignore)
+    source = find_clip(Location(repo=DATACOMP), ResidualStream(1), ignore)
     assert source.settings.config.vision_config.hidden_act == "quick_gelu"
     hub.misbehave = Misbehave(status=503)
     files, commit = source.download(ignore)
     assert commit == old != hub.commit(DATACOMP)
-    agrees(read_clip(files, 1), make_weights(TINY), TINY)
+    agrees(read_clip(files, ResidualStream(1)), make_weights(TINY), TINY)
     hub.misbehave = None
     found, commit = read(DATACOMP)
     assert commit == hub.commit(DATACOMP)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.model.clip import SplitClip
+from core.model.places import ResidualStream
 from core.setups.clips import read_clip
 from core.setups.published_tokens import END, PUBLISHED, START
 
@@ -69,7 +70,7 @@ def write(
 
 def agrees(clip: SplitClip, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
     """Every layer's residual, and the embeddings of pictures and texts, to 1e-5."""
-    side = clip.model.config.vision_config.image_size
+    side = clip.image_size
     pixels = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         after, embeddings = see(weights, config, pixels)
@@ -119,7 +120,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 def test_it_answers_as_open_clip_does(name: str, tmp_path: Path) -> None:
     config = config_of(**SHAPES[name])
     weights = make_weights(config)
-    clip = read_clip(write(tmp_path, config, weights), layer=0)
+    clip = read_clip(write(tmp_path, config, weights), ResidualStream(0))
     agrees(clip, weights, config)
     assert clip.grid == (config["vision_cfg"]["image_size"] // config["vision_cfg"]["patch_size"],) * 2
 
@@ -128,9 +129,9 @@ def test_it_is_split_at_any_layer(tmp_path: Path) -> None:
     weights = make_weights(TINY)
     write(tmp_path, TINY, weights)
     for layer in range(3):
-        agrees(read_clip(tmp_path, layer), weights, TINY)
+        agrees(read_clip(tmp_path, ResidualStream(layer)), weights, TINY)
     with pytest.raises(UserError, match="3 vision layers"):
-        read_clip(tmp_path, 3)
+        read_clip(tmp_path, ResidualStream(3))
 
 
 def test_quick_gelu_is_another_model() -> None:
@@ -180,7 +181,7 @@ def test_weights_in_every_form_they_are_written_in(how: Callable[..., Any], tmp_
     weights = make_weights(config)
     write(tmp_path, config, weights)
     expected = how(weights, tmp_path) or weights
-    agrees(read_clip(tmp_path, 1), expected, config)
+    agrees(read_clip(tmp_path, ResidualStream(1)), expected, config)
 
 
 # Tokens
@@ -196,7 +197,7 @@ def test_tokens_are_those_of_open_clip(files: str, tmp_path: Path) -> None:
     if files != "all":
         for name in {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"} - set(files.split()):
             (tmp_path / name).unlink()
-    clip = read_clip(tmp_path, 0)
+    clip = read_clip(tmp_path, ResidualStream(0))
     long = "a photo of a dog " * 40
     whole = [START, *PUBLISHED["a photo of a dog"] * 40, END]
     ids = [[START, *known, END] for known in PUBLISHED.values()] + [whole]
@@ -220,7 +221,7 @@ def test_pictures_are_made_as_open_clip_makes_them(tmp_path: Path) -> None:
         ({"interpolation": "random", "size": 224}, (48, 32), (8, 0, 40, 32), Image.Resampling.BICUBIC),
         ({"resize_mode": "squash", "mode": "RGB"}, (32, 32), (0, 0, 32, 32), Image.Resampling.BICUBIC),
     ):
-        clip = read_clip(write(tmp_path, TINY, make_weights(TINY), told | colours), 0)
+        clip = read_clip(write(tmp_path, TINY, make_weights(TINY), told | colours), ResidualStream(0))
         expected = np.array(picture.resize(resized, method).crop(box))
         assert np.array_equal(clip.crop(picture), expected), told
         values = (expected / 255 - np.array(colours["mean"])) / np.array(colours["std"])
@@ -228,11 +229,11 @@ def test_pictures_are_made_as_open_clip_makes_them(tmp_path: Path) -> None:
 
 
 def test_colours_that_are_not_told_are_openai_s_and_one_stands_for_three(tmp_path: Path) -> None:
-    processor = read_clip(write(tmp_path, TINY, make_weights(TINY)), 0).image_processor
+    processor = read_clip(write(tmp_path, TINY, make_weights(TINY)), ResidualStream(0)).image_processor
     assert tuple(processor.image_mean) == (0.48145466, 0.4578275, 0.40821073)  # type: ignore[attr-defined]
     assert tuple(processor.image_std) == (0.26862954, 0.26130258, 0.27577711)  # type: ignore[attr-defined]
     told = {"mean": 0.5, "std": 0.25}
-    processor = read_clip(write(tmp_path, TINY, make_weights(TINY), told), 0).image_processor
+    processor = read_clip(write(tmp_path, TINY, make_weights(TINY), told), ResidualStream(0)).image_processor
     assert tuple(processor.image_mean) == (0.5,) * 3  # type: ignore[attr-defined]
     assert tuple(processor.image_std) == (0.25,) * 3  # type: ignore[attr-defined]
 
@@ -242,7 +243,7 @@ def test_colours_that_are_not_told_are_openai_s_and_one_stands_for_three(tmp_pat
 
 def refusal(folder: Path) -> str:
     with pytest.raises(UserError) as caught:
-        read_clip(folder, 0)
+        read_clip(folder, ResidualStream(0))
     said = str(caught.value)
     assert str(folder) in said
     assert said.endswith(".")

@@ -19,12 +19,12 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
-    SiglipConfig,
-    SiglipModel,
+    Siglip2Config,
 )
 
 from core.errors import UserError
 from core.model.clip import SplitClip
+from core.model.places import ResidualStream
 from core.setups.catalog import Location
 from core.setups.clips import OpenClipFolder, TransformersFolder, layout_of, read_clip
 from core.setups.hub import list_files
@@ -41,7 +41,7 @@ def folder(clip_folder: Path, tmp_path: Path) -> Path:
 def refusal(folder: Path) -> str:
     """The sentence. It names the folder, says what to do, and holds nothing for a terminal."""
     with pytest.raises(UserError) as caught:
-        read_clip(folder, 1)
+        read_clip(folder, ResidualStream(1))
     said = str(caught.value)
     assert str(folder) in said
     assert said.endswith(".")
@@ -110,7 +110,7 @@ def test_every_form_that_is_published_is_the_same_model(
     change: Callable[[Path], None], folder: Path, clip: SplitClip
 ) -> None:
     change(folder)
-    assert same_model(read_clip(folder, 1), clip)
+    assert same_model(read_clip(folder, ResidualStream(1)), clip)
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -143,7 +143,7 @@ SQUARE = {"height": SIDE, "width": SIDE}
 def test_processors_whose_pictures_fit_are_used(
     told: dict[str, Any], resized: tuple[int, int], box: tuple[int, int, int, int], folder: Path
 ) -> None:
-    clip = read_clip(told_processor(folder, **told), 1)
+    clip = read_clip(told_processor(folder, **told), ResidualStream(1))
     left, top, right, bottom = box
     for wide, size, cut in (
         (picture(96, 64), resized, box),
@@ -154,7 +154,7 @@ def test_processors_whose_pictures_fit_are_used(
 
 
 def test_the_colours_of_another_processor_are_its_own(folder: Path) -> None:
-    clip = read_clip(told_processor(folder, image_processor_type="ViTImageProcessor", size=SQUARE), 1)
+    clip = read_clip(told_processor(folder, image_processor_type="ViTImageProcessor", size=SQUARE), ResidualStream(1))
     seen = clip.crop(picture(64, 64))
     expected = (seen / 255 - 0.5) / 0.5  # what a ViT's is where nothing is said
     np.testing.assert_allclose(clip.pixels(seen[None])[0].permute(1, 2, 0), expected, atol=1e-6)
@@ -181,7 +181,7 @@ def test_processors_whose_pictures_do_not_fit_are_refused_with_both_sizes(
 ) -> None:
     told_processor(folder, **told)
     if said is None:  # it is made to cut the middle out
-        assert read_clip(folder, 1).crop(picture(96, 64)).shape == (SIDE, SIDE, 3)
+        assert read_clip(folder, ResidualStream(1)).crop(picture(96, 64)).shape == (SIDE, SIDE, 3)
         return
     assert said in (refused := refusal(folder))
     assert "32 × 32" in refused
@@ -214,10 +214,8 @@ def vision_weights_of_a_whole(folder: Path) -> None:
     save_file(seen, folder / "model.safetensors", {"format": "pt"})
 
 
-def siglip(folder: Path) -> None:
-    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    vision = tower | {"image_size": 32, "patch_size": 8}
-    SiglipModel(SiglipConfig(text_config=tower | {"vocab_size": 60}, vision_config=vision)).save_pretrained(folder)
+def naflex(folder: Path) -> None:
+    Siglip2Config().save_pretrained(folder)
 
 
 def timm(folder: Path) -> None:
@@ -293,7 +291,7 @@ def uneven(folder: Path) -> None:
         (vision_only_without_tokenizer, "the vision tower of a CLIP alone (model_type 'clip_vision_model')"),
         (text_only, "the text tower of a CLIP alone (model_type 'clip_text_model')"),
         (vision_weights_of_a_whole, "are the vision tower of a CLIP alone"),
-        (siglip, "a SigLIP (model_type 'siglip')"),
+        (naflex, "a SigLIP 2 of variable resolution (NaFlex)"),
         (timm, "a model that is not transformers'"),
         (a_stranger, "another model (model_type '"),
         (of_data_parallel, "“module.”"),
@@ -322,7 +320,7 @@ def test_a_repository_of_timm_s_is_read_as_open_clip_s(tmp_path: Path) -> None:
     timm(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"timm's")
     assert layout_of(list_files(Location(tmp_path))) is OpenClipFolder
-    assert read_clip(tmp_path, 1).n_layers == 3
+    assert read_clip(tmp_path, ResidualStream(1)).n_layers == 3
 
 
 def test_of_two_layouts_that_is_read_of_which_all_is_there(folder: Path) -> None:

@@ -1,0 +1,177 @@
+"""Attribution, steering and what is missed at every place of every family, against the unsplit model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from conftest import CLASSES, tiny_metaclip, tiny_model, tiny_sae, tiny_siglip, tiny_tokenizer
+from torch import Tensor
+from transformers import CLIPImageProcessorPil, PreTrainedModel
+from unsplit_places import hooked, numbered, own, whole
+
+from core.methods.attribution import ablation_effects, attribute
+from core.methods.question import Question
+from core.methods.reconstruction_error import reconstruction_error
+from core.methods.steering import Edit, Lever, edited
+from core.methods.target import Target
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
+from core.model.places import ImageEmbedding, MlpOutput, Place, ResidualStream
+from core.model.sae_clip import SaeClip
+
+FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
+    "clip": tiny_model,
+    "metaclip_2": tiny_metaclip,
+    "siglip": tiny_siglip,
+}
+CASES = [
+    *(("clip", place) for place in (MlpOutput(2), ImageEmbedding())),
+    *(("siglip", place) for place in (ResidualStream(1), MlpOutput(3), ImageEmbedding())),
+    ("metaclip_2", MlpOutput(1)),
+]
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A question put to a place, and the same put to the unsplit model."""
+
+    question: Question
+    pixels: Tensor
+
+    @property
+    def clip(self) -> SplitClip:
+        return self.question.model.clip
+
+    def value(self, change: Tensor | None = None) -> float:
+        """y in logits by the unsplit model, float64, with `change` [T, d] added at the place."""
+        with hooked(self.clip.model, self.clip.place, None if change is None else own(self.clip, change[None])):
+            z = whole(self.clip.model, self.pixels)[0].double()
+        scoring = self.clip.scoring
+        values = scoring.scale * (self.question.classifier.double() @ (z / z.norm())) + scoring.bias
+        return float(self.question.target.of(values))
+
+    def gradient(self) -> tuple[Tensor, Tensor]:
+        """What the unsplit model has at the place, and dy of it, [T, d] each."""
+        with (
+            torch.enable_grad(),
+            hooked(self.clip.model, self.clip.place, torch.zeros((), requires_grad=True)) as seen,
+        ):
+            z = self.clip.model.get_image_features(pixel_values=self.pixels).pooler_output[0]
+            y = self.question.target.of(self.clip.scoring.scale * (self.question.classifier @ (z / z.norm())))
+            (gradient,) = torch.autograd.grad(y, seen[0])
+        return numbered(self.clip, seen[0].detach())[0], numbered(self.clip, gradient)[0]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} {case[1].NAME}")
+def twin(request: pytest.FixtureRequest) -> Twin:
+    name, place = request.param
+    return twin_of(name, place)
+
+
+def twin_of(name: str, place: Place) -> Twin:
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    clip = SplitClip(FAMILIES[name](), processor, tiny_tokenizer(), place)
+    sae = tiny_sae("topk", k=9, d_in=clip.width)
+    model = SaeClip(clip, Dictionary(sae, clip.scope("all")))
+    crop = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    classifier = text_classifier(clip, CLASSES, ("a photo of a {}",))
+    return Twin(Question(model, model.trace(crop), classifier, Target(0, 1)), clip.pixels(crop[None]))
+
+
+def test_the_trace_says_what_it_holds(twin: Twin) -> None:
+    trace, clip = twin.question.trace, twin.clip
+    assert trace.has_map == (clip.place.NAME != "embedding")
+    assert trace.class_token == (clip.family.CLASS_TOKEN and trace.has_map)
+    assert len(trace.residual) == trace.activations.n_tokens == 1 + trace.grid[0] * trace.grid[1]
+    assert (trace.part_seen is not None) == (clip.place.NAME == "mlp")
+    assert trace.seen.shape == trace.residual.shape
+    assert ("patches" in trace.preview().title, "CLS" in trace.preview().title) == (trace.has_map, trace.class_token)
+
+
+def test_contributions_and_what_they_leave_are_those_of_the_unsplit_model(twin: Twin) -> None:
+    """The slow way: one pair of token and component at a time, and every part by its own formula."""
+    seen, gradient = twin.gradient()
+    found, trace, dictionary = attribute(twin.question), twin.question.trace, twin.question.model.dictionary
+    f = dictionary.encode(seen)
+    v = dictionary.sae.W_dec
+    slow = {}
+    for j in range(dictionary.n_components):
+        if f[:, j].any():
+            slow[j] = sum(float(f[t, j]) * float(v[j] @ gradient[t]) for t in range(len(seen)))
+    assert list(slow) == found.component.tolist()
+    np.testing.assert_allclose(found.total, list(slow.values()), atol=2e-4)
+    inside = list(dictionary.tokens(len(seen)))
+    x = torch.as_tensor(trace.residual)
+    parts = found.completeness
+    error = sum(float((seen[t] - f[t] @ v - dictionary.sae.b_dec) @ gradient[t]) for t in inside)
+    bias = sum(float(dictionary.sae.b_dec @ gradient[t]) for t in inside)
+    past = sum(float((x[t] - (seen[t] if t in inside else 0)) @ gradient[t]) for t in range(len(seen)))
+    assert parts.error == pytest.approx(error, abs=2e-3)
+    assert parts.bias == pytest.approx(bias, abs=2e-3)
+    assert parts.rest == pytest.approx(past, abs=2e-3)
+    assert parts.whole == pytest.approx(parts.components + error + bias + past, abs=5e-3)
+    assert parts.gap == pytest.approx(0, abs=1e-9)
+
+
+def test_the_integral_is_what_all_components_do(twin: Twin) -> None:
+    found = attribute(twin.question, "integrated", n_steps=64)
+    model, trace = twin.question.model, twin.question.trace
+    without = twin.value(-model.dictionary.decode(trace.activations))
+    assert found.completeness.whole == pytest.approx(twin.value() - without, abs=1e-3)
+    assert abs(found.completeness.gap) < 0.05 * abs(found.completeness.whole) + 0.05
+
+
+def test_levers_move_the_target_as_in_the_unsplit_model(twin: Twin) -> None:
+    model, trace = twin.question.model, twin.question.trace
+    one, other = attribute(twin.question).strongest_for(2).tolist()
+    for edit in (
+        Edit((Lever(one), Lever(other, "scale", -2.0))),
+        Edit((Lever(one, "set", 3.0),), tokens=(0, 2)),
+        Edit((Lever(one, "scale", 2.0, at_least=0.1),)),
+    ):
+        if edit.tokens and len(trace.residual) == 1:
+            edit = edit.among(None)
+        change = model.dictionary.decode(edited(trace.activations, edit, model.dictionary))
+        change -= model.dictionary.decode(trace.activations)
+        (effect,) = twin.question.effects(twin.question.steered([edit]))
+        assert change.any()
+        assert effect == pytest.approx(twin.value(change) - twin.value(), abs=1e-4)
+    assert twin.question.effects(twin.question.steered([Edit()])).tolist() == [0.0]
+
+
+def test_what_is_measured_is_the_unsplit_model_without_the_component(twin: Twin) -> None:
+    dictionary, trace = twin.question.model.dictionary, twin.question.trace
+    chosen = trace.activations.components()[:4]
+    found = ablation_effects(twin.question, chosen)
+    for j, effect in zip(chosen.tolist(), found.tolist(), strict=True):
+        without = -torch.outer(torch.as_tensor(trace.activations.of(j)), dictionary.sae.W_dec[j])
+        assert effect == pytest.approx(twin.value() - twin.value(without), abs=1e-4)
+
+
+def test_what_is_missed_is_of_what_is_read(twin: Twin) -> None:
+    model, trace = twin.question.model, twin.question.trace
+    found = reconstruction_error(model, trace, twin.question.classifier, CLASSES)
+    inside = list(model.dictionary.tokens(len(trace.residual)))
+    seen = torch.as_tensor(trace.seen)
+    again = seen.clone()
+    again[inside] = model.dictionary.sae(seen[inside])
+    difference = twin.question.target.of(found.through.logits) - twin.question.target.of(found.before.logits)
+    assert difference == pytest.approx(twin.value(again - seen) - twin.value(), abs=1e-4)
+    assert (found.explained_variance is None) == (len(inside) == 1)
+    if 0 in inside:
+        share = ((seen - again)[0].square().sum() / seen[0].square().sum()).item()
+        assert found.cls_share == pytest.approx(share, rel=1e-4)
+
+
+def test_a_picture_as_an_edit_leaves_it_has_the_difference_in_both_parts(twin: Twin) -> None:
+    model, trace = twin.question.model, twin.question.trace
+    edit = Edit((Lever(int(trace.activations.components()[0]), "scale", 3.0),))
+    (x,) = twin.question.steered([edit])
+    left = model.moved(trace, x, edited(trace.activations, edit, model.dictionary))
+    np.testing.assert_allclose(left.seen - trace.seen, left.residual - trace.residual, atol=1e-5)
+    np.testing.assert_allclose(model.dictionary.decode(left.activations) - model.dictionary.decode(trace.activations),
+                               left.residual - trace.residual, atol=1e-5)  # fmt: skip
+    assert left.class_token == trace.class_token
+    assert left.grid == trace.grid
