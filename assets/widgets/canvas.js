@@ -26,6 +26,7 @@ const make = (tag, attributes, ...children) => {
 const triples = (flat) => Array.from({ length: flat.length / 3 }, (_, k) => flat.slice(3 * k, 3 * k + 3));
 const place = (at) => (at === 0 ? 'CLS'
   : `Row ${Math.floor((at - 1) / data.columns) + 1}, column ${((at - 1) % data.columns) + 1}`);
+const byCls = (words) => (data.cls ? words : '');  // nothing is said of it where there is none
 const guess = (c) => (data.labels[c] ? ` guess: “${data.labels[c]}”` : '');
 const tabOpen = () => document.querySelector('#tabs [role=tab][aria-selected=true]')?.dataset.tabId;
 
@@ -42,6 +43,7 @@ const colours = { activation: [[138, 53, 214], [58, 63, 76]], attribution: [[0, 
 
 // A pixel a patch. Opacity is a token's share of the strongest (CLS included); negative patches are marked, too.
 const paint = (values, peak, [positive, negative]) => {
+  if (!data.rows) return;  // a canvas of no size cannot be drawn on
   const context = find('canvas').getContext('2d');
   const pixels = context.createImageData(data.columns, data.rows);
   const marked = cells();
@@ -63,9 +65,10 @@ const showComponent = ({ component, map }) => {
   paint(values, peak || 1, colours[how]);
   const name = `#${component}${guess(component)}${whole || !own.length ? '' : ', where it is among the strongest'}`;
   if (!own.length) return `${name}: not active in this picture`;
+  if (!data.rows) return `${name}. Activation ${number(own[0][1])}, attribution ${shaped(own[0][2])} logits`;
   return how === 'activation'
-    ? `${name}. Activation: full colour at ${number(peak)}; at CLS ${number(values[0] || 0)}`
-    : `${name}. Attribution: full colour at ${number(peak, 2)} logits; in all ${shaped(sum)}, of it by CLS ${shaped(values[0] || 0)}`;
+    ? `${name}. Activation: full colour at ${number(peak)}${byCls(`; at CLS ${number(values[0] || 0)}`)}`
+    : `${name}. Attribution: full colour at ${number(peak, 2)} logits; in all ${shaped(sum)}${byCls(`, of it by CLS ${shaped(values[0] || 0)}`)}`;
 };
 const current = () => (after && after.of === prediction()?.dataset.digest ? after : null);
 const showTarget = () => {
@@ -79,12 +82,12 @@ const showTarget = () => {
   paint(shown.tokens, peak, colours.attribution);
   const byPatches = shown.tokens.slice(1).reduce((total, value) => total + value, 0);
   return `${data.target} ${base === 'after' ? 'after the edit' : 'before any edit'}: ${signed(shown.value)} logits; by patches ` +
-    `${shaped(byPatches)}, by CLS ${shaped(shown.tokens[0])}. Full colour at ${number(peak, 2)} logits`;
+    `${shaped(byPatches)}${byCls(`, by CLS ${shaped(shown.tokens[0])}`)}. Full colour at ${number(peak, 2)} logits`;
 };
 const show = () => {
   const row = painting ? null : pointed ?? focused ?? pinned ?? opened();
   const mapped = Boolean(row || (base && !painting));
-  put(find('.frame'), { 'data-mapped': mapped });
+  put(find('.frame'), { 'data-mapped': mapped && data.rows > 0 });
   find('.line').textContent = !mapped ? find('.line').dataset.caption : row ? showComponent(row) : showTarget();
   if (!mapped) paint([], 1, colours.activation);
   element.querySelectorAll('[data-how]').forEach((button) => put(button, {

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
+from ..model.places import ImageEmbedding, Place, PlaceName, place_of
 from ..model.scope import Scope
 from ..pictures.options import CollectionOptions
 from ..setups.catalog import Location, SetupSpec, read_catalog
@@ -31,7 +32,7 @@ from .recipe import DictionaryRecipe
 from .trainer import device_name, new_accelerator, train_dictionary
 
 
-def write_catalog(folder: Path, clip: Location, layer: int, scope: Scope, recipe: DictionaryRecipe, on: str) -> Path:
+def write_catalog(folder: Path, clip: Location, at: Place, scope: Scope, recipe: DictionaryRecipe, on: str) -> Path:
     """Write ``catalog.toml`` beside the dictionary in ``folder``: a setup that `core.setups.loading` loads."""
     made_of = clip.repo or (clip.folder or Path()).resolve().name
     place = {"folder": str(clip.folder.resolve())} if clip.folder else {"repo": clip.repo, "revision": clip.revision}
@@ -41,10 +42,10 @@ def write_catalog(folder: Path, clip: Location, layer: int, scope: Scope, recipe
     )
     table = {
         "name": folder.resolve().name,
-        "title": f"{made_of} layer {layer}, trained on {on}",
+        "title": f"{made_of}, {', '.join(f'{name} {value}' for name, value in at.facts.items())}, trained on {on}",
         "clip": place,
         "dictionary": {"folder": "."},
-        "layer": layer,
+        **at.facts,
         "scope": scope,
         "licence": "as its makers say",
         "note": note,
@@ -69,8 +70,8 @@ def report_health(card: SetupSpec, folder: Path, clip: SplitClip) -> str | None:
     return refusal(health, card)
 
 
-def _fetch_clip(name: str, layer: int, accelerator: Accelerator) -> tuple[Location, ClipFolder]:
-    """The CLIP of that name, which has that layer: a folder where there is one, else a repository, at one commit."""
+def _fetch_clip(name: str, at: Place, accelerator: Accelerator) -> tuple[Location, ClipFolder]:
+    """The CLIP of that name, which has that place: a folder where there is one, else a repository, at one commit."""
     place = place_named(name, ".")
     with tqdm(
         desc="Downloading the CLIP", unit="B", unit_scale=True, disable=not accelerator.is_main_process, delay=1
@@ -81,7 +82,7 @@ def _fetch_clip(name: str, layer: int, accelerator: Accelerator) -> tuple[Locati
             bar.update(download.done - bar.n)
 
         with accelerator.local_main_process_first():
-            files, commit = find_clip(place, layer, tell).download(tell)
+            files, commit = find_clip(place, at, tell).download(tell)
     if commit is not None:
         place = Location(repo=name, revision=commit)
     return place, files
@@ -96,9 +97,15 @@ def parser() -> ArgumentParser:
         add_option_string_dash_variants=DashVariant.DASH,
     )
     options.add_argument(
-        "--clip", type=str, required=True, help="a CLIP in transformers' or open_clip's layout: a folder, or owner/name"
+        "--clip", type=str, required=True, help="a CLIP, SigLIP or other known model: a folder, or owner/name"
     )
-    options.add_argument("--layer", type=int, required=True, help="the residual after this vision layer, from 0")
+    options.add_argument(
+        "--place",
+        choices=get_args(PlaceName),
+        default="residual",
+        help="what to read: the residual after a layer, the output of a layer's MLP, or the image embedding",
+    )
+    options.add_argument("--layer", type=int, help="that vision layer, from 0; not of the embedding")
     options.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens to read")
     options.add_argument("--out", type=Path, required=True, help="where the dictionary is written, and its catalog")
     options.add_argument("--checkpoint-every", type=int, default=1_000, help="write a checkpoint after so many steps")
@@ -126,11 +133,15 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{out} holds a dictionary already. Name another folder, or delete it.")
     accelerator = new_accelerator()
     collection = arguments.collection.open()
-    place, files = _fetch_clip(arguments.clip, arguments.layer, accelerator)
-    clip = read_clip(files, arguments.layer, device_name(accelerator))
+    if arguments.layer is None and arguments.place != ImageEmbedding.NAME:
+        raise UserError("Name the layer by --layer, or read the image embedding by --place embedding.")
+    at = place_of(arguments.place, arguments.layer or 0)
+    place, files = _fetch_clip(arguments.clip, at, accelerator)
+    clip = read_clip(files, at, device_name(accelerator))
+    scope = clip.scope(arguments.scope)
     trained = train_dictionary(
         clip,
-        arguments.scope,
+        scope,
         collection,
         arguments.recipe,
         out,
@@ -147,7 +158,7 @@ def _run(arguments: argparse.Namespace) -> None:
         f"{trained.active_per_token:.1f} components active at each."
     )
     on = f"{trained.pictures - trained.skipped:,} pictures of {collection.manifest['name']}"
-    catalog = write_catalog(out, place, arguments.layer, arguments.scope, arguments.recipe, on)
+    catalog = write_catalog(out, place, at, scope, arguments.recipe, on)
     (card,) = read_catalog(catalog).values()
     refused = report_health(card, out, clip)
     if refused is not None:

@@ -194,7 +194,7 @@ def evidence(context: Context, v: Visit, doses_about: Hashable = None) -> Iterat
     first: EvidenceParts = {
         "counterfactual": show_counterfactual(context, v),
         "own_counterfactual": "",
-        "reconstruction_error": evidence_view.reconstruction_error(missed),
+        "reconstruction_error": evidence_view.reconstruction_error(missed, v.trace.has_map),
     }
     if v.edit.levers:
         yield from _about_edit(context, v, first, doses_about)

@@ -217,7 +217,7 @@ def _figures(health: Health, card: SetupSpec) -> Iterator[CheckedFigure]:
 
 
 def _levers(setup: Setup, card: SetupSpec, tell: Tell) -> LeversAtWork:
-    pairs = cue_pairs_for(card, setup.clip.model.config.vision_config.image_size)
+    pairs = cue_pairs_for(card, setup.clip.image_size)
     return levers_at_work(setup.model, pairs, _hear(tell, "Trying levers on pictures with a known cue"))
 
 

@@ -50,14 +50,16 @@ def canvas(
             "labels": {str(component): labels[component] for component in sorted(told) if component in labels},
             "pages": pages,
             "target": target_words(visit),
+            "cls": visit.trace.class_token,
             "before": _support(visit.attribution.value, by_token),
         },
         subject=visit.subject,
         picture=picture_uri(visit.trace.crop, PIXELS),
         width=width,
         height=height,
-        cls_in_scope=cls_in_scope,
-        cls_fires=firing[0] > 0,
+        has_map=visit.trace.has_map,
+        cls_in_scope=cls_in_scope and visit.trace.class_token,
+        cls_fires=firing[0] > 0 and visit.trace.class_token,
         cue=cue,
     )
 

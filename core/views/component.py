@@ -11,7 +11,9 @@ from .reference_strip import ONLY_CLS, Face
 
 
 def heat_of(part: Part, size: str = "") -> Markup:
-    """What a component contributes by each patch, over the visit's picture (--picture)."""
+    """What a component contributes by each patch, over the visit's picture (--picture); nothing without patches."""
+    if not part.heat.size:
+        return NOTHING
     words = f"Where component {part.component} acts; its strongest patch: {signed(_strongest(part.heat))} logits"
     return Markup("""<span class="heat {size}" role="img" aria-label="{words}" title="{words}"><i
  style="background-image:url({heat})"></i>{nowhere}</span>""").format(
@@ -31,6 +33,8 @@ def _strongest(heat: np.ndarray) -> float:
 
 def firing(part: Part) -> str:
     """Where in the visit's picture a component fires, and how strongly."""
+    if not part.heat.size:
+        return f"activation {part.peak:.3g}"
     return f"activation up to {part.peak:.3g}, on {part.n_patches} of {part.heat.size} patches"
 
 

@@ -86,7 +86,7 @@ def edit_words(visit: Visit, message: str) -> Markup:
     """The edit that the answers are about, and the same as a `message` for the handles on its doses (doses.js)."""
     rows, columns = visit.trace.grid
     done = ", ".join(map(lever_words, visit.edit.groups()))
-    where = f"on {tokens_words(visit.edit.tokens, rows * columns)}"
+    where = f"on {tokens_words(visit.edit.tokens, rows * columns) if rows else 'the whole picture'}"
     if visit.edit.condition is not None:
         where += f", {condition_words(visit.edit.condition)}"
     return Markup('<p class="edit" data-message="{}" data-of="{}">Your {}: <b>{}</b>, {}</p>').format(
@@ -412,31 +412,35 @@ def _share(p: Prediction, k: int) -> Markup:
 # ---- what the SAE misses
 
 
-def reconstruction_error(missed: ReconstructionError) -> Markup:
-    """How much of the picture no component reaches, and what the model says without that."""
+def reconstruction_error(missed: ReconstructionError, has_map: bool = True) -> Markup:
+    """How much of the picture no component reaches, and what the model says without that.
+
+    `has_map`: whether the dictionary reads tokens, and not the image embedding.
+    """
     if missed.explained_variance is not None:
         reached, reference = missed.explained_variance, "of the variance of this picture’s tokens"
     else:
-        reached, reference = 1 - (missed.cls_share or 0.0), "of the squared length of CLS"
+        what = "CLS" if has_map else "the image embedding"
+        reached, reference = 1 - (missed.cls_share or 0.0), f"of the squared length of {what}"
     same = missed.through.top == missed.before.top
     says = f"without it, {'still' if same else 'not'} “{(missed.through if same else missed.before).best}”"
     figure = _figure(f"{percent(float(np.clip(1 - reached, 0, 1)))} %", "missed")
     return _answer(
         "reconstruction_error", charts.share_glance(reached), figure, "good" if same else "doubt", says, reference,
-        missed_words(missed),
+        missed_words(missed, has_map),
     )  # fmt: skip
 
 
-def missed_words(missed: ReconstructionError) -> Markup:
+def missed_words(missed: ReconstructionError, has_map: bool = True) -> Markup:
     """What no component can explain or steer in this picture."""
     facts = []
     if missed.explained_variance is not None:
         fact = Markup("{}: <b>{} %</b> of this picture’s tokens.")
         facts.append(fact.format(term("explained variance", "Explained variance"), percent(missed.explained_variance)))
     if missed.cls_share is not None:
-        fact = Markup("{} at CLS: <b>{} %</b> of the squared length.")
+        fact = Markup("{} at {}: <b>{} %</b> of the squared length.")
         name = term("reconstruction error", "Reconstruction error")
-        facts.append(fact.format(name, percent(missed.cls_share)))
+        facts.append(fact.format(name, "CLS" if has_map else "the image embedding", percent(missed.cls_share)))
     before, through = missed.before, missed.through
     return Markup("""<p class="told">{facts} Of the reconstruction alone, the model says “{through}”
  ({through_share} %), {same} of the picture (“{before}”, {before_share} %). Levers leave what is missed in

@@ -21,7 +21,7 @@ from ..words import MINUS, count, percent, signed
 from .component import target_words
 from .evidence import KIND_WORDS, verdict
 from .figure_files import PrintFigure, Width
-from .prediction import head
+from .prediction import head, meaning
 from .reference_strip import Face
 
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ def _draw_heat(place: Axes, part: Part, size: tuple[int, int]) -> None:
     from matplotlib.patches import Rectangle
 
     heat = part.heat
-    peak = float(np.abs(heat).max())
+    peak = float(np.abs(heat).max(initial=0.0))
     if not peak:
-        nowhere = "only at CLS" if part.peak else "not active"
+        nowhere = "not active" if not part.peak else "only at CLS" if heat.size else "no map"
         place.text(0.5, 0.06, nowhere, transform=place.transAxes, ha="center", fontsize=6)
         return
     high, wide = size[0] / heat.shape[0], size[1] / heat.shape[1]
@@ -191,7 +191,7 @@ def before_after(visit: Visit, settings: str) -> PrintFigure:
     marked = "" if visit.truth is None else " ✓: what the picture should be."
     caption = (
         f"Probability of {f'the {len(order)} likeliest classes' if rest else 'each class'} before and after the edit, "
-        f"in % (softmax over {count(len(c.before.classes), 'class', 'es')}): the model says “{c.before.best}” before "
+        f"in % ({meaning(c.before).replace('these ', '')}): the model says “{c.before.best}” before "
         f"and “{c.after.best}” after it.{marked} {settings}"
     )
     return PrintFigure(

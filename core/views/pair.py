@@ -46,6 +46,11 @@ class SideView:
     """The setup's title."""
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of what can be pointed at; a picture without a map is one place."""
+        return self.trace.grid if self.trace.has_map else (1, 1)
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What stands at its picture."""
         v = self.visit
@@ -54,7 +59,7 @@ class SideView:
         return {
             "picture": picture_uri(self.trace.crop, PIXELS),
             "size": (width, height),
-            "grid": self.trace.grid,
+            "grid": self.grid,
             "edit": done,
             "caption": v.subject.caption,
             "setup": self.setup,
@@ -103,6 +108,7 @@ def pair(left: SideView, right: SideView, known: Mapping[str, Mapping[int, Face]
         "two",
         maps=[
             token_maps(side.trace, side.attribution, listed, len(listed)).plain()
+            | dict(zip(("rows", "columns"), side.grid, strict=True))
             for side, listed in zip(sides, shown, strict=True)
         ],
         sides=[side.facts for side in sides],

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ..methods.steering import Edit, Lever
-from ..model.prediction import Comparison
+from ..model.prediction import Comparison, Prediction
 from ..session.log import observed
 from ..session.visit import Visit
 from .html import render
@@ -34,7 +34,7 @@ def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
         groups=[
             (head(group), group_name(group), done(group[0]), len(group), map_of(visit, head(group))) for group in groups
         ],
-        where="" if tokens is None or not groups else tokens_words(tokens, rows * columns),
+        where="" if tokens is None or not groups or not rows else tokens_words(tokens, rows * columns),
         conditional=visit.edit.condition is not None,
         classes=c.before.classes,
         before=c.before.probabilities.tolist(),
@@ -44,12 +44,21 @@ def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
         tone=tone,
         flip=flip,
         cosine=c.cosine,
+        shares=c.after.shares.tolist() if c.after.per_class else None,
         steps=(
             ("undo", "↶", "Undo", bool(visit.history.past)),
             ("redo", "↷", "Redo", bool(visit.history.future)),
             ("reset", "Clear", "Clear: no lever", visit.edit != Edit()),
         ),
     )
+
+
+def meaning(prediction: Prediction) -> str:
+    """What the probabilities are."""
+    n = len(prediction.classes)
+    if prediction.per_class:
+        return "of each class alone: the sigmoid of its logit"
+    return f"softmax over {'this class' if n == 1 else f'these {n} classes'}"
 
 
 def held(edit: Edit) -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ def _answers(visit: Visit, found: EditEvidence, trial: Trial | None, cue: str) -
     if found.gone is not None:
         title = f"When the {cue} is really gone"
         told.append((title, evidence.counterfactual(visit, f"without the {cue}", found.gone)))
-    told.append((evidence.ASKS["reconstruction_error"], evidence.missed_words(found.missed)))
+    told.append((evidence.ASKS["reconstruction_error"], evidence.missed_words(found.missed, visit.trace.has_map)))
     return told
 
 

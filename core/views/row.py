@@ -110,7 +110,7 @@ def rows(
             guess=guess(faces[component].concept) if component in faces else NOTHING,
             note=(notes or {}).get(component, NOTHING),
             actions=heat_of(part, "small") if still else actions(component, faces.get(component)),
-            details=_details(part, faces.get(component)),
+            details=_details(visit, part, faces.get(component)),
             opens=component in faces and not still,
         )
         for component, effect in effects.items()
@@ -156,14 +156,17 @@ def map_of(visit: Visit, component: int) -> Markup:
     return Markup(' data-map="[{}]"').format(listed)
 
 
-def _details(part: Part, face: Face | None) -> Markup:
+def _details(visit: Visit, part: Part, face: Face | None) -> Markup:
     """What there is to know besides: where the effect comes from, where it fires, how clear and how frequent it is."""
     told: list[Markup | str] = []
-    if part.peak:
+    if part.peak and not part.heat.size:
+        told = [firing(part)]
+    elif part.peak:
         strongest = float(part.heat.flat[np.abs(part.heat).argmax()])
-        words = Markup("by patches {}, at most {} by one; by {} {} logits")
-        numbers = signed(part.total - part.on_cls), signed(strongest), term("CLS"), signed(part.on_cls)
-        told = [words.format(*numbers), firing(part)]
+        words = Markup("by patches {}, at most {} by one").format(signed(part.total - part.on_cls), signed(strongest))
+        if visit.trace.class_token:
+            words += Markup("; by {} {}").format(term("CLS"), signed(part.on_cls))
+        told = [Markup("{} logits").format(words), firing(part)]
     if face is not None:
         told.append(face_words(face.concept))
     return Markup(" · ").join(told)

@@ -6,7 +6,7 @@ from ..session.view_state import content_hash
 from ..session.visit import Visit
 from ..setups.catalog import Location
 from ..setups.loading import Setup
-from ..words import SCOPES, count
+from ..words import count
 from .component import target_words
 from .evidence import condition_words, lever_words
 from .prediction import tokens_words
@@ -20,12 +20,12 @@ NO_EDIT = "none"
 def settings(setup: Setup, visit: Visit) -> dict[str, str]:
     """What was set, by what it is called: the setup with its commits, the picture, the question, the edit."""
     card, commits = setup.card, setup.commits
-    depth = f"residual stream after vision layer {card.layer} of 0 to {setup.clip.n_layers - 1}"
+    place = setup.clip.place
     told = {
         "Setup": card.title,
         "CLIP": _place(card.clip, commits.get("clip")),
         "Dictionary": _place(card.dictionary, commits.get("dictionary")),
-        "Place": f"{depth}; {SCOPES[card.scope].only}",
+        "Place": f"{place.words(setup.clip.n_layers)}; {place.tokens_words(card.scope).only}",
         "Picture": f"{visit.subject.caption} (SHA-256 of its pixels {content_hash(visit.trace.crop)[:12]}…)",
         "Classes": ", ".join(visit.classes),
         "Wording": "; ".join(visit.templates),
@@ -42,7 +42,7 @@ def edit_words(visit: Visit) -> str:
         return NO_EDIT
     rows, columns = visit.trace.grid
     done = ", ".join(map(lever_words, visit.edit.groups()))
-    where = f"{done}, on {tokens_words(visit.edit.tokens, rows * columns)}"
+    where = f"{done}, on {tokens_words(visit.edit.tokens, rows * columns)}" if rows else done
     condition = visit.edit.condition
     return where if condition is None else f"{where}, {condition_words(condition)}"
 

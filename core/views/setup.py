@@ -7,10 +7,16 @@ from markupsafe import Markup
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Loading, Setup
 from ..setups.verified import LeversAtWork
-from ..words import MINUS, NONE, SCOPES, decimal, listed
+from ..words import MINUS, NONE, decimal, listed
 from .frame import notice
 from .glossary import term
 from .html import NOTHING, render
+
+PROBABILITIES = (
+    "a sigmoid of each logit: of every class alone, whether it fits. They need not add up to 100 %; a softmax over "
+    "your classes stands beside them as a second reading"
+)
+"""What those of a model mean that judges each class alone."""
 
 
 def setup_name() -> Markup:
@@ -46,13 +52,15 @@ def setup_page(setup: Setup) -> Markup:
     """What is known of a setup: what it is, where it came from, and how its dictionary did on the examples."""
     card, dictionary, health = setup.card, setup.dictionary, setup.health
     levers = None if card.verification is None else card.verification.levers
-    depth = f"after layer {card.layer} of 0 to {setup.clip.n_layers - 1}"
+    place = setup.clip.place
+    reads = f"{place.tokens_words(card.scope).only}: {place.words(setup.clip.n_layers)}"
     facts: list[tuple[Markup | str, Markup | str]] = [
         ("Good for", card.good_for),
         ("CLIP", _place(card.clip, setup.commits.get("clip"))),
         (term("dictionary", "Dictionary"), _place(card.dictionary, setup.commits.get("dictionary"))),
-        ("Reads", f"{dictionary.n_components:,} components of {SCOPES[card.scope].only}, {depth}"),
+        ("Reads", f"{dictionary.n_components:,} components of {reads}"),
         ("Encodes", setup.formula),
+        ("Probabilities", PROBABILITIES if setup.clip.scoring.per_class else ""),
         ("Standardised by", setup.statistics.summary if setup.statistics else ""),
         ("Concept index", _index_words(setup)),
         ("Verified", _verified_words(card)),

@@ -30,6 +30,7 @@ from core.dictionary_training.trainer import Trained, calibrate_threshold, train
 from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
+from core.model.places import AtPlace, ImageEmbedding, ResidualStream
 from core.pictures.collection import Collection
 from core.pictures.options import CollectionOptions
 from core.setups.catalog import Location, read_catalog
@@ -65,7 +66,8 @@ class Numbers(Collection):
 class Planted:
     """A stand-in for a CLIP whose residuals are known: for picture n, row n of [200, 5, 16]."""
 
-    layer, width, grid = 2, WIDTH, (2, 2)
+    place, n_layers = ResidualStream(2), 6
+    width, n_tokens, has_class_token = WIDTH, 5, True
 
     def __init__(self, residuals: torch.Tensor) -> None:
         self._residuals = residuals
@@ -78,8 +80,8 @@ class Planted:
     def pixels(self, crops: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(crops[:, 0, 0, 0].astype(np.int64) * 256 + crops[:, 0, 0, 1])
 
-    def residual(self, numbers: torch.Tensor) -> torch.Tensor:
-        return self._residuals[numbers]
+    def read(self, numbers: torch.Tensor) -> AtPlace:
+        return AtPlace(self._residuals[numbers], self._residuals[numbers])
 
 
 def planted_residuals() -> torch.Tensor:
@@ -460,6 +462,20 @@ def words(clip_folder: Path, pictures: Path, out: Path, *more: str) -> list[str]
     ]
 
 
+def test_the_command_trains_on_the_image_embedding_too(
+    clip_folder: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which has no layer: without one, of another place, nothing is begun."""
+    asked = [word for word in words(clip_folder, pictures, tmp_path / "mine") if word not in ("--layer", "1")]
+    with pytest.raises(SystemExit, match="Name the layer by --layer"):
+        main(asked)
+    main([*asked, "--place", "embedding", "--samples", "5120"])
+    capsys.readouterr()
+    (card,) = read_catalog(tmp_path / "mine" / "catalog.toml").values()
+    assert (card.at, card.scope) == (ImageEmbedding(), "cls")
+    assert load(card, anyway=True).dictionary.width == 16
+
+
 def test_the_command_makes_a_setup_that_loads(
     clip_folder: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -528,7 +544,7 @@ def test_of_a_data_set_the_number_of_pictures_is_asked_for(clip_folder: Path, pi
     datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "data" / "train.parquet", batch_size=16)
     with pytest.raises(SystemExit, match="--limit"):
         main(words(clip_folder, tmp_path / "data", tmp_path / "out"))
-    clip = read_clip(clip_folder, 3)
+    clip = read_clip(clip_folder, ResidualStream(3))
     streamed = CollectionOptions(str(tmp_path / "data"), limit=100).open()
     trained = train_dictionary(clip, "patches", streamed, short(), tmp_path / "out", workers=2)
     assert 90 <= trained.pictures - trained.skipped <= 132  # all of them about once
@@ -542,7 +558,7 @@ def test_a_catalog_entry_holds_any_name(tmp_path: Path) -> None:
     place = Location(repo="openai/clip-vit-base-patch32", revision="0" * 40)
     folder = tmp_path / 'a "quoted" \\ n\x7fäme'
     folder.mkdir()
-    catalog = write_catalog(folder, place, 9, "cls", DictionaryRecipe(), 'pictures of "x"\n')
+    catalog = write_catalog(folder, place, ResidualStream(9), "cls", DictionaryRecipe(), 'pictures of "x"\n')
     table = tomllib.loads(catalog.read_text(encoding="utf-8"))["setup"][0]
     assert table["name"] == folder.name
     assert '"x"' in table["note"]

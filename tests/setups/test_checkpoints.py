@@ -882,7 +882,7 @@ def test_headers_of_saev_that_cannot_be_read(header: dict, sentence: str, tmp_pa
     [
         ({"architecture": "transcoder"}, "architecture = transcoder"),
         ({"architecture": "matching_pursuit"}, "architecture = matching_pursuit"),
-        ({"normalize_activations": "constant_norm_rescale"}, "normalize_activations = constant_norm_rescale"),
+        ({"normalize_activations": "covariance_whitening"}, "normalize_activations = covariance_whitening"),
         ({"reshape_activations": "hook_z"}, "reshape_activations = hook_z"),
         ({"apply_b_dec_to_input": "yes"}, "apply_b_dec_to_input = yes"),
         ({"d_sae": 49}, r"is \[.*48.*\], expected"),

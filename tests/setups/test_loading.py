@@ -378,7 +378,7 @@ def test_nothing_large_is_downloaded_for_a_setup_that_cannot_be(
 ) -> None:
     clip, dictionary = copytree(clip_folder, tmp_path / "clip"), copytree(sae_lens_folder, tmp_path / "sae")
     if wrong == "its config":
-        (clip / "config.json").write_text('{"model_type": "siglip"}')
+        (clip / "config.json").write_text('{"model_type": "siglip2"}')
     elif wrong == "its weights":
         (clip / "model.safetensors").unlink()
     elif wrong == "the dictionary":
@@ -387,7 +387,7 @@ def test_nothing_large_is_downloaded_for_a_setup_that_cannot_be(
     with serve({CLIP_REPO: clip, SAE_REPO: dictionary}) as hub:
         hub.attach(monkeypatch, tmp_path / "cache")
         said = {
-            "its config": f"^{CLIP_REPO} holds a SigLIP",
+            "its config": f"^{CLIP_REPO} holds a SigLIP 2",
             "its weights": f"^{CLIP_REPO} .* lacks model.safetensors",
             "its layer": "4 vision layers",
             "the dictionary": f"^{SAE_REPO} .* lacks cfg.json",

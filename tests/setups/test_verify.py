@@ -24,6 +24,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProce
 
 from core.errors import UserError
 from core.model.clip import text_classifier
+from core.model.places import ResidualStream
 from core.model.prompts import TEMPLATES
 from core.pictures.cue_pairs import planned_cues
 from core.pictures.photographs import photographs
@@ -134,7 +135,7 @@ def rehearsal(clip_folder: Path, openai_folder: Path, tmp_path_factory: pytest.T
 @cache
 def probe(folder: Path) -> ProbeSet:
     """Some photographs, called what the tiny CLIP says."""
-    clip = read_clip(folder, LAYER)
+    clip = read_clip(folder, ResidualStream(LAYER))
     samples = []
     for photograph in photographs()[:4]:
         picture = read_picture(photograph.path)
