@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Loading, Setup
-from ..setups.verified import LeversAtWork
+from ..setups.verified import LeversAtWork, LeverTrial
 from ..words import MINUS, NONE, decimal, listed
 from .frame import notice
 from .glossary import term
@@ -82,6 +82,7 @@ def setup_page(setup: Setup) -> Markup:
         levers=levers,
         levers_said=NOTHING if levers is None else _levers_words(levers),
         levers_of=NOTHING if levers is None else _pairs_words(levers),
+        track=_track,
     )
 
 
@@ -110,6 +111,17 @@ def _unverified_words(setup: Setup) -> str:
     return (
         f"What is published has changed since {found.date:%Y-%m-%d}, when it was verified: this is another commit of "
         f"its {listed(['CLIP' if part == 'clip' else part for part in others])}."
+    )
+
+
+def _track(trial: LeverTrial) -> Markup:
+    """From none to all of the fooled pictures: how many are off the wrong class, with the interval, and how many back."""
+    if not trial.off.of:
+        return NOTHING
+    off, back = (100 * share.k / share.of for share in (trial.off, trial.back))
+    return Markup("""<span class="moved"><i class="way" style="left:{:.0f}%;width:{:.0f}%"></i>
+<i class="now" style="left:{:.0f}%"></i><i class="was" style="left:{:.0f}%"></i></span>""").format(
+        100 * trial.off.low, 100 * (trial.off.high - trial.off.low), off, back
     )
 
 
