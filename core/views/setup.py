@@ -115,7 +115,7 @@ def _unverified_words(setup: Setup) -> str:
 
 
 def _track(trial: LeverTrial) -> Markup:
-    """From none to all of the fooled pictures: how many are off the wrong class, with the interval, and how many back."""
+    """From none to all fooled pictures: how many are off the wrong class, with the interval, and how many back."""
     if not trial.off.of:
         return NOTHING
     off, back = (100 * share.k / share.of for share in (trial.off, trial.back))
