@@ -164,7 +164,8 @@ class SetupSpec:
     @property
     def stated(self) -> str:
         """What is loaded for it, and how it is read, in a line: a verification is of that."""
-        return f"{self.clip.stated}; {self.dictionary.stated}; layer {self.layer}, {self.scope}, {self.layout}"
+        where = f"layer {self.layer}" if self.place == "residual" else f"{self.place}, layer {self.layer}"
+        return f"{self.clip.stated}; {self.dictionary.stated}; {where}, {self.scope}, {self.layout}"
 
     @property
     def at(self) -> Place:

@@ -113,7 +113,13 @@ def test_the_catalog_takes_its_marks_from_the_record_beside_it(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("layer = 2", "layer = 3"), ("patches", "cls"), ("a/sae", "b/sae"), ('"a/clip"', '"a/clip", revision = "v2"')],
+    [
+        ("layer = 2", "layer = 3"),
+        ("patches", "cls"),
+        ("layer = 2", 'layer = 2\nplace = "mlp"'),
+        ("a/sae", "b/sae"),
+        ('"a/clip"', '"a/clip", revision = "v2"'),
+    ],
 )
 def test_a_verification_is_of_what_the_catalog_said_then(tmp_path: Path, old: str, new: str) -> None:
     catalog = tmp_path / "catalog.toml"
