@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from conftest import CLASSES, tiny_sae
 from PIL import Image
 
@@ -159,3 +160,10 @@ def test_on_random_weights_levers_that_tip_answers_back_are_not_taken_for_a_find
     assert attributed.off.low > random.off.high, "so that more than chance alone would be no finding"
     assert not found.cue_speaks
     assert not found.levers_work
+
+
+def test_where_nothing_speaks_for_the_foil_nothing_is_suppressed(untrained: SaeClip) -> None:
+    """An edit of nothing has controls of nothing, and takes no picture off its foil."""
+    trial = cue_trial._Trial(untrained, torch.eye(16)[:3], np.random.default_rng(0))
+    trace = untrained.trace(untrained.grey)
+    assert trial._with_controls(Edit(), trace) == [Edit()] * 3

@@ -36,7 +36,14 @@ from core.setups.health_check import ProbeSet, Sample
 from core.setups.hub import NotHere, hashes, list_files
 from core.setups.loading import Tell
 from core.setups.published_tokens import END, PUBLISHED, START
-from core.setups.verified import FILE_NAME, Verification, read_verified, write_verified
+from core.setups.verified import (
+    FILE_NAME,
+    Expected,
+    GoldenLogits,
+    Verification,
+    read_verified,
+    write_verified,
+)
 
 LAYER = 1
 
@@ -348,3 +355,27 @@ def test_the_shipped_record_is_of_the_shipped_weights() -> None:
     readme = Path(verify.__file__).with_name("README.md").read_text(encoding="utf-8")
     assert verify.levers_table(found.levers) in readme
     assert set(read_verified(CATALOG.with_name(FILE_NAME))) <= set(read_catalog())
+
+
+# ---- golden values
+
+
+def golden(pictures: str, *truth: float) -> GoldenLogits:
+    return GoldenLogits(pictures, truth)
+
+
+def test_logits_are_those_of_the_last_good_run_and_of_other_pictures_nothing_is_compared() -> None:
+    expected = Expected(NOW, {}, golden("a", 25.0, 20.0))
+    verification._same_logits(golden("a", 25.0 + verification.TOLERANCE / 2, 20.0), expected)
+    verification._same_logits(golden("b", 1.0), expected)
+    for other in (golden("a", 25.0, 20.2), golden("a", float("nan"), 20.0)):
+        with pytest.raises(UserError, match=f"away from those of {NOW:%Y-%m-%d}, with the same files"):
+            verification._same_logits(other, expected)
+
+
+def test_a_tokenizer_of_openai_s_vocabulary_gives_the_published_ids(openai_folder: Path) -> None:
+    clip = read_clip(openai_folder, ResidualStream(LAYER))
+    assert verification._published_tokens(clip) == len(PUBLISHED)
+    clip.tokenizer.add_tokens(["photo"])
+    with pytest.raises(UserError, match="“a photo of a cat” other token ids than are published"):
+        verification._published_tokens(clip)
