@@ -129,6 +129,10 @@ class Workbench:
         """What the setup is."""
         return self.setup.card
 
+    def here(self) -> "Workbench":
+        """The same, answered by this process alone; on ZeroGPU its answers would come from elsewhere."""
+        return self
+
     def open(self, source: Source | None) -> Trace:
         """Read a picture: a path, bytes, a PIL picture or an array (see `core.pictures.read`)."""
         return self.trace(self.setup.clip.crop(read_picture(source)))

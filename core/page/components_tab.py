@@ -98,6 +98,14 @@ def redraws(tab: ComponentsTab) -> list[Redraw]:
     return [Redraw(tab.searching, Change.SETUP, lambda context, v: gr.Row(visible=context.bench(v).index is not None))]
 
 
+def at_first(tab: ComponentsTab) -> list[Besides]:
+    """What follows elsewhere only where it is in sight, on a page that begins."""
+    return [
+        Besides(tab.found, lambda context, _, v: show_found(context, v)),
+        Besides(tab.page, lambda context, _, v: show_page(context, v, None)),
+    ]
+
+
 def listen(tab: ComponentsTab, replies: Replies, slow: Lane) -> list[Dependency]:
     """Its listeners, but for the presses on components (see press.py): the searches, whose answers follow."""
     shown = [

@@ -15,6 +15,7 @@ from ..views.image import THUMBNAIL
 from ..views.images import thumbnail_uri
 from ..views.report_words import read_report
 from ..workbench import Workbench
+from .opening import AT_ONCE, Opening
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,19 @@ class Context:
     """How a setup's levers did on scenes with planted shortcuts, by setup; empty where that is not known."""
     room: Room
     """Memory for the picture sets that visitors bring."""
+    opening: Opening
+    """Which of the setups a page opens with."""
     local: bool = False
     """Whether this machine alone reaches the page: see `Settings`."""
 
     @classmethod
-    def of(cls, pool: SetupPool[Workbench], local: bool = False) -> "Context":
+    def of(cls, pool: SetupPool[Workbench], opens_with: str = AT_ONCE, local: bool = False) -> "Context":
         """The context of a page that offers these setups. Raises UserError for examples that cannot be read."""
         examples = (*read_examples(), *read_examples(PHOTOGRAPHS))
         check_pictures(examples)
         thumbnails = {example.name: thumbnail_uri(example.file(), THUMBNAIL) for example in examples}
         reports = {name: read_report(card.report) for name, card in pool.cards.items()}
-        return cls(pool, examples, thumbnails, reports, Room(), local)
+        return cls(pool, examples, thumbnails, reports, Room(), Opening(pool, opens_with), local)
 
     def bench(self, visit: Visit) -> Workbench:
         """The setup a visit is about; loaded anew where it had to leave for others."""

@@ -14,8 +14,7 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from ..recipes import Recipe
 from ..serving.api import SHOWN, SHOWN_PICTURES, Programs
-from ..setups.pool import SetupPool
-from ..workbench import Workbench
+from .context import Context
 from .inputs import endpoint
 from .lanes import PROGRAMS, Lane
 from .recipe_box import FOLDER, zipped
@@ -23,8 +22,8 @@ from .recipe_box import FOLDER, zipped
 LANE: Lane = {"concurrency_id": PROGRAMS, "concurrency_limit": None}
 
 
-def build(pool: SetupPool[Workbench], opens_with: str) -> None:
-    """Add them to the page. The setup `opens_with` answers where none is named.
+def build(context: Context) -> None:
+    """Add them to the page. The setup that it is meant to open with answers where none is named.
 
     The inputs are components nobody sees, one for each name of a parameter, and not `gr.api`, which would hand over any
     path a caller names: `gr.File` accepts only what was uploaded.
@@ -42,7 +41,7 @@ def build(pool: SetupPool[Workbench], opens_with: str) -> None:
     for name in ("levers", "tokens", "condition"):
         parts[name] = gr.JSON(visible=False, label=name)
     answer, file = gr.JSON(visible=False, label="answer"), gr.File(visible=False, label="recipe")
-    ask = Programs(pool, opens_with)
+    ask = Programs(context.pool, lambda: context.opening.meant)
     fns: dict[Callable[..., object], Component] = dict.fromkeys(
         (
             ask.setups, ask.predict, ask.attribute, ask.steer, ask.evidence, ask.component, ask.search, ask.find_edit,

@@ -6,10 +6,10 @@ by the annotations of the function that it is for (`typed`). Messages of the wid
 
 import logging
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from itertools import zip_longest
 from typing import Any, TypeVar, get_type_hints
@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from gradio.block_function import BlockFunction
 from gradio.blocks import Block
 from gradio.components import Component
+from gradio.data_classes import BlocksConfigDict
 from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import check_all_files_in_cache
 from gradio.route_utils import FnIndexInferError
@@ -27,6 +28,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ..background import Job
 from ..errors import UserError
 from .widgets import sentences
 from .wire import REFUSAL
@@ -51,7 +53,39 @@ def _refused() -> Iterator[None]:
 
 
 class TypedBlocks(gr.Blocks):
-    """Blocks that answer with a sentence whatever comes in, and never with the words of an exception."""
+    """Blocks that answer with a sentence whatever comes in, and never with the words of an exception.
+
+    What stands in the parts of a page that is opened may change while it is served (`open_with`), and `jobs` begin when
+    it is (launch.py).
+    """
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """As `gr.Blocks`."""
+        self.jobs: list[Job[Any, Any]] = []
+        self._anew: dict[int, dict[str, Any]] = {}
+        super().__init__(*given, **named)
+
+    def open_with(self, drawn: Mapping[Block, object]) -> None:
+        """What stands in these parts of every page that is opened from now on: as updates of an event would say it."""
+        anew = {}
+        for part, shown in drawn.items():
+            if isinstance(part, gr.State):
+                part.value = partial(_same, shown)
+            elif isinstance(shown, Block | dict):
+                changes = _changes(shown)
+                now = type(part)(**part.constructor_args | changes | {"render": False}).get_config()
+                anew[part._id] = {name: now[name] for name in ("props", *changes) if name in now}
+            else:
+                anew[part._id] = {"value": shown}
+        self._anew |= anew
+        self.config = self.get_config_file()
+
+    def get_config_file(self) -> BlocksConfigDict:
+        """What a page is told that opens."""
+        config = super().get_config_file()
+        for part in config["components"]:
+            part["props"] |= self._anew.get(part["id"], {})
+        return config
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *more: Any, **named: Any) -> list[Any]:
         """What Gradio's components make of an event's inputs; raises gr.Error for what they cannot read."""
@@ -101,6 +135,16 @@ class TypedBlocks(gr.Blocks):
             [["replace", [], now]] if sent is not now and _edits_within(sent) else sent
             for now, sent in zip(whole, told, strict=True)
         ]
+
+
+def _same(value: T) -> T:
+    return value
+
+
+def _changes(shown: Block | dict[str, Any]) -> dict[str, Any]:
+    """What an update says of its part, by the names that its kind is constructed with."""
+    update = shown.constructor_args if isinstance(shown, Block) else shown
+    return {name: value for name, value in update.items() if name != "__type__"}
 
 
 def _is_skipped(value: object) -> bool:

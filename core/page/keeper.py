@@ -23,8 +23,8 @@ from . import widgets
 from .context import Context
 from .lanes import LOADING, Lane
 from .open_link import open_link
-from .replies import Besides, Change, Changes, Outcome, Redraw, Replies
-from .setup_bar import LEFT_BEHIND
+from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Updates
+from .setup_bar import LEFT_BEHIND, loading_first
 from .visit_state import query_of, serialised
 from .widgets import event_data
 from .wire import BringBack
@@ -79,18 +79,18 @@ def listen(
     def bring(context: Context, held: Visit, asked: BringBack) -> Outcome:
         return bring_back(context, held, asked, tabs)
 
-    def load(event: gr.EventData) -> None:
-        """Load the setup first, in a lane in which nobody waits for it."""
+    def load(event: gr.EventData) -> Iterator[Updates]:
+        """Load the setup first, in a lane in which nobody else waits for it."""
         with suppress(UserError):
-            asked = BringBack.read(event_data(event))
-            linked = from_query(asked.link)[0].setup if asked.link else None
-            replies.context.pool.get(linked or ViewState.parsed(asked.state).setup)
+            name = setup_named(replies.context, BringBack.read(event_data(event)))
+            yield from loading_first(replies.context, name, keeper.said)
+        yield {keeper.said: gr.skip()}
 
     brought = replies.step(
         bring, Change.SETUP, hears=BringBack, written_in=keeper.message, notices=[keeper.said],
         besides=asked_again, brings_back=True,
     )  # fmt: skip
-    event = keeper.carried.restore(load, None, None, **LOADING).then(*brought, **slow, js=BRINGING)
+    event = keeper.carried.restore(load, None, keeper.said, **LOADING).then(*brought, **slow, js=BRINGING)
     event.then(None, js=TOLD)
     return [(Change.SETUP, event)]
 
@@ -98,6 +98,13 @@ def listen(
 def show_crop(v: Visit) -> str:
     """The crop of a visitor's own picture."""
     return image_view.crop(v.trace.crop) if v.subject.example is None else ""
+
+
+def setup_named(context: Context, asked: BringBack) -> str:
+    """The setup that a page is about, by its link or by what it carries. Raises UserError for what is forged."""
+    if asked.link:
+        return from_query(asked.link)[0].setup or context.opening.meant
+    return ViewState.parsed(asked.state).setup
 
 
 def bring_back(context: Context, held: Visit, asked: BringBack, tabs: Collection[str] = ()) -> Outcome:

@@ -32,14 +32,12 @@ with all_kept():
     if on_zero_gpu():
         import spaces  # before anything that could touch CUDA
 
-    import gradio as gr
-
-    from ..errors import UserError
     from ..serving.settings import Settings, chosen_setups, make_pool
     from ..serving.turns import Turns
-    from ..setups.catalog import SetupSpec, find
+    from ..setups.catalog import SetupSpec
     from .appearance import launch_options
     from .fair_queue import FairQueue
+    from .inputs import TypedBlocks
     from .layout import build
 
 __all__ = ["launch_options", "make_page", "open_app", "serve"]
@@ -50,16 +48,11 @@ LAST_SECONDS = 8.0
 """For answers that are being worked out when the app has to end."""
 
 
-def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> gr.Blocks:
-    """The page, ready to be launched. Where its setup cannot be loaded it opens with the bundled one, and says why."""
+def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> TypedBlocks:
+    """The page, ready to be launched, and to load the setup of the settings once it is."""
     pool = make_pool(settings, cards, spaces.GPU if on_zero_gpu() else None)
-    opens_with, apology = settings.setup, ""
-    try:
-        find(cards, opens_with)
-        pool.get(opens_with)
-    except UserError as trouble:
-        opens_with, apology = "bundled", f"{trouble} This page opens with the bundled demo instead."
-    page = build(pool, opens_with, apology, settings.local).queue(api_open=False)
+    page = build(pool, settings.setup, settings.local)
+    page.queue(api_open=False)
     page._queue = FairQueue(page, Turns(), settings.hosted, settings.local)
     page.mcp_server = True  # so that the start, and the page's configuration, tell of our tools (tools.py)
     return page
@@ -70,15 +63,19 @@ def open_app(words: Sequence[str], port: int) -> None:
     serve(make_page(*chosen_setups(Settings.from_environment(), words)), port)
 
 
-def serve(page: gr.Blocks, port: int) -> None:
+def serve(page: TypedBlocks, port: int) -> None:
     """Serve the page until the process is told to end. Answers that are being worked out then have some seconds."""
     end = Event()
     before = {number: signal.signal(number, lambda *_: end.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     sys.setswitchinterval(SWITCH)
     try:
         page.launch(**launch_options(), prevent_thread_lock=True, server_port=port)
+        for job in page.jobs:
+            job.start()
         end.wait()
     finally:
+        for job in page.jobs:
+            job.stop()
         for number, handler in before.items():  # told twice, it ends at once
             signal.signal(number, handler)
         queue, last = page._queue, time.monotonic() + LAST_SECONDS

@@ -1,6 +1,7 @@
 """Layout of the whole page, and what follows a change: measured effects, and the tabs that answer while in sight."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -73,42 +74,62 @@ class Parts(NamedTuple):
         return (*places, self.steering.said, *more)
 
 
-def build(pool: SetupPool[Workbench], opens_with: str, apology: str = "", local: bool = False) -> gr.Blocks:
+def build(pool: SetupPool[Workbench], opens_with: str, local: bool = False) -> TypedBlocks:
     """The whole page. The first example of its setup is worked out here, so that it arrives with the page.
 
-    Every visitor chooses among the pool's setups; `apology` says why the page does not open with another one, `local`
-    whether this machine alone reaches it.
+    Every visitor chooses among the pool's setups. As long as the one that it is meant to open with is not there, it
+    opens with the bundled one. `local`: whether this machine alone reaches it.
     """
-    context = Context.of(pool, local)
-    opening = pool.get(opens_with)
-    example, *_ = context.gallery(opening.card)
-    first = session.measure(opening, image_tab.start_with(opening, example, TEMPLATES["single"]))
-    demo: gr.Blocks
+    context = Context.of(pool, opens_with, local)
+    first = first_visit(context, pool.get(context.opening.now))
+    demo: TypedBlocks
     with TypedBlocks(title=frame.TITLE, fill_width=True, delete_cache=(900, 3600)) as demo:
-        parts = _lay_out(context, first, apology)
+        parts = _lay_out(context, first)
         state = VisitState(keep(first), parts.keeper.carried)
         open_tab = gr.Textbox(visible=False)
         replies = Replies(context, state, parts.redraws(), parts.notices())
         _follow_up(_listen(parts, replies), parts, replies, open_tab)
         log_tab.listen(parts.log, replies)
         pair_box.listen(parts.compare.pair, replies)
-        endpoints.build(pool, opens_with)
-        demo.load(_reading_ahead(opening), None, None, **lanes.LONG)
+        endpoints.build(context)
+        demo.load(_reading_ahead(context), None, None, **lanes.LONG)
+    if context.opening.job is not None:
+        context.opening.then(partial(_open_with, demo, parts, replies, first))
+        demo.jobs.append(context.opening.job)
     return demo
 
 
-def _reading_ahead(bench: Workbench) -> Callable[[], Iterator[None]]:
+def _open_with(page: TypedBlocks, parts: Parts, replies: Replies, at_first: Visit, bench: Workbench | None) -> None:
+    """Have all who come open with another setup, or read why that cannot be."""
+    if bench is None:
+        page.open_with({parts.bar.opening: setup_bar.show_opening(replies.context, at_first)})
+    else:
+        besides = [
+            *setup_bar.asked_again(parts.bar), *image_tab.asked_again(parts.image),
+            *components_tab.at_first(parts.components),
+        ]  # fmt: skip
+        page.open_with(replies.drawn(first_visit(replies.context, bench), besides))
+
+
+def first_visit(context: Context, bench: Workbench) -> Visit:
+    """What a page opens with: the first example of a setup, measured before anybody is here."""
+    example, *_ = context.gallery(bench.card)
+    here = bench.here()
+    return session.measure(here, image_tab.start_with(here, example, TEMPLATES["single"]))
+
+
+def _reading_ahead(context: Context) -> Callable[[], Iterator[None]]:
     """What the first evidence would wait for, worked out step by step while the first page is looked at."""
 
     def read() -> Iterator[None]:
-        for _ in bench.read_ahead():
+        for _ in context.pool.get(context.opening.now).read_ahead():
             yield
 
     return read
 
 
-def _lay_out(context: Context, first: Visit, apology: str) -> Parts:
-    bar = setup_bar.build(context, first, apology)
+def _lay_out(context: Context, first: Visit) -> Parts:
+    bar = setup_bar.build(context, first)
     with gr.Row(elem_id="desk"):
         with gr.Column(scale=0, min_width=340, elem_id="side"):
             beside = side_panel.build(context, first)

@@ -79,13 +79,12 @@ def open_link(context: Context, held: Visit, asked: BringBack, link: Link, said:
 
 def _setup(context: Context, held: Visit, link: Link, notes: list[str]) -> Workbench:
     """The setup that answers. It was loaded before, where it can be."""
-    if link.setup is None:
-        return context.bench(held)
-    if link.setup in context.pool.loaded():
-        return context.pool.get(link.setup)
-    card = context.pool.cards.get(link.setup)
+    name = context.opening.meant if link.setup is None else link.setup
+    if name in context.pool.loaded():
+        return context.pool.get(name)
+    card = context.pool.cards.get(name)
     named = (
-        f"“{echo(link.setup)}”, which is not among the setups here"
+        f"“{echo(name)}”, which is not among the setups here"
         if card is None
         else f"{card.title}, which cannot be had now"
     )

@@ -124,6 +124,12 @@ class Replies:
     notices: tuple[gr.HTML, ...]
     """Where sentences appear; what they complain of is over with the next change."""
 
+    def drawn(self, v: Visit, besides: Sequence[Besides] = ()) -> Updates:
+        """All that is drawn of a visit, and `besides`, on a page that begins with it."""
+        shown = {one.part: one.show(self.context, v) for one in self.redraws}
+        asked = {one.part: one.show(self.context, v, v) for one in besides}
+        return self.state.kept_as(self.context, v) | shown | asked
+
     def step(
         self,
         take: Callable[..., Visit | Outcome],

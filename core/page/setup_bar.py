@@ -1,6 +1,10 @@
-"""Setup bar, at the top of the page: which setup answers, what is known of it, and the loading of another."""
+"""Setup bar, at the top of the page: which setup answers, what is known of it, and the loading of another.
 
-from collections.abc import Iterator
+The page's own setup may still be loading when the page is opened (opening.py). Such a page follows that, by one event
+that lasts until it is over; those that are opened later ask nothing.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
@@ -17,7 +21,8 @@ from ..views import setup as setup_view
 from . import widgets
 from .context import Context
 from .lanes import EVERY, LOADING, Lane
-from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Shown, Shows
+from .opening import AT_ONCE
+from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Shown, Shows, Updates
 
 LEFT_BEHIND = "Your levers stayed behind: the components of another dictionary are others."
 
@@ -56,6 +61,8 @@ class SetupBar:
     chosen: gr.Dropdown
     line: gr.HTML
     page: gr.HTML
+    opening: gr.HTML
+    """What becomes of the setup that the page is meant to open with."""
     said: gr.HTML
     stop: gr.Button
     loading: gr.State
@@ -64,8 +71,8 @@ class SetupBar:
     """Failure | None, of the latest loading."""
 
 
-def build(context: Context, first: Visit, apology: str) -> SetupBar:
-    """Its layout. `apology` says why the page does not open with another setup."""
+def build(context: Context, first: Visit) -> SetupBar:
+    """Its layout."""
     with gr.Row(elem_id="top"):
         widgets.html(frame.header(frame.TITLE, frame.CLAIM), elem_id="brand")
         with gr.Row(elem_id="setup"):
@@ -77,9 +84,10 @@ def build(context: Context, first: Visit, apology: str) -> SetupBar:
         line = widgets.html(show_line(context, first), elem_id="setup-line")
         with gr.Accordion("About this setup", open=False, elem_id="about-setup"):
             page = widgets.html(show_page(context, first), elem_id="setup-page")
-    said = widgets.html(frame.notice(apology, tone="warn"), elem_id="said-setup", elem_classes="said")
+    opening = widgets.widget("opening", show_opening(context, first), elem_classes="said")
+    said = widgets.notice_place("said-setup")
     stop = gr.Button("Stop loading it", visible=False, size="sm", elem_id="stop")
-    return SetupBar(chosen, line, page, said, stop, gr.State(LatestOnly()), gr.State(None))
+    return SetupBar(chosen, line, page, opening, said, stop, gr.State(LatestOnly()), gr.State(None))
 
 
 def redraws(bar: SetupBar) -> list[Redraw]:
@@ -88,8 +96,11 @@ def redraws(bar: SetupBar) -> list[Redraw]:
 
 
 def asked_again(bar: SetupBar) -> list[Besides]:
-    """What a visitor chose, as it follows from a visit that was brought back."""
-    return [Besides(bar.chosen, lambda _, __, v, *_read: v.setup)]
+    """What a visitor chose, as it follows from a visit that was brought back, and what is told of the page's setup."""
+    return [
+        Besides(bar.chosen, lambda _, __, v, *_read: v.setup),
+        Besides(bar.opening, lambda context, _, v, *_read: show_opening(context, v)),
+    ]
 
 
 def listen(bar: SetupBar, replies: Replies, upload: gr.File, said: gr.HTML, another: Lane) -> Changes:
@@ -100,11 +111,25 @@ def listen(bar: SetupBar, replies: Replies, upload: gr.File, said: gr.HTML, anot
     shows: Shows = {"said": bar.said, "busy": Shown(bar.stop, _stop_button), "failed": bar.failed}
     # The list itself is no part of the stream: between its steps it would be emptied.
     brought = bar.chosen.input(*replies.stream(load, shows, bar.chosen, bar.loading), **LOADING)
-    back = Besides(bar.chosen, lambda _, __, v, *_read: v.setup)
+    back, told = asked_again(bar)[0], Besides(bar.opening, _still_told)
     asked_for = (bar.chosen, bar.failed, upload)
-    moved = replies.step(use, Change.SETUP, *asked_for, notices=[bar.said], notes=said, on_trouble=[back])
+    moved = replies.step(
+        use, Change.SETUP, *asked_for, notices=[bar.said], notes=said, on_trouble=[back], besides=[told]
+    )  # fmt: skip
     bar.stop.click(*replies.answer(stop_loading, {**shows, "chosen": bar.chosen}, bar.loading), **EVERY)
-    return [(Change.SETUP, brought.then(*moved, **another))]
+    context = replies.context
+    if context.opening.job is None:
+        return [(Change.SETUP, brought.then(*moved, **another))]
+
+    async def follow() -> AsyncIterator[Updates]:
+        async for told in following(context):
+            yield {bar.opening: told}
+        yield {bar.opening: gr.skip()}  # in place of the last step, which would be sent again
+
+    over = bar.opening.follow(follow, None, bar.opening, **LOADING)
+    over.then(*replies.answer(show_opening, bar.opening), **EVERY)
+    taken = replies.step(take, Change.SETUP, upload, notices=[bar.said], notes=said, besides=[back, told])
+    return [(Change.SETUP, brought.then(*moved, **another)), (Change.SETUP, bar.opening.take(*taken, **another))]
 
 
 def show_line(context: Context, v: Visit) -> str:
@@ -115,6 +140,38 @@ def show_line(context: Context, v: Visit) -> str:
 def show_page(context: Context, v: Visit) -> str:
     """What is known of the setup."""
     return setup_view.setup_page(context.bench(v).setup)
+
+
+def show_opening(context: Context, v: Visit) -> str:
+    """What becomes of the setup that the page is meant to open with, for a visit that began before it was there."""
+    opening, title = context.opening, context.card(v).title
+    if opening.job is None or v.setup != AT_ONCE:
+        return frame.notice()
+    if opening.trouble:
+        return frame.notice(f"{opening.trouble} {title} answers instead.", tone="warn")
+    if opening.is_loading:
+        return setup_view.loading_for_all(_title(context), title, opening.job.step)
+    return setup_view.ready(_title(context))
+
+
+async def following(context: Context) -> AsyncIterator[str]:
+    """How far that setup is, for as long as it is loading. No thread waits for it."""
+    job = context.opening.job
+    assert job is not None
+    async for step in job.watch():
+        yield setup_view.loading_for_all(_title(context), context.pool.cards[AT_ONCE].title, step)
+
+
+def loading_first(context: Context, name: str, said: gr.HTML) -> Iterator[Updates]:
+    """Load the setup that a visit is about which opens, and tell in `said` how far that is."""
+    for step in context.pool.bring(name):
+        if isinstance(step, Loading):
+            yield {said: setup_view.loading_for_view(context.pool.cards[name].title, step)}
+
+
+def take(context: Context, v: Visit, file: str | None) -> Visit | Outcome:
+    """Ask the setup that the page is meant to open with, now that it is there."""
+    return v if v.setup == context.opening.wanted else _moved(context, v, context.opening.wanted, file)
 
 
 def load(context: Context, v: Visit, name: Text, loading: LatestOnly[Progress]) -> Iterator[Progress]:
@@ -150,8 +207,7 @@ def use(context: Context, v: Visit, name: Text, failed: Failure | None, file: st
         raise UserError(failed.sentence)
     if name == v.setup or name not in context.pool.loaded():
         return v
-    moved = session.change_setup(context.pool.get(name), v, context.picture(v, file))
-    return Outcome(moved, Change.SETUP, (LEFT_BEHIND,) if v.edit.levers else ())
+    return _moved(context, v, name, file)
 
 
 def stop_loading(context: Context, v: Visit, loading: LatestOnly[Progress]) -> Stopped:
@@ -160,6 +216,21 @@ def stop_loading(context: Context, v: Visit, loading: LatestOnly[Progress]) -> S
     sentence = f"Stopped. {context.card(v).title} stays; what was downloaded is kept for the next time."
     loading.reply = _progress(frame.notice(sentence))
     return {**loading.reply, "chosen": v.setup}
+
+
+def _moved(context: Context, v: Visit, name: str, file: str | None) -> Outcome:
+    moved = session.change_setup(context.pool.get(name), v, context.picture(v, file))
+    return Outcome(moved, Change.SETUP, (LEFT_BEHIND,) if v.edit.levers else ())
+
+
+def _title(context: Context) -> str:
+    card = context.pool.cards.get(context.opening.wanted)
+    return context.opening.wanted if card is None else card.title
+
+
+def _still_told(context: Context, before: Visit, v: Visit, *_: object) -> str:
+    """What a page that was opened before that setup was there goes on to say of it."""
+    return frame.notice() if before.setup == context.opening.wanted else show_opening(context, v)
 
 
 def _progress(said: str = "", busy: bool = False, failed: Failure | None = None) -> Progress:

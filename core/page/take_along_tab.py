@@ -41,7 +41,8 @@ from .faces import faces, of_parts
 from .keeper import rebuilt
 from .lanes import LOADING, LONG, Lane, long
 from .picture_sets import BRING_AGAIN, ChosenSet, chosen
-from .replies import Besides, Change, Changes, Outcome, Replies, Shown, Shows
+from .replies import Besides, Change, Changes, Outcome, Replies, Shown, Shows, Updates
+from .setup_bar import loading_first
 from .visit_state import query_of
 
 Which = Literal["maps", "contributions", "before_after", "controls", "doses", "turned"]
@@ -160,16 +161,17 @@ def listen(
     }
     tab.pack.click(*replies.stream(pack, packs, own, tab.address), **LONG, js=WHERE_FROM)
 
-    def load(file: str | None) -> None:
-        """Load the report's setup first, in a lane in which nobody waits for it."""
+    def load(file: str | None) -> Iterator[Updates]:
+        """Load the report's setup first, in a lane in which nobody else waits for it."""
         with suppress(UserError):
-            replies.context.pool.get(read_report(Path(file or "")).state.setup)
+            yield from loading_first(replies.context, read_report(Path(file or "")).state.setup, tab.said)
+        yield {tab.said: gr.skip()}
 
     here = Besides(tab.said, lambda *_: frame.notice(BACK))
     brought = replies.step(
         take_up, Change.SETUP, tab.bring, notices=[tab.said], notes=kept, besides=[*asked_again, here]
     )  # fmt: skip
-    event = tab.bring.upload(load, tab.bring, None, **LOADING).then(*brought, **another)
+    event = tab.bring.upload(load, tab.bring, tab.said, **LOADING).then(*brought, **another)
     return [(Change.SETUP, event)]
 
 

@@ -3,7 +3,7 @@
 What takes long is a generator: it yields None after every step, so that others have their turns, and the answer last.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TypeVar
 
 from ..errors import UserError
@@ -61,8 +61,8 @@ class Programs:
     are the endpoints of the page and the tools of MCP: what they say of themselves is what an agent reads.
     """
 
-    def __init__(self, pool: SetupPool[Workbench], default: str) -> None:
-        """Answer by `pool`, and by the setup `default` where none is named."""
+    def __init__(self, pool: SetupPool[Workbench], default: Callable[[], str]) -> None:
+        """Answer by `pool`, and by the setup that `default` names where none is named, whenever that is asked."""
         self._pool, self._default = pool, default
 
     def setups(self) -> list[Plain]:
@@ -223,7 +223,7 @@ class Programs:
         return trial
 
     def _bench(self, setup: str) -> Workbench:
-        return self._pool.get(find(self._pool.cards, setup or self._default).name)
+        return self._pool.get(find(self._pool.cards, setup or self._default()).name)
 
 
 def _last(steps: Iterator[T]) -> Generator[None, None, T]:

@@ -6,7 +6,10 @@ given and what it gives back are pickled. So:
 1. The models stay on the CPU of the page's process, which answers what is short: a lever moves the layers after L only.
 2. `Far` sends what is long (reading a picture, many ablations, evidence, searches) as plain values to `Answers`, which
    keeps a copy of the setup on the GPU for as long as its process lives.
-3. Of exceptions only their kind and words cross. What the visitor has to read is sent as a value and raised here.
+3. When the app starts nothing is asked there. The setup that a page is meant to open with is loaded after the launch,
+   and its health checked, in the page's process; a process that was forked earlier loads it from the same files, and
+   finds the figures of its check kept.
+4. Of exceptions only their kind and words cross. What the visitor has to read is sent as a value and raised here.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -152,6 +155,10 @@ class Far(Workbench):
         """Work with `setup`, which stays here, and ask elsewhere."""
         super().__init__(setup)
         self._ask, self._ask_in_steps = ask, ask_in_steps
+
+    def here(self) -> Workbench:
+        """What answers all itself, slowly: before anybody is here in whose name a GPU could be borrowed."""
+        return Workbench(self.setup)
 
     def trace(self, crop: np.ndarray) -> Trace:
         """As `Workbench.trace`, elsewhere."""

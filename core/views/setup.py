@@ -30,17 +30,46 @@ def setup_choice(card: SetupSpec) -> str:
 
 
 def loading(title: str, step: Loading) -> Markup:
-    """How far a setup is on its way."""
-    done = NOTHING
-    if step.total:
+    """How far a setup is that the visitor chose."""
+    return Markup('<div role="status">{}</div>').format(
+        _loading(f"{title}.", step, "The present setup answers meanwhile.")
+    )
+
+
+def loading_for_all(title: str, present: str, step: Loading | None) -> Markup:
+    """How far the setup is that the page is meant to open with, while `present` answers (opening.js)."""
+    return Markup("<div data-loading>{}</div>").format(
+        _loading(f"{title} is loading.", step, f"{present} answers meanwhile.")
+    )
+
+
+def loading_for_view(title: str, step: Loading) -> Markup:
+    """How far the setup is that a link names, or a page that was here before."""
+    return Markup('<div role="status">{}</div>').format(
+        _loading(f"{title} is loading.", step, "What you opened is about it, and comes as soon as it is there.")
+    )
+
+
+def ready(title: str) -> Markup:
+    """That the setup is there which the page is meant to open with, for somebody who began before (opening.js)."""
+    return Markup("""<div role="status"><p class="notice quiet"><b>{}</b> is loaded and checked.
+<button type="button" class="act" data-take-ready>Ask it the same</button></p></div>""").format(title)
+
+
+def _loading(title: str, step: Loading | None, meanwhile: str) -> Markup:
+    said, done = NOTHING, NOTHING
+    if step is not None:
+        said = Markup(" {} …").format(step.said)
+    if step is not None and step.total:
         size = (
             f"{step.done / 1e6:,.0f} of {step.total / 1e6:,.0f} MB" if step.in_bytes else f"{step.done} of {step.total}"
         )
-        done = Markup(' <progress max="{}" value="{}"></progress> <small>{}</small>').format(
+        done = Markup(' <progress max="{}" value="{}"></progress> <small>{}.</small>').format(
             step.total, step.done, size
         )
-    return Markup("""<div role="status"><p class="notice quiet"><b>{}.</b> {}{}
- <small>The present setup answers meanwhile.</small></p></div>""").format(title, step.said, done)
+    return Markup("""<p class="notice quiet"><b>{}</b>{}{} <small>{}</small></p>""").format(
+        title, said, done, meanwhile
+    )
 
 
 def setup_line(card: SetupSpec) -> Markup:

@@ -189,7 +189,7 @@ def test_reference_scenes_have_classes_of_their_own(client: Client) -> None:
 
 def test_what_is_not_asked_for_is_not_computed(bundled: Workbench) -> None:
     """An answer in steps, each of which is one turn; nothing is left to be done after the last."""
-    ask_ = Programs(_Pool(bundled), "bundled")  # type: ignore[arg-type]
+    ask_ = Programs(_Pool(bundled), lambda: "bundled")  # type: ignore[arg-type]
     steps = list(ask_.evidence(str(DOG), "dog, cat", levers=NOTE))
     assert steps[:-1] == [None] * (len(steps) - 1)
     assert len(steps) > 4

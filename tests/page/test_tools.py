@@ -19,7 +19,7 @@ from core.page.context import Context
 @pytest.fixture(scope="module")
 def known(context: Context) -> dict[str, tools.Tool]:
     with gr.Blocks() as page:
-        endpoints.build(context.pool, "bundled")
+        endpoints.build(context)
     return tools.tools_of(page)
 
 

@@ -19,6 +19,7 @@ from open_page import OpenPage
 
 from core.errors import UserError
 from core.page.fair_queue import FairQueue
+from core.page.inputs import TypedBlocks
 from core.page.lanes import EVERY
 from core.page.launch import serve
 from core.serving.house import chosen_port, uploads_folder
@@ -113,7 +114,7 @@ def test_an_answer_that_is_being_worked_out_is_given_before_the_app_ends(capfd: 
         threading.Event().wait(1)
         return 7
 
-    with gr.Blocks() as page:
+    with TypedBlocks() as page:
         shown = gr.Number(elem_id="shown")
         gr.Button(elem_id="slow").click(slow, None, shown, **EVERY)
     page.queue(api_open=False)
