@@ -1,14 +1,47 @@
-"""The unsplit model of any family as what a place of it is compared with: hooks on its own modules."""
+"""Tiny models of any family, read at any place, and the unsplit model as what they are compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
+from conftest import CLASSES, tiny_metaclip, tiny_model, tiny_sae, tiny_siglip, tiny_tokenizer
 from torch import Tensor
+from transformers import CLIPImageProcessorPil, PreTrainedModel
 
-from core.model.clip import SplitClip
+from core.methods.question import Question
+from core.methods.target import Target
+from core.model.clip import SplitClip, text_classifier
+from core.model.dictionary import Dictionary
 from core.model.places import ImageEmbedding, Place
+from core.model.sae_clip import SaeClip
+
+MODELS: Mapping[str, Callable[[], PreTrainedModel]] = MappingProxyType(
+    {"clip": tiny_model, "metaclip_2": tiny_metaclip, "siglip": tiny_siglip}
+)
+"""Tiny models by their `model_type`."""
+
+
+def split_at(name: str, place: Place) -> SplitClip:
+    """A tiny model, split at a place."""
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    return SplitClip(MODELS[name](), processor, tiny_tokenizer(), place)
+
+
+def model_at(name: str, place: Place) -> SaeClip:
+    """The same with a top-k dictionary there, on all tokens that there are."""
+    clip = split_at(name, place)
+    return SaeClip(clip, Dictionary(tiny_sae("topk", k=9, d_in=clip.width), clip.scope("all")))
+
+
+def question_at(name: str, place: Place) -> Question:
+    """What speaks for the first class against the second in a picture of noise."""
+    model = model_at(name, place)
+    crop = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    classifier = text_classifier(model.clip, CLASSES, ("a photo of a {}",))
+    return Question(model, model.trace(crop), classifier, Target(0, 1))
 
 
 def module_of(model: Any, place: Place) -> Any:

@@ -66,8 +66,9 @@ def strip(face: Face, examples: Sequence[ActivatingExample], which: str) -> Mark
     `which` says, for those who cannot see them, which pictures these are.
     """
     c = face.concept
-    cls = sum(not example.region.any() for example in examples)
-    words = f"{count(len(examples), 'reference picture')} of component {c.component}, {which}; lit where it fires"
+    cls = sum(example.region.size > 0 and not example.region.any() for example in examples)
+    words = f"{count(len(examples), 'reference picture')} of component {c.component}, {which}"
+    words += "; lit where it fires" if any(example.region.size for example in examples) else ""
     words += f"; in {cls} of them it fires at CLS only" if cls else ""
     return Markup("""<div class="strip" role="img" aria-label="{words}" data-component="{component}"
  data-action="open">{pictures}</div>""").format(
@@ -76,11 +77,17 @@ def strip(face: Face, examples: Sequence[ActivatingExample], which: str) -> Mark
 
 
 def _lit(example: ActivatingExample) -> Markup:
-    """One picture, dimmed where nothing fires; not where CLS alone does, which sees the whole picture."""
+    """One picture, dimmed where nothing fires; not where CLS alone does, which sees the whole picture.
+
+    Nor where the dictionary reads the image embedding: then there is no region.
+    """
     picture, mask = _classes(example)
-    where = f"on {count(int(np.count_nonzero(example.region)), 'patch', 'es')}" if mask else "at CLS only"
-    return Markup('<span class="shot {} {}" title="activation {:.3g}, {}">{}</span>').format(
-        picture, mask or "whole", example.value, where, NOTHING if mask else ONLY_CLS
+    where = f", on {count(int(np.count_nonzero(example.region)), 'patch', 'es')}" if mask else ", at CLS only"
+    note = NOTHING if mask else ONLY_CLS
+    if not example.region.size:
+        where, note = "", NOTHING
+    return Markup('<span class="shot {} {}" title="activation {:.3g}{}">{}</span>').format(
+        picture, mask or "whole", example.value, where, note
     )
 
 

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from PIL import Image
 from sae_lens import TopKSAE, TopKSAEConfig
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+from transformers import CLIPImageProcessorPil, CLIPModel, PreTrainedModel, SiglipModel
 
 from core.indexing.accumulator import Accumulator
 from core.indexing.build import read_batch
@@ -42,7 +42,7 @@ from core.methods.steering import Edit, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.model.places import ResidualStream
+from core.model.places import PlaceName, place_of
 from core.model.sae_clip import SaeClip
 from core.pictures.batches import Batch
 
@@ -66,24 +66,32 @@ class Geometry:
     patch: int
     """Pixels, of 224."""
     layer: int
-    """The dictionary reads the residual after this layer, from 0."""
+    """The place belongs to this layer, from 0."""
     components: int
     """Size of the dictionary."""
     k: int = 32
     """Components active at a token."""
+    family: type[PreTrainedModel] = CLIPModel
+    """The class of transformers."""
+    place: PlaceName = "residual"
+    """What the dictionary reads."""
 
 
 GEOMETRIES = (
     Geometry("ViT-B/16", 768, 12, 12, 16, 10, 24_576),
     Geometry("ViT-B/32", 768, 12, 12, 32, 9, 49_152),
     Geometry("ViT-L/14", 1024, 24, 16, 14, 20, 65_536),
+    Geometry("SigLIP 2 B/16", 768, 12, 12, 16, 9, 24_576, family=SiglipModel),
+    Geometry("ViT-B/32, MLP output", 768, 12, 12, 32, 9, 49_152, place="mlp"),
+    Geometry("ViT-B/32, image embedding", 768, 12, 12, 32, 0, 16_384, place="embedding"),
 )
 
 
 def build(geometry: Geometry) -> tuple[SplitClip, Dictionary]:
     """A random CLIP and a random top-k dictionary of that shape."""
     torch.manual_seed(0)
-    config = CLIPConfig(
+    config_class: Any = geometry.family.config_class
+    config = config_class(
         vision_config={
             "hidden_size": geometry.width, "intermediate_size": 4 * geometry.width, "patch_size": geometry.patch,
             "num_hidden_layers": geometry.layers, "num_attention_heads": geometry.heads, "image_size": 224,
@@ -91,9 +99,19 @@ def build(geometry: Geometry) -> tuple[SplitClip, Dictionary]:
         text_config={"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1},
     )  # fmt: skip
     no_tokenizer: Any = None  # no text is ever read
-    clip = SplitClip(CLIPModel(config), CLIPImageProcessorPil(), no_tokenizer, ResidualStream(geometry.layer))
-    sae = TopKSAE(TopKSAEConfig(d_in=geometry.width, d_sae=geometry.components, k=geometry.k))
-    return clip, Dictionary(sae, "all")
+    place = place_of(geometry.place, geometry.layer)
+    clip = SplitClip(geometry.family(config), CLIPImageProcessorPil(), no_tokenizer, place)
+    sae = TopKSAE(TopKSAEConfig(d_in=clip.width, d_sae=geometry.components, k=geometry.k))
+    return clip, Dictionary(sae, clip.scope("all"))
+
+
+@torch.no_grad()
+def check_split(clip: SplitClip, pixels: torch.Tensor) -> None:
+    """Raise unless the split model ends as the unsplit one does, to 1e-5 of its length: what is timed is exact."""
+    z = clip.model.get_image_features(pixel_values=pixels).pooler_output
+    difference = (clip.embed_from_residual(clip.residual(pixels)) - z).norm() / z.norm()
+    if not difference < 1e-5:
+        raise ValueError(f"the split model differs from the unsplit one by {difference:.1e}")
 
 
 def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], object]]:
@@ -102,6 +120,7 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
     crop = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
     classifier = torch.nn.functional.normalize(torch.randn(CLASSES, clip.projection), dim=-1)
     pixels, target = clip.pixels(crop[None]), Target(0, 1)
+    check_split(clip, pixels)
     (trace,) = SaeClip(clip, dictionary).traces([crop])
     x = clip.tensor(trace.residual)
     order = attribute(Question(SaeClip(clip, dictionary), trace, classifier, target)).ranked()
@@ -123,11 +142,11 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
     @torch.no_grad()
     def public() -> object:
         """One edit as public code does it: the whole tower again, every component encoded and decoded."""
-        before = clip.residual(pixels)
-        f = dictionary.encode(before)
+        before = clip.read(pixels)
+        f = dictionary.encode(before.seen)
         kept = f.clone()
         kept[..., [lever.component for lever in edits[0].levers]] = 0
-        return clip.embed_from_residual(before + dictionary.sae.decode(kept) - dictionary.sae.decode(f))
+        return clip.embed_from_residual(before.x + dictionary.sae.decode(kept) - dictionary.sae.decode(f))
 
     def evidence() -> object:
         ablation_effects(Question(SaeClip(clip, dictionary), trace, classifier, target), order[:SHOWN])
@@ -177,14 +196,14 @@ def measure_index(geometry: Geometry, repeats: int, size: int) -> np.ndarray:
     m, p = geometry.components, clip.projection
     rng = np.random.default_rng(0)
     # As after training, tokens differ in what fires; without it a random dictionary sees what is common to all.
-    dictionary.sae.b_dec.copy_(clip.residual(clip.pixels(drawn(2, rng))).mean((0, 1)))
+    dictionary.sae.b_dec.copy_(clip.read(clip.pixels(drawn(2, rng))).seen.mean((0, 1)))
     rows = max(1, (1 << 25) // m)
     accumulator, ratios = Accumulator(m, p, IndexRecipe()), []
     with tempfile.TemporaryDirectory() as folder, ThumbnailStore(Path(folder), 0, IndexRecipe(), p) as store:
         for turn in range(repeats + 1):
             ids, nothing = np.arange(size) + turn * size, (None,) * size
             batch = Batch(0, turn, ids, drawn(size, rng), tuple(map(str, ids)), nothing, nothing)
-            x = clip.residual(clip.pixels(batch.crops)).flatten(0, 1)
+            x = clip.read(clip.pixels(batch.crops)).seen.flatten(0, 1)
             began = clocks()
             clip.model.get_image_features(pixel_values=clip.pixels(batch.crops))
             for start in range(0, len(x), rows):

@@ -1,31 +1,21 @@
 """Attribution, steering and what is missed at every place of every family, against the unsplit model."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, tiny_metaclip, tiny_model, tiny_sae, tiny_siglip, tiny_tokenizer
+from conftest import CLASSES
 from torch import Tensor
-from transformers import CLIPImageProcessorPil, PreTrainedModel
-from unsplit_places import hooked, numbered, own, whole
+from unsplit_places import hooked, numbered, own, question_at, whole
 
 from core.methods.attribution import ablation_effects, attribute
 from core.methods.question import Question
 from core.methods.reconstruction_error import reconstruction_error
 from core.methods.steering import Edit, Lever, edited
-from core.methods.target import Target
-from core.model.clip import SplitClip, text_classifier
-from core.model.dictionary import Dictionary
-from core.model.places import ImageEmbedding, MlpOutput, Place, ResidualStream
-from core.model.sae_clip import SaeClip
+from core.model.clip import SplitClip
+from core.model.places import ImageEmbedding, MlpOutput, ResidualStream
 
-FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
-    "clip": tiny_model,
-    "metaclip_2": tiny_metaclip,
-    "siglip": tiny_siglip,
-}
 CASES = [
     *(("clip", place) for place in (MlpOutput(2), ImageEmbedding())),
     *(("siglip", place) for place in (ResidualStream(1), MlpOutput(3), ImageEmbedding())),
@@ -66,18 +56,8 @@ class Twin:
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} {case[1].NAME}")
 def twin(request: pytest.FixtureRequest) -> Twin:
-    name, place = request.param
-    return twin_of(name, place)
-
-
-def twin_of(name: str, place: Place) -> Twin:
-    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    clip = SplitClip(FAMILIES[name](), processor, tiny_tokenizer(), place)
-    sae = tiny_sae("topk", k=9, d_in=clip.width)
-    model = SaeClip(clip, Dictionary(sae, clip.scope("all")))
-    crop = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    classifier = text_classifier(clip, CLASSES, ("a photo of a {}",))
-    return Twin(Question(model, model.trace(crop), classifier, Target(0, 1)), clip.pixels(crop[None]))
+    question = question_at(*request.param)
+    return Twin(question, question.model.clip.pixels(question.trace.crop[None]))
 
 
 def test_the_trace_says_what_it_holds(twin: Twin) -> None:

@@ -1,26 +1,20 @@
 """Every family of models, split at every place, against the unsplit model of transformers."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from conftest import WIDTH, tiny_metaclip, tiny_model, tiny_siglip, tiny_tokenizer
+from conftest import WIDTH, tiny_model, tiny_siglip, tiny_tokenizer
 from torch import Tensor
 from transformers import CLIPImageProcessorPil, PreTrainedModel
-from unsplit_places import hooked, numbered, own, whole
+from unsplit_places import MODELS, hooked, numbered, own, whole
 
 from core.errors import UserError
 from core.model.clip import SplitClip, logits
 from core.model.families import FAMILIES, family_of
 from core.model.places import PLACES, ImageEmbedding, MlpOutput, Place, ResidualStream, place_of
 
-MODELS: dict[str, Callable[[], PreTrainedModel]] = {
-    "clip": tiny_model,
-    "metaclip_2": tiny_metaclip,
-    "siglip": tiny_siglip,
-}
 AT = [*(kind(layer) for kind in (ResidualStream, MlpOutput) for layer in (0, 1, 3)), ImageEmbedding()]
 
 
