@@ -209,7 +209,8 @@ class SplitClip:
         A tokenizer keeps how it was last asked to cut and to pad, so several threads have to ask in the same way: only
         here, and without padding.
         """
-        ids = self.tokenizer(list(prompts), truncation=True, max_length=self.context)["input_ids"]
+        texts = [self.family.written(prompt) for prompt in prompts]
+        ids = self.tokenizer(texts, truncation=True, max_length=self.context)["input_ids"]
         return [tuple(each) for each in ids]
 
     def texts(self, prompts: Sequence[str]) -> Tensor:

@@ -2,23 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from conftest import TEXT, WIDTH, exact_sae, tiny_siglip, tiny_tokenizer
 from PIL import Image
-from transformers import SiglipImageProcessorPil, SiglipModel, SiglipProcessor
+from sentencepiece import SentencePieceTrainer
+from transformers import SiglipImageProcessorPil, SiglipModel, SiglipProcessor, SiglipTokenizer
 
 from core.errors import UserError
+from core.model.clip import SplitClip
+from core.model.places import ImageEmbedding
 from core.model.prompts import TEMPLATES
 from core.setups.agreement import agree
 from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.checkpoints.reading import Reading
-from core.setups.clips import find_clip
+from core.setups.clips import find_clip, read_clip
 from core.setups.loading import Setup, load
 from core.setups.options import own_setup
 from core.workbench import Workbench
@@ -88,6 +94,39 @@ def test_a_setup_of_any_place_and_family_answers(
     assert setup.health.answers_kept == 1
     assert (setup.health.explained_variance_cls is None) == (family == "siglip" or place == "embedding")
     assert setup.card.scope == ("cls" if place == "embedding" else "patches" if family == "siglip" else "all")
+
+
+def test_the_tokenizer_of_a_siglip_is_read_from_its_own_file(siglip_folder: Path, tmp_path: Path) -> None:
+    """As in google/siglip-base-patch16-224: spiece.model, and a class that reads nothing else."""
+    words = "a photo of a dog cat owl red fish bus the quick brown fox jumps over the lazy dogs while five wizards box"
+    turned = [words.split()[k:] + words.split()[:k] for k in range(20)]
+    model = BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=(" ".join(each) for each in turned), model_writer=model, vocab_size=50,
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    folder = copytree(siglip_folder, tmp_path / "clip")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / file).unlink()
+    (tmp_path / "spiece.model").write_bytes(model.getvalue())
+    SiglipTokenizer(str(tmp_path / "spiece.model"), model_max_length=24).save_pretrained(folder)
+    clip = read_clip(folder, ImageEmbedding())
+    assert type(clip.tokenizer) is SiglipTokenizer
+    prompts = ["a Dog!", "the quick brown fox jumps"]
+    ids = clip.tokenizer(prompts, padding="max_length", max_length=24, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        expected = SiglipModel.from_pretrained(folder).eval().get_text_features(input_ids=ids).pooler_output
+    torch.testing.assert_close(clip.texts(prompts), torch.nn.functional.normalize(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_a_siglip_reads_texts_in_lower_case(siglip_folder: Path) -> None:
+    """Whatever its tokenizer would make of capitals."""
+    clip = read_clip(siglip_folder, ImageEmbedding())
+    heard: list[str] = []
+    watched = SplitClip(clip.model, clip.image_processor, Mock(wraps=clip.tokenizer), clip.place)
+    watched.tokenizer.side_effect = lambda texts, **asked: heard.extend(texts) or clip.tokenizer(texts, **asked)  # type: ignore[attr-defined, func-returns-value]
+    watched.token_ids(["An iPod", "DOG"])
+    assert heard == ["an ipod", "dog"]
 
 
 def test_scopes_that_a_model_has_not_are_trouble(siglip_folder: Path, exact: Callable[[int], Path]) -> None:

@@ -117,6 +117,10 @@ class ModelFamily(ABC):
 
     # The text tower
 
+    def written(self, text: str) -> str:
+        """A text as the model was trained to read it, before it is cut into tokens."""
+        return text
+
     @abstractmethod
     def text_features(self, ids: Sequence[Sequence[int]], tokenizer: Any) -> Tensor:
         """Tokens of n texts -> text embeddings [n, p], not normalised."""

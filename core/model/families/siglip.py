@@ -65,6 +65,13 @@ class SiglipFamily(ModelFamily):
         values = F.linear(centred, attention.in_proj_weight[-self.width :])
         return F.linear(values, attention.out_proj.weight)
 
+    def written(self, text: str) -> str:
+        """In lower case, as in training.
+
+        Most of its tokenizers see to that, but not the one that files of SigLIP 2 name (huggingface/transformers#43054).
+        """
+        return text.lower()
+
     def text_features(self, ids: Sequence[Sequence[int]], tokenizer: Any) -> Tensor:
         """Padded to the whole context, and read at the last token."""
         rows = []

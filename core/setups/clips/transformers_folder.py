@@ -18,6 +18,10 @@ _OTHERS = {
 """What the model types of relatives mean; others are named as they are."""
 
 
+_SENTENCEPIECE = "spiece.model"
+"""The tokenizer of a SigLIP, which transformers reads from this file whatever else is there."""
+
+
 class TransformersFolder(ClipFolder):
     """The files that `save_pretrained` of a model and of its processor write."""
 
@@ -25,7 +29,9 @@ class TransformersFolder(ClipFolder):
     SETTINGS: ClassVar[tuple[str, ...]] = (
         CONFIG,
         "preprocessor_config.json|processor_config.json",
-        *TOKENIZER_FILES,
+        f"{TOKENIZER_FILES[0]}|{_SENTENCEPIECE}",
+        *TOKENIZER_FILES[1:],
+        f"{_SENTENCEPIECE}|",
     )
     # Safetensors come first; else the pickle, which transformers opens for tensors only.
     WEIGHTS: ClassVar[str] = (
