@@ -71,9 +71,12 @@ def picture_and_maps(visit: Visit, faces: Mapping[int, Face], settings: str) -> 
     of_edit = [head(group) for group in visit.edit.groups()]
     by_size = sorted(visit.parts, key=lambda part: -abs(part.total))
     shown = [visit.part(c) for c in dict.fromkeys([*of_edit, *(part.component for part in by_size)])][:PATCHES]
+    cls = "; CLS is in the sum above a map and not in the map" * visit.trace.class_token
+    where = " by each patch" if visit.trace.has_map else ""
+    nowhere = "" if visit.trace.has_map else "There is no map: what is read is the image embedding. "
     caption = (
-        f"The picture as the model sees it, and what {_some_components(len(shown))} by each patch to the target "
-        f"{target_words(visit)} (activation × gradient, in logits; CLS is in the sum above a map and not in the map). "
+        f"The picture as the model sees it, and what {_some_components(len(shown))}{where} to the target "
+        f"{target_words(visit)} (activation × gradient, in logits{cls}). {nowhere}"
         f"Green: for the target; orange and hatched: against it; full colour is each map’s strongest patch, outlined. "
         f"▲ and ▼: the component’s sum over all tokens; {GUESSED}. {settings}"
     )

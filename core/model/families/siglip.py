@@ -68,7 +68,8 @@ class SiglipFamily(ModelFamily):
     def written(self, text: str) -> str:
         """In lower case, as in training.
 
-        Most of its tokenizers see to that, but not the one that files of SigLIP 2 name (huggingface/transformers#43054).
+        Most of its tokenizers see to that, but not the one that files of SigLIP 2 name
+        (huggingface/transformers#43054).
         """
         return text.lower()
 
