@@ -17,6 +17,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import ConfigDict, Field
 
+from ..model.place_name import PlaceName
 from ..records import Record
 
 LABELS = 3
@@ -56,7 +57,7 @@ class Identity:
     """d."""
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Of the weights themselves: see `fingerprint`. This alone decides whether an index fits."""
-    place: Literal["residual", "mlp", "embedding"] = "residual"
+    place: PlaceName = "residual"
     """What of that layer the dictionary reads; an embedding is of none, and 0 stands for it."""
 
 

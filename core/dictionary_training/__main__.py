@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 from ..errors import UserError
 from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
-from ..model.places import ImageEmbedding, Place, PlaceName, place_of
+from ..model.place_name import WITHOUT_LAYER, PlaceName
+from ..model.places import Place, place_of
 from ..model.scope import Scope
 from ..pictures.options import CollectionOptions
 from ..setups.catalog import Location, SetupSpec, read_catalog
@@ -133,7 +134,7 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{out} holds a dictionary already. Name another folder, or delete it.")
     accelerator = new_accelerator()
     collection = arguments.collection.open()
-    if arguments.layer is None and arguments.place != ImageEmbedding.NAME:
+    if arguments.layer is None and arguments.place != WITHOUT_LAYER:
         raise UserError("Name the layer by --layer, or read the image embedding by --place embedding.")
     at = place_of(arguments.place, arguments.layer or 0)
     place, files = _fetch_clip(arguments.clip, at, accelerator)

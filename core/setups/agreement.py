@@ -6,7 +6,8 @@ from typing import cast
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.places import PlaceName, place_of
+from ..model.place_name import PlaceName
+from ..model.places import place_of
 from ..model.scope import Scope
 from ..words import SCOPES, listed
 from .catalog import SetupSpec

@@ -34,15 +34,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, Field, Strict, StrictBool, TypeAdapter, ValidationError
 
 from ..errors import UserError, echo
 from ..files import ASSETS, as_text
-from ..model.places import ImageEmbedding, Place, PlaceName, place_of
+from ..model.place_name import WITHOUT_LAYER, PlaceName
 from ..model.scope import Scope
 from .verified import FILE_NAME, Verification, read_verified
+
+if TYPE_CHECKING:
+    from ..model.places import Place
 
 CATALOG = ASSETS / "catalog.toml"
 
@@ -168,8 +171,10 @@ class SetupSpec:
         return f"{self.clip.stated}; {self.dictionary.stated}; {where}, {self.scope}, {self.layout}"
 
     @property
-    def at(self) -> Place:
+    def at(self) -> "Place":
         """The place of the vision tower that the dictionary reads."""
+        from ..model.places import place_of  # here, since a catalog is read before the libraries are there
+
         return place_of(self.place, self.layer)
 
     @property
@@ -235,7 +240,7 @@ def _card(table: dict[str, Any], folder: Path) -> SetupSpec:
 def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A table with its files and folders as paths from the catalog's own folder, and with the words that it names."""
     entries = dict(table)
-    if entries.get("place") == ImageEmbedding.NAME:
+    if entries.get("place") == WITHOUT_LAYER:
         entries.setdefault("layer", 0)
     for part in ("clip", "dictionary", "index"):
         place = entries.get(part)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from ..errors import UserError
-from ..model.places import ImageEmbedding, PlaceName
+from ..model.place_name import WITHOUT_LAYER, PlaceName
 from ..model.scope import Scope
 from .catalog import Layout, Location, SetupSpec, find, read_catalog
 
@@ -54,7 +54,7 @@ def named_setup(arguments: argparse.Namespace, otherwise: str) -> SetupSpec:
 
 def own_setup(arguments: argparse.Namespace) -> SetupSpec:
     """The setup of one's own that options name. Raises UserError where they do not wholly."""
-    layer = 0 if arguments.place == ImageEmbedding.NAME else arguments.layer
+    layer = 0 if arguments.place == WITHOUT_LAYER else arguments.layer
     if not (arguments.clip and arguments.dictionary) or layer is None:
         raise UserError(
             "A setup of your own needs --clip, --dictionary and --layer, or --place embedding in place of a layer. "

@@ -42,7 +42,8 @@ from core.methods.steering import Edit, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
-from core.model.places import PlaceName, place_of
+from core.model.place_name import PlaceName
+from core.model.places import place_of
 from core.model.sae_clip import SaeClip
 from core.pictures.batches import Batch
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ..place_name import PlaceName
 from .embedding import ImageEmbedding
 from .mlp import MlpOutput
-from .place import AtPlace, Place, PlaceName
+from .place import AtPlace, Place
 from .residual import ResidualStream
 
-__all__ = ["PLACES", "AtPlace", "ImageEmbedding", "MlpOutput", "Place", "PlaceName", "ResidualStream", "place_of"]
+__all__ = ["PLACES", "AtPlace", "ImageEmbedding", "MlpOutput", "Place", "ResidualStream", "place_of"]
 
 PLACES: Mapping[PlaceName, type[Place]] = MappingProxyType(
     {"residual": ResidualStream, "mlp": MlpOutput, "embedding": ImageEmbedding}

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ...words import ScopeWords
 from ..families import ModelFamily
+from ..place_name import PlaceName
 from ..scope import Scope
-from .place import AtPlace, Place, PlaceName
+from .place import AtPlace, Place
 
 _WHOLE = ScopeWords("the whole picture", "one vector for the whole picture", "whole picture")
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..families import ModelFamily
-from .place import AtPlace, Place, PlaceName
+from ..place_name import PlaceName
+from .place import AtPlace, Place
 
 
 @dataclass(frozen=True)

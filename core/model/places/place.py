@@ -8,17 +8,15 @@ after a place knows of x alone: an edit adds to it, and `embed` runs what is lef
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
 from ...errors import UserError
 from ...words import SCOPES, ScopeWords
 from ..families import ModelFamily
+from ..place_name import PlaceName
 from ..scope import Scope
-
-PlaceName = Literal["residual", "mlp", "embedding"]
-"""The kinds of places, by the names that catalogs and the command line have for them."""
 
 
 class AtPlace(NamedTuple):

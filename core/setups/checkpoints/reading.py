@@ -8,7 +8,7 @@ from sae_lens import SAE, SAEConfig
 from torch import Tensor
 
 from ...model.dictionary import blank_sae, filled_sae
-from ...model.places import PlaceName
+from ...model.place_name import PlaceName
 from ..standardisation import ResidualStatistics, Standardisation
 
 RELU = "relu((x − b_dec) W_enc + b_enc)"
