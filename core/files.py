@@ -1,4 +1,4 @@
-"""Paths of the files that come with the package, names of a file system as text, and files written at once."""
+"""Paths of the files that come with the package, text out of anybody's files, and files written at once."""
 
 import os
 from collections.abc import Iterator
@@ -15,6 +15,17 @@ ASSETS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "ass
 def as_text(name: str) -> str:
     """A name of a file system, which may be any bytes, with a “?” for what is no text."""
     return name.encode(errors="replace").decode()
+
+
+def as_words(data: bytes) -> tuple[str, bool]:
+    """The text in a file's bytes, and whether its encoding was guessed: UTF-8 or UTF-16 by its mark, else Windows-1252.
+
+    The last is what spreadsheets of the West write; as nobody says so, other letters may come out wrong.
+    """
+    try:
+        return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"), False
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace"), True
 
 
 @contextmanager

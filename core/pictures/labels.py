@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import UserError, echo, printable
+from ..files import as_words
 from ..words import listed
 from .intake import LeftOut
 
@@ -202,13 +203,8 @@ def _plain(values: Mapping[str, Any], column: str, longest: int) -> str | None:
 
 def _text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     """A file's text, and a remark where its encoding was guessed."""
-    remarks: tuple[str, ...] = ()
-    try:
-        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
-    except UnicodeDecodeError:
-        # What spreadsheets of the West write; as nobody says so, other letters may come out wrong.
-        text = data.decode("cp1252", errors="replace")
-        remarks = (f"{name} is not UTF-8 and was read as Windows-1252. Save it as UTF-8 if letters are wrong.",)
+    text, guessed = as_words(data)
+    remarks = (f"{name} is not UTF-8 and was read as Windows-1252. Save it as UTF-8 if letters are wrong.",) * guessed
     if "\0" in text:
         raise UserError(f"The file {name} is no text. Save the labels as a CSV in UTF-8.")
     return text, remarks
