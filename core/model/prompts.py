@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..errors import UserError, echo
+from .class_lists import BEGINS, TITLES, WORDINGS, classes_of, expanded, lines_of
 
-MAX_CLASSES = 200
-MAX_TEMPLATES = 32
+MAX_CLASSES = 2_000
+MAX_TEMPLATES = 80
 MAX_LENGTH = 200
 """Characters in a class or a template."""
 MAX_TEXT = 100_000
-"""Characters of what is typed in one place: twice what the most and longest classes take, and read in a moment."""
+"""Characters of what is typed in one place, and of all classes together: two thousand names of fifty."""
 
 _LINE = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _COMMA = re.compile("[,，、،]")
@@ -39,8 +40,9 @@ def parse_classes(text: str) -> ClassList:
 
     Names are put into Unicode's composed form (NFC), runs of white space become one space, and characters that no
     script needs go (see `visible`). A class that differs from an earlier one in upper and lower case only is left out.
-    Notes say how the text was read. Raises UserError for no class, more than 200, a class of more than 200
-    characters, and a text of more than 100,000.
+    `list:imagenet-1k` stands for the names of that list (`core.model.class_lists`). Notes say how the text was read.
+    Raises UserError for no class, more than 2,000, a class of more than 200 characters, a list that there is not, and a
+    text of more than 100,000 characters.
     """
     _check_size(text)
     lines = [line for line in map(visible, _LINE.split(text)) if line.strip(_COMMAS)]
@@ -49,15 +51,15 @@ def parse_classes(text: str) -> ClassList:
     spellings: dict[str, list[str]] = {}
     for name in filter(None, (part.strip(_COMMAS) for part in parts)):
         spellings.setdefault(name.casefold(), []).append(name)
-    names = tuple(typed[0] for typed in spellings.values())
-    repeated = [typed[0] for typed in spellings.values() if len(typed) > 1]
-    if not names:
+    typed = tuple(same[0] for same in spellings.values())
+    repeated = [same[0] for same in spellings.values() if len(same) > 1]
+    if not typed:
         raise UserError("There are no classes. Write what the picture might show, one a line.")
-    if len(names) > MAX_CLASSES:
-        raise UserError(f"These are {len(names):,} classes. Keep at most {MAX_CLASSES}.")
-    for name in names:
+    for name in typed:
         _check_length("class", name)
-    notes = []
+    names = expanded(typed)
+    check_classes(names)
+    notes = [_about_list(one) for one in typed if classes_of(one) is not None]
     if is_list:
         notes.append("Read as a list: on a single line, commas separate the classes.")
     elif any(_COMMA.search(name) for name in names) and len(lines) > 1:
@@ -70,10 +72,23 @@ def parse_classes(text: str) -> ClassList:
     return ClassList(names, tuple(notes))
 
 
+def _about_list(written: str) -> str:
+    name = written.removeprefix(BEGINS).strip()
+    return f"“{BEGINS}{name}” stands for the {len(lines_of(name)):,} names of {TITLES[name]}’s classes."
+
+
+def check_classes(names: Sequence[str]) -> None:
+    """Raise UserError for more classes, or longer ones all together, than a picture is asked about."""
+    if len(names) > MAX_CLASSES:
+        raise UserError(f"These are {len(names):,} classes. Keep at most {MAX_CLASSES:,}.")
+    if sum(map(len, names)) > MAX_TEXT:
+        raise UserError(f"These classes have more than {MAX_TEXT:,} characters in all. Shorten them, or keep fewer.")
+
+
 def parse_templates(text: str) -> tuple[str, ...]:
     """The templates in a text, one a line, each once.
 
-    Raises UserError for none or more than 32, for a line of more than 200 characters or without `{}`, and for a text of
+    Raises UserError for none or more than 80, for a line of more than 200 characters or without `{}`, and for a text of
     more than 100,000 characters.
     """
     _check_size(text)
@@ -135,6 +150,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "a {}",
             "{}",
         ),
+        **{name: lines_of(name) for name in WORDINGS},
     }
 )
 """Named prompt templates; `{}` stands for the class."""
