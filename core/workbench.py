@@ -54,7 +54,9 @@ from .methods.side_effects import (
 )
 from .methods.steering import Edit, edited, steered
 from .methods.target import Target
-from .model.clip import check_text_work, indistinct_classes, text_classifier
+from .model.class_lists import segments
+from .model.class_vectors import ClassVectors
+from .model.clip import check_text_work, indistinct_classes, text_work
 from .model.prediction import Comparison, Prediction, compare, predict
 from .model.prompts import MAX_LENGTH, TEMPLATES, unknown_words
 from .model.sae_clip import BATCH
@@ -67,15 +69,23 @@ from .pictures.read import Source, read_picture
 from .scenes.sampling import SIDE
 from .scenes.scene import CLASSES
 from .setups.catalog import SetupSpec
+from .setups.kept_classes import KeptClasses
 from .setups.loading import Setup
 
 CACHED_CLASSIFIERS = 64
+AT_ONCE = 2e11
+"""Multiplications of the text tower that nobody is told the progress of: some seconds of a few cores."""
+MOST_TEXT_WORK = 1e14
+"""Of classes that are read step by step: 2,000 in 80 wordings for a ViT-B, which takes a few cores half an hour."""
+PROBED_IN = 8
+"""Wordings of the classes that probe words are put into; where there are more, these are in a single one."""
 SUPPRESSED_ON = 8
 """Reference pictures on which a component is suppressed, to see what it pushes."""
 
 INDEXED = 200
 """Reference pictures of the concept index that make a set."""
 READING = "Reading the pictures (once)"
+READING_CLASSES = "Reading the classes (once)"
 
 _EVERYDAY = 100
 """Everyday words that stand for all words in a search."""
@@ -107,22 +117,19 @@ class Workbench:
         self._family: dict[int, Family] = {}
         self._common: np.ndarray | None = None
 
-        @lru_cache(maxsize=CACHED_CLASSIFIERS)
-        def classifier(classes: Names, templates: Names) -> Tensor:
-            return text_classifier(setup.clip, classes, templates)
+        self._vectors = ClassVectors(setup.clip, KeptClasses(setup.clip))
 
         @lru_cache(maxsize=CACHED_CLASSIFIERS)
-        def told_apart(classes: Names, templates: Names) -> Tensor:
-            check_text_work(setup.clip, classes, templates)
-            if pair := indistinct_classes(setup.clip, classes, templates):
+        def told_apart(classes: Names, templates: Names) -> None:
+            known = [part for listed, part in segments(classes) if listed is not None]
+            if pair := indistinct_classes(setup.clip, classes, templates, frozenset().union(*known)):
                 first, second = (f"“{echo(name)}”" for name in pair)
                 raise UserError(
                     f"This CLIP cannot tell {first} from {second}: it reads the same tokens of both, at "
                     f"most {setup.clip.context}. Write them so that they differ earlier, or keep one of them."
                 )
-            return classifier(classes, templates)
 
-        self._classifier, self._probe_vectors = told_apart, classifier
+        self._check_told_apart = told_apart
 
     @property
     def card(self) -> SetupSpec:
@@ -150,14 +157,47 @@ class Workbench:
         known = self.card.vocabulary
         return {} if known is None else unknown_words(classes, known)
 
+    # Classes. They are read once, for all who ask.
+
+    def class_vectors(self, classes: Names, templates: Names) -> Tensor:
+        """Unit vectors of the classes [C, p]. Raises UserError for more than is read without telling how far it is."""
+        self._check_told_apart(classes, templates)
+        if missing := self._vectors.missing(classes, templates):
+            check_text_work(self.setup.clip, missing, templates)
+        return self._vectors.read(classes, templates)
+
+    def reads_at_once(self, classes: Names, templates: Names) -> bool:
+        """Whether these classes are read already, or nobody has to be told how far their reading is."""
+        missing = self._vectors.missing(classes, templates)
+        return not missing or text_work(self.setup.clip, missing, templates) <= AT_ONCE
+
+    def readable(self, classes: Names, templates: Names) -> Names:
+        """These templates, or a single one where a CPU would read the classes in them for longer than half a minute."""
+        try:
+            check_text_work(self.setup.clip, self._vectors.missing(classes, templates), templates)
+        except UserError:
+            return TEMPLATES["single"]
+        return templates
+
+    def read_classes(self, classes: Names, templates: Names) -> Generator[Step]:
+        """Read classes for whoever asks about them then, telling how far it is.
+
+        Whoever asks meanwhile takes part, and who stops leaves it to the next one where it is.
+        """
+        self._check_told_apart(classes, templates)
+        if missing := self._vectors.missing(classes, templates):
+            check_text_work(self.setup.clip, missing, templates, MOST_TEXT_WORK)
+        for step in self._vectors.steps(classes, templates):
+            yield READING_CLASSES, *step
+
     def classify(self, trace: Trace, classes: Names, templates: Names) -> Prediction:
         """What the model says about the picture, among these classes."""
-        classifier = self._classifier(classes, templates)
+        classifier = self.class_vectors(classes, templates)
         return predict(trace.embedding, classifier, classes, self.setup.clip.scoring)
 
     def question(self, trace: Trace, classes: Names, templates: Names, target: Target) -> Question:
         """The picture, the classes and the target as the functions of `core.methods` take them."""
-        return Question(self.setup.model, trace, self._classifier(classes, templates), target)
+        return Question(self.setup.model, trace, self.class_vectors(classes, templates), target)
 
     def attribute(
         self, trace: Trace, classes: Names, templates: Names, target: Target, method: Method = "gradient"
@@ -191,7 +231,7 @@ class Workbench:
         self, trace: Trace, edits: Sequence[Edit], classes: Names, templates: Names
     ) -> tuple[Comparison, ...]:
         """The same for several edits of one picture, in batches."""
-        classifier, model = self._classifier(classes, templates), self.setup.model
+        classifier, model = self.class_vectors(classes, templates), self.setup.model
         found = []
         for start in range(0, len(edits), BATCH):
             after = model.embeddings(trace, steered(model, trace, edits[start : start + BATCH]))
@@ -202,7 +242,7 @@ class Workbench:
 
     def reconstruction_error(self, trace: Trace, classes: Names, templates: Names) -> ReconstructionError:
         """What the dictionary misses of the picture, and what that costs."""
-        classifier = self._classifier(classes, templates)
+        classifier = self.class_vectors(classes, templates)
         return reconstruction_error(self.setup.model, trace, classifier, classes)
 
     def controls(
@@ -231,7 +271,7 @@ class Workbench:
 
     def find_edit(self, trace: Trace, classes: Names, templates: Names, truth: int) -> Iterator[Search]:
         """The smallest set of suppressions that makes the model say class `truth`, the answer last."""
-        classifier = self._classifier(classes, templates)
+        classifier = self.class_vectors(classes, templates)
         probes = self._probe_vectors(self._probes(classes), templates)
         return find_edit(self.setup.model, trace, classifier, truth, probes)
 
@@ -244,7 +284,7 @@ class Workbench:
         yield from self._read_references()
         references = self._references.found
         assert references is not None
-        classifier = self._classifier(references.classes, TEMPLATES["single"])
+        classifier = self.class_vectors(references.classes, TEMPLATES["single"])
         for found in generalize(self.setup.model, references, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on the reference pictures", *found)
 
@@ -291,7 +331,7 @@ class Workbench:
         `core.pictures.batches`, `total` is the collection's size.
         """
         if classes:
-            self._classifier(classes, templates)  # what cannot be asked is refused before anything is read
+            self.class_vectors(classes, templates)  # what cannot be asked is refused before anything is read
         for step in read_traces(self, batches, total, most_bytes):
             if isinstance(step, PictureSet):
                 yield self.classified(step, classes or step.label_names, templates)
@@ -300,11 +340,11 @@ class Workbench:
 
     def classified(self, pictures: PictureSet, classes: Names, templates: Names) -> PictureSet:
         """The same pictures among other classes, or in other templates, without reading them again."""
-        return classified(self.setup.clip, pictures, classes, self._classifier(classes, templates))
+        return classified(self.setup.clip, pictures, classes, self.class_vectors(classes, templates))
 
     def try_edit(self, pictures: PictureSet, edit: Edit, templates: Names) -> Generator[Step | Generalization]:
         """What the edit does to a set of pictures: how far that is, and the answer last."""
-        classifier = self._classifier(pictures.classes, templates)
+        classifier = self.class_vectors(pictures.classes, templates)
         for found in generalize(self.setup.model, pictures, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on these pictures", *found)
 
@@ -336,7 +376,7 @@ class Workbench:
         Components and, with a concept index, families are proposed on one half of the pictures and judged on the other.
         Which half a picture is in depends on its name alone.
         """
-        classifier = self._classifier(pictures.classes, templates)
+        classifier = self.class_vectors(pictures.classes, templates)
         groups = [family.members for family in self.families] if self.setup.index is not None else []
         discovery, judging = split(pictures.names, (0.5, 0.5))
         yield from find_candidates(self.setup.model, pictures, classifier, confusion, (discovery, judging), groups)
@@ -349,7 +389,7 @@ class Workbench:
         import_module("scipy.stats")  # half a second, too
         if self.setup.clip.image_size == SIDE:
             yield from self._read_references()
-            self._classifier(CLASSES, TEMPLATES["single"])
+            self.class_vectors(CLASSES, TEMPLATES["single"])
 
     def _read_references(self) -> Generator[Step]:
         for step in self._references.steps():
@@ -402,7 +442,7 @@ class Workbench:
         with self._sorting:
             if self._common is None:
                 self._common = self._everyday()
-        return matches_words(index, self._classifier((words,), WORDINGS)[0].cpu().numpy(), self._common, most)
+        return matches_words(index, self.class_vectors((words,), WORDINGS)[0].cpu().numpy(), self._common, most)
 
     def matches_picture(self, embedding: np.ndarray, most: int) -> tuple[Match, ...]:
         """The components that fit a picture best, by its embedding, [p] of any length, as in its trace."""
@@ -413,7 +453,7 @@ class Workbench:
         index, clip = self._indexed(), self.setup.clip
         strength = strength_of(index, component)
         crops = crops_of(index, component, SUPPRESSED_ON, clip.image_size)
-        classifier = self._classifier(classes, templates)
+        classifier = self.class_vectors(classes, templates)
         return steering_effects(self.setup.model, component, strength, crops, classifier, classes)
 
     def _indexed(self) -> ConceptIndex:
@@ -437,7 +477,14 @@ class Workbench:
         """
         known = self._probes(())
         words = known[:: -(-len(known) // _EVERYDAY)] if len(known) >= _FEW else ("",)
-        return self._probe_vectors(words, WORDINGS).mean(0).cpu().numpy()
+        return self._vectors.read(words, WORDINGS).mean(0).cpu().numpy()
 
     def _probes(self, classes: Names) -> Names:
         return probe_words(self._vocabulary, self.card.vocabulary, classes)
+
+    def _probe_vectors(self, words: Names, templates: Names) -> Tensor:
+        """Unit vectors of probe words [V, p]: of all that the setup knows, which are read once in these templates."""
+        used = templates if len(templates) <= PROBED_IN else TEMPLATES["single"]
+        known = self._probes(())
+        place = {word: k for k, word in enumerate(known)}
+        return self._vectors.read(known, used)[[place[word] for word in words]]

@@ -180,7 +180,7 @@ def test_an_edit_without_levers_is_answered_without_running_the_model(
     workbench: Workbench, trace: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = compare(
-        trace.embedding, trace.embedding, workbench._classifier(CLASSES, ONE), CLASSES, workbench.setup.clip.scoring
+        trace.embedding, trace.embedding, workbench.class_vectors(CLASSES, ONE), CLASSES, workbench.setup.clip.scoring
     )
     for part in ("read", "embed_from_residual"):
         monkeypatch.setattr(workbench.setup.clip, part, None)

@@ -133,12 +133,16 @@ def probe_words(
 
     A class “a red car” names “car”, whose change would be the target's own.
     """
-    asked = [set(name.casefold().split()) for name in classes]
-    names = [
-        concept.name
-        for concept in concepts
-        if not any(set(concept.name.casefold().split()) <= words for words in asked)
-    ]
+    asked = [frozenset(name.casefold().split()) for name in classes]
+    having: dict[str, set[frozenset[str]]] = {}
+    for words in asked:
+        for word in words:
+            having.setdefault(word, set()).add(words)
+    names = []
+    for concept in concepts:
+        words = frozenset(concept.name.casefold().split())
+        if not any(words <= others for others in having.get(next(iter(words)), ())):
+            names.append(concept.name)
     unknown = {} if vocabulary is None else unknown_words(names, vocabulary)
     return tuple(name for name in names if name not in unknown)
 

@@ -10,10 +10,12 @@ How a model is run is its family's to say (`families`), and what x is the place'
 state: the result equals the unsplit model's.
 """
 
-from collections.abc import Sequence
+import random
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,10 @@ from .scoring import Scoring
 
 _TEXT_BATCH = 128
 MAX_TEXT_WORK = 3e12
-"""Multiplications for the classes of one question on a CPU: half a minute of a few cores."""
+"""Multiplications for the classes of one question on a CPU, where nothing tells how far it is: half a minute of a few
+cores."""
+_COUNTED = 2048
+"""Texts of which the tokens are counted; of more, so many at random."""
 
 
 class SplitClip:
@@ -241,39 +246,59 @@ def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence
     The prompt ensembling of "Learning Transferable Visual Models From Natural Language Supervision" (arXiv
     2103.00020, section 3.1.4). `{}` is replaced literally, so that a class may itself hold braces.
     """
-    prompts = [template.replace("{}", name) for name in classes for template in templates]
-    embeddings = clip.texts(prompts)
-    if not prompts:  # without classes there is nothing to group
-        return embeddings
-    embeddings = embeddings.view(len(classes), len(templates), -1)
-    return F.normalize(embeddings.mean(1), dim=-1)
+    return torch.cat([clip.texts([]), *classifier_steps(clip, classes, templates)])
 
 
-def check_text_work(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> None:
-    """Raise UserError where a CPU would read these classes for longer than anybody waits: tokens times weights."""
+def classifier_steps(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> Iterator[Tensor]:
+    """The same for a few classes at a time, [c, p]: for as many as one batch of texts is of, and at least one."""
+    some = max(1, _TEXT_BATCH // max(1, len(templates)))
+    for start in range(0, len(classes), some):
+        part = classes[start : start + some]
+        embeddings = clip.texts([template.replace("{}", name) for name in part for template in templates])
+        yield F.normalize(embeddings.view(len(part), len(templates), -1).mean(1), dim=-1)
+
+
+def text_work(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> float:
+    """Multiplications that reading these classes takes: tokens times the weights of the text tower's layers."""
+    weights = sum(t.numel() for t in clip.model.text_model.encoder.parameters())
+    n = len(classes) * len(templates)
+    counted: Sequence[int] = range(n) if n <= _COUNTED else random.Random(0).sample(range(n), _COUNTED)
+    pairs = (divmod(k, len(templates)) for k in counted)
+    texts = clip.token_ids([templates[t].replace("{}", classes[c]) for c, t in pairs]) if n else []
+    tokens = sum(map(clip.family.tokens_read, texts))
+    return weights * tokens * n / max(1, len(counted))
+
+
+def check_text_work(
+    clip: SplitClip, classes: Sequence[str], templates: Sequence[str], most: float | None = None
+) -> None:
+    """Raise UserError where a CPU would read these classes for longer than `most` allows, by default MAX_TEXT_WORK."""
     if clip.device.type != "cpu":
         return
-    weights = sum(t.numel() for t in clip.model.text_model.encoder.parameters())
-    longest = MAX_TEXT_WORK / max(weights, 1)
-    texts = clip.token_ids([t.replace("{}", name) for name in classes for t in templates])
-    tokens = sum(map(clip.family.tokens_read, texts))
-    if tokens > longest:
+    work, most = text_work(clip, classes, templates), MAX_TEXT_WORK if most is None else most
+    if work > most:
         n = len(classes) * len(templates)
         raise UserError(
-            f"{len(classes)} classes in {len(templates)} wordings are {n:,} texts: minutes of this CLIP, here. "
-            f"Ask for about {int(n * longest / tokens):,} at most: fewer classes, fewer wordings, or shorter ones."
+            f"{len(classes):,} classes in {len(templates)} wordings are {n:,} texts: minutes of this CLIP, here. "
+            f"Ask for about {int(n * most / work):,} at most: fewer classes, fewer wordings, or shorter ones."
         )
 
 
-def indistinct_classes(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> tuple[str, str] | None:
+def indistinct_classes(
+    clip: SplitClip, classes: Sequence[str], templates: Sequence[str], known: Collection[str] = ()
+) -> tuple[str, str] | None:
     """The first two classes that the text tower is given the same tokens for, with every template; None where none are.
 
     Their class vectors are the same numbers, so that no answer tells them apart: they differ only behind the context's
-    end, or in what the tokenizer makes alike.
+    end, or in what the tokenizer makes alike. Of two that are both `known`, nothing is said.
     """
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for name, ids in zip(classes, clip.token_ids([templates[0].replace("{}", name) for name in classes]), strict=True):
+        alike.setdefault(ids, []).append(name)
     seen: dict[tuple[tuple[int, ...], ...], str] = {}
-    for name in classes:
+    for name in chain.from_iterable(names for names in alike.values() if len(names) > 1):
         tokens = tuple(clip.token_ids([template.replace("{}", name) for template in templates]))
-        if (other := seen.setdefault(tokens, name)) != name:
+        other = seen.setdefault(tokens, name)
+        if other != name and not (other in known and name in known):
             return other, name
     return None

@@ -47,11 +47,13 @@ def make_recipe(
     title: str,
     claims: Sequence[Claim] = (),
     whole_encoder: bool = False,
+    vectors: Tensor | None = None,
 ) -> Recipe:
     """An edit as a recipe. It acts at every token in scope: the tokens it was confined to are left behind.
 
     With `whole_encoder` it holds every row of a top-k dictionary's encoder, 4 m d bytes, and needs nothing else;
-    without, whoever applies it brings that dictionary. Of other dictionaries its own rows are enough. Raises UserError
+    without, whoever applies it brings that dictionary. Of other dictionaries its own rows are enough. `vectors`: those
+    of the classes [C, p], where they were read before (`Workbench.class_vectors`). Raises UserError
     for an edit without levers or with more than 256, for a component that the dictionary does not have, and for what
     recipe.json cannot hold: a title or classes that are empty, too long or too many, say.
     """
@@ -67,7 +69,8 @@ def make_recipe(
         raise UserError("There is no lever, and so nothing to save. Pull one first.")
     if (last := needed_components(everywhere)[-1]) >= dictionary.n_components:
         raise UserError(f"There is no component {last}: this dictionary has {dictionary.n_components}, counted from 0.")
-    vectors = text_classifier(setup.clip, classes, templates)
+    if vectors is None:
+        vectors = text_classifier(setup.clip, classes, templates)
     arrays = directions_of(dictionary, everywhere, vectors, whole_encoder)
     config = dictionary.sae.cfg
     competes = needs_whole_encoder(config.architecture())

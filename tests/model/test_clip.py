@@ -178,7 +178,7 @@ def test_logits_equal_the_unsplit_model_s(clip: SplitClip, whole: CLIPModel, pix
     torch.testing.assert_close(logits(3 * embedding, clip.texts(prompts), clip.scoring), found)
 
 
-@pytest.mark.parametrize("templates", TEMPLATES.values(), ids=TEMPLATES.keys())
+@pytest.mark.parametrize("templates", [TEMPLATES[name] for name in ("single", "ensemble", "openai-7")])
 def test_classifier_is_the_unit_mean_over_templates(clip: SplitClip, templates: tuple[str, ...]) -> None:
     classifier = text_classifier(clip, CLASSES, templates)
     assert classifier.shape == (len(CLASSES), 16)

@@ -164,7 +164,7 @@ def test_the_numbers_of_the_page(clip: SplitClip, picture: Image.Image, kind: st
     with torch.no_grad():
         for built, said in ((tiny_model(), compared.before), (steered, compared.after)):
             z = built.get_image_features(pixel_values=clip.pixels(trace.crop[None])).pooler_output[0]
-            classes = bench._classifier(CLASSES, TEMPLATE)
+            classes = bench.class_vectors(CLASSES, TEMPLATE)
             logits = built.logit_scale.exp() * torch.nn.functional.normalize(z, dim=-1) @ classes.T
             np.testing.assert_allclose(logits.numpy(), said.logits, atol=1e-4)
     assert np.abs(compared.after.logits - compared.before.logits).max() > 0.01
