@@ -10,9 +10,14 @@ const stored = () => {
 const tabOpen = () => find('#tabs [role=tab][aria-selected=true]')?.dataset.tabId ?? null;
 let bringing = null;
 
+// Classes that are long to write stand beside the state, which has a mark in their place.
+const whole = (state) => {
+  const classes = props.names && JSON.parse(props.names)[state.classes[0]];
+  return classes ? { ...state, classes } : state;
+};
 const present = () => {
   const typed = FIELDS.map((field) => find(field)?.value ?? null);
-  return { state: JSON.stringify({ ...JSON.parse(props.value), tab: tabOpen() }), crop: crop(), typed };
+  return { state: JSON.stringify({ ...whole(JSON.parse(props.value)), tab: tabOpen() }), crop: crop(), typed };
 };
 const save = () => {
   if (bringing) return;

@@ -81,9 +81,10 @@ class ClassVectors:
     def steps(self, classes: Names, templates: Names) -> Generator[Texts, None, Tensor]:
         """The same, telling after each step how far it is."""
         found = self._kept((classes, templates))
-        if found is not None:
-            return found
-        parts, done = [self._clip.texts([])], 0
+        if found is not None or not classes:
+            return self._clip.texts([]) if found is None else found
+        parts: list[Tensor] = []
+        done = 0
         for listed, part in segments(classes):
             vectors = self._part(listed, part, templates)
             if vectors is None:
@@ -98,7 +99,7 @@ class ClassVectors:
                     self._shelf.put(listed, templates, vectors)
             parts.append(vectors)
             done += len(part)
-        return self._keep((classes, templates), torch.cat(parts)) if len(parts) != 2 else parts[1]
+        return parts[0] if len(parts) == 1 else self._keep((classes, templates), torch.cat(parts))
 
     def _part(self, listed: str | None, part: Names, templates: Names) -> Tensor | None:
         """The vectors of a part that was read before."""
@@ -131,7 +132,7 @@ class ClassVectors:
             yield done
         with self._lock:
             self._begun.pop(key, None)
-        return self._keep(key, torch.cat([self._clip.texts([]), *reading.parts]))
+        return self._keep(key, torch.cat(reading.parts))
 
     def _kept(self, key: Hashable) -> Tensor | None:
         with self._lock:

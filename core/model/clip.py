@@ -246,7 +246,8 @@ def text_classifier(clip: SplitClip, classes: Sequence[str], templates: Sequence
     The prompt ensembling of "Learning Transferable Visual Models From Natural Language Supervision" (arXiv
     2103.00020, section 3.1.4). `{}` is replaced literally, so that a class may itself hold braces.
     """
-    return torch.cat([clip.texts([]), *classifier_steps(clip, classes, templates)])
+    steps = list(classifier_steps(clip, classes, templates))
+    return torch.cat(steps) if steps else clip.texts([])
 
 
 def classifier_steps(clip: SplitClip, classes: Sequence[str], templates: Sequence[str]) -> Iterator[Tensor]:

@@ -55,8 +55,11 @@ def build(context: Context, first: Visit) -> AttributionTab:
 def redraws(tab: AttributionTab) -> list[Redraw]:
     """What it draws anew, and since when."""
     return [
-        Redraw(tab.wanted, Change.TARGET, lambda _, v: gr.Dropdown(**_wanted_list(v))),
-        Redraw(tab.against, Change.TARGET, lambda _, v: gr.Dropdown(**_against_list(v))),
+        # The lists change with the classes alone: of a thousand names they are not sent for another target.
+        Redraw(tab.wanted, Change.TARGET, lambda _, v: gr.update(value=_wanted_list(v)["value"])),
+        Redraw(tab.against, Change.TARGET, lambda _, v: gr.update(value=_against_list(v)["value"])),
+        Redraw(tab.wanted, Change.CLASSES, lambda _, v: gr.update(**_wanted_list(v))),
+        Redraw(tab.against, Change.CLASSES, lambda _, v: gr.update(**_against_list(v))),
         Redraw(tab.target, Change.TARGET, show_target),
         Redraw(tab.sheet, Change.TARGET, show_sheet),
         Redraw(tab.waterfall, Change.TARGET, show_waterfall),

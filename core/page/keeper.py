@@ -24,7 +24,7 @@ from .context import Context
 from .lanes import LOADING, Lane
 from .open_link import open_link
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Updates
-from .setup_bar import LEFT_BEHIND, loading_first
+from .setup_bar import LEFT_BEHIND, ONE_WORDING, loading_first
 from .visit_state import query_of, serialised
 from .widgets import event_data
 from .wire import BringBack
@@ -48,7 +48,7 @@ class Keeper:
     """Its parts, of which a visitor sees the sentence alone."""
 
     carried: gr.HTML
-    """The view state, as JSON; its prop `query` is the link to it, without the open tab."""
+    """The view state, as JSON. Its prop `query` is the link to it, without the open tab; `names`: see `VisitState`."""
     crop: gr.HTML
     """What the model saw of a visitor's own picture, lossless; nothing for an example."""
     said: gr.HTML
@@ -62,7 +62,7 @@ def build(context: Context, first: Visit) -> Keeper:
     said = widgets.notice_place("said-kept")
     crop = widgets.html(show_crop(first), elem_id="crop-sheet")
     query = query_of(state_of(context.bench(first), first))
-    carried = widgets.message_widget("keeper", "", serialised(context, first), lost=0, query=query)
+    carried = widgets.message_widget("keeper", "", serialised(context, first), lost=0, query=query, names="")
     return Keeper(carried, crop, said, gr.Textbox(visible=False))
 
 
@@ -134,6 +134,10 @@ def rebuilt(
         bench = context.pool.get(state.setup)
     else:
         notes.append(f"The setup “{echo(state.setup)}” cannot be had now: {bench.card.title} answers instead.")
+    templates = bench.readable(state.classes, state.templates)
+    if templates != state.templates:
+        state = state.model_copy(update={"templates": templates})
+        notes.append(ONE_WORDING)
     visit = from_state(context, bench, state, crop)
     if visit is None:
         notes.append(lost)

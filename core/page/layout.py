@@ -90,6 +90,7 @@ def build(pool: SetupPool[Workbench], opens_with: str, local: bool = False) -> T
         replies = Replies(context, state, parts.redraws(), parts.notices())
         _follow_up(_listen(parts, replies), parts, replies, open_tab)
         log_tab.listen(parts.log, replies)
+        compare_tab.listen(parts.compare, replies)
         pair_box.listen(parts.compare.pair, replies)
         endpoints.build(context)
         demo.load(_reading_ahead(context), None, None, **lanes.LONG)

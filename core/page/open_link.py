@@ -22,7 +22,7 @@ from ..workbench import Workbench
 from .context import Context
 from .picture_sets import choices
 from .replies import Change, Outcome
-from .setup_bar import LEFT_BEHIND
+from .setup_bar import LEFT_BEHIND, ONE_WORDING
 from .wire import BringBack
 
 NO_PICTURE_IN_A_LINK = (
@@ -61,7 +61,10 @@ def open_link(context: Context, held: Visit, asked: BringBack, link: Link, said:
         notes.append(LEFT_BEHIND)
     target, foil = _target(link, classes, notes), class_index(classes, looked.foil)
     foil = None if foil == truth else foil
-    visit = session.begin(bench, trace, looked.subject, classes, link.templates, truth, target, edit, foil)
+    templates = bench.readable(classes, link.templates)
+    if templates != link.templates:
+        notes.append(ONE_WORDING)
+    visit = session.begin(bench, trace, looked.subject, classes, templates, truth, target, edit, foil)
     visit = session.after(held, session.measure(bench, visit))
     if held.key and (held.key, held.setup) == (state.key, visit.setup):
         visit = replace(visit, history=held.history.then(edit))

@@ -1,5 +1,6 @@
 """Picture set that a visit asks about, from what it names: what all visitors have, or their own; and a stop."""
 
+import time
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from .context import Context
 
 BRING_AGAIN = "These pictures are not on the server any more. Bring them again."
 SCENES = "scenes rendered by this project"
+QUICK = 1.0
+"""Seconds that the reading of classes may take before it is told how far it is."""
 
 
 class ChosenSet(NamedTuple):
@@ -66,13 +69,15 @@ def chosen(bench: Workbench, v: Visit, own: OwnPictures, stops: bool = False) ->
         if held is None:
             yield None
             return
-        names = held.pictures.label_names if v.many.by_labels else ()
-        asked = bench.classified(held.pictures, names or v.classes, v.templates)
+        names = (held.pictures.label_names if v.many.by_labels else ()) or v.classes
+        yield from _read(bench.read_classes(names, v.templates), stops)
+        asked = bench.classified(held.pictures, names, v.templates)
         yield ChosenSet(asked, f"of your pictures, {held.name}", True, v.templates)
     elif which in (PHOTOGRAPHS, INDEX):
         photographs = which == PHOTOGRAPHS
         called = "photographs, some with a planted cue" if photographs else "reference pictures of the concept index"
         classes = asked_classes() if photographs else v.classes
+        yield from _read(bench.read_classes(classes, v.templates), stops)
         for step in _steps(bench.photographs() if photographs else bench.indexed_pictures(), stops):
             if isinstance(step, str):
                 yield step
@@ -91,6 +96,14 @@ def chosen(bench: Workbench, v: Visit, own: OwnPictures, stops: bool = False) ->
 def _steps(reading: Generator[Step | PictureSet], stops: bool) -> Iterator[str | PictureSet]:
     for step in reading:
         yield step if isinstance(step, PictureSet) else frame.waiting(*step, stops=stops)
+
+
+def _read(reading: Iterator[Step], stops: bool) -> Iterator[str]:
+    """How far the reading of the classes is, where that takes more than a moment."""
+    soon = time.monotonic() + QUICK
+    for step in reading:
+        if time.monotonic() > soon:
+            yield frame.waiting(*step, stops=stops)
 
 
 def _knows_photographs(bench: Workbench) -> bool:

@@ -115,7 +115,8 @@ def save(context: Context, v: Visit, title: Text, own: OwnPictures, stops: Lates
                 yield {"said": step, "file": None}
         name = title.strip()[:200] or many_view.edit_words(v)[:200]
         asked = v.edit, v.classes, v.templates, v.target
-        recipe = make_recipe(bench.setup, *asked, title=name, claims=claims)
+        vectors = bench.class_vectors(v.classes, v.templates)
+        recipe = make_recipe(bench.setup, *asked, title=name, claims=claims, vectors=vectors)
         yield {"said": many_view.saved(v, recipe, FOLDER), "file": zipped(recipe)}
     except UserError as trouble:
         yield {"said": frame.notice(str(trouble), tone="bad"), "file": None}

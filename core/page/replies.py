@@ -141,6 +141,7 @@ class Replies:
         notes: gr.HTML | None = None,
         besides: Sequence[Besides] = (),
         on_trouble: Sequence[Besides] = (),
+        always: Sequence[Besides] = (),
         keeps: Collection[gr.HTML] = (),
         brings_back: bool = False,
     ) -> Listener:
@@ -148,7 +149,8 @@ class Replies:
 
         `take` is given the context, the visit, the message it hears (the event's data, or the value of `written_in`)
         and the values of what it reads. The sentence of a UserError appears in `notices`, what an `Outcome` notes in
-        `notes` or else there; `keeps` are not cleared. After an error `on_trouble` is drawn, and the visit stays.
+        `notes` or else there; `keeps` are not cleared. After an error `on_trouble` is drawn, and the visit stays;
+        `always` is drawn after an answer, whether the visit changed or not.
         Where the server has lost the visit nothing changes, and the page is asked to bring it back; the step that does
         so (`brings_back`) is given what the server holds instead.
         """
@@ -160,16 +162,17 @@ class Replies:
         def reply(values: Sequence[Any], event: gr.EventData | None) -> Updates:
             visit, read, told = self._given(values, event, hears, written_in)
             stays: Callable[[], Updates] = dict
+            carried = None if brings_back else values[1]
             try:
                 before = values[0] if brings_back else visit()
                 if before is None:
                     return self.state.called_back()
-                stays = partial(self._as_before, before, on_trouble, read)
+                stays = partial(self._as_before, before, carried, on_trouble, read)
                 taken = take(self.context, before, *told(), *as_typed(read))
                 if not isinstance(taken, Outcome):
                     taken = Outcome(taken, None if taken is before else change)
                 v = taken.visit if brings_back else session.changed(before, taken.visit)
-                changed, kept_now = taken.change, self.state.kept_as(self.context, v)
+                changed, kept_now = taken.change, self.state.kept_as(self.context, v, carried)
             except UserError as trouble:
                 nothing = {self.state.carried: gr.skip()}  # Gradio takes an empty reply for a missing value
                 return nothing | stays() | dict.fromkeys(notices, frame.notice(str(trouble), tone="bad"))
@@ -178,6 +181,7 @@ class Replies:
                 for redraw in redraws
                 if changed is not None and redraw.since <= changed
             }
+            drawn |= {one.part: one.show(self.context, before, v, *read) for one in always}
             if v is not before:
                 drawn |= {one.part: one.show(self.context, before, v, *read) for one in besides}
             if changed is not None:
@@ -186,14 +190,14 @@ class Replies:
                 drawn |= dict.fromkeys(places, frame.notice(*taken.notes, tone=taken.tone))
             return kept_now | drawn
 
-        drawn_by = [redraw.part for redraw in redraws] + [one.part for one in (*besides, *on_trouble)]
+        drawn_by = [redraw.part for redraw in redraws] + [one.part for one in (*besides, *on_trouble, *always)]
         outputs = [*self.state.parts, *drawn_by, *cleared, *places, *notices]
         return self._listener(reply, reads, outputs, hears, written_in)
 
-    def _as_before(self, v: Visit, on_trouble: Sequence[Besides], read: Sequence[Any]) -> Updates:
+    def _as_before(self, v: Visit, carried: str | None, on_trouble: Sequence[Besides], read: Sequence[Any]) -> Updates:
         """The visit as it was, after an error."""
         drawn = {one.part: one.show(self.context, v, v, *read) for one in on_trouble}
-        return self.state.kept_as(self.context, v) | drawn
+        return self.state.kept_as(self.context, v, carried) | drawn
 
     def answer(
         self,

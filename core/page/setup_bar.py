@@ -25,6 +25,10 @@ from .opening import AT_ONCE
 from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Shown, Shows, Updates
 
 LEFT_BEHIND = "Your levers stayed behind: the components of another dictionary are others."
+ONE_WORDING = (
+    "The classes are asked about in one wording: in all of them, it takes this setup minutes to read them. "
+    "Choose the wording under Image, and it is told there how far that is."
+)
 
 
 class Failure(NamedTuple):
@@ -220,7 +224,10 @@ def stop_loading(context: Context, v: Visit, loading: LatestOnly[Progress]) -> S
 
 def _moved(context: Context, v: Visit, name: str, file: str | None) -> Outcome:
     moved = session.change_setup(context.pool.get(name), v, context.picture(v, file))
-    return Outcome(moved, Change.SETUP, (LEFT_BEHIND,) if v.edit.levers else ())
+    notes = [LEFT_BEHIND] if v.edit.levers else []
+    if moved.templates != v.templates:
+        notes.append(ONE_WORDING)
+    return Outcome(moved, Change.SETUP, tuple(notes))
 
 
 def _title(context: Context) -> str:

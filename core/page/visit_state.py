@@ -5,6 +5,7 @@ a cache of it. So an answer is never about another picture than the one in sight
 another server the visit is worked out anew from what the page carries, or the page brings it back first (keeper.py).
 """
 
+import json
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
+from ..model.class_lists import written
 from ..session import visit as session
 from ..session.links import LONGEST, to_query
 from ..session.view_state import ViewState, is_of, restored, state_of
@@ -34,7 +36,8 @@ class VisitState:
     kept: gr.State
     """The visit itself, in the server's memory."""
     carried: gr.HTML
-    """What it is about, in the page: a serialised ViewState (keeper.js)."""
+    """What it is about, in the page: a serialised ViewState (keeper.js); its prop `names` has classes that are long to
+    write, by the mark that stands for them there."""
 
     @property
     def parts(self) -> tuple[Component, ...]:
@@ -49,6 +52,8 @@ class VisitState:
         state = ViewState.parsed(carried)
         if is_of(context.bench(kept), kept, state):
             return kept if kept.key == state.key else replace(kept, key=state.key)
+        if not state.is_whole:
+            return None
         example = context.example_named(state.picture.example)
         if example is not None and state.setup in context.pool.loaded():
             bench = context.pool.get(state.setup)
@@ -56,10 +61,17 @@ class VisitState:
             return None if visit is None else session.measure(bench, visit)
         return None
 
-    def kept_as(self, context: Context, visit: Visit) -> dict[Block, Any]:
-        """The visit from now on, as an update of `parts`. Raises UserError for more than 256 levers."""
-        state = state_of(context.bench(visit), visit)
-        return {self.kept: visit, self.carried: gr.update(value=state.serialised(), query=query_of(state))}
+    def kept_as(self, context: Context, visit: Visit, carried: str | None = None) -> dict[Block, Any]:
+        """The visit from now on, as an update of `parts`. Raises UserError for more than 256 levers.
+
+        `carried`: what the page carried till now. Classes that it has need not be sent again.
+        """
+        whole = state_of(context.bench(visit), visit)
+        state, mark = whole.apart()
+        told: dict[str, Any] = {"value": state.serialised(), "query": query_of(whole)}
+        if mark and json.dumps(mark) not in (carried or ""):
+            told["names"] = json.dumps({mark: written(whole.classes)})
+        return {self.kept: visit, self.carried: gr.update(**told)}
 
     def called_back(self) -> dict[Block, Any]:
         """An update that asks the page for all that it has of its visit (see keeper.py)."""
@@ -68,6 +80,8 @@ class VisitState:
 
 def query_of(state: ViewState) -> str:
     """The link to it, without the open tab; nothing for one that is longer than an address may be."""
+    if sum(map(len, written(state.classes))) > LONGEST:
+        return ""
     query = to_query(state.model_copy(update={"tab": None}))
     return query if len(query) <= LONGEST else ""
 

@@ -85,6 +85,13 @@ class AskWords(Message):
     """When it was asked, in ms by the page's clock: what was asked before it and comes after it is outdated."""
 
 
+class FindClass(Message):
+    """A class is looked for among many (classes.js)."""
+
+    words: Annotated[Text, Field(max_length=MAX_LENGTH)]
+    """Parts of its name, as typed; none to end the search."""
+
+
 class OpenPicture(Message):
     """A picture of a set was pressed (many.js)."""
 

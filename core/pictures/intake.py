@@ -36,7 +36,7 @@ class Bounds:
     """Folders within folders of an archive."""
     table: int = MEGABYTE // 2
     """Bytes of a file of labels."""
-    classes: int = 200
+    classes: int = 2_000
     """Different labels; where there are more, none is taken."""
     pixels: int = MAX_PIXELS
     """Of a decoded picture; see `core.pictures.read`."""

@@ -12,6 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from ..errors import UserError, first_line
 from ..methods.steering import Lever
+from ..model.class_lists import words_of
 from ..words import markdown_table
 from .files import ARRAYS, FACTS, facts_text, load_recipe
 from .recipe import Recipe
@@ -88,7 +89,7 @@ steered = apply_recipe(model, {repo!r})  # used as `model` is
 {needs}
 {markdown_table(("component", "is", "where"), rows)}
 {_condition(recipe)}
-Made for the classes {", ".join(_plain(name) for name in facts.classes)}.
+Made for the classes {", ".join(_plain(name) for name in words_of(facts.classes))}.
 
 ## Evidence
 

@@ -208,7 +208,9 @@ class Programs:
         trial = yield from self._trial(bench, pictures, asked if pictures else None, edit)
         claim = claim_of(trial.found, trial.pictures, unseen=unseen)
         name = " ".join(title.split())[:200] or f"More of {asked.names[first]}"
-        yield make_recipe(bench.setup, edit, asked.names, SINGLE, Target(first, second), title=name, claims=[claim])
+        vectors = bench.class_vectors(asked.names, SINGLE)
+        target = Target(first, second)
+        yield make_recipe(bench.setup, edit, asked.names, SINGLE, target, title=name, claims=[claim], vectors=vectors)
 
     def _trial(
         self, bench: Workbench, pictures: Sequence[str] | None, asked: ClassList | None, edit: Edit

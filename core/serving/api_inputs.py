@@ -93,7 +93,11 @@ Pictures = Annotated[
     ),
 ]
 Classes = Annotated[
-    Typed, Field(description="What the picture may show, separated by commas or lines: dog, cat, fox. At most 200.")
+    Typed,
+    Field(
+        description="What the picture may show, separated by commas or lines: dog, cat, fox. At most 2,000; "
+        "list:imagenet-1k stands for ImageNet-1k's names."
+    ),
 ]
 ClassesOfMany = Annotated[
     Typed, Field(description="What the pictures may show; empty for their labels. Reference scenes have their own.")

@@ -39,6 +39,8 @@ NAMED = 100
 
 _LOGITS = "logit scale x cosine of picture and class"
 _SHARE = "0 to 1"
+ALL_DOSED, MOST_DOSED = 40, 20
+"""Classes up to which doses have the logits of all, and of more, how many that move most."""
 _PREDICTION = {
     "logits": _LOGITS,
     "probabilities": "softmax of the logits over these classes; of a model that judges each alone (SigLIP), a sigmoid",
@@ -184,13 +186,22 @@ def chance(c: Controls) -> Plain:
 
 
 def doses(responses: Iterable[Response], classes: Sequence[str]) -> list[Plain]:
-    """The whole edit (component null) and its levers at every dose, and where the answer changes."""
+    """The whole edit (component null) and its levers at every dose, and where the answer changes.
+
+    Of more than `ALL_DOSED` classes the logits are those of the target, of what is said, and of what moves most.
+    """
+
+    def dosed(one: Response) -> Iterable[int]:
+        if len(classes) <= ALL_DOSED:
+            return range(len(classes))
+        return sorted({*one.target_classes, *one.top.tolist(), *one.most_affected(MOST_DOSED).tolist()})
+
     return [
         {
             "component": one.component,
             "doses": one.doses.tolist(),
             "target": one.target.tolist(),
-            "logits": {name: one.logits[:, c].tolist() for c, name in enumerate(classes)},
+            "logits": {classes[c]: one.logits[:, c].tolist() for c in dosed(one)},
             "says": [classes[c] for c in one.top.tolist()],
         }
         for one in responses

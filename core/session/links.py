@@ -6,7 +6,8 @@ What has its default is left out. A list is separated by commas; a comma within 
 backslash `\\\\`, which outlives programs that encode an address anew. Levers keep their order, so that a parameter may
 come again: `suppress=99&scale=12:2,7:-0.5@1.25&suppress=4~4.8.15` suppresses 99, doubles 12, turns 7 around where it
 fires with 1.25 or more, and suppresses the family that was pulled with 4. `tokens=0,3-9` are those the edit acts on,
-and `when=7,3:-0.5@2` is the condition f_7 - 0.5 f_3 >= 2. Commits, and the content hash of a picture of one's own, are
+and `when=7,3:-0.5@2` is the condition f_7 - 0.5 f_3 >= 2. Classes of a list that ships stand there by its name,
+`classes=list:imagenet-1k,zebra crossing`. Commits, and the content hash of a picture of one's own, are
 abbreviated as git does: a picture itself is in no link.
 
 A link comes from anybody: every parameter is read by itself, and what cannot be used is left out, with a sentence.
@@ -21,6 +22,7 @@ from urllib.parse import parse_qsl, quote_plus
 
 from ..errors import UserError, echo, printable
 from ..methods.steering import MAX_LEVERS, Condition, Edit, Lever, Operation, Term
+from ..model.class_lists import expanded, written
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, TEMPLATES, parse_templates, visible
 from .many_pictures import OWN
 from .view_state import LeverState, ViewState
@@ -102,7 +104,7 @@ def to_query(state: ViewState) -> str:
         said.append(("example", picture.example))
     if picture.counterfactual:
         said.append(("cue", "off"))
-    said.append(("classes", _list(state.classes)))
+    said.append(("classes", _list(written(state.classes))))
     wording = next((name for name, templates in TEMPLATES.items() if templates == state.templates), None)
     if wording is None:
         said.append(("templates", _list(state.templates)))
@@ -302,10 +304,14 @@ def _read_condition(text: str) -> Condition:
 
 def _read_classes(text: str) -> tuple[str, ...]:
     names = tuple(filter(None, map(visible, _split(text))))
+    try:
+        names = expanded(names)
+    except UserError as trouble:
+        raise UserError(f"cannot be used: {str(trouble).rstrip('.')}") from trouble
     if not names:
         raise UserError("names no class")
     if len(names) > MAX_CLASSES:
-        raise UserError(f"names {len(names):,} classes, and a picture is asked about {MAX_CLASSES} at most")
+        raise UserError(f"names {len(names):,} classes, and a picture is asked about {MAX_CLASSES:,} at most")
     if max(map(len, names)) > MAX_LENGTH:
         raise UserError(f"names a class of more than {MAX_LENGTH} characters")
     spellings: dict[str, str] = {}

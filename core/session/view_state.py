@@ -9,12 +9,22 @@ What it names is looked up, never opened: an example by its name, one's own pict
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Annotated, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from ..errors import UserError
 from ..methods.steering import (
@@ -30,6 +40,7 @@ from ..methods.steering import (
     check_size,
 )
 from ..methods.target import Target
+from ..model.class_lists import expanded, expanded_templates, written, written_templates
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
 from ..model.trace import Trace
 from ..pictures.read import Source, read_picture
@@ -38,16 +49,39 @@ from .component_search import ComponentSearch
 from .many_pictures import ManyPictures
 from .visit import Subject, Visit, begin
 
-MAX_STATE = 200_000
+MAX_STATE = 250_000
 """Characters of a serialised state."""
+MAX_INLINE = 2_000
+"""Characters of classes that a page sends with every event; of more, a mark."""
+_MARK = re.compile(r"\x1fheld:[0-9a-f]{16}")
+"""No class has such a character: `core.model.prompts.visible`."""
 
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
 MaybeText = Annotated[str, StringConstraints(max_length=MAX_LENGTH)]
+Classes = Annotated[
+    tuple[Text, ...],
+    Field(min_length=1, max_length=MAX_CLASSES),
+    BeforeValidator(lambda told: expanded(told) if _are_names(told) else told),
+    PlainSerializer(written, when_used="json"),
+]
+"""Classes, of which those of a list that ships are written by its name."""
+Templates = Annotated[
+    tuple[Text, ...],
+    Field(min_length=1, max_length=MAX_TEMPLATES),
+    BeforeValidator(lambda told: expanded_templates(told) if _are_names(told) else told),
+    PlainSerializer(written_templates, when_used="json"),
+]
+"""Templates, the same way."""
 Commit = Literal["clip", "dictionary"]
 Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD, allow_inf_nan=False)]
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+def _are_names(told: object) -> bool:
+    """Whether this is what a list of names, or one as JSON has it, may be: whatever else comes in is refused later."""
+    return isinstance(told, list | tuple) and len(told) <= MAX_CLASSES and all(isinstance(one, str) for one in told)
 
 
 class Value(BaseModel):
@@ -156,8 +190,8 @@ class ViewState(Value):
     commits: dict[Commit, Annotated[str, StringConstraints(max_length=64)]] = {}
     """The commits that it was loaded from; nothing for folders."""
     picture: PictureState
-    classes: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_CLASSES)]
-    templates: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TEMPLATES)]
+    classes: Classes
+    templates: Templates
     truth: Index | None = None
     """The class the visitor says it should be, by its place among the classes."""
     wanted: Index
@@ -175,6 +209,22 @@ class ViewState(Value):
         """As JSON, without what has its default."""
         return self.model_dump_json(exclude_defaults=True)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has its classes, and not a mark in their place (`apart`)."""
+        return not _MARK.fullmatch(self.classes[0])
+
+    def apart(self) -> tuple["ViewState", str]:
+        """The state with a mark in place of classes that are long to write, and that mark; itself and "" for others.
+
+        Whoever holds the state holds the classes beside it, and puts them back before it is restored.
+        """
+        names = written(self.classes)
+        if sum(map(len, names)) <= MAX_INLINE:
+            return self, ""
+        mark = f"\x1fheld:{hashlib.sha256(repr(names).encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+        return self.model_copy(update={"classes": (mark,)}), mark
+
     @classmethod
     def parsed(cls, text: str | None) -> "ViewState":
         """What `serialised` wrote. Raises UserError for anything else."""
@@ -188,7 +238,7 @@ class ViewState(Value):
     @model_validator(mode="after")
     def _is_of_its_classes(self) -> "ViewState":
         for index in (self.truth, self.wanted, self.against):
-            if index is not None and index >= len(self.classes):
+            if index is not None and index >= len(self.classes) and self.is_whole:
                 raise ValueError("it names a class that there is not")
         return self
 

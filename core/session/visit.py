@@ -17,7 +17,7 @@ from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit, Lever, check_size
 from ..methods.target import Target, default_target
 from ..model.prediction import Comparison, Prediction
-from ..model.prompts import MAX_CLASSES
+from ..model.prompts import MAX_CLASSES, check_classes
 from ..model.trace import Trace
 from ..pictures.examples import Example
 from ..pictures.read import Source
@@ -218,9 +218,13 @@ def changed(old: Visit, new: Visit) -> Visit:
 
 
 def change_setup(bench: Workbench, visit: Visit, source: Source | None) -> Visit:
-    """The same picture and question put to another setup. The levers stay behind: its components are others."""
+    """The same picture and question put to another setup. The levers stay behind: its components are others.
+
+    Wordings that take that setup minutes to read stay behind, too: `Workbench.readable`.
+    """
     truth = None if visit.truth is None else visit.classes[visit.truth]
-    new = after(visit, start(bench, source, visit.subject, visit.classes, visit.templates, truth))
+    templates = bench.readable(visit.classes, visit.templates)
+    new = after(visit, start(bench, source, visit.subject, visit.classes, templates, truth))
     searches = visit.searches | {visit.setup: visit.search}
     search = replace(searches.get(new.setup, ComponentSearch()), openings=visit.search.openings)
     return replace(new, search=search, searches=searches)
@@ -237,7 +241,7 @@ def open_from_set(
         raise UserError("That picture is not in this set, or not any more. Press another.")
     if len(pictures.classes) > MAX_CLASSES:
         raise UserError(
-            f"This set has {len(pictures.classes):,} classes, and a picture is asked about {MAX_CLASSES} at most. "
+            f"This set has {len(pictures.classes):,} classes, and a picture is asked about {MAX_CLASSES:,} at most. "
             "Ask the set about the classes of this page."
         )
     at = pictures.names.index(name)
@@ -369,6 +373,7 @@ def _answers(
     target: Target | None = None,
     foil: int | None = None,
 ) -> dict[str, Any]:
+    check_classes(classes)
     comparison = bench.compare(trace, edit, classes, templates)
     return {
         "truth": truth,

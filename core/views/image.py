@@ -1,7 +1,7 @@
 """The examples, and class names with unknown words -> HTML of the Image tab."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from types import MappingProxyType
 
 import numpy as np
@@ -13,6 +13,8 @@ from .images import lossless_uri
 
 THUMBNAIL = 176
 """Pixels of the longer side of an example in the gallery."""
+NAMED = 20
+"""Classes with unknown words that are named; of more, the rest are counted."""
 HEADINGS: Mapping[GoesWrong, str] = MappingProxyType(
     {
         "words": "Written words",
@@ -44,13 +46,26 @@ def unknown_words(unknown: Mapping[str, Sequence[str]], known: Sequence[str]) ->
         return NOTHING
     names = "; ".join(
         f"“{name}”" if " ".join(words) == name.lower() else f"“{name}” ({', '.join(words)})"
-        for name, words in unknown.items()
+        for name, words in islice(unknown.items(), NAMED)
     )
+    if len(unknown) > NAMED:
+        names += f" and the words of {len(unknown) - NAMED:,} more classes"
     return Markup("""<div class="notice warn" role="status">
 <p class="listed">This demo model has never seen {}: expect noise.</p>
 <details><summary>The {} words it knows</summary><p>{}</p></details></div>""").format(
         names, len(known), ", ".join(known)
     )
+
+
+def begin_reading() -> Markup:
+    """In place of an answer about classes that have to be read first: reading.js asks for that when it sees it."""
+    return Markup('<p class="waiting" role="status" data-begin>Reading the classes (once) …</p>')
+
+
+def reading_stopped(done: int, total: int) -> Markup:
+    """What stands there when a visitor stopped it."""
+    return Markup("""<p class="waiting" role="status">Stopped at {:,} of {:,} texts; everything else is as it was, and
+ Classify goes on from there.</p>""").format(done, total)
 
 
 def crop(pixels: np.ndarray) -> Markup:

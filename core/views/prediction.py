@@ -4,25 +4,30 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from ..methods.steering import Edit, Lever
 from ..model.prediction import Comparison, Prediction
 from ..session.log import observed
 from ..session.visit import Visit
+from ..stats import beyond_common
 from .html import render
 from .row import map_of
 
 SHOWN_CLASSES = 6
-"""Classes beside the picture; the chart has all."""
+"""Classes beside the picture; the chart has all, or more."""
+ALL_LISTED = 40
+"""Classes up to which the chart and the table have all of them."""
+LISTED, MOVED = 10, 6
+"""Of more, the likeliest, and those that an edit moved most."""
 
 
 def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
     """The prediction now against before, and what is done to make it so, for canvas.js and pressed.js too."""
     c, groups, tokens = visit.comparison, visit.edit.groups(), visit.edit.tokens
     rows, columns = visit.trace.grid
-    order = [int(k) for k in c.before.order[:shown]]
-    order += [] if c.after.top in order else [c.after.top]
+    order = list(dict.fromkeys([*c.before.order[:shown].tolist(), *_asked_about(visit), c.after.top]))
     tone, flip = flip_words(c, len(groups))
     return render(
         "prediction",
@@ -58,7 +63,27 @@ def meaning(prediction: Prediction) -> str:
     n = len(prediction.classes)
     if prediction.per_class:
         return "of each class alone: the sigmoid of its logit"
-    return f"softmax over {'this class' if n == 1 else f'these {n} classes'}"
+    return f"softmax over {'this class' if n == 1 else f'these {n:,} classes'}"
+
+
+def _asked_about(visit: Visit) -> list[int]:
+    """The classes of the target, and the one that it should be."""
+    named = (visit.target.wanted, visit.target.against, visit.truth)
+    return [k for k in named if k is not None]
+
+
+def listed(visit: Visit) -> list[int]:
+    """The classes that stand in charts and tables, the likeliest before the edit first: all, or of many these.
+
+    The likeliest before it and after it, those whose logits it moved most against the others, and those of the target.
+    """
+    c, n = visit.comparison, len(visit.classes)
+    if n <= ALL_LISTED:
+        return c.before.order.tolist()
+    shown = {*c.before.order[:LISTED].tolist(), *c.after.order[:LISTED].tolist(), *_asked_about(visit)}
+    if c.logit_change.any():
+        shown |= {*np.argsort(-np.abs(beyond_common(c.logit_change)), kind="stable")[:MOVED].tolist()}
+    return sorted(shown, key=c.before.ranks.__getitem__)
 
 
 def held(edit: Edit) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def report(
         settings=settings(setup, visit),
         link=link,
         chart=compare.chart(visit),
-        table=compare.table(visit.comparison),
+        table=compare.table(visit),
         target=target_words(visit),
         target_line=attribution.target_line(visit, setup.clip.logit_scale),
         waterfall=attribution.waterfall_chart(visit, faces),

@@ -2,6 +2,7 @@
 
 from ..errors import printable
 from ..files import ASSETS
+from ..model.class_lists import words_of
 from ..session.view_state import content_hash
 from ..session.visit import Visit
 from ..setups.catalog import Location
@@ -27,7 +28,7 @@ def settings(setup: Setup, visit: Visit) -> dict[str, str]:
         "Dictionary": _place(card.dictionary, commits.get("dictionary")),
         "Place": f"{place.words(setup.clip.n_layers)}; {place.tokens_words(card.scope).only}",
         "Picture": f"{visit.subject.caption} (SHA-256 of its pixels {content_hash(visit.trace.crop)[:12]}…)",
-        "Classes": ", ".join(visit.classes),
+        "Classes": ", ".join(words_of(visit.classes)),
         "Wording": "; ".join(visit.templates),
         "Target": target_words(visit),
         "Should be": "not said" if visit.truth is None else f"“{visit.classes[visit.truth]}”",
@@ -50,7 +51,7 @@ def edit_words(visit: Visit) -> str:
 def in_a_sentence(setup: Setup, visit: Visit) -> str:
     """The same for a caption, with no more than some of many classes."""
     told = settings(setup, visit) | {
-        "Classes": _some(visit.classes, ", ", "class", "es"),
+        "Classes": _some(words_of(visit.classes), ", ", "class", "es"),
         "Wording": _some(visit.templates, "; ", "wording"),
     }
     return printable(". ".join(f"{name}: {value.rstrip('.')}" for name, value in told.items()) + ".")

@@ -118,7 +118,7 @@ def test_edits_that_are_no_recipe(clip: SplitClip, edit: Edit, message: str) -> 
 
 
 def test_what_recipe_json_cannot_hold_is_told_when_it_is_made(clip: SplitClip) -> None:
-    many = tuple(map(str, range(201)))
+    many = tuple(map(str, range(2001)))
     for classes, title, claims, message in (
         (CLASSES, "", (), "title: "),
         (CLASSES, "t" * 201, (), "title: "),

@@ -209,8 +209,8 @@ def test_the_least_state_is_one() -> None:
     "text",
     [
         None, 3, "", "null", "[]", "{}", "{" * 10_000, "\ud800", forged(version=2), forged(wanted=2),
-        forged(wanted=-1), forged(truth=5), forged(against=9), forged(classes=[]), forged(classes=["a"] * 201),
-        forged(classes=["a" * 201]),
+        forged(wanted=-1), forged(truth=5), forged(against=9), forged(classes=[]), forged(classes=["a"] * 2001),
+        forged(classes=["a" * 201]), forged(classes=["list:pets"]),
         forged(classes="ab"), forged(step=-1), forged(step=1.5), forged(key="zz"), forged(more=1), forged(tab="x" * 41),
         forged(edit={"levers": [{"component": 1, "strength": 1e9}]}), forged(edit={"levers": [{"component": "1"}]}),
         forged(edit={"levers": [{"component": n} for n in range(MAX_LEVERS + 1)]}),

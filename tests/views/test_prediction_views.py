@@ -4,8 +4,10 @@ import html
 import json
 import re
 from dataclasses import replace
+from itertools import islice, product
 from string import ascii_lowercase
 
+import numpy as np
 import pytest
 from view_helpers import Reader, with_family
 
@@ -14,8 +16,19 @@ from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.history import History
 from core.session.visit import Visit
-from core.views.compare import chart, table
-from core.views.prediction import SHOWN_CLASSES, done, flip_words, group_name, held, prediction, tokens_words
+from core.views.compare import chart, found, search, table
+from core.views.prediction import (
+    ALL_LISTED,
+    LISTED,
+    SHOWN_CLASSES,
+    done,
+    flip_words,
+    group_name,
+    held,
+    listed,
+    prediction,
+    tokens_words,
+)
 from core.workbench import Workbench
 
 
@@ -30,15 +43,44 @@ def test_the_flip_in_words(visit: Visit) -> None:
     assert flip_words(c, 0)[1] == f"CLIP says “{c.after.best}”"
 
 
-@pytest.mark.parametrize("n", [1, 2, 200])
+@pytest.mark.parametrize("n", [1, 2, ALL_LISTED, 2000])
 def test_any_number_of_classes(bench: Workbench, visit: Visit, n: int) -> None:
-    classes = tuple(f"thing {ascii_lowercase[k // 26]}{ascii_lowercase[k % 26]}" for k in range(n))
+    letters = product(ascii_lowercase, repeat=3)
+    classes = tuple(f"thing {''.join(three)}" for three in islice(letters, n))
     many = session.ask(bench, visit, classes, TEMPLATES["single"], None)
     beside = prediction(many)
-    assert beside.count('<li class="bar') <= SHOWN_CLASSES + 1
-    assert chart(many).count('class="pair"') == n
-    assert table(many.comparison).count("<tr>") == n + 1
-    assert ("more under Before / after" in beside) == (n > SHOWN_CLASSES + 1 or n == 200)
+    assert beside.count('<li class="bar') <= SHOWN_CLASSES + 3
+    shown = n if n <= ALL_LISTED else len(listed(many))
+    assert (shown == n) == (n <= ALL_LISTED)
+    assert chart(many).count('class="pair"') == shown <= ALL_LISTED
+    assert (f"and {n - shown:,} others" in chart(many)) == (shown < n)
+    assert table(many).count("<tr>") == shown + 1
+    assert ("others, under Before / after" in beside) == (n > SHOWN_CLASSES + 3)
+    assert bool(search(many)) == (n > ALL_LISTED)
+
+
+def test_of_many_classes_those_are_listed_that_matter(bench: Workbench, visit: Visit) -> None:
+    """The likeliest before and after, those that moved most, those of the target, and what it should be."""
+    classes = tuple(f"thing {''.join(three)}" for three in islice(product(ascii_lowercase, repeat=3), 300))
+    many = session.ask(bench, visit, classes, TEMPLATES["single"], classes[77])
+    c = many.comparison
+    moved = c.before.logits.copy()
+    moved[[5, 9]] += np.array([-4.0, 30.0], dtype=np.float32)
+    many = replace(many, comparison=replace(c, after=replace(c.before, logits=moved)))
+    shown = listed(many)
+    assert {5, 9, 77, many.target.wanted} <= set(shown)
+    assert set(c.before.order[:LISTED].tolist()) <= set(shown)
+    assert shown == sorted(shown, key=lambda k: -c.before.logits[k])
+
+
+def test_a_class_is_found_by_a_part_of_its_name(bench: Workbench, visit: Visit) -> None:
+    classes = tuple(f"thing {''.join(three)}" for three in islice(product(ascii_lowercase, repeat=3), 300))
+    many = session.ask(bench, visit, classes, TEMPLATES["single"], None)
+    some = found(many, "THING aa")
+    assert some.count("<tr>") == 26 + 1
+    assert "more" not in some
+    assert "250 more have it in their names" in found(many, "thing")
+    assert "None of the 300 classes has “&lt;b&gt;” in its name." in found(many, "<b>")
 
 
 def test_the_page_holds_the_edit(visit: Visit) -> None:

@@ -162,7 +162,7 @@ def _of_the_visit(base: Visit) -> dict[str, View]:
         "rows": lambda text: attribution.part_rows(named(base, text)),
         "waterfall": lambda text: attribution.waterfall_chart(named(base, text)),
         "chart": lambda text: compare.chart(named(base, text)),
-        "table of changes": lambda text: compare.table(named(base, text).comparison),
+        "table of changes": lambda text: compare.table(named(base, text)),
         "what to find": lambda text: steering.finder(named(base, text)),
         "trouble of a search": lambda text: steering.finder(base, trouble=text),
     }

@@ -42,7 +42,7 @@ def all_views(visit: Visit) -> dict[str, Markup]:
         "levers": levers(visit),
         "family": levers(with_family(visit), faces_of(visit)),
         "chart": chart(visit),
-        "table": table(visit.comparison),
+        "table": table(visit),
         "notice": notice(*EVIL),
         "header": header(*EVIL[:2]),
         "loading": loading(EVIL[0], Loading(EVIL[1], 1, 2)),

@@ -1,0 +1,9 @@
+// Classes that have to be read first: when Python says so, their reading is asked for; it is stopped by its button.
+const begin = () => {
+  const asked = element.querySelector('[data-begin]');
+  if (asked) trigger('read', {});
+};
+watch('value', begin);
+element.addEventListener('click', (event) => {
+  if (event.target.closest('[data-halt]')) trigger('halt', {});
+});
