@@ -102,7 +102,7 @@ def test_what_probabilities_are_is_said(seen: Seen) -> None:
     bench, v = seen
     per_class = bench.setup.clip.scoring.per_class
     assert ("of each class alone: the sigmoid" in text(str(compare.chart(v)))) == per_class
-    assert ("Softmax over these classes" in text(str(compare.table(v.comparison)))) == per_class
+    assert ("Softmax over these classes" in text(str(compare.table(v)))) == per_class
     without = session.change(bench, v, Edit())
     assert ("by a sigmoid" in text(str(prediction.prediction(without)))) == per_class
 
