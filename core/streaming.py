@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -62,6 +62,36 @@ class Streaming:
     """Whether no progress is shown."""
 
 
+class Group(Protocol):
+    """The processes that read: what `accelerate.PartialState` is, and `Alone`."""
+
+    @property
+    def num_processes(self) -> int:
+        """How many."""
+
+    @property
+    def process_index(self) -> int:
+        """Which of them this is."""
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether it is the first."""
+
+    def wait_for_everyone(self) -> None:
+        """Go on when all have come so far."""
+
+
+class Alone:
+    """One process that nobody has started others with, whatever it is besides: a server, say."""
+
+    num_processes = 1
+    process_index = 0
+    is_main_process = True
+
+    def wait_for_everyone(self) -> None:
+        """Go on."""
+
+
 def processes() -> PartialState:
     """This process, and those that accelerate has started with it: on CPUs where there is no CUDA or none is wanted."""
     several = "LOCAL_RANK" in os.environ
@@ -69,7 +99,7 @@ def processes() -> PartialState:
     return PartialState(cpu=bool(cpu), timeout=_PATIENCE)
 
 
-def begin(out: Path, made: str, last: str, settings: Mapping[str, Any], group: PartialState) -> Path:
+def begin(out: Path, made: str, last: str, settings: Mapping[str, Any], group: Group) -> Path:
     """See that what lies in the folder are the beginnings of this run, or nothing; where they are saved.
 
     `made` is what is made there, "index" say, and `last` the file of it that is written last. Runs are the same when
@@ -115,7 +145,7 @@ def restoring(work: Path) -> Iterator[None]:
 def stream(
     collection: Collection,
     crop: Callable[[Image.Image], np.ndarray],
-    group: PartialState,
+    group: Group,
     how: Streaming,
     *,
     after: tuple[int, int] | None,

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..model.dictionary import Dictionary
 from ..records import Preview, Record
 from ..words import percent
-from .index import ConceptIndex
+from .index import ChosenBy, ConceptIndex
 
 Kind = Literal["top", "mean", "mid"]
 """Which reference pictures: by largest activation, by mean activation, or from around the median."""
@@ -55,6 +55,8 @@ class Concept:
     """Pictures in which it fires."""
     pictures: int
     """Pictures of the collection."""
+    by: ChosenBy = "activation"
+    """What its strongest reference pictures are chosen by."""
 
     @property
     def dead(self) -> bool:
@@ -93,6 +95,7 @@ def concept(index: ConceptIndex, component: int) -> Concept:
         peak=float(index.peak[component]),
         fired=int(index.active_pictures[component]),
         pictures=index.manifest.pictures,
+        by=index.manifest.by,
     )
 
 

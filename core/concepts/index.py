@@ -31,6 +31,8 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Side = Annotated[int, Field(ge=0, le=255)]
+ChosenBy = Literal["activation", "attribution"]
+"""What the `top` pictures of a component are ordered by: how strongly it fires there, or what it contributes there."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ class Manifest:
     """The label guesses were chosen among these."""
     side: Annotated[int, Field(ge=1, le=65_535)]
     """Pixels of a thumbnail's side."""
+    by: ChosenBy = "activation"
+    """What the `top` pictures are ordered by: the component's largest activation, or its attribution A_j to the word
+    of the vocabulary that the CLIP takes the picture for."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,8 +99,8 @@ class ActivatingExamples(Record):
     picture: np.ndarray
     """int32 [m, n]: rows of the index's thumbnails; -1 where there are no more."""
     value: np.ndarray
-    """float32 [m, n]: the activation they are ordered by, in the units of f: of `top` and `mid` the largest over the
-    tokens in scope, of `mean` the mean over all of them."""
+    """float32 [m, n]: an activation, in the units of f: of `top` and `mid` the largest over the tokens in scope, of
+    `mean` the mean over all of them. They are ordered by it, but for a `top` that is ordered by attribution."""
     token: np.ndarray
     """int32 [m, n]: the token of the largest activation; 0 is CLS."""
     start: np.ndarray
@@ -151,7 +156,7 @@ class ConceptIndex(Record):
     histogram: np.ndarray
     """int64 [m, B]: tokens at which it fires, by activation; what lies beyond the edges counts in the outer bins."""
     top: ActivatingExamples
-    """By largest activation, descending."""
+    """By largest activation, or by attribution (`Manifest.by`), descending."""
     mean: ActivatingExamples
     """By mean activation over the tokens in scope, descending."""
     mid: ActivatingExamples

@@ -2,6 +2,7 @@
 
 1. A batch's activations (`core.indexing.firing`) are counted in: sums, a histogram, and of every component the n best
    pictures by two measures (`TopK`), with where it fires in them (`Occurrences`).
+   Where references go by attribution, the n best of the first measure are those with the largest A_j above 0.
 2. What lies "around the middle" cannot be known before the end, so of every component's pictures a random sample is
    kept, and for co-activation a random sample of all pictures. A hash of their ids decides which pictures are in a
    sample, so it depends neither on their order nor on who reads them.
@@ -207,6 +208,7 @@ class Accumulator:
         self.done = False
         self.active = np.zeros(m, np.int64)
         self.sums = np.zeros(m)
+        self.peak = np.zeros(m, np.float32)
         self.histogram = np.zeros((m, len(EDGES) - 1), np.int64)
         self.embeddings = np.zeros(p)
         self.best = {
@@ -217,31 +219,43 @@ class Accumulator:
         self._keep(_NO_OCCURRENCES)
         self.sample: list[SampledPicture] = []
 
-    def add(self, ids: np.ndarray, found: BatchActivations, n_tokens: int, units: np.ndarray) -> np.ndarray:
+    def add(
+        self,
+        ids: np.ndarray,
+        found: BatchActivations,
+        n_tokens: int,
+        units: np.ndarray,
+        contribution: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Count in a batch, with `n_tokens` of each picture in scope and the unit embeddings [B, p].
 
-        Returns which of its pictures became a reference of any component: places in the batch, ascending.
+        `contribution` is A_j of each pair that fires, float [G], where references go by attribution. Returns which of
+        the batch's pictures became a reference of any component: places in it, ascending.
         """
         self.pictures += len(ids)
         self.tokens += len(ids) * n_tokens
         self.embeddings += units.sum(0, dtype=np.float64)
         self.active += np.bincount(found.component, minlength=self.m)
         self.sums += np.bincount(found.component, found.total, self.m)
+        np.maximum.at(self.peak, found.component, found.peak)
         component_of = np.repeat(found.component, np.diff(found.first))
         bins = len(EDGES) - 1
         bin_ = np.clip(np.searchsorted(EDGES, found.values, "right") - 1, 0, bins - 1)
         np.add.at(self.histogram.reshape(-1), component_of * bins + bin_, 1)
         self._add_to_sample(ids, found)
-        return self._add_references(ids, found, n_tokens)
+        return self._add_references(ids, found, n_tokens, found.peak if contribution is None else contribution)
 
-    def _add_references(self, ids: np.ndarray, found: BatchActivations, n_tokens: int) -> np.ndarray:
+    def _add_references(
+        self, ids: np.ndarray, found: BatchActivations, n_tokens: int, strength: np.ndarray
+    ) -> np.ndarray:
         id_ = ids[found.picture]
         keys = {
-            "top": descending_keys(found.peak),
+            "top": descending_keys(np.maximum(strength, 0)),
             "mean": descending_keys(found.total / n_tokens),
             "mid": random_keys(found.component, id_),
         }
         wanted = {which: best.admits(found.component, keys[which]) for which, best in self.best.items()}
+        wanted["top"] &= strength > 0
         candidates = np.flatnonzero(np.logical_or.reduce(list(wanted.values())))
         if not len(candidates):
             return candidates
@@ -295,6 +309,7 @@ class Accumulator:
         """Count in what another process has read."""
         for name in ("pictures", "tokens", "skipped", "active", "sums", "histogram", "embeddings"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.peak = np.maximum(self.peak, other.peak)
         begin = self._n_rows
         theirs = other.compact()
         self._occurrences.append(theirs)
@@ -312,7 +327,7 @@ class Accumulator:
 
     def save(self, path: Path, more: dict[str, np.ndarray]) -> None:
         """Write it, with some arrays of others, at once or not at all."""
-        arrays = {name: getattr(self, name) for name in ("active", "sums", "histogram", "embeddings")}
+        arrays = {name: getattr(self, name) for name in ("active", "sums", "peak", "histogram", "embeddings")}
         for which, best in self.best.items():
             arrays |= {f"{which}.{name}": array for name, array in vars(best).items()}
         arrays |= {f"occurrences.{name}": array for name, array in vars(self.compact()).items()}
@@ -330,7 +345,7 @@ class Accumulator:
         """What was saved, and all arrays."""
         made = cls(m, p, recipe)
         arrays = load_file(path)
-        for name in ("active", "sums", "histogram", "embeddings"):
+        for name in ("active", "sums", "peak", "histogram", "embeddings"):
             setattr(made, name, arrays[name])
         for which, best in made.best.items():
             best.key, best.id, best.row = (arrays[f"{which}.{name}"] for name in ("key", "id", "row"))

@@ -17,17 +17,21 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..concepts.index import FORMAT, ConceptIndex
 from ..concepts.index_file import MANIFEST, load, save, written
-from ..model.clip import SplitClip
+from ..errors import UserError
+from ..model.clip import SplitClip, text_classifier
 from ..model.dictionary import Dictionary
+from ..model.prompts import TEMPLATES
 from ..pictures.batches import Batch
 from ..pictures.collection import Collection
 from ..setups.identity import identity
 from ..setups.loading import Setup
-from ..streaming import Streaming, begin, end, processes, restoring, stream
+from ..streaming import Group, Streaming, begin, end, processes, restoring, stream
 from .accumulator import Accumulator
+from .attribution import contributions
 from .firing import batch_activations
 from .recipe import IndexRecipe
 from .summarise import manifest_of, summarised
@@ -36,17 +40,102 @@ from .thumbnails import StoredThumbnails, ThumbnailStore
 
 @torch.no_grad()
 def read_batch(
-    accumulator: Accumulator, store: ThumbnailStore, clip: SplitClip, dictionary: Dictionary, batch: Batch
+    accumulator: Accumulator,
+    store: ThumbnailStore,
+    clip: SplitClip,
+    dictionary: Dictionary,
+    batch: Batch,
+    classifier: Tensor | None = None,
 ) -> None:
-    """Look at a batch of pictures, and keep what is to be kept."""
+    """Look at a batch of pictures, and keep what is to be kept; by attribution where there are class vectors."""
     if len(batch.ids):
         at = clip.read(clip.pixels(batch.crops))
         units = F.normalize(clip.embed_from_residual(at.x).float(), dim=-1).cpu().numpy()
         found = batch_activations(dictionary, at.seen)
-        kept = accumulator.add(batch.ids, found, len(dictionary.tokens(at.seen.shape[1])), units)
+        by = None if classifier is None else contributions(clip, dictionary, at.x, classifier, found)
+        kept = accumulator.add(batch.ids, found, len(dictionary.tokens(at.seen.shape[1])), units, by)
         store.add(batch.ids[kept], batch.crops[kept], units[kept])
     accumulator.skipped += batch.skipped
     accumulator.after = batch.part, batch.number
+
+
+class IndexRun:
+    """What one process holds while it makes an index in a folder, or goes on with one that was begun there.
+
+    Raises UserError when the folder holds an index already, or the beginnings of another, and when its manifest could
+    not be read back.
+    """
+
+    def __init__(
+        self, setup: Setup, collection: Collection, out: Path, recipe: IndexRecipe, group: Group, licence: str = ""
+    ) -> None:
+        """What was saved there, or the beginning; `licence` is that of the pictures, where they do not tell it."""
+        self._setup, self._collection, self._out, self._recipe = setup, collection, out, recipe
+        self._licence, clip = licence, setup.clip
+        self.made_for = identity(setup.card, setup.commits, clip, setup.dictionary)
+        written(manifest_of(self.made_for, collection, recipe, clip, 1, 1, 0, licence))  # what could not be loaded
+        if recipe.by == "attribution" and len(recipe.vocabulary) < 2:
+            raise UserError(
+                "By attribution a picture is taken for one of several words. Give the vocabulary two or more."
+            )
+        settings = {
+            "format": FORMAT,
+            "setup": asdict(self.made_for),
+            "pictures": dict(collection.manifest),
+            "recipe": asdict(recipe),
+        }
+        self._work = begin(out, "index", MANIFEST, settings, group)
+        self._path = _accumulated(self._work, group.process_index)
+        self.accumulator, self.store = self._restored(group.process_index)
+        self._classifier = None
+        if recipe.by == "attribution":
+            self._classifier = text_classifier(clip, recipe.vocabulary, TEMPLATES["single"])
+
+    @property
+    def seen(self) -> int:
+        """Pictures that were read, or could not be."""
+        return self.accumulator.pictures + self.accumulator.skipped
+
+    def read(self, batch: Batch) -> None:
+        """Look at a batch; within `with self.store`."""
+        setup = self._setup
+        read_batch(self.accumulator, self.store, setup.clip, setup.dictionary, batch, self._classifier)
+
+    def save(self) -> None:
+        """Save what there is, at once or not at all."""
+        self.accumulator.save(self._path, self.store.known())
+
+    def merge(self, ranks: range) -> list[ThumbnailStore]:
+        """Count in what other processes have saved; the stores of all."""
+        stores = [self.store]
+        for rank in ranks:
+            theirs, more = self._restored(rank)
+            self.accumulator.merge(theirs)
+            stores.append(more)
+        return stores
+
+    def index(self, stores: list[ThumbnailStore], quiet: bool, whole: bool = True) -> ConceptIndex:
+        """The index of what was read, and is in the files (`save`); not the `whole`: see `summarised`."""
+        stored, setup = StoredThumbnails(stores), self._setup
+        made = self.accumulator, stored, setup, self.made_for, self._collection, self._recipe, quiet
+        return summarised(*made, licence=self._licence, whole=whole)
+
+    def finish(self, index: ConceptIndex) -> None:
+        """Write it, and clear the beginnings away."""
+        save(index, self._out)
+        end(self._out)
+
+    def _restored(self, rank: int) -> tuple[Accumulator, ThumbnailStore]:
+        """What a process has saved, or the beginning."""
+        setup, recipe = self._setup, self._recipe
+        m, p = setup.dictionary.n_components, setup.clip.projection
+        path, store = _accumulated(self._work, rank), ThumbnailStore(self._work, rank, recipe, p)
+        if not path.exists():
+            return Accumulator(m, p, recipe), store
+        with restoring(self._work):
+            accumulator, arrays = Accumulator.load(path, m, p, recipe)
+            store.restore(arrays)
+        return accumulator, store
 
 
 def build(
@@ -58,64 +147,37 @@ def build(
     every: int = 100,
     workers: int = 0,
     quiet: bool = False,
+    licence: str = "",
 ) -> ConceptIndex:
     """Make the index of a setup over a collection, in the folder `out`, or go on with one that was begun there.
 
-    Saves what it has every `every` batches; `workers` threads read pictures ahead; `quiet` shows no progress. In
-    several processes that accelerate has started, all call this with the same arguments; the folder is shared by all.
-    Raises UserError when the folder holds an index already, or the beginnings of another, and when there is no picture.
+    Saves what it has every `every` batches; `workers` threads read pictures ahead; `quiet` shows no progress; `licence`
+    is that of the pictures, where they do not tell it. In several processes that accelerate has started, all call this
+    with the same arguments; the folder is shared by all. Raises UserError as `IndexRun` does, and when there is no
+    picture.
     """
     group = processes()
-    clip, dictionary = setup.clip, setup.dictionary
-    m, p = dictionary.n_components, clip.projection
-    made_for = identity(setup.card, setup.commits, clip, dictionary)
-    written(manifest_of(made_for, collection, recipe, clip, 1, 1, 0))  # what could not be loaded is not to be made
-    settings = {
-        "format": FORMAT,
-        "setup": asdict(made_for),
-        "pictures": dict(collection.manifest),
-        "recipe": asdict(recipe),
-    }
-    work = begin(out, "index", MANIFEST, settings, group)
-    path = _accumulated(work, group.process_index)
-    accumulator, store = _restored(work, group.process_index, m, p, recipe)
-    if not accumulator.done:
-        with store:
+    run = IndexRun(setup, collection, out, recipe, group, licence)
+    if not run.accumulator.done:
+        with run.store:
             for batch in stream(
                 collection,
-                clip.crop,
+                setup.clip.crop,
                 group,
                 Streaming(recipe.batch, every, workers, quiet),
-                after=accumulator.after,
-                seen=accumulator.pictures + accumulator.skipped,
-                save=lambda: accumulator.save(path, store.known()),
+                after=run.accumulator.after,
+                seen=run.seen,
+                save=run.save,
             ):
-                read_batch(accumulator, store, clip, dictionary, batch)
-            accumulator.done = True
-            accumulator.save(path, store.known())
+                run.read(batch)
+            run.accumulator.done = True
+            run.save()
     group.wait_for_everyone()
     if group.is_main_process:
-        stores = [store]
-        for rank in range(1, group.num_processes):
-            theirs, more = _restored(work, rank, m, p, recipe)
-            accumulator.merge(theirs)
-            stores.append(more)
-        save(summarised(accumulator, StoredThumbnails(stores), setup, made_for, collection, recipe, quiet), out)
-        end(out)
+        run.finish(run.index(run.merge(range(1, group.num_processes)), quiet))
     group.wait_for_everyone()
-    return load(out, made_for, clip)
+    return load(out, run.made_for, setup.clip)
 
 
 def _accumulated(work: Path, rank: int) -> Path:
     return work / f"accumulated-{rank}.safetensors"
-
-
-def _restored(work: Path, rank: int, m: int, p: int, recipe: IndexRecipe) -> tuple[Accumulator, ThumbnailStore]:
-    """What a process has saved, or the beginning."""
-    path, store = _accumulated(work, rank), ThumbnailStore(work, rank, recipe, p)
-    if not path.exists():
-        return Accumulator(m, p, recipe), store
-    with restoring(work):
-        accumulator, arrays = Accumulator.load(path, m, p, recipe)
-        store.restore(arrays)
-    return accumulator, store

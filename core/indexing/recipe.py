@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from simple_parsing import field
 
+from ..concepts.index import ChosenBy
 from ..errors import UserError
 
 
@@ -14,7 +15,9 @@ class IndexRecipe:
     """What an index keeps, and how."""
 
     top: int = 8
-    """reference pictures of every component by largest activation"""
+    """reference pictures of every component, the strongest by what --by says"""
+    by: ChosenBy = "activation"
+    """its largest activation, or its attribution to the word of the vocabulary that the CLIP takes a picture for"""
     mean: int = 8
     """reference pictures by mean activation"""
     mid: int = 6
@@ -38,7 +41,7 @@ class IndexRecipe:
         """Raise UserError for a number that is out of range."""
         for name, value in asdict(self).items():
             most = {"quality": 100, "side": 4096}.get(name, 100_000)
-            if name != "vocabulary" and not 1 <= value <= most:
+            if name not in ("vocabulary", "by") and not 1 <= value <= most:
                 raise UserError(f"The index's {name.replace('_', ' ')} is {value}. Choose 1 to {most:,}.")
 
     @property

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..model.clip import SplitClip, text_classifier
 from ..model.dictionary import CHUNK
 from ..model.prompts import TEMPLATES
-from ..pictures.collection import Collection
+from ..pictures.collection import LICENCE, Collection
 from ..setups.loading import Setup
 from .accumulator import EDGES, Accumulator, Occurrences, SampledPicture, TopK, values_of
 from .recipe import IndexRecipe
@@ -51,32 +51,41 @@ def summarised(
     collection: Collection,
     recipe: IndexRecipe,
     quiet: bool,
+    *,
+    licence: str = "",
+    whole: bool = True,
 ) -> ConceptIndex:
-    """All that was accumulated tells of the components. Raises UserError where no picture could be read."""
+    """All that was accumulated tells of the components. Raises UserError where no picture could be read.
+
+    `licence` is that of the pictures, where the collection does not know it. Without the `whole`, what takes long and
+    looks at all components at once is left out: label guesses and neighbours. What was accumulated stays as it is.
+    """
     if not accumulator.pictures:
         raise UserError(f"None of the {accumulator.skipped:,} pictures could be read. Name another collection.")
     clip, dictionary = setup.clip, setup.dictionary
     occurrences = accumulator.compact()
-    accumulator.best["mid"] = _around_median(accumulator.best["mid"], occurrences.peak, recipe.mid)
-    ids = np.unique(np.concatenate([best.id[best.taken] for best in accumulator.best.values()]))
-    lists = {which: _references(which, best, occurrences, ids) for which, best in accumulator.best.items()}
+    kept = accumulator.best | {"mid": _around_median(accumulator.best["mid"], occurrences.peak, recipe.mid)}
+    ids = np.unique(np.concatenate([best.id[best.taken] for best in kept.values()]))
+    by_activation = {"mean"} if recipe.by == "attribution" else {"top", "mean"}
+    lists = {which: _references(best, occurrences, ids, which in by_activation) for which, best in kept.items()}
 
-    z, n = _mean_embeddings(accumulator.best["top"], stored)
-    label, scores = _label_guesses(clip, z, n, recipe.vocabulary)
+    z, n = _mean_embeddings(kept["top"], stored)
+    label, scores = _label_guesses(clip, z, n, recipe.vocabulary if whole else ())
     active_tokens = accumulator.histogram.sum(1)
     edges, histogram = _trimmed(accumulator.histogram)
-    directions = dictionary.directions(np.arange(accumulator.m)).float()
-    near, near_cosine = _nearest(directions, recipe.near, -np.inf, "Nearest by direction", quiet)
-    peaks = _sampled_peaks(accumulator.sample, accumulator.m, directions.device)
-    coactivated, coactivation = _nearest(peaks, recipe.near, 0, "Nearest by firing", quiet)
+    near, near_cosine = coactivated, coactivation = _no_neighbours(accumulator.m, recipe.near)
+    if whole:
+        directions = dictionary.directions(np.arange(accumulator.m)).float()
+        near, near_cosine = _nearest(directions, recipe.near, -np.inf, "Nearest by direction", quiet)
+        peaks = _sampled_peaks(accumulator.sample, accumulator.m, directions.device)
+        coactivated, coactivation = _nearest(peaks, recipe.near, 0, "Nearest by firing", quiet)
+    counts = accumulator.pictures, accumulator.tokens, accumulator.skipped
     return ConceptIndex(
-        manifest=manifest_of(
-            made_for, collection, recipe, clip, accumulator.pictures, accumulator.tokens, accumulator.skipped
-        ),
-        active_pictures=accumulator.active,
+        manifest=manifest_of(made_for, collection, recipe, clip, *counts, licence),
+        active_pictures=accumulator.active.copy(),
         active_tokens=active_tokens,
         mean_active=(accumulator.sums / np.maximum(1, active_tokens)).astype(np.float32),
-        peak=lists["top"].value[:, 0],
+        peak=accumulator.peak.copy(),
         edges=edges,
         histogram=histogram,
         **lists,
@@ -101,18 +110,21 @@ def manifest_of(
     pictures: int,
     tokens: int,
     skipped: int,
+    licence: str = "",
 ) -> Manifest:
     """The manifest of an index of so many pictures and tokens, with `skipped` pictures that could not be read."""
+    source = ({LICENCE: licence} if licence else {}) | dict(collection.manifest)
     return Manifest(
         format=FORMAT,
         setup=made_for,
-        source=dict(collection.manifest),
+        source=source,
         pictures=pictures,
         tokens=tokens,
         skipped=skipped,
         grid=clip.grid,
         vocabulary=recipe.vocabulary,
         side=min(recipe.side, clip.image_size),
+        by=recipe.by,
     )
 
 
@@ -137,12 +149,12 @@ def _around_median(sample: TopK, peaks: np.ndarray, n: int) -> TopK:
     return chosen
 
 
-def _references(which: str, best: TopK, occurrences: Occurrences, ids: np.ndarray) -> ActivatingExamples:
-    """A list of pictures as the index has it; `ids` are those of its thumbnails."""
+def _references(best: TopK, occurrences: Occurrences, ids: np.ndarray, by_activation: bool) -> ActivatingExamples:
+    """A list of pictures as the index has it, ordered by an activation or not; `ids` are those of its thumbnails."""
     taken, of = best.taken, best.row[best.taken]
     token, length, value = np.zeros(taken.shape, np.int32), np.zeros(taken.shape, np.int64), values_of(best.key)
     token[taken], length[taken] = occurrences.token[of], occurrences.length[of]
-    if which == "mid":
+    if not by_activation:
         value = np.zeros(taken.shape, np.float32)
         value[taken] = occurrences.peak[of]
     regions = occurrences.only(of)
@@ -199,13 +211,18 @@ def _sampled_peaks(sample: Sequence[SampledPicture], m: int, device: torch.devic
     return torch.from_numpy(found).to(device).T.contiguous()
 
 
+def _no_neighbours(m: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `_nearest`, of none."""
+    return np.full((m, k), -1, np.int32), np.zeros((m, k), np.float32)
+
+
 def _nearest(rows: Tensor, k: int, above: float, progress: str, quiet: bool) -> tuple[np.ndarray, np.ndarray]:
     """For every row [m, d] the k others with the largest cosine `above` a limit: int32 [m, k], float32 [m, k].
 
     Where there are fewer, -1 and 0.
     """
     m, unit = len(rows), F.normalize(rows, dim=-1)
-    index, cosine = np.full((m, k), -1, np.int32), np.zeros((m, k), np.float32)
+    index, cosine = _no_neighbours(m, k)
     step = max(1, CHUNK // m)
     for start in tqdm(range(0, m, step), desc=progress, leave=False, disable=quiet):
         part = unit[start : start + step] @ unit.T

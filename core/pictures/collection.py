@@ -27,6 +27,8 @@ from .read import FORMATS, HEIC_ENDINGS, MAX_PIXELS, read_picture
 
 PART = 256
 """Pictures in a part of files, or of scenes."""
+LICENCE = "licence"
+"""What a manifest calls the licence of the pictures, where that is known."""
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from ..concepts.component import ActivatingExample, Histogram, Neighbour
 from ..concepts.effects import SteeringEffects
 from ..concepts.index import Manifest
 from ..concepts.search import Match
+from ..pictures.collection import LICENCE
 from ..session.visit import Part, Visit
 from ..words import count, decimal, signed
 from .component import actions, firing, target_words
@@ -28,6 +29,10 @@ PUSHED = 3
 """Classes listed in each direction."""
 TICKS = 5
 """Marks on the histogram's axis, about."""
+BY_ATTRIBUTION = (
+    "Its strongest pictures are those in which the component speaks most for what the CLIP takes the picture for, by "
+    "attribution among the index's words; the numbers are activations."
+)
 BUILD = "python -m core.indexing"
 """The command that builds a concept index."""
 
@@ -63,6 +68,12 @@ def no_index(title: str, trouble: str = "") -> Markup:
     return Markup("""<p class="empty no-index">{}{} has no {}: no reference pictures, no guesses, no search, no
  families. All else works. To build one from a folder of pictures or a data set of the Hub, run <code>{}</code> where
  this app is installed; <code>--help</code> tells how.</p>""").format(why, title, term("concept index"), BUILD)
+
+
+def index_to_come() -> Markup:
+    """What stands there while the concept index is made, and has nothing to show yet."""
+    return Markup("""<p class="empty no-index">The {} of this setup is being made: its first reference pictures come in
+ a minute or a few. The top of the page tells how far it is.</p>""").format(term("concept index"))
 
 
 # ---- the page of a component
@@ -165,7 +176,9 @@ def _source(source: Manifest) -> str:
     said = source.source
     details = ", ".join(str(said[key]) for key in ("kind", "split") if said.get(key))
     of = f"{said.get('name', 'a collection')}{f' ({details})' if details else ''}"
-    return f"Concept index over {source.pictures:,} pictures of {of}."
+    licence = f" Their licence: {said[LICENCE]}." if said.get(LICENCE) else ""
+    by = f" {BY_ATTRIBUTION}" if source.by == "attribution" else ""
+    return f"Concept index over {source.pictures:,} pictures of {of}.{licence}{by}"
 
 
 def _steering_effects(effects: SteeringEffects | None) -> Markup:

@@ -130,7 +130,8 @@ def pictures(part: Part, face: Face | None) -> Markup:
         return heat_of(part, "small")
     if not face.examples:
         return Markup('<div class="strip"></div>')
-    return strip(face, face.examples[:STRIP], "where it fires most")
+    by_attribution = face.concept.by == "attribution"
+    return strip(face, face.examples[:STRIP], "where it speaks most" if by_attribution else "where it fires most")
 
 
 def number(component: int, face: Face | None) -> Markup:

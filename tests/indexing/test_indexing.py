@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import COMPONENTS, WIDTH, tiny_sae
+from conftest import COMPONENTS, tiny_sae
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from sae_lens import SAE
 from streamed import Drawn, at_a_time, in_a_process, killed_at
+from tiny_setups import RECIPE, WORDS, setup_of
 
 from core.concepts.index import ActivatingExamples, ConceptIndex
 from core.concepts.index_file import INDEX_FILES, MANIFEST, load
@@ -28,37 +28,20 @@ from core.indexing.__main__ import main
 from core.indexing.accumulator import EDGES, Accumulator, TopK
 from core.indexing.build import build
 from core.indexing.firing import batch_activations
-from core.indexing.recipe import IndexRecipe
 from core.indexing.summarise import alignment, clarity
 from core.indexing.thumbnails import ThumbnailStore
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
 from core.model.scope import Scope
-from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.pictures.collection import Collection
-from core.setups.catalog import Location, SetupSpec
 from core.setups.identity import identity
 from core.setups.loading import Setup
 from core.streaming import WORK, processes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-WORDS = ("dog", "red fish", "owl", "a bus")
-RECIPE = IndexRecipe(top=3, mean=4, mid=2, near=5, side=24, batch=4, mid_sample=6, together_sample=15, vocabulary=WORDS)
 SCOPES = ("all", "cls", "patches")
-
-
-def some_sae(architecture: str) -> SAE:
-    if architecture != "signed_topk":
-        return tiny_sae(architecture)
-    return SignedTopKSAE(SignedTopKSAEConfig(d_in=WIDTH, d_sae=COMPONENTS, k=6))
-
-
-def setup_of(clip: SplitClip, architecture: str = "topk", scope: Scope = "all") -> Setup:
-    torch.manual_seed(1)
-    card = SetupSpec("tiny", "Tiny", Location(Path("clip")), Location(Path("sae")), 1, scope, "MIT", "")
-    return Setup(card, SaeClip(clip, Dictionary(some_sae(architecture), scope)))
 
 
 @pytest.fixture(scope="module")
