@@ -3,13 +3,16 @@
 By hand, after a change: `actionlint` (https://github.com/rhysd/actionlint), which knows the language itself.
 """
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from core.indexing.__main__ import parser as indexing_options
 from core.setups.catalog import CATALOG
 from core.setups.verified import FILE_NAME
 from core.setups.verify import parser
@@ -33,7 +36,7 @@ def jobs() -> list[Any]:
 
 def test_the_workflows_are_these() -> None:
     assert [path.name for path in FOLDER.iterdir()]
-    assert {path.stem for path in FILES} == {"deploy", "hub", "test"}
+    assert {path.stem for path in FILES} == {"deploy", "hub", "index", "test"}
     assert len(list(FOLDER.iterdir())) == len(FILES)
 
 
@@ -42,7 +45,7 @@ def test_nothing_is_allowed_that_no_job_asks_for(path: Path) -> None:
     workflow = read(path)
     assert workflow["permissions"] == {}
     assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(triggers(workflow))
-    assert "secrets." not in path.read_text(encoding="utf-8")
+    assert path.stem == "index" or "secrets." not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -115,3 +118,34 @@ def test_what_verifying_came_to_is_proposed_by_a_job_that_runs_nothing_else() ->
     words = {line.split()[0] for line in last["run"].replace("\\\n", " ").splitlines()}
     assert words == {"git", "gh", 'branch="verified-$GITHUB_RUN_ID-$GITHUB_RUN_ATTEMPT"'}
     assert f"-- assets/{FILE_NAME}" in last["run"]
+
+
+def test_an_index_is_made_by_hand_and_only_the_step_that_pushes_it_has_the_token() -> None:
+    path = FOLDER / "index.yml"
+    workflow, text = read(path), path.read_text(encoding="utf-8")
+    assert set(triggers(workflow)) == {"workflow_dispatch"}
+    job = workflow["jobs"]["index"]
+    assert job["environment"] == "hub-index"
+    make, push = job["steps"][-2:]
+    assert re.findall(r"secrets\.\w+", text) == ["secrets.HF_TOKEN"]
+    assert push["env"] == {"HF_TOKEN": "${{ secrets.HF_TOKEN }}"}
+    assert "--push=" in push["run"]
+    assert "--push" not in make["run"]
+    inputs = triggers(workflow)["workflow_dispatch"]["inputs"]
+    assert set(job["env"].values()) == {f"${{{{ inputs.{name} }}}}" for name in inputs}
+
+
+def test_what_the_index_workflow_types_the_command_understands() -> None:
+    """With the inputs' defaults, in the shell's own words."""
+    inputs = triggers(read(FOLDER / "index.yml"))["workflow_dispatch"]["inputs"]
+    given = {name.upper(): one.get("default", "some/thing") for name, one in inputs.items()} | {"RUNNER_TEMP": "/there"}
+    for step in read(FOLDER / "index.yml")["jobs"]["index"]["steps"][-2:]:
+        script = step["run"].replace("python -m core.indexing", "printf '%s\\n'")
+        typed = subprocess.run(
+            ["bash", "-c", script], env=dict(os.environ) | given, capture_output=True, text=True, check=True
+        )
+        options = indexing_options().parse_args(typed.stdout.splitlines())
+        assert options.setup == "some/thing"
+        assert options.collection.pictures == "some/thing"
+        assert options.licence == "some/thing"
+        assert str(options.out) == "/there/index"

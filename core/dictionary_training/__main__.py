@@ -28,8 +28,10 @@ from ..setups.health import refusal
 from ..setups.health_check import check, probe_for
 from ..setups.hub import Download
 from ..setups.options import place_named
+from ..setups.publishing import CARD, check_repository
 from .checkpoint import CHECKPOINTS, newest_checkpoint
 from .recipe import DictionaryRecipe
+from .sharing import dictionary_card, push_dictionary
 from .trainer import device_name, new_accelerator, train_dictionary
 
 
@@ -110,6 +112,9 @@ def parser() -> ArgumentParser:
     options.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens to read")
     options.add_argument("--out", type=Path, required=True, help="where the dictionary is written, and its catalog")
     options.add_argument("--checkpoint-every", type=int, default=1_000, help="write a checkpoint after so many steps")
+    options.add_argument("--push", type=str, metavar="OWNER/NAME", help="put it there, on the Hub, with a card")
+    options.add_argument("--private", action="store_true", help="with --push: let nobody else see it")
+    options.add_argument("--licence", type=str, help="with --push: of the weights")
     options.add_arguments(DictionaryRecipe, "recipe")
     options.add_arguments(CollectionOptions, "collection")
     return options
@@ -132,6 +137,8 @@ def _run(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     if (out / "cfg.json").exists() and newest_checkpoint(out / CHECKPOINTS) is None:
         raise UserError(f"{out} holds a dictionary already. Name another folder, or delete it.")
+    if arguments.push is not None:
+        check_repository(arguments.push)  # told before days of work, and not after
     accelerator = new_accelerator()
     collection = arguments.collection.open()
     if arguments.layer is None and arguments.place != WITHOUT_LAYER:
@@ -165,6 +172,17 @@ def _run(arguments: argparse.Namespace) -> None:
     if refused is not None:
         raise UserError(f"{refused} The dictionary stays in {out}.")
     print(f"To use it: python app.py --catalog {catalog} --setup {card.name}")
+    if arguments.push is not None:
+        text = dictionary_card(arguments.push, card, arguments.recipe, trained, collection.manifest, arguments.licence)
+        (out / CARD).write_text(text, encoding="utf-8")
+        try:
+            commit = push_dictionary(arguments.push, out, text, private=arguments.private)
+        except UserError as trouble:
+            raise UserError(
+                f"{trouble} The dictionary and its card stay in {out}. Put them there with: hf upload "
+                f"{arguments.push} {out} ."
+            ) from trouble
+        print(f'dictionary = {{ repo = "{arguments.push}", revision = "{commit}" }}')
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from typing import Any
 
 import fsspec
 from huggingface_hub import HfApi
+from huggingface_hub.hf_api import DatasetInfo
 from PIL import Image
 
 from ..errors import UserError, first_line, printable
 from ..files import as_text
-from .collection import About, Collection, fingerprint
+from .collection import LICENCE, About, Collection, fingerprint
 from .read import read_picture
 
 _FEW_FILES = 64
@@ -149,8 +150,10 @@ def data_set(
         elif name.startswith((".", "/", "~")) or name.count("/") > 1:
             raise UserError(f"There is no folder {name}. Correct the path, or name a data set of the Hub.")
         else:
-            revision = HfApi().dataset_info(name, revision=revision).sha
+            info = HfApi().dataset_info(name, revision=revision)
+            revision = info.sha
             manifest["revision"] = revision or ""
+            manifest |= _licence(info)
         dataset = datasets.load_dataset(name, choice.config, split=choice.split, revision=revision, streaming=True)
         if dataset.num_shards < _FEW_FILES:
             dataset = dataset.reshard()
@@ -177,6 +180,14 @@ def data_set(
     if features:
         dataset = dataset.select_columns(list(dict.fromkeys(at for at in (column, label_column, group_column) if at)))
     return DataSet(dataset, column, manifest, limit, label_column, group_column)
+
+
+def _licence(info: DatasetInfo) -> Mapping[str, str]:
+    """What the data set's card says of its licence, for its manifest; nothing where it says nothing."""
+    said = info.card_data.get("license") if info.card_data is not None else None
+    named = said if isinstance(said, list) else [said]
+    words = ", ".join(" ".join(printable(one).split()) for one in named if isinstance(one, str))[:200]
+    return {LICENCE: words} if words else {}
 
 
 def _label_column(features: Mapping[str, Any]) -> str | None:
