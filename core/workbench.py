@@ -15,6 +15,7 @@ from threading import Lock
 import numpy as np
 from torch import Tensor
 
+from .background import Job
 from .concepts.component import (
     ActivatingExample,
     By,
@@ -29,6 +30,7 @@ from .concepts.component import (
 )
 from .concepts.effects import SteeringEffects, crops_of, steering_effects, strength_of
 from .concepts.families import Family, families
+from .concepts.growth import Growth
 from .concepts.index import ConceptIndex
 from .concepts.reference_pictures import reference_pictures
 from .concepts.search import WORDINGS, Match, matches_picture, matches_words
@@ -108,13 +110,13 @@ class Workbench:
     def __init__(self, setup: Setup) -> None:
         """Work with `setup`."""
         self.setup = setup
+        self.making: Job[Growth, None] | None = None
+        """What makes its concept index in the background (`core.serving.index_builder`); None where nothing does."""
         self._vocabulary = read_vocabulary()
         self._references = ReadOnce(lambda: read_references(setup.model))
         self._photographs = ReadOnce(lambda: self._read(example_pictures()))
-        self._indexed_pictures = ReadOnce(lambda: self._read(reference_pictures(self._indexed(), INDEXED)))
         self._sorting = Lock()
-        self._families: tuple[Family, ...] | None = None
-        self._family: dict[int, Family] = {}
+        self._forget_index()
         self._common: np.ndarray | None = None
 
         self._vectors = ClassVectors(setup.clip, KeptClasses(setup.clip))
@@ -130,6 +132,12 @@ class Workbench:
                 )
 
         self._check_told_apart = told_apart
+
+    def _forget_index(self) -> None:
+        """Nothing is known of the index but the index itself."""
+        self._indexed_pictures = ReadOnce(lambda: self._read(reference_pictures(self._indexed(), INDEXED)))
+        self._families: tuple[Family, ...] | None = None
+        self._family: dict[int, Family] = {}
 
     @property
     def card(self) -> SetupSpec:
@@ -402,6 +410,16 @@ class Workbench:
         """What the setup's components fire for; None without a concept index."""
         return self.setup.index
 
+    def take_index(self, index: ConceptIndex) -> None:
+        """Answer from this index from now on. What takes long to find out of it is found out before."""
+        setup = replace(self.setup, index=index, index_trouble="")
+        assert setup.fingerprint == index.manifest.setup.fingerprint
+        found = families(index)
+        with self._sorting:
+            self.setup = setup
+            self._forget_index()
+            self._families, self._family = found, _by_member(found)
+
     def concept(self, component: int) -> Concept:
         """What the index knows of a component."""
         return concept(self._indexed(), component)
@@ -421,11 +439,10 @@ class Workbench:
     @property
     def families(self) -> tuple[Family, ...]:
         """Components that are alike. Found when first asked for, which takes seconds for a large dictionary."""
-        index = self._indexed()
         with self._sorting:
             if self._families is None:
-                self._families = families(index)
-                self._family = {member: family for family in self._families for member in family.members}
+                self._families = families(self._indexed())
+                self._family = _by_member(self._families)
             return self._families
 
     def family(self, component: int) -> Family | None:
@@ -453,6 +470,12 @@ class Workbench:
         index, clip = self._indexed(), self.setup.clip
         strength = strength_of(index, component)
         crops = crops_of(index, component, SUPPRESSED_ON, clip.image_size)
+        return self.effects_on(crops, component, strength, classes, templates)
+
+    def effects_on(
+        self, crops: np.ndarray, component: int, strength: float, classes: Names, templates: Names
+    ) -> SteeringEffects:
+        """The same, set to that strength, and suppressed on crops, uint8 [n, S, S, 3]: without an index."""
         classifier = self.class_vectors(classes, templates)
         return steering_effects(self.setup.model, component, strength, crops, classifier, classes)
 
@@ -464,6 +487,8 @@ class Workbench:
             why = self.setup.index_trouble or (
                 f"Build one with: python -m core.indexing {which} --pictures FOLDER --out INDEX"
             )
+            if self.making is not None and not self.making.over:
+                why = "One is being made. Ask again in a minute."
             raise UserError(
                 f"The setup {card.name!r} has no concept index, so what its components fire for is not known. {why}"
             )
@@ -488,3 +513,8 @@ class Workbench:
         known = self._probes(())
         place = {word: k for k, word in enumerate(known)}
         return self._vectors.read(known, used)[[place[word] for word in words]]
+
+
+def _by_member(found: Iterable[Family]) -> dict[int, Family]:
+    """Each family by its members."""
+    return {member: family for family in found for member in family.members}

@@ -145,6 +145,8 @@ def show_page(context: Context, v: Visit, known: KnownEffects | None) -> str:
     """The page of the component that is open; what it pushes, where `known` is about that."""
     bench, component = context.bench(v), v.search.opened
     if bench.index is None:
+        if bench.making is not None and not bench.making.over:
+            return components_view.index_to_come()
         return components_view.no_index(bench.card.title, bench.setup.index_trouble)
     if component is None:
         return components_view.no_page()
@@ -189,14 +191,14 @@ def follow(
     wanted_still = latest.begin(opened.moment)
     if opened.tab != NAME or not wanted_still():
         return
-    bench, about = context.bench(v), _about(v)
+    bench, now = context.bench(v), about(context, v)
     anew: ComponentAnswers = {}
-    if drawn[0] != about[0]:
+    if drawn[0] != now[0]:
         anew["found"] = show_found(context, v)
-    if drawn[1] != about[1]:
+    if drawn[1] != now[1]:
         anew["page"] = show_page(context, v, known)
     if anew:
-        yield anew | {"drawn": about}
+        yield anew | {"drawn": now}
     if not steering_effects.unmeasured(bench, v, known):
         return
     known = steering_effects.measure(bench, v)
@@ -204,9 +206,12 @@ def follow(
         yield {"effects": known, "page": show_page(context, v, known)}
 
 
-def _about(v: Visit) -> Drawn:
+def about(context: Context, v: Visit) -> Drawn:
     """What the answer to the search depends on, and what the page of a component."""
-    asked = v.setup, v.subject, content_hash(v.trace.crop), v.classes, v.templates, v.target, v.agreement is None
+    making = context.bench(v).making
+    index = 0 if making is None or making.step is None else making.step.shown
+    crop = content_hash(v.trace.crop)
+    asked = v.setup, index, v.subject, crop, v.classes, v.templates, v.target, v.agreement is None
     return (*asked, v.search.matches, v.search.asked), (*asked, v.search.opened, v.search.openings)
 
 

@@ -50,10 +50,11 @@ LAST_SECONDS = 8.0
 
 def make_page(settings: Settings, cards: Mapping[str, SetupSpec]) -> TypedBlocks:
     """The page, ready to be launched, and to load the setup of the settings once it is."""
-    pool = make_pool(settings, cards, spaces.GPU if on_zero_gpu() else None)
+    turns = Turns()
+    pool = make_pool(settings, cards, spaces.GPU if on_zero_gpu() else None, rest=turns.rest)
     page = build(pool, settings.setup, settings.local)
     page.queue(api_open=False)
-    page._queue = FairQueue(page, Turns(), settings.hosted, settings.local)
+    page._queue = FairQueue(page, turns, settings.hosted, settings.local)
     page.mcp_server = True  # so that the start, and the page's configuration, tell of our tools (tools.py)
     return page
 

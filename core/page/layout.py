@@ -21,6 +21,7 @@ from . import (
     endpoints,
     evidence_tab,
     image_tab,
+    index_growth,
     keeper,
     lanes,
     log_tab,
@@ -44,6 +45,7 @@ class Parts(NamedTuple):
     """Everything on the page, by what it belongs to."""
 
     bar: setup_bar.SetupBar
+    growth: index_growth.IndexGrowth
     side: side_panel.SidePanel
     tabs: gr.Tabs
     image: image_tab.ImageTab
@@ -60,7 +62,8 @@ class Parts(NamedTuple):
     def redraws(self) -> tuple[Redraw, ...]:
         """What is drawn anew, and since when."""
         return (
-            *setup_bar.redraws(self.bar), *side_panel.redraws(self.side), *image_tab.redraws(self.image),
+            *setup_bar.redraws(self.bar), *index_growth.redraws(self.growth),
+            *side_panel.redraws(self.side), *image_tab.redraws(self.image),
             *attribution_tab.redraws(self.attribution), *components_tab.redraws(self.components),
             *steering_tab.redraws(self.steering), *compare_tab.redraws(self.compare),
             *many_tab.redraws(self.many), *condition_box.redraws(self.many.condition),
@@ -131,6 +134,7 @@ def _reading_ahead(context: Context) -> Callable[[], Iterator[None]]:
 
 def _lay_out(context: Context, first: Visit) -> Parts:
     bar = setup_bar.build(context, first)
+    growth = index_growth.build(context, first)
     with gr.Row(elem_id="desk"):
         with gr.Column(scale=0, min_width=340, elem_id="side"):
             beside = side_panel.build(context, first)
@@ -141,6 +145,7 @@ def _lay_out(context: Context, first: Visit) -> Parts:
             with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
                 parts = Parts(
                     bar,
+                    growth,
                     side_panel.SidePanel(*beside, about),
                     tabs,
                     image_tab.build(context, first),
@@ -195,12 +200,13 @@ def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Te
     many = many_tab.following(parts.many, replies, open_tab)
     other_pictures = many_tab.asking(parts.many, replies)
     components = components_tab.following(parts.components, replies, open_tab)
+    grown = index_growth.listen(parts.growth, replies, parts.attribution, parts.components)
     searches = components_tab.listen(parts.components, replies, lanes.slow(parts.side.prediction))
     in_sight = (
         (evidence, parts.evidence.summary, _since(Change.LEVER, changes)),
         (many, parts.many.tried, [*_since(Change.LEVER, changes), *other_pictures]),
         # No lever changes what stands there, but a press may open a page.
-        (components, parts.components.found, [*_since(Change.EDIT, changes), *searches]),
+        (components, parts.components.found, [*_since(Change.EDIT, changes), *searches, grown]),
     )
     for event in _since(Change.TARGET, changes):
         event.then(*measuring, **lanes.EVERY)

@@ -93,8 +93,8 @@ def show_levers(context: Context, v: Visit) -> str:
 
 
 def show_sheet(context: Context, v: Visit) -> str:
-    """The pictures of the levers, but for those that the rows on Attribution have."""
-    shown = {part.component for part in v.parts}
+    """The pictures of the levers, but for those that the rows on Attribution have, and do not change for others."""
+    shown = {part.component for part in v.parts} if context.bench(v).making is None else set()
     return sheet(example for c, face in _faces(context, v).items() if c not in shown for example in face.examples)
 
 

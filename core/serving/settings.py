@@ -1,24 +1,39 @@
 """Settings of the app, from the environment and the command line, and the pool of setups that follows from them."""
 
 import os
+import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, echo, first_line
 from ..model.devices import best_device, prefix_precision
+from ..pictures.options import CollectionOptions
 from ..setups.catalog import SetupSpec, find
 from ..setups.loading import Setup, load
 from ..setups.options import known_setups, own_setup, place_named
 from ..setups.pool import SetupPool
 from ..workbench import Workbench
 from .command_line import app_arguments
+from .index_builder import IndexBuilder
 from .zero_gpu import Answer, Answers, Call, Far, seconds
 
 GIGABYTE = 1_000_000_000
+INDEX_PICTURES = 2_000
+"""Pictures of an index that is made in the background, where nothing else is said."""
+MOST_INDEX_PICTURES = 100_000
+"""More of them are for a command that one waits for."""
+INDEX_OPTIONS = ("split", "column", "config", "revision", "limit")
+"""What may be said of them besides their name."""
+INDEX_WORKERS = 1
+"""Threads that read them ahead, while the CLIP looks at the ones before."""
+
+_DATA_SET = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 Ask = Callable[[Call], Any]
 """Answers a call, or yields answers on the way."""
@@ -40,6 +55,8 @@ class Settings:
     """Where the models are."""
     anyway: bool = False
     """Whether a setup is opened although its dictionary does not fit its CLIP."""
+    index_from: CollectionOptions | None = None
+    """What a setup without a concept index is given one from, in the background. CLIP_LEVERS_INDEX_FROM."""
     local: bool = False
     """Whether this machine alone reaches the page: its folders, and the Hub with its key, may then be named there."""
 
@@ -57,6 +74,7 @@ class Settings:
             memory=_gigabytes(environment.get("CLIP_LEVERS_MEMORY_GB", "6")),
             prefix=prefix,
             device=device,
+            index_from=_index_from(environment.get("CLIP_LEVERS_INDEX_FROM", "")),
             local=not hosted and is_local(environment),
         )
 
@@ -95,11 +113,12 @@ def make_pool(
     gpu: Callable[..., Callable[[Ask], Ask]] | None = None,
     far_device: str = "cuda",
     loader: Callable[..., Setup] | None = None,
+    rest: Callable[[], None] = lambda: None,
 ) -> SetupPool[Workbench]:
     """The setups of these cards, each loaded when it is first asked for.
 
     `gpu` marks functions that run where there is a GPU for a while (`spaces.GPU`): what is long is asked there, on
-    `far_device`.
+    `far_device`. `rest` is called by what nobody asked for, between two steps: it lets others go first.
     """
     make: Callable[[Setup], Workbench] = Workbench
     if gpu is not None:
@@ -114,9 +133,59 @@ def make_pool(
             yield from answers.answer_in_steps(call)
 
         make = partial(Far, ask=ask, ask_in_steps=ask_in_steps)
+    if settings.index_from is not None:
+        make = _with_index(make, IndexBuilder(settings.index_from, rest))
     loader = loader or partial(load, device=settings.device, prefix=settings.prefix, anyway=settings.anyway)
     pool = SetupPool(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
     return pool
+
+
+def _with_index(make: Callable[[Setup], Workbench], builder: IndexBuilder) -> Callable[[Setup], Workbench]:
+    """What makes a workbench, and has the index made that its setup lacks."""
+
+    def made(setup: Setup) -> Workbench:
+        bench = make(setup)
+        builder.begin(bench)
+        return bench
+
+    return made
+
+
+def _index_from(text: str) -> CollectionOptions | None:
+    """CLIP_LEVERS_INDEX_FROM: a data set of the Hub, or a folder, and options: `owner/name split=validation`."""
+    try:
+        name, *options = shlex.split(text) or ("",)
+    except ValueError as error:
+        raise UserError(f"CLIP_LEVERS_INDEX_FROM is “{echo(text)}”: {first_line(error)}. Correct it.") from error
+    if not name:
+        return None
+    given = dict(option.partition("=")[::2] for option in options)
+    unknown = [option for option in given if option not in INDEX_OPTIONS]
+    if unknown or not all(given.values()):
+        raise UserError(
+            f"CLIP_LEVERS_INDEX_FROM is “{echo(text)}”. Write a data set or a folder, and behind it what is needed of: "
+            f"{', '.join(f'{option}=...' for option in INDEX_OPTIONS)}."
+        )
+    if not _is_folder(name) and not _DATA_SET.fullmatch(name):
+        raise UserError(
+            f"CLIP_LEVERS_INDEX_FROM names “{echo(name)}”, which is neither a folder here nor a data set of the Hub. "
+            "Write that as owner/name."
+        )
+    limit = given.pop("limit", str(INDEX_PICTURES))
+    if not limit.isdecimal() or not 1 <= int(limit) <= MOST_INDEX_PICTURES:
+        raise UserError(
+            f"CLIP_LEVERS_INDEX_FROM has the limit “{echo(limit)}”. Give it a number of pictures from 1 to "
+            f"{MOST_INDEX_PICTURES:,}."
+        )
+    column, config, revision = (given.get(option) for option in ("column", "config", "revision"))
+    return CollectionOptions(name, int(limit), given.get("split", "train"), column, config, revision, INDEX_WORKERS)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError):  # a name that no system takes, or of nobody's home
+        return False
 
 
 def _gigabytes(text: str) -> int:

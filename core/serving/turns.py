@@ -30,6 +30,8 @@ PATIENCE = {True: 0.25, False: 2.0}
 """Seconds for which quick work (True) and long work (False) has its lane for itself."""
 HALF_LIFE = 10.0
 """Seconds after which half of what was used is forgotten."""
+LONGEST_REST = 5.0
+"""Seconds for which work that nobody asked for waits for everybody else, at most: it comes on even on a busy page."""
 TOLD_EVERY = 1.0
 """Seconds after which whoever waits is told its place anew."""
 
@@ -117,6 +119,12 @@ class Turns:
 
         doing.add_done_callback(end)
         return await asyncio.shield(doing)
+
+    def rest(self) -> None:
+        """Wait in a thread, before a step of work that nobody asked for, while anybody computes or waits."""
+        end = self._clock() + LONGEST_REST
+        while (self._running or self._waiting) and self._clock() < end:
+            time.sleep(0.02)
 
     def _start(self) -> None:
         here = self._addresses_here()

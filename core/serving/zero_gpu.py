@@ -31,7 +31,7 @@ from ..setups.catalog import SetupSpec
 from ..setups.loading import Setup, load
 from ..workbench import Names, Step, Workbench
 
-LONG = frozenset({"trace", "traces", "ablation_effects", "reconstruction_error", "steering_effects"})
+LONG = frozenset({"trace", "traces", "ablation_effects", "reconstruction_error", "effects_on"})
 """Questions with one answer that are answered on the GPU."""
 LONG_IN_STEPS = frozenset(
     {"controls", "responses", "find_edit", "generalize", "references", "try_edit", "find_candidates"}
@@ -41,7 +41,7 @@ LONG_IN_STEPS = frozenset(
 _PASSES = {
     "trace": 3.0,
     "reconstruction_error": 3.0,
-    "steering_effects": 20.0,
+    "effects_on": 20.0,
     "controls": 110.0,
     "find_edit": 400.0,
     "generalize": 900.0,
@@ -176,9 +176,9 @@ class Far(Workbench):
         """As `Workbench.reconstruction_error`, elsewhere."""
         return self._one("reconstruction_error", *asked)
 
-    def steering_effects(self, *asked: Any) -> Any:
-        """As `Workbench.steering_effects`, elsewhere."""
-        return self._one("steering_effects", *asked)
+    def effects_on(self, *asked: Any) -> Any:
+        """As `Workbench.effects_on`, elsewhere: an index that grows is here."""
+        return self._one("effects_on", *asked)
 
     def controls(self, *asked: Any) -> Iterator[Any]:
         """As `Workbench.controls`, elsewhere."""

@@ -4,6 +4,7 @@ from math import isfinite
 
 from markupsafe import Markup
 
+from ..pictures.collection import LICENCE
 from ..setups.catalog import Location, SetupSpec
 from ..setups.loading import Loading, Setup
 from ..setups.verified import LeversAtWork, LeverTrial
@@ -176,7 +177,12 @@ def _index_words(setup: Setup) -> str:
     if setup.index is None:
         return setup.index_trouble or "none yet"
     made_of = setup.index.manifest
-    return f"over {made_of.pictures:,} pictures of {made_of.source.get('name', 'a collection')}"
+    licence = made_of.source.get(LICENCE, "")
+    return (
+        f"over {made_of.pictures:,} pictures of {made_of.source.get('name', 'a collection')}"
+        f"{f' (licence: {licence})' if licence else ''}"
+        f"{', reference pictures by attribution' if made_of.by == 'attribution' else ''}"
+    )
 
 
 def _explained(value: float) -> str:

@@ -24,6 +24,7 @@ from core.concepts.index_file import INDEX_FILES, MANIFEST, load
 from core.errors import UserError
 from core.indexing import __main__ as command
 from core.indexing import build as indexing
+from core.indexing import growing
 from core.indexing.__main__ import main
 from core.indexing.accumulator import EDGES, Accumulator, TopK
 from core.indexing.build import build
@@ -321,9 +322,13 @@ def test_a_run_that_fails_again_and_again_ends_with_the_same_index(
     assert not (tmp_path / WORK).exists()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, seed: int) -> None:
+@pytest.mark.parametrize("step_by_step", [False, True], ids=["at once", "step by step"])
+def test_a_run_killed_at_any_moment_goes_on(
+    setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, step_by_step: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGKILL between any two steps that touch the disk, and before and after every batch; the run then goes on."""
+    monkeypatch.setattr(growing, "FIRST", 8)
+    monkeypatch.setattr(growing, "SAVED_EVERY", 12)
     moments = [
         (os, "replace"),
         (os, "fsync"),
@@ -333,9 +338,12 @@ def test_a_run_killed_at_any_moment_goes_on(setup: Setup, tmp_path: Path, undist
     ]
 
     def run() -> None:
-        build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
+        if step_by_step:
+            list(growing.growing(setup, Drawn(), tmp_path, RECIPE))
+        else:
+            build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
 
-    rng, kills, late = np.random.default_rng(seed), 0, 0
+    rng, kills, late = np.random.default_rng(int(step_by_step)), 0, 0
     while not (tmp_path / MANIFEST).exists() or (tmp_path / WORK).exists():
         process = in_a_process(killed_at(int(rng.integers(1, 24)), moments, run))
         process.join()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.hf_api import DatasetInfo
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -319,7 +320,12 @@ def test_what_the_hub_answers_is_a_sentence(error: Exception, said: str, monkeyp
         CollectionOptions("a/b").open()
 
 
-def test_a_data_set_of_the_hub_is_opened_at_one_commit(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("said", "told"), [("cc-by-4.0", "cc-by-4.0"), (["mit", "cc0-1.0"], "mit, cc0-1.0"), (None, None), ([], None)]
+)
+def test_a_data_set_of_the_hub_is_opened_at_one_commit(
+    parquet: Path, monkeypatch: pytest.MonkeyPatch, said: Any, told: str | None
+) -> None:
     asked = []
     real = datasets.load_dataset
 
@@ -327,12 +333,13 @@ def test_a_data_set_of_the_hub_is_opened_at_one_commit(parquet: Path, monkeypatc
         asked.append((name, revision))
         return real(str(parquet), config, split=split, streaming=streaming)
 
-    info = type("Info", (), {"sha": "0123abc"})
+    info = DatasetInfo(id="owner/pictures", sha="0123abc", cardData={"license": said})
     monkeypatch.setattr(HfApi, "dataset_info", lambda self, name, revision: info)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     found = CollectionOptions("owner/pictures", revision="main").open()
     assert asked == [("owner/pictures", "0123abc")]
     assert found.manifest["revision"] == "0123abc"
+    assert found.manifest.get("licence") == told
     assert shades(found.part(0)) == [0, 1, 2, 3, 4]
 
 

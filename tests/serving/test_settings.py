@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import UserError
+from core.pictures.options import CollectionOptions
 from core.serving.api_json import provenance
 from core.serving.settings import Settings, chosen_setups, make_pool
 from core.setups.catalog import Location, SetupSpec, read_catalog
@@ -164,3 +167,48 @@ def test_a_catalog_of_ones_own_adds_its_setups(tmp_path: Path) -> None:
 )
 def test_only_a_page_that_nobody_else_reaches_is_local(environment: Mapping[str, str], local: bool) -> None:
     assert Settings.from_environment(environment).local == local
+
+
+def test_what_indexes_are_made_from(tmp_path: Path) -> None:
+    def made_from(text: str) -> CollectionOptions | None:
+        return Settings.from_environment(AT_HOME | {"CLIP_LEVERS_INDEX_FROM": text}).index_from
+
+    assert made_from("") is None
+    assert Settings.from_environment(AT_HOME).index_from is None
+    assert made_from("owner/name") == CollectionOptions("owner/name", limit=2000, workers=1)
+    assert made_from("mnist") == CollectionOptions("mnist", limit=2000, workers=1)
+    found = made_from("owner/name split=validation column=img config=small revision=0123abc limit=500")
+    assert found == CollectionOptions("owner/name", 500, "validation", "img", "small", "0123abc", 1)
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    assert made_from(f"'{folder}' limit=50") == CollectionOptions(str(folder), limit=50, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nowhere/at/all", "neither a folder here nor a data set"),
+        ("/nowhere", "neither a folder here"),
+        ("-x", "neither a folder here"),
+        ("owner/name splits=train", "split=..., column=..."),
+        ("owner/name split=", "split=..., column=..."),
+        ("owner/name train", "split=..., column=..."),
+        ("owner/name limit=0", "from 1 to 100,000"),
+        ("owner/name limit=many", "from 1 to 100,000"),
+        ("owner/name limit=1000000", "from 1 to 100,000"),
+        ("'owner/name", "No closing quotation"),
+    ],
+)
+def test_what_no_index_can_be_made_from_is_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Settings.from_environment(AT_HOME | {"CLIP_LEVERS_INDEX_FROM": text})
+
+
+@given(st.text(max_size=60))
+def test_whatever_stands_there_is_understood_or_refused_with_a_sentence(text: str) -> None:
+    try:
+        found = Settings.from_environment(AT_HOME | {"CLIP_LEVERS_INDEX_FROM": text}).index_from
+    except UserError as trouble:
+        assert str(trouble).startswith("CLIP_LEVERS_INDEX_FROM ")
+    else:
+        assert found is None or 1 <= (found.limit or 0) <= 100_000
