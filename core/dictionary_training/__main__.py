@@ -173,7 +173,9 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{refused} The dictionary stays in {out}.")
     print(f"To use it: python app.py --catalog {catalog} --setup {card.name}")
     if arguments.push is not None:
-        text = dictionary_card(arguments.push, card, arguments.recipe, trained, collection.manifest, arguments.licence)
+        text = dictionary_card(
+            arguments.push, card, clip.n_layers, arguments.recipe, trained, collection.manifest, arguments.licence
+        )
         (out / CARD).write_text(text, encoding="utf-8")
         try:
             commit = push_dictionary(arguments.push, out, text, private=arguments.private)

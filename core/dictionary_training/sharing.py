@@ -8,7 +8,7 @@ from pathlib import Path
 from ..pictures.collection import LICENCE
 from ..setups.catalog import SetupSpec
 from ..setups.publishing import CARD, besides, card, check_repository, plain, publish
-from ..words import SCOPES, markdown_table
+from ..words import markdown_table
 from .recipe import DictionaryRecipe
 from .trainer import Trained
 
@@ -29,6 +29,7 @@ def push_dictionary(repo: str, folder: Path, text: str, *, private: bool = False
 def dictionary_card(
     repo: str,
     setup: SetupSpec,
+    n_layers: int,
     recipe: DictionaryRecipe,
     trained: Trained,
     source: Mapping[str, str],
@@ -36,13 +37,14 @@ def dictionary_card(
 ) -> str:
     """README.md of a dictionary's repository: of which CLIP, from which pictures, how it did, how it is loaded.
 
-    `licence` is that of the weights; `source` is the manifest of the pictures.
+    `licence` is that of the weights; `source` is the manifest of the pictures; the CLIP's vision tower has `n_layers`.
     """
+    place = setup.at
     name, of = source.get("name", "a collection"), setup.clip
     at = f" at `{of.revision}`" if of.repo else " (a folder)"
     facts = [
         ("CLIP", f"{plain(of.repo or (of.folder or Path()).resolve().name)}{at}"),
-        ("place", f"the residual stream after vision layer {setup.layer}, at {SCOPES[setup.scope].tokens}"),
+        ("place", f"{place.words(n_layers)}; {place.tokens_words(setup.scope).only}"),
         ("components", f"{recipe.levels[-1]:,}, trained with {recipe.k} active at a token"),
         ("pictures", f"{trained.pictures - trained.skipped:,} of {plain(name)}{besides(source)}"),
         ("licence of the pictures", plain(source.get(LICENCE, "not told"))),
@@ -58,14 +60,15 @@ A dictionary (sparse autoencoder, BatchTopK) of the vision tower of a CLIP, in s
 ## Use it
 
 ```sh
-python app.py --clip {of.repo or "CLIP_FOLDER"} --dictionary {repo} --layer {setup.layer} --scope {setup.scope}
+python app.py --clip {of.repo or "CLIP_FOLDER"} --dictionary {repo} \\
+  --place {setup.place} --layer {setup.layer} --scope {setup.scope}
 ```
 
 or as an entry of a CLIP Levers catalog, or with `SAE.from_pretrained("{repo}", ".")` of sae_lens. Nobody but its maker
 has looked at its components.
 """
     return card(
-        f"Dictionary for {of.repo or 'a CLIP'}, layer {setup.layer}",
+        f"Dictionary for {of.repo or 'a CLIP'}: {place.words(n_layers)}",
         body,
         licence=licence,
         tags=["clip", "sparse-autoencoder", "interpretability", "saelens"],

@@ -14,8 +14,8 @@ from ..concepts.index_file import MANIFEST, load
 from ..errors import UserError
 from ..methods.side_effects import VOCABULARY, probe_words, read_vocabulary
 from ..pictures.options import CollectionOptions
-from ..setups.catalog import SetupSpec
 from ..setups.identity import identity
+from ..setups.loading import Setup
 from ..setups.loading import load as load_setup
 from ..setups.options import add_setup_options, named_setup
 from ..setups.publishing import check_repository
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace, group: Group, device: str) -> ConceptInd
         if (arguments.out / MANIFEST).exists() and not (arguments.out / WORK).exists():
             setup = load_setup(card, device, anyway=arguments.anyway)
             index = load(arguments.out, identity(card, setup.commits, setup.clip, setup.dictionary), setup.clip)
-            _push(arguments, group, card, index)
+            _push(arguments, group, setup, index)
             return index
     try:
         # A word that stood there twice would be two guesses.
@@ -64,8 +64,9 @@ def _run(arguments: argparse.Namespace, group: Group, device: str) -> ConceptInd
     collection = arguments.collection.open()
     if arguments.push is not None:
         licence_of(collection.manifest, arguments.licence)  # told before hours of work, and not after
+    setup = load_setup(card, device, anyway=arguments.anyway)
     index = build(
-        load_setup(card, device, anyway=arguments.anyway),
+        setup,
         collection,
         arguments.out,
         replace(arguments.recipe, vocabulary=words),
@@ -74,17 +75,17 @@ def _run(arguments: argparse.Namespace, group: Group, device: str) -> ConceptInd
         licence=arguments.licence or "",
     )
     if arguments.push is not None:
-        _push(arguments, group, card, index)
+        _push(arguments, group, setup, index)
     return index
 
 
-def _push(arguments: argparse.Namespace, group: Group, card: SetupSpec, index: ConceptIndex) -> None:
+def _push(arguments: argparse.Namespace, group: Group, setup: Setup, index: ConceptIndex) -> None:
     """Put the index on the Hub. One that does not get there stays, and the same command tries again."""
     if not group.is_main_process:
         return
     licence = licence_of(index.manifest.source, arguments.licence)
     try:
-        commit = push_index(arguments.push, arguments.out, index, card, licence, private=arguments.private)
+        commit = push_index(arguments.push, arguments.out, index, setup, licence, private=arguments.private)
     except UserError as trouble:
         raise UserError(
             f"{trouble} The index is whole, and stays in {arguments.out}; the same command pushes it."

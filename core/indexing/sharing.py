@@ -9,9 +9,9 @@ from ..concepts.index import ConceptIndex
 from ..concepts.index_file import INDEX_FILES
 from ..errors import UserError
 from ..pictures.collection import LICENCE
-from ..setups.catalog import SetupSpec
+from ..setups.loading import Setup
 from ..setups.publishing import CARD, besides, card, check_repository, plain, publish
-from ..words import SCOPES, markdown_table
+from ..words import markdown_table
 
 
 def licence_of(source: Mapping[str, str], given: str | None) -> str:
@@ -29,7 +29,7 @@ def licence_of(source: Mapping[str, str], given: str | None) -> str:
 
 
 def push_index(
-    repo: str, folder: Path, index: ConceptIndex, setup: SetupSpec, licence: str, *, private: bool = False
+    repo: str, folder: Path, index: ConceptIndex, setup: Setup, licence: str, *, private: bool = False
 ) -> str:
     """Put the index in a folder into the repository `owner/name` with its card; its commit there.
 
@@ -39,12 +39,13 @@ def push_index(
     check_repository(repo)
     files: dict[str, bytes | Path] = {name: folder / name for name in INDEX_FILES}
     files[CARD] = index_card(repo, index, setup, licence).encode()
-    return publish(repo, files, "index", f"Concept index of {setup.name}", private=private)
+    return publish(repo, files, "index", f"Concept index of {setup.card.name}", private=private)
 
 
-def index_card(repo: str, index: ConceptIndex, setup: SetupSpec, licence: str) -> str:
+def index_card(repo: str, index: ConceptIndex, setup: Setup, licence: str) -> str:
     """README.md of an index's repository: of which setup, from which pictures, and how it is loaded."""
-    made_of, of = index.manifest, index.manifest.setup
+    made_of, of, spec = index.manifest, index.manifest.setup, setup.card
+    place = setup.clip.place
     source = made_of.source
     name, kind = source.get("name", "a collection"), source.get("kind", "")
     by = {
@@ -54,7 +55,7 @@ def index_card(repo: str, index: ConceptIndex, setup: SetupSpec, licence: str) -
     facts = [
         ("CLIP", _at(of.clip, of.clip_commit)),
         ("dictionary", f"{_at(of.dictionary, of.dictionary_commit)}: {of.components:,} components, {of.width} wide"),
-        ("place", f"the residual stream after vision layer {of.layer}, at {SCOPES[of.scope].tokens}"),
+        ("place", f"{place.words(setup.clip.n_layers)}; {place.tokens_words(of.scope).only}"),
         ("fingerprint of the weights", f"`{of.fingerprint}`"),
         ("pictures", f"{made_of.pictures:,} of {plain(name)}{besides(source)}; {made_of.skipped:,} could not be read"),
         ("licence of the pictures", plain(licence)),
@@ -62,12 +63,11 @@ def index_card(repo: str, index: ConceptIndex, setup: SetupSpec, licence: str) -
         ("reference pictures", f"chosen by {by}"),
         ("label guesses", f"among {len(made_of.vocabulary):,} words"),
     ]
-    opened = f"--setup {setup.name}"
-    if setup.name == "own":
-        clip, dictionary = setup.clip.repo or "CLIP_FOLDER", setup.dictionary.repo or "DICTIONARY_FOLDER"
-        opened = (
-            f"--clip {clip} --dictionary {dictionary} --layout {setup.layout} --layer {of.layer} --scope {of.scope}"
-        )
+    opened = f"--setup {spec.name}"
+    if spec.name == "own":
+        clip, dictionary = spec.clip.repo or "CLIP_FOLDER", spec.dictionary.repo or "DICTIONARY_FOLDER"
+        opened = f"--clip {clip} --dictionary {dictionary} --layout {spec.layout} --place {spec.place}"
+        opened += f" --layer {of.layer} --scope {of.scope}"
     body = f"""
 What each component (SAE latent) of one dictionary fires for: reference pictures with the place that fires, histograms,
 label guesses, and neighbours. It was made for one setup of CLIP Levers, and is refused for any other.
@@ -93,7 +93,7 @@ The pictures belong to whoever made them. A label is a guess, the pictures are t
         body,
         licence=licence,
         tags=["clip", "sparse-autoencoder", "interpretability"],
-        base_model=setup.clip.repo,
+        base_model=spec.clip.repo,
         data_set=name if kind == "dataset" and "/" in name else None,
     )
 

@@ -21,7 +21,7 @@ from core.indexing import __main__ as command
 from core.indexing.__main__ import main
 from core.indexing.sharing import index_card, licence_of
 from core.model.clip import SplitClip
-from core.setups.catalog import Location, SetupSpec
+from core.setups.catalog import Location
 from core.setups.hub import fetch
 from core.setups.identity import identity
 from core.setups.loading import Setup
@@ -73,7 +73,8 @@ def test_there_and_back(hub: Hub, typed: list[str], setup: Setup, capsys: pytest
     assert yaml.safe_load(head)["license"] == "cc-by-4.0"
     for part in (
         "3 of pictures (fingerprint", "0 could not be read", "| licence of the pictures | cc-by-4.0 |",
-        "3 of these pictures, at most 16 pixels wide", setup.fingerprint, "--setup bundled --index you/index",
+        "3 of these pictures, at most 16 pixels wide", setup.fingerprint, "--setup tiny --index you/index",
+        "residual stream after vision layer 1 of 0 to 3; ",
         "largest activation",
     ):  # fmt: skip
         assert part in text
@@ -117,11 +118,11 @@ def test_the_licence_that_pictures_tell_is_taken() -> None:
         licence_of({}, None)
 
 
-def test_names_stay_text(index: ConceptIndex, exact_folder: Path) -> None:
-    card = SetupSpec("tiny", "Tiny", Location(repo="o/clip"), Location(exact_folder), 1, "all", "MIT", "")
+def test_names_stay_text(index: ConceptIndex, setup: Setup) -> None:
+    hosted = replace(setup, card=replace(setup.card, clip=Location(repo="o/clip")))
     source = {"kind": "dataset", "name": "o/set", "revision": EVIL[0], "split": "a | b"}
     evil = replace(index, manifest=replace(index.manifest, source=source, by="attribution"))
-    text = index_card("you/index", evil, card, EVIL[1])
+    text = index_card("you/index", evil, hosted, EVIL[1])
     assert "<img" not in text
     assert "<script" not in text.split("---\n", 2)[2]
     assert "a \\| b" in text
