@@ -4,9 +4,9 @@
    gradient, integrated gradients, activation energy, logit lens, and chance (`core.faithfulness.orderings`).
 2. Deletion and insertion curves along these orders; what a method predicts is ranked against what the model does
    without each component (`core.faithfulness.curves`).
-3. On the bundled setup, whose shortcuts are known: where in each order does the first component stand whose suppression
-   alone takes the prediction off the foil (`core.faithfulness.recovery`)? And how much of what a component does falls
-   on one concept (`core.faithfulness.steerability`)?
+3. On the bundled CLIP, with whichever dictionary, whose shortcuts are known: where in each order does the first
+   component stand whose suppression alone takes the prediction off the foil (`core.faithfulness.recovery`)? And how
+   much of what a component does falls on one concept (`core.faithfulness.steerability`)?
 
 Intervals are 95 % percentile bootstraps over pictures.
 """
@@ -35,7 +35,9 @@ from ..pictures.read import read_picture
 from ..scenes.sampling import PLACES
 from ..scenes.scene import CLASSES
 from ..scenes.shortcuts import SHORTCUTS
-from ..setups.loading import Setup, load_setup
+from ..setups.health_check import is_bundled_clip
+from ..setups.loading import Setup, load
+from ..setups.options import add_setup_options, named_setup
 from ..stats import SEED
 from .curves import faithfulness
 from .recovery import recovery
@@ -62,7 +64,7 @@ class FaithfulnessSizes:
 
 
 def report_bundled(setup: Setup, sizes: FaithfulnessSizes) -> dict[str, Any]:
-    """Everything, on held-out pictures of the bundled setup."""
+    """Everything, on held-out pictures of the bundled CLIP."""
     scorer = Scorer.of(setup.model)
     fooled: dict[str, list[Question]] = {}
     crops = [look_at(scorer, "clean", sizes.seen, "test").crops]
@@ -125,9 +127,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m core.faithfulness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--setup", default="bundled", help="a name from assets/catalog.toml")
-    parser.add_argument("--anyway", action="store_true", help="open it although its dictionary does not fit its CLIP")
-    parser.add_argument("--pictures", type=Path, help="a folder of pictures; the bundled setup has its own")
+    add_setup_options(parser)
+    parser.add_argument("--pictures", type=Path, help="a folder of pictures; the bundled CLIP has its own")
     parser.add_argument("--classes", default="", help="what the pictures might show: dog,cat,car")
     parser.add_argument("--count", type=int, help="pictures for the curves: 60 of the bundled ones, or all of a folder")
     parser.add_argument("--out", type=Path, help="the folder for faithfulness.json and faithfulness.svg")
@@ -135,9 +136,10 @@ def main() -> None:
     try:
         if arguments.count is not None and arguments.count < 1:
             raise UserError("--count is a number of pictures. Give 1 or more.")
-        if arguments.pictures is None and arguments.setup != "bundled":
-            raise UserError("Only the bundled setup has pictures of its own. Name a folder: --pictures holiday.")
-        setup = load_setup(arguments.setup, anyway=arguments.anyway)
+        card = named_setup(arguments, "bundled")
+        if arguments.pictures is None and not is_bundled_clip(card):
+            raise UserError("Only the bundled CLIP has pictures of its own. Name a folder: --pictures holiday.")
+        setup = load(card, anyway=arguments.anyway)
         if arguments.pictures is None:
             report = report_bundled(
                 setup, FaithfulnessSizes() if arguments.count is None else FaithfulnessSizes(curves=arguments.count)
@@ -146,8 +148,8 @@ def main() -> None:
             report = report_pictures(setup, arguments.pictures, parse_classes(arguments.classes).names, arguments.count)
     except UserError as trouble:
         raise SystemExit(str(trouble)) from trouble
-    # A trial on fewer pictures does not replace what the model card quotes.
-    shipped = arguments.pictures is None and arguments.count is None
+    # A trial on fewer pictures, or of another dictionary, does not replace what the model card quotes.
+    shipped = arguments.pictures is None and arguments.count is None and card.name == "bundled"
     out = arguments.out or (FOLDER if shipped else Path("."))
     out.mkdir(parents=True, exist_ok=True)
     (out / "faithfulness.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ from core.model.sae_clip import SaeClip
 from core.model.scoring import Scoring
 from core.model.trace import Trace
 from core.pictures.read import read_picture
-from core.setups.catalog import Location, SetupSpec
+from core.setups.catalog import Location, SetupSpec, read_catalog
 from core.setups.clips import read_clip
 from core.setups.loading import Setup
 
@@ -484,8 +484,15 @@ def run(monkeypatch, *arguments):
     faithfulness.main()
 
 
+def stand_in(monkeypatch, setup):
+    """The setup in place of whichever is loaded; "tiny" is its name."""
+    known = read_catalog() | {"tiny": setup.card}
+    monkeypatch.setattr(faithfulness, "named_setup", lambda arguments, otherwise: known[arguments.setup or otherwise])
+    monkeypatch.setattr(faithfulness, "load", lambda card, anyway: setup)
+
+
 def test_the_command_on_a_folder_of_pictures(monkeypatch, capsys, tmp_path, folder, setup):
-    monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: {"tiny": setup}[name])
+    stand_in(monkeypatch, setup)
     out = tmp_path / "out"
     run(monkeypatch, "--setup", "tiny", "--pictures", folder, "--classes", "dog, cat, owl", "--out", out)
     report = json.loads((out / "faithfulness.json").read_text())
@@ -543,7 +550,7 @@ def test_the_command_on_the_bundled_scenes(monkeypatch, capsys, tmp_path, setup)
         )
 
     monkeypatch.setattr(faithfulness, "look_at", look_at)
-    monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
+    stand_in(monkeypatch, setup)
     monkeypatch.setattr(faithfulness, "FaithfulnessSizes", partial(FaithfulnessSizes, recovered=2, pictures=3, seen=2))
     run(monkeypatch, "--count", 3, "--out", tmp_path)
     report = json.loads((tmp_path / "faithfulness.json").read_text())
@@ -571,7 +578,7 @@ def test_a_model_that_nothing_fools_still_has_a_report(monkeypatch, capsys, tmp_
         return replace(found, foil=np.full(count, -1))
 
     monkeypatch.setattr(faithfulness, "look_at", look_at)
-    monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
+    stand_in(monkeypatch, setup)
     monkeypatch.setattr(faithfulness, "FaithfulnessSizes", partial(FaithfulnessSizes, recovered=1, pictures=1, seen=1))
     run(monkeypatch, "--out", tmp_path)
     report = json.loads((tmp_path / "faithfulness.json").read_text())
@@ -582,10 +589,10 @@ def test_a_model_that_nothing_fools_still_has_a_report(monkeypatch, capsys, tmp_
 
 
 def test_errors_are_sentences(monkeypatch, tmp_path, folder, setup):
-    monkeypatch.setattr(faithfulness, "load_setup", lambda name, anyway: setup)
+    stand_in(monkeypatch, setup)
     (tmp_path / "empty").mkdir()
     for arguments, words in (
-        (("--setup", "tiny"), "Only the bundled setup"),
+        (("--setup", "tiny"), "Only the bundled CLIP"),
         (("--pictures", folder), "There are no classes"),
         (("--pictures", folder, "--classes", "dog"), "at least two"),
         (("--pictures", folder / "nowhere", "--classes", "dog,cat"), "There is no folder"),
