@@ -4,8 +4,9 @@
 
 1. The components by activation x gradient, A_j (see `core.methods.attribution`).
 2. error = <x - x_hat, dy/dx>: what flows through the part of x that the dictionary misses.
-3. offset: the same of the dictionary's bias, and of the tokens out of its scope. With 1 and 2 it makes <x, dy/dx>.
-4. beyond = y - <x, dy/dx>: the layers after L are not linear, so first-order parts do not add up to the value.
+3. offset: the same of the dictionary's bias, and of what flows past it: tokens out of its scope, and, at an MLP's
+   output, the stream that this is added to. With 1 and 2 it makes <x, dy/dx>.
+4. beyond = y - <x, dy/dx>: what comes after the place is not linear, so first-order parts do not add up to the value.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class Waterfall:
     error: float
     """What the dictionary misses."""
     offset: float
-    """The dictionary's bias, and the tokens out of its scope."""
+    """The dictionary's bias, and what flows past it."""
     beyond: float
     """The value less all before: what is not of first order. For "integrated", y with every component off."""
     value: float
