@@ -178,7 +178,7 @@ class Edit:
         if self.tokens is not None:
             tokens = tuple(sorted({int(token) for token in self.tokens}))
             if tokens and tokens[0] < 0:
-                raise UserError(f"There is no token {tokens[0]}. Tokens count from 0, which is CLS.")
+                raise UserError(f"There is no token {tokens[0]}. Tokens count from 0.")
             object.__setattr__(self, "tokens", tokens)
 
     @classmethod
@@ -303,7 +303,7 @@ def _plan(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Plan
         )
     if edit.tokens and edit.tokens[-1] >= n_tokens:
         raise UserError(
-            f"There is no token {edit.tokens[-1]}: this picture has {n_tokens}, counted from 0, which is CLS."
+            f"There is no token {edit.tokens[-1]}: this picture has {n_tokens}, counted from 0."
         )
     scope = dictionary.tokens(n_tokens) if acts(activations, edit, dictionary) else range(0)
     chosen = np.isin(np.arange(n_tokens), scope if edit.tokens is None else [t for t in edit.tokens if t in scope])
