@@ -16,7 +16,6 @@ from pydantic import AwareDatetime, ConfigDict, TypeAdapter
 
 from ..errors import UserError, first_line
 from ..files import replacing
-from ..stats import wilson
 from ..words import in_percent
 
 FILE_NAME = "verified.json"
@@ -48,6 +47,8 @@ class Share:
     @classmethod
     def counted(cls, k: int, of: int) -> "Share":
         """With its interval, to four places."""
+        from ..stats import wilson  # here: the catalog is read before any library
+
         low, high = wilson(k, of)
         return cls(k, of, round(low, 4), round(high, 4))
 

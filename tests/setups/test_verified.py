@@ -1,5 +1,7 @@
 """The record of verifications: written and read back, refused where it is none, and what the catalog takes from it."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.setups.catalog import read_catalog
+from core.setups.catalog import CATALOG, read_catalog
 from core.setups.verified import (
     FILE_NAME,
     CheckedFiles,
@@ -143,3 +145,14 @@ def test_a_later_run_is_held_to_the_last_good_one() -> None:
     failed = replace(one, outcome="failed", expected=held, clip=None, golden=GoldenLogits("x", (2.0,)))
     assert failed.to_find_again is held
     assert replace(failed, expected=None).to_find_again is None
+
+
+def test_the_catalog_is_read_without_any_library_that_computes() -> None:
+    """The command line reads it before all else."""
+    code = (
+        "import sys, core.setups.catalog as c; c.read_catalog(); print({'numpy', 'scipy', 'torch'} & set(sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CATALOG.parents[1]
+    )
+    assert ran.stdout.strip() == "set()"
