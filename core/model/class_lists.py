@@ -5,7 +5,7 @@ kept: a thousand names then take a few letters. `expanded` reads that, `written`
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from types import MappingProxyType
 
@@ -85,12 +85,18 @@ def segments(classes: Sequence[str]) -> Iterator[tuple[str | None, tuple[str, ..
 
 def written(classes: Sequence[str]) -> tuple[str, ...]:
     """Classes with lists by their names, in place of what these have."""
+    return _written(tuple(classes))
+
+
+@lru_cache(maxsize=64)
+def _written(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, of what is asked at every press."""
     parts = list(segments(classes))
     lists = [name for name, _ in parts if name is not None]
     others = chain.from_iterable(names for name, names in parts if name is None)
     listed = _folded(chain.from_iterable(map(lines_of, lists)))
     if len(set(lists)) < len(lists) or _folded(others) & listed:  # `expanded` would leave them out
-        return tuple(classes)
+        return classes
     return tuple(chain.from_iterable(names if name is None else (BEGINS + name,) for name, names in parts))
 
 

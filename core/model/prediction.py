@@ -34,7 +34,9 @@ class Prediction(Record):
     @property
     def ranks(self) -> np.ndarray:
         """The place of every class, int [C]: 1 is the highest logit."""
-        return np.argsort(self.order) + 1
+        ranks = np.empty(len(self.logits), dtype=np.int64)
+        ranks[self.order] = np.arange(1, len(ranks) + 1)
+        return ranks
 
     @property
     def shares(self) -> np.ndarray:
@@ -44,7 +46,7 @@ class Prediction(Record):
     @property
     def top(self) -> int:
         """The index of the predicted class."""
-        return int(self.order[0])
+        return int(self.logits.argmax())
 
     @property
     def best(self) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -222,7 +223,7 @@ class ViewState(Value):
         names = written(self.classes)
         if sum(map(len, names)) <= MAX_INLINE:
             return self, ""
-        mark = f"\x1fheld:{hashlib.sha256(repr(names).encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+        mark = _mark_of(names)
         return self.model_copy(update={"classes": (mark,)}), mark
 
     @classmethod
@@ -241,6 +242,11 @@ class ViewState(Value):
             if index is not None and index >= len(self.classes) and self.is_whole:
                 raise ValueError("it names a class that there is not")
         return self
+
+
+@lru_cache(maxsize=64)
+def _mark_of(names: tuple[str, ...]) -> str:
+    return f"\x1fheld:{hashlib.sha256(repr(names).encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def content_hash(crop: np.ndarray) -> str:

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from ..session.visit import Visit
 from .html import NOTHING, render
-from .prediction import ALL_LISTED, flip_words, listed, meaning
+from .prediction import ALL_LISTED, at, flip_words, listed, meaning
 
 FOUND = 50
 """Classes that a search shows."""
@@ -14,7 +14,7 @@ FOUND = 50
 
 def chart(visit: Visit) -> Markup:
     """The flip in words, and the probability of every class before and after; of many classes, of some."""
-    c = visit.comparison
+    c, shown = visit.comparison, listed(visit)
     tone, flip = flip_words(c, visit.edit.n_groups)
     return render(
         "chart",
@@ -22,10 +22,10 @@ def chart(visit: Visit) -> Markup:
         meaning=meaning(c.before),
         flip=flip,
         classes=c.before.classes,
-        before=c.before.probabilities.tolist(),
-        after=c.after.probabilities.tolist(),
+        before=at(c.before.probabilities, shown),
+        after=at(c.after.probabilities, shown),
         best=c.after.top,
-        order=listed(visit),
+        order=shown,
     )
 
 
@@ -41,11 +41,11 @@ def changes(visit: Visit, shown: Sequence[int]) -> Markup:
     return render(
         "changes",
         classes=comparison.before.classes,
-        probability=[prediction.probabilities.tolist() for prediction in both],
-        shares=[prediction.shares.tolist() for prediction in both] if comparison.before.per_class else None,
-        logit=[prediction.logits.tolist() for prediction in both],
-        change=comparison.logit_change.tolist(),
-        rank=[prediction.ranks.tolist() for prediction in both],
+        probability=[at(prediction.probabilities, shown) for prediction in both],
+        shares=[at(prediction.shares, shown) for prediction in both] if comparison.before.per_class else None,
+        logit=[at(prediction.logits, shown) for prediction in both],
+        change=at(comparison.logit_change, shown),
+        rank=[prediction.ranks for prediction in both],
         order=shown,
     )
 

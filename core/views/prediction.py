@@ -1,7 +1,7 @@
 """The prediction now against before, and the edit that made it so -> HTML at the side of every tab."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,14 +42,14 @@ def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
         where="" if tokens is None or not groups or not rows else tokens_words(tokens, rows * columns),
         conditional=visit.edit.condition is not None,
         classes=c.before.classes,
-        before=c.before.probabilities.tolist(),
-        after=c.after.probabilities.tolist(),
+        before=at(c.before.probabilities, order),
+        after=at(c.after.probabilities, order),
         best=c.after.top,
         shown=order,
         tone=tone,
         flip=flip,
         cosine=c.cosine,
-        shares=c.after.shares.tolist() if c.after.per_class else None,
+        shares=at(c.after.shares, order) if c.after.per_class else None,
         steps=(
             ("undo", "↶", "Undo", bool(visit.history.past)),
             ("redo", "↷", "Redo", bool(visit.history.future)),
@@ -80,10 +80,20 @@ def listed(visit: Visit) -> list[int]:
     c, n = visit.comparison, len(visit.classes)
     if n <= ALL_LISTED:
         return c.before.order.tolist()
-    shown = {*c.before.order[:LISTED].tolist(), *c.after.order[:LISTED].tolist(), *_asked_about(visit)}
-    if c.logit_change.any():
-        shown |= {*np.argsort(-np.abs(beyond_common(c.logit_change)), kind="stable")[:MOVED].tolist()}
-    return sorted(shown, key=c.before.ranks.__getitem__)
+    shown = {*_largest(c.before.logits, LISTED), *_largest(c.after.logits, LISTED), *_asked_about(visit)}
+    if visit.edit.levers:
+        shown |= {*_largest(np.abs(beyond_common(c.logit_change)), MOVED)}
+    return sorted(shown, key=lambda k: (-c.before.logits[k], k))
+
+
+def _largest(values: np.ndarray, k: int) -> list[int]:
+    """Where the k largest are, in any order: without sorting a thousand at every press."""
+    return np.argpartition(-values, k)[:k].tolist()
+
+
+def at(values: np.ndarray, shown: Iterable[int]) -> dict[int, float]:
+    """Those of the classes that are shown."""
+    return {k: float(values[k]) for k in shown}
 
 
 def held(edit: Edit) -> list[dict[str, Any]]:
