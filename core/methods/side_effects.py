@@ -156,9 +156,9 @@ def side_effects(
 ) -> tuple[SideEffects, ...]:
     """The side effects of each of several edits of one picture, `batch` of them in one forward.
 
-    The target is among the class vectors [C, p]; the concepts, none of them a class, have the unit vectors
-    [V, p], made with the same templates. An edit that does nothing has side effects of exactly 0. Raises UserError for
-    a target that is not among the classes, and as `steer`.
+    The target is among the class vectors [C, p]; the concepts, none of them a class, have the unit vectors [V, p], made
+    with the same templates, or with a single one where these are many. An edit that does nothing has side effects of
+    exactly 0. Raises UserError for a target that is not among the classes, and as `steer`.
     """
     if len(concepts) != len(vocabulary_classifier):
         raise ValueError(f"{len(concepts)} concepts with {len(vocabulary_classifier)} vectors")

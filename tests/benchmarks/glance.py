@@ -109,6 +109,17 @@ def measure(browser: Browser, address: str) -> dict[str, str]:
     with counting(page) as chosen:
         page.locator("#gallery .example").nth(3).click()
     found["bytes of another example"] = f"{chosen.bytes:,}"
+    page.locator("#listed").click()
+    page.locator("#said-classes", has_text="998 names").wait_for()
+    with counting(page) as asked:
+        page.locator("#classify").click()
+        page.locator("#panel", has_text="these 998 classes").wait_for()
+    found["bytes of ImageNet's names"] = f"{asked.bytes:,}"
+    tab(page, "Attribution")
+    page.wait_for_timeout(QUIET)
+    with counting(page) as pressed:
+        page.locator(SUPPRESS).first.click()
+    found["bytes of a lever press among these"] = f"{pressed.bytes:,}"
     return found
 
 
