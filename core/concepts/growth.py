@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Growth:
     """How far the making of an index is."""
 
-    source: str
-    """The collection its pictures are of."""
+    source: str = ""
+    """The collection its pictures are of; empty where that is not opened yet."""
     licence: str = ""
     """Of these pictures; empty where that is not known."""
     done: int = 0

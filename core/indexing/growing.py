@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,8 @@ class GrowingStep:
     """Pictures that were looked at."""
     total: int
     """Pictures there are; 0 where that is not known."""
-    licence: str
-    """Of these pictures; empty where that is not known."""
+    source: Mapping[str, str]
+    """The collection, as the manifest of the index tells it."""
     index: ConceptIndex | None
     """What there is to show, where that is more than before."""
 
@@ -47,7 +47,7 @@ class GrowingStep:
     def whole(cls, index: ConceptIndex) -> GrowingStep:
         """The last one."""
         done = index.manifest.pictures + index.manifest.skipped
-        return cls(done, done, index.manifest.source.get(LICENCE, ""), index)
+        return cls(done, done, index.manifest.source, index)
 
 
 def growing(
@@ -75,7 +75,8 @@ def growing(
 
 def _step(run: IndexRun, collection: Collection, licence: str, index: ConceptIndex | None) -> GrowingStep:
     """How far a run is."""
-    return GrowingStep(run.seen, collection.size or 0, collection.manifest.get(LICENCE, licence), index)
+    source = {**({LICENCE: licence} if licence else {}), **collection.manifest}
+    return GrowingStep(run.seen, collection.size or 0, source, index)
 
 
 def _reading(

@@ -30,7 +30,7 @@ from ..concepts import index_file
 from ..concepts.growth import Growth
 from ..errors import UserError, first_line
 from ..methods.side_effects import probe_words, read_vocabulary
-from ..pictures.collection import Collection
+from ..pictures.collection import LICENCE, Collection
 from ..setups.identity import identity
 from ..setups.loading import Setup
 from ..workbench import Workbench
@@ -78,7 +78,7 @@ class IndexBuilder:
 
     def _run(self, held: ref[Workbench], setup: Setup, tell: Callable[[Growth], None]) -> None:
         """Nothing here keeps the workbench, so that it ends when nobody else does."""
-        growth = Growth(self._pictures.pictures)
+        growth = Growth()
         tell(growth)
         with self._turn, closing(self._steps(setup)) as steps:
             for step in steps:
@@ -89,7 +89,8 @@ class IndexBuilder:
                     bench.take_index(step.index)
                 del bench
                 shown = growth.shown + (step.index is not None)
-                growth = Growth(growth.source, step.licence, step.done, step.total, shown)
+                of = step.source.get("name", ""), step.source.get(LICENCE, "")  # a folder's name, not the way to it
+                growth = Growth(*of, step.done, step.total, shown)
                 tell(growth)
                 del step  # the workbench may be given a larger index next
                 self._rest()

@@ -10,7 +10,7 @@ from .html import NOTHING
 
 def growth(setup: str, making: Job[Growth, None], index: ConceptIndex | None) -> Markup:
     """How far it is, and why it ended, where it did too early; `index` is what there is so far. Read by growth.js."""
-    over, step = making.over, making.step or Growth("")
+    over, step = making.over, making.step or Growth()
     said = _ended(making.trouble, index) if over else _going_on(step, index)
     return Markup('<div role="status" data-setup="{}" data-shown="{}"{}>{}</div>').format(
         setup, step.shown, Markup(" data-over=yes") if over else NOTHING, said

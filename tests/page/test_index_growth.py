@@ -43,7 +43,7 @@ class Licensed(Drawn):
 class Held:
     """Pictures that come when the test lets them: no clock."""
 
-    pictures: str = "owner/<pictures>"
+    pictures: str = "/home/somebody/pictures"
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -91,7 +91,8 @@ def test_faces_come_while_the_page_answers(growing_context: Context, held: Held)
 
     told = show_growth(context, v)
     assert 'data-setup="tiny" data-shown="1"' in told
-    assert "owner/<pictures> (licence: cc-by-4.0)" in plain(told)
+    assert "drawn for tests (licence: cc-by-4.0)" in plain(told)
+    assert held.pictures not in told, "where a folder lies on the server is nobody's business"
     assert "12 of 37" in plain(told)
     assert "Those shown are from 7 of them; label guesses and families come last" in plain(told)
     early = show_more(context, v)
