@@ -101,6 +101,23 @@ def test_without_an_edit_it_shows_where_the_model_is_right(context: Context, fir
     assert f"300 scenes rendered by this project; 40 classes; {right} right" in parts["about"]
 
 
+def test_as_many_labels_as_a_picture_is_asked_about_are_its_classes(
+    context: Context, first: Visit, scenes: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two thousand, which are read first: how far that is, is told, with a stop."""
+    monkeypatch.setattr("core.page.picture_sets.QUICK", -1)
+    some, letters = scenes.part(np.arange(2000) % 20), "abcdefghijklmnopqrstuvwxyz"
+    names = tuple(f"label {a}{b}{c}" for a in letters[:3] for b in letters for c in letters)[:2000]
+    held = OwnPictures(OwnSet("mine", "bundled", replace(some, labels=names)))
+    v = replace(first, many=replace(first.many, which=OWN))
+    *told, found = chosen(context.bench(v), v, held, stops=True)
+    assert isinstance(found, ChosenSet)
+    assert found.pictures.classes == names
+    assert found.pictures.truth.tolist() == list(range(2000))
+    assert "Reading the classes (once)" in str(told[0])
+    assert "data-halt" in str(told[0])
+
+
 def test_an_edit_fixes_and_breaks(context: Context, pulled: Visit, scenes: PictureSet) -> None:
     """Against the model itself, picture by picture."""
     bench, parts = context.bench(pulled), followed(context, pulled)
