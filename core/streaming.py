@@ -2,9 +2,11 @@
 
 1. `processes` says who reads. Each process reads every W-th part of the collection, a batch at a time (`stream`), and
    counts what it sees into an accumulator of its own.
-2. The accumulator is saved every so many batches. A run that was stopped at any moment goes on from there: `begin` sees
+2. What is made of a batch does not depend on who makes it: on a CPU each batch is computed by one thread
+   (`threads_apart`), since sums over several come in another order, and several at once (`made_of`).
+3. The accumulator is saved every so many batches. A run that was stopped at any moment goes on from there: `begin` sees
    that what lies in the folder are the beginnings of the same run, and `restoring` tells what cannot be read of it.
-3. At the end the main process adds the accumulators up, writes what comes of them, and clears the beginnings away
+4. At the end the main process adds the accumulators up, writes what comes of them, and clears the beginnings away
    (`end`). `stops_told` turns whatever stops a command into a sentence and an exit code.
 
 On GPUs: `accelerate launch -m core.NAME ...`; on CPUs, of which accelerate starts one process only:
@@ -16,13 +18,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -43,6 +50,11 @@ WORK = ".work"
 
 _OVER = ".work-over"
 """What it is called while it is deleted."""
+
+MOST_THREADS = 8
+"""Batches computed at once: each takes memory for the activations of its pictures."""
+
+T = TypeVar("T")
 
 _PATIENCE = timedelta(days=30)
 """How long a process waits for the others, whose pictures may take longer."""
@@ -97,6 +109,20 @@ def processes() -> PartialState:
     several = "LOCAL_RANK" in os.environ
     cpu = best_device() == "cpu" or (several and best_device() != "cuda") or parse_flag_from_env("ACCELERATE_USE_CPU")
     return PartialState(cpu=bool(cpu), timeout=_PATIENCE)
+
+
+@contextmanager
+def threads_apart(group: PartialState) -> Iterator[int]:
+    """Every thread computes alone; how many of them may: as many as torch would have taken for one sum."""
+    threads = torch.get_num_threads()
+    if group.device.type != "cpu":
+        yield 1
+        return
+    torch.set_num_threads(1)
+    try:
+        yield min(threads, MOST_THREADS)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def begin(out: Path, made: str, last: str, settings: Mapping[str, Any], group: Group) -> Path:
@@ -172,6 +198,48 @@ def stream(
                 save()
 
 
+def made_of(found: Iterable[Batch], make: Callable[[Batch], T], threads: int = 1) -> Generator[tuple[Batch, T]]:
+    """Each batch, in their order, and what `make` makes of it; so many threads make it, of so many batches at once."""
+    if threads == 1:
+        for batch in found:
+            yield batch, make(batch)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+    waiting: deque[tuple[Batch, Future[T]]] = deque()
+    try:
+        for batch in found:
+            waiting.append((batch, pool.submit(make, batch)))
+            if len(waiting) >= threads:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """A stop (Ctrl-C, SIGTERM) comes when what is done inside is done whole."""
+    if current_thread() is not main_thread():  # there it never comes
+        yield
+        return
+    came: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
 def end(out: Path) -> None:
     """Clear the beginnings away, now that what they were for is there."""
     os.replace(out / WORK, out / _OVER)  # renamed, it is no longer taken for the beginnings of anything
@@ -183,17 +251,24 @@ def end(out: Path) -> None:
 
 @contextmanager
 def stops_told(group: PartialState, out: Path, batch: int, code: int = 1) -> Iterator[None]:
-    """End a command with a sentence, and an exit code, for whatever stops it; `code` for what it cannot use."""
+    """End a command with a sentence, and an exit code, for whatever stops it; `code` for what it cannot use.
+
+    SIGTERM, by which a CI or a launcher ends it, is a stop as Ctrl-C is. What a stop says more is told.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except KeyboardInterrupt:
-        fail(group, f"Stopped. What was saved is in {out / WORK}; the same command goes on from there.", 130)
+    except KeyboardInterrupt as stop:
+        goes_on = f"What was saved is in {out / WORK}; the same command goes on from there."
+        fail(group, " ".join(["Stopped.", *map(str, stop.args), goes_on]), 130)
     except UserError as trouble:
         fail(group, str(trouble), code)
     except torch.OutOfMemoryError:
         fail(group, f"{batch} pictures at a time take too much memory. Choose a smaller --batch.", code)
     except (OSError, SafetensorError) as error:
         fail(group, f"Files in {out} cannot be read or written: {error}. The same command tries again.", code)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def fail(group: PartialState, said: str, code: int) -> NoReturn:

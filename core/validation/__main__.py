@@ -19,7 +19,7 @@ from ..recipes import RecipeFacts, check_setup, load_recipe
 from ..setups.catalog import SetupSpec
 from ..setups.loading import load as load_setup
 from ..setups.options import add_setup_options, known_setups, named_setup
-from ..streaming import fail, processes, stops_told
+from ..streaming import fail, processes, stops_told, threads_apart
 from .report import MARKS, ValidationReport
 from .validate import ReportOptions, ValidatedEdit, validate
 from .verdict import EXIT_CODES, StatedBounds
@@ -33,7 +33,8 @@ def parser() -> ArgumentParser:
         prog="python -m core.validation",
         description="Hold what is promised of a recipe against many labelled pictures. "
         "Exits with 0 where every bound holds, 1 where one does not, 2 where one cannot be judged.",
-        epilog="After a stop, the same command goes on. Several GPUs: accelerate launch -m core.validation ...",
+        epilog="After a stop, the same command goes on. Several GPUs: accelerate launch -m core.validation ...; "
+        "several processes on CPUs: torchrun --nproc-per-node 2 -m core.validation ...",
         add_option_string_dash_variants=DashVariant.DASH,
     )
     options.add_argument("recipe", type=str, metavar="RECIPE", help="its folder, or owner/name on the Hub")
@@ -47,7 +48,7 @@ def parser() -> ArgumentParser:
     return options
 
 
-def _run(arguments: argparse.Namespace, device: str) -> ValidationReport:
+def _run(arguments: argparse.Namespace, device: str, threads: int) -> ValidationReport:
     if arguments.every < 1:
         raise UserError("--every is 1 or more. Correct it.")
     recipe = load_recipe(arguments.recipe, arguments.recipe_revision)
@@ -63,6 +64,7 @@ def _run(arguments: argparse.Namespace, device: str) -> ValidationReport:
         arguments.report,
         every=arguments.every,
         workers=arguments.collection.workers,
+        threads=threads,
     )
 
 
@@ -85,8 +87,8 @@ def main(words: Sequence[str] | None = None) -> None:
     except UserError as trouble:
         fail(processes(), str(trouble), CANNOT)
     group = processes()
-    with stops_told(group, arguments.out, arguments.report.batch, CANNOT):
-        report = _run(arguments, str(group.device))
+    with stops_told(group, arguments.out, arguments.report.batch, CANNOT), threads_apart(group) as threads:
+        report = _run(arguments, str(group.device), threads)
     group.destroy_process_group()
     if group.is_main_process:  # where another said so too, the launcher would end this one before its words are out
         print(f"{report.recipe}: {report.outcome}")

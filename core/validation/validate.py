@@ -3,8 +3,8 @@
 1. The pictures stream by once (`core.streaming`). Each batch is a small picture set, on which the edit is tried as
    everywhere (`core.methods.generalization`); what came of it is counted (`core.validation.counts`), and the pictures
    are forgotten.
-2. A run that was stopped at any moment goes on from the last counts that were saved; several processes add theirs up.
-   Either ends with the same report.
+2. A run that was stopped goes on from there, and one that was killed from the last counts that were saved; several
+   processes add theirs up. Either ends with the same report, byte for byte.
 3. The counts are held against the bounds that were stated before (`core.validation.verdict`), and the report is written
    (`core.validation.report`).
 """
@@ -30,7 +30,7 @@ from ..pictures.collection import Collection
 from ..pictures.intake import Intake
 from ..setups.identity import identity
 from ..setups.loading import Setup
-from ..streaming import Streaming, begin, end, processes, restoring, stream
+from ..streaming import Streaming, begin, end, held_back, made_of, processes, restoring, stream
 from .counts import TrialCounts, short
 from .report import REPORT, VERSION, ValidationReport, read_report, write_report
 from .verdict import StatedBounds, judge, outcome_of
@@ -78,14 +78,16 @@ def validate(
     *,
     every: int = 100,
     workers: int = 0,
+    threads: int = 1,
     quiet: bool = False,
 ) -> ValidationReport:
     """Try the edit on all pictures of the collection, hold the bounds against it, and write the report into `out`.
 
-    Or go on with what was begun there. Saves what it has every `every` batches; `workers` threads read pictures ahead;
-    `quiet` shows no progress. In several processes that accelerate has started, all call this with the same arguments;
-    the folder is shared by all. Raises UserError when the folder holds a report already, or the beginnings of another,
-    when a component is not in the dictionary, and when there are too many groups.
+    Or go on with what was begun there. Saves what it has every `every` batches, and when it is stopped (the
+    KeyboardInterrupt says what was counted so far); `workers` threads read pictures ahead, `threads` compute batches
+    (`core.streaming.threads_apart`); `quiet` shows no progress. In several processes that accelerate has started, all
+    call this with the same arguments; the folder is shared by all. Raises UserError when the folder holds a report, or
+    the beginnings of another, when a component is not in the dictionary, and when there are too many groups.
     """
     group = processes()
     made_for = identity(setup.card, setup.commits, setup.clip, setup.dictionary)
@@ -101,18 +103,23 @@ def validate(
     counts = _restored(work, group.process_index)
     if not counts.done:
         classifier = text_classifier(setup.clip, validated.classes, validated.templates)
-        how = Streaming(options.batch, every, workers, quiet)
         path = _counted(work, group.process_index)
-        for batch in stream(
+        found = stream(
             collection,
             setup.clip.crop,
             group,
-            how,
+            Streaming(options.batch, every, workers, quiet),
             after=counts.after,
             seen=counts.total.pictures + counts.unread,
             save=lambda: counts.save(path),
-        ):
-            counts.add(batch, tried(setup.model, batch, classifier, validated), options.shown, options.side)
+        )
+        try:
+            for batch, trial in made_of(found, lambda one: tried(setup.model, one, classifier, validated), threads):
+                with held_back():
+                    counts.add(batch, trial, options.shown, options.side)
+        except KeyboardInterrupt as stop:
+            counts.save(path)
+            raise KeyboardInterrupt(*_so_far(counts, collection, group.num_processes)) from stop
         counts.done = True
         counts.save(path)
     group.wait_for_everyone()
@@ -166,6 +173,19 @@ def _report(
             n_left_out=collection.intake.n_left_out,
         ),
         counts=counts.ordered(validated.classes),
+    )
+
+
+def _so_far(counts: TrialCounts, collection: Collection, n_processes: int) -> tuple[str, ...]:
+    """What a run that was stopped has counted, in sentences; nothing of no pictures."""
+    done = counts.total.pictures + counts.unread
+    if not done:
+        return ()
+    of = f" of {collection.size:,}" if collection.size is not None else ""
+    by = "" if n_processes == 1 else f" by this one of {n_processes} processes"
+    return (
+        f"So far, after {done:,}{of} pictures{by}: {counts.total.counts.said}",
+        "They came in the order of the collection, which is no random one: no bound is stated on them.",
     )
 
 

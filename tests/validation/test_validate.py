@@ -7,9 +7,11 @@ import weakref
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
+import torch
 from labelled import CLASSES, EDIT, OPTIONS, STATED, VALIDATED, WHERE, Labelled, group_of, label_of, setup_of
 from streamed import at_a_time, in_a_process, killed_at
 from tiny_edits import dense, rows, unsplit
@@ -20,7 +22,7 @@ from core.model.clip import SplitClip, text_classifier
 from core.model.sae_clip import SaeClip
 from core.model.trace import Trace
 from core.setups.loading import Setup
-from core.streaming import WORK, processes
+from core.streaming import WORK, held_back, made_of, processes, stops_told, threads_apart
 from core.validation import validate as validation
 from core.validation.counts import PictureCounts, TrialCounts
 from core.validation.report import REPORT
@@ -220,6 +222,56 @@ def test_a_run_killed_at_any_moment_goes_on(
     assert files(tmp_path) == undisturbed
 
 
+def test_a_stop_loses_nothing_and_says_what_was_counted(
+    setup: Setup, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    def look(place: int) -> None:
+        if place == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stop:
+        validate(setup, Labelled(look=look), tmp_path, VALIDATED, STATED, OPTIONS, every=1_000, quiet=True)
+    saved = TrialCounts.load(tmp_path / WORK / "counts-0.json")
+    assert saved.after == (2, 0), "the batch before the one that holds picture 20, of 13 + 0 + 9"
+    done = saved.total.pictures + saved.unread
+    assert done == 17
+    so_far, order = map(str, stop.value.args)
+    assert so_far.startswith(f"So far, after 17 of 37 pictures: Fixes {saved.total.fixed} of {saved.total.wrong} ")
+    assert "no bound is stated" in order
+    read: list[int] = []
+    validate(setup, Labelled(look=read.append), tmp_path, VALIDATED, STATED, OPTIONS, quiet=True)
+    assert min(read) == 17
+    assert files(tmp_path) == undisturbed
+
+
+def test_a_stop_that_comes_while_a_batch_is_counted_waits_for_it() -> None:
+    done = []
+
+    def count() -> None:
+        with held_back():
+            signal.raise_signal(number)
+            done.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.signal(number, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                count()
+            assert signal.getsignal(number) is signal.default_int_handler
+        finally:
+            signal.signal(number, before)
+    assert len(done) == 2
+
+
+def test_sigterm_stops_a_command_as_ctrl_c_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end, stops_told(processes(), tmp_path, 4):
+        signal.raise_signal(signal.SIGTERM)
+    assert end.value.code == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_another_question_does_not_go_on_with_these_counts(setup: Setup, tmp_path: Path) -> None:
     """The bounds as well: they are stated before anything is counted."""
 
@@ -241,7 +293,31 @@ def test_another_question_does_not_go_on_with_these_counts(setup: Setup, tmp_pat
         validate(setup, Labelled(), tmp_path, VALIDATED, STATED, OPTIONS, quiet=True)
 
 
-# ---- several processes
+# ---- several threads, several processes
+
+
+def test_several_threads_write_the_same_report(setup: Setup, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    """Each computes alone, whatever torch would do: sums over several threads come in another order."""
+    torch.set_num_threads(3)
+    with threads_apart(processes()) as threads:
+        assert (threads, torch.get_num_threads()) == (3, 1)
+        validate(setup, Labelled(), tmp_path, VALIDATED, STATED, OPTIONS, every=2, threads=threads, quiet=True)
+    assert torch.get_num_threads() == 3
+    assert files(tmp_path) == undisturbed
+
+
+def test_batches_are_made_at_once_and_come_in_their_order() -> None:
+    gate, made = Barrier(3, timeout=30), list[str]()
+
+    def make(batch: str) -> str:
+        if batch in ("first", "second", "third"):
+            gate.wait()
+        made.append(batch)
+        return batch.upper()
+
+    names = ["first", "second", "third", "fourth"]
+    assert list(made_of(names, make, 3)) == [(name, name.upper()) for name in names]  # type: ignore[arg-type]
+    assert sorted(made) == sorted(names)
 
 
 @pytest.mark.parametrize("world", [2, 7])
