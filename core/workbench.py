@@ -41,7 +41,7 @@ from .methods.controls import Controls, controls
 from .methods.dose_response import Response, responses
 from .methods.edit_search import Search, find_edit
 from .methods.failures import Confusion, Findings, find_candidates
-from .methods.generalization import Generalization, generalize
+from .methods.generalization import Generalization, TrialSoFar, generalize, try_on
 from .methods.picture_set import MOST_BYTES, PictureSet, Progress, ReadOnce, classified, read_traces, split
 from .methods.question import Question
 from .methods.reconstruction_error import ReconstructionError, reconstruction_error
@@ -355,6 +355,15 @@ class Workbench:
         classifier = self.class_vectors(pictures.classes, templates)
         for found in generalize(self.setup.model, pictures, classifier, edit):
             yield found if isinstance(found, Generalization) else ("The same edit on these pictures", *found)
+
+    def try_on(
+        self, pictures: PictureSet, edit: Edit, templates: Names, begun: TrialSoFar | None = None
+    ) -> Generator[TrialSoFar]:
+        """The same for who may stop and go on: what it does to the pictures so far, and in the end to all of them.
+
+        `begun` is what the same edit did to some of the same set.
+        """
+        yield from try_on(self.setup.model, pictures, self._classifier(pictures.classes, templates), edit, begun)
 
     def find_condition(
         self,

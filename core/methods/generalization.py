@@ -3,6 +3,9 @@
 The set was read once (`picture_set`; the 300 scenes that every setup has are in `reference_scenes`); the edit is then
 run on all of it. It fixes a picture that was wrong before it and is right with it, breaks one that was right and is
 wrong with it, and leaves the others unchanged. Of a picture without a label only whether its answer changed is known.
+
+Pictures are tried in an order that a hash of their names fixes, so that those of a trial that was stopped are as good
+as drawn from all; it goes on with the others (`TrialSoFar`).
 """
 
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..hashing import drawn_order
 from ..model.sae_clip import BATCH, SaeClip
 from ..records import Preview, Record
 from ..stats import wilson
@@ -22,6 +26,9 @@ from .steering import Edit, steered
 
 SHOWN = 8
 """Pictures kept of those an edit fixes, of those it breaks, and of those without a label that it changes."""
+
+_TOLD = 16
+"""Of an edit that seldom acts: after the pictures of so many batches the model runs though fewer than a batch wait."""
 
 
 @dataclass(frozen=True)
@@ -210,54 +217,89 @@ class Generalization(Record):
         return Preview(self.said, ("group", "wrong", "fixed", "right", "broken"), rows)
 
 
-@torch.no_grad()
+@dataclass(frozen=True, eq=False, repr=False)
+class TrialSoFar(Record):
+    """What an edit does to the pictures of a set on which it was tried so far: in the end, all of them."""
+
+    of: np.ndarray
+    """int [n]: which, as indices into the set, ascending."""
+    found: Generalization
+    """Of these, `PictureSet.part(of)`; none of them is kept in it to be shown."""
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self.of)
+
+
 def generalize(
     model: SaeClip, pictures: PictureSet, classifier: Tensor, edit: Edit, batch: int = BATCH
 ) -> Iterator[Progress | Generalization]:
-    """Run an edit on a set of pictures, against unit vectors [C, p] of its classes.
+    """Run an edit on a set of pictures, against unit vectors [C, p] of its classes: `try_on`, and what is shown of it.
 
-    Yields (done, total) at the start and after every batch, and at last the Generalization. The tokens an edit was
-    confined to are places in one picture and mean nothing in another, so that here it acts on all tokens in the
-    dictionary's scope. The layers after L run only for pictures in which it changes anything, `batch` at a time: those
-    where one of its components is active, or where a lever sets one. The others keep their prediction. Beside the set
-    no more than a batch is in memory. Raises UserError as `steer`, ValueError when the class vectors are not as many as
-    the classes.
+    Yields (done, total) at the start and after every batch, and at last the Generalization.
+    """
+    found = None
+    for step in try_on(model, pictures, classifier, edit, batch=batch):
+        yield len(step), len(pictures)
+        found = step.found
+    assert found is not None
+    shown = np.concatenate([which[:SHOWN] for which in (found.fixed, found.broken, found.changed)])
+    yield replace(found, shown=shown, crops=np.stack([model.grey, *(pictures.traces[i].crop for i in shown)])[1:])
+
+
+@torch.no_grad()
+def try_on(
+    model: SaeClip,
+    pictures: PictureSet,
+    classifier: Tensor,
+    edit: Edit,
+    begun: TrialSoFar | None = None,
+    batch: int = BATCH,
+) -> Iterator[TrialSoFar]:
+    """Run an edit on a set of pictures, or on those that it was not `begun` on, against unit vectors [C, p].
+
+    Yields what it is so far at the start and after every batch. The tokens an edit was confined to are places in one
+    picture and mean nothing in another, so that here it acts on all tokens in the dictionary's scope. The layers after
+    L run only for pictures in which it changes anything, `batch` at a time: those where one of its components is
+    active, or where a lever sets one. The others keep their prediction. Beside the set no more than a batch is in
+    memory. Raises UserError as `steer`, ValueError when the class vectors are not as many as the classes.
     """
     if len(classifier) != len(pictures.classes):
         raise ValueError(f"{len(classifier)} class vectors for {len(pictures.classes)} classes")
     everywhere, clip = edit.among(None), model.clip
     before = class_logits(clip, embeddings_of(clip, pictures.traces), classifier)
-    after, touched = before.copy(), np.zeros(len(before), dtype=bool)
-    total = len(pictures)
-    yield 0, total
-    waiting: list[Tensor] = []
-    for i, trace in enumerate(pictures.traces):
+    said = before.argmax(-1)
+    of = np.where(pictures.labelled, pictures.truth, said)
+    lead = leads(before, of)
+    after, lead_after, touched = said.copy(), lead.copy(), np.zeros(len(said), dtype=bool)
+    done = 0
+    if begun is not None:
+        done, had = len(begun), begun.found
+        after[begun.of], lead_after[begun.of], touched[begun.of] = had.after, had.lead_after, had.touched
+    order = drawn_order(pictures.names)
+
+    def so_far(n: int) -> TrialSoFar:
+        which = np.sort(order[:n])
+        each = (said, after, pictures.truth, pictures.group, touched, lead, lead_after)
+        nothing = np.zeros(0, dtype=np.int64), np.zeros((0, *model.grey.shape), dtype=np.uint8)
+        return TrialSoFar(which, Generalization(*(values[which] for values in each), pictures.classes, *nothing))
+
+    yield so_far(done)
+    waiting: list[tuple[int, Tensor]] = []
+    for n, i in enumerate(order[done:].tolist(), done + 1):
+        trace = pictures.traces[i]
         (moved,) = steered(model, trace, [everywhere])
         if not torch.equal(moved, model.residual(trace)):
             touched[i] = True
-            waiting.append(moved)
-        if len(waiting) == batch or (waiting and i + 1 == total):
-            z = clip.embed_from_residual(torch.stack(waiting))
-            after[np.flatnonzero(touched)[-len(waiting) :]] = class_logits(clip, z, classifier)
-            waiting = []
-            yield i + 1, total
-    said = before.argmax(-1)
-    of = np.where(pictures.labelled, pictures.truth, said)
-    found = Generalization(
-        before=said,
-        after=after.argmax(-1),
-        truth=pictures.truth,
-        group=pictures.group,
-        touched=touched,
-        lead=leads(before, of),
-        lead_after=leads(after, of),
-        classes=pictures.classes,
-        shown=np.zeros(0, dtype=np.int64),
-        crops=np.zeros((0, *model.grey.shape), dtype=np.uint8),
-    )
-    shown = np.concatenate([which[:SHOWN] for which in (found.fixed, found.broken, found.changed)])
-    crops = np.stack([model.grey, *(pictures.traces[i].crop for i in shown)])[1:]
-    yield replace(found, shown=shown, crops=crops)
+            waiting.append((i, moved))
+        if len(waiting) == batch or n % (_TOLD * batch) == 0 or n == len(order):
+            if waiting:
+                which = np.array([k for k, _ in waiting])
+                z = clip.embed_from_residual(torch.stack([residual for _, residual in waiting]))
+                logits = class_logits(clip, z, classifier)
+                after[which], lead_after[which] = logits.argmax(-1), leads(logits, of[which])
+                waiting = []
+            yield so_far(n)
 
 
 def leads(logits: np.ndarray, of: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ layers after L. What is proposed on some of its pictures has to be judged on oth
 their names, so that whoever asks gets the same parts.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -17,6 +16,7 @@ from scipy import sparse
 from torch import Tensor
 
 from ..errors import UserError, echo
+from ..hashing import name_place
 from ..model.clip import SplitClip, logits, text_classifier
 from ..model.dictionary import Dictionary
 from ..model.sae_clip import SaeClip
@@ -140,15 +140,9 @@ def split(names: Sequence[str], shares: Sequence[float], seed: int = 0) -> tuple
     ends = np.cumsum(shares)
     if sum(shares) > 1 - 1e-9:
         ends[-1:] = 1.0
-    drawn = np.array([_place(name, seed) for name in names])
+    drawn = np.array([name_place(name, seed) for name in names])
     part = np.searchsorted(ends, drawn, side="right")
     return tuple(np.flatnonzero(part == k) for k in range(len(ends)))
-
-
-def _place(name: str, seed: int) -> float:
-    """Where a name falls, from 0 to below 1."""
-    digest = hashlib.sha256(f"{seed}\0{name}".encode(errors="surrogatepass")).digest()
-    return int.from_bytes(digest[:6], "big") / (1 << 48)
 
 
 class ReadOnce:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TypedDict
 
 import gradio as gr
+import numpy as np
 from gradio.events import Dependency
 
 from ..errors import UserError, printable
 from ..methods.failures import Findings
-from ..methods.generalization import Generalization
 from ..methods.picture_set import MOST_BYTES, PictureSet
 from ..methods.reference_scenes import KINDS
 from ..model.sae_clip import BATCH
@@ -21,7 +21,7 @@ from ..pictures.intake import MEGABYTE, Bounds
 from ..pictures.opening import open_pictures
 from ..session import visit as session
 from ..session.cancellation import LatestOnly
-from ..session.many_pictures import INDEX, OWN, OWN_BYTES, PHOTOGRAPHS, OwnPictures, OwnSet
+from ..session.many_pictures import INDEX, OWN, OWN_BYTES, PHOTOGRAPHS, BegunTrial, OwnPictures, OwnSet
 from ..session.typed import Text
 from ..session.visit import Visit
 from ..views import frame, reference_strip
@@ -106,6 +106,8 @@ class ManyTab:
     """LatestOnly: what begins it stops the reading, and what was read by then is kept."""
     stops: gr.State
     """LatestOnly: what begins it stops what follows a change, until the next one or until it is told to go on."""
+    begun: gr.State
+    """BegunTrial."""
 
 
 def build(context: Context, first: Visit) -> ManyTab:
@@ -147,9 +149,10 @@ def build(context: Context, first: Visit) -> ManyTab:
         condition, recipe = condition_box.build(), recipe_box.build()
         drawn, own, latest = gr.State(NOTHING), gr.State(OwnPictures()), gr.State(LatestOnly())
         readings, going_on, stops = gr.State(LatestOnly()), gr.State(LatestOnly()), gr.State(LatestOnly())
+        begun = gr.State(BegunTrial())
     return ManyTab(
         tab, which, classes_of, bringing, files, named, read, stop, reading, said, about, tried, confusions, sheet,
-        failures, condition, recipe, drawn, own, latest, readings, going_on, stops,
+        failures, condition, recipe, drawn, own, latest, readings, going_on, stops, begun,
     )  # fmt: skip
 
 
@@ -212,7 +215,8 @@ def asking(tab: ManyTab, replies: Replies) -> list[Dependency]:
 def following(tab: ManyTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
     """What follows every change, and every question about other pictures, where the tab is in sight."""
     shows = {name: getattr(tab, name) for name in ManyParts.__annotations__}
-    return replies.stream(follow, shows, tab.drawn, tab.own, tab.latest, tab.stops, hears=OpenTab, written_in=open_tab)
+    reads = tab.drawn, tab.own, tab.latest, tab.stops, tab.begun
+    return replies.stream(follow, shows, *reads, hears=OpenTab, written_in=open_tab)
 
 
 # ---- which pictures
@@ -244,16 +248,20 @@ def read(
     try:
         given = _given(context, files, (named or "").strip())
         collection = open_pictures(given, bounds=_bounds(context), may_name=context.local)
-        found = batches(collection, bench.setup.clip.crop, BATCH, range(collection.n_parts))
+        drawn = collection.drawn()  # so that those read before a stop are as good as any
+        found = batches(drawn, bench.setup.clip.crop, BATCH, range(drawn.n_parts))
         trouble: list[str] = []
         kept = _until(go_on, found, trouble)
         for step in bench.read_set(kept, v.classes, v.templates, collection.size, _most_bytes(context)):
             if not wanted_still():
                 return
             if isinstance(step, PictureSet):
-                held = OwnSet(_named(given, collection), v.setup, step)
+                in_order = replace(step.part(np.argsort(step.names)), troubles=step.troubles)
+                held = OwnSet(_named(given, collection), v.setup, step if drawn is collection else in_order)
                 context.room.keep(own, held)
-                words = many_view.read_words(held, collection.intake, go_on(), *trouble)
+                if not go_on():
+                    trouble.append(many_view.stopped_words(len(step), collection.size, drawn is not collection))
+                words = many_view.read_words(held, collection.intake, *trouble)
                 yield {"reading": words, "busy": False}
             else:
                 yield {"reading": frame.waiting(*step), "busy": True}
@@ -349,10 +357,12 @@ def follow(
     own: OwnPictures,
     latest: LatestOnly[None],
     stops: LatestOnly[None],
+    begun: BegunTrial,
 ) -> Iterator[ManyParts]:
     """What the edit does to the set, and what is behind a confusion, where that is in sight.
 
-    This follows every change, so that a change ends what is still being worked out about the state before.
+    This follows every change, so that a change ends what is still being worked out about the state before. A trial goes
+    on from where it was stopped.
     """
     wanted_still = latest.begin(opened.moment)
     if opened.tab != NAME or not wanted_still():
@@ -382,14 +392,15 @@ def follow(
         "confusions": many_view.confusions(found.pictures, v.many.confusion),
         "drawn": (done[0], done[1]),
     }
-    for k, answer in enumerate((tried, failures)):
+    answers = tried(bench, v, found, begun, about[0]), failures(bench, v, found)
+    for k, answer in enumerate(answers):
         if done[k] is not None:
             continue
-        for step in answer(bench, v, found):
+        for step in answer:
             if not wanted_still():
                 return
             if not go_on():
-                yield {"tried": frame.stopped()} if k == 0 else {"failures": frame.stopped()}
+                yield {"failures": frame.stopped()} if k else {"tried": _so_far(v, found, begun, about[0])}
                 return
             if step:
                 yield step
@@ -413,17 +424,30 @@ def _about(v: Visit, own: OwnPictures) -> Drawn:
     return (*pictures, v.edit.among(None)), (*pictures, v.many.confusion)
 
 
-def tried(bench: Workbench, v: Visit, found: ChosenSet) -> Iterator[ManyParts]:
-    """What the edit does to the set. Nothing is told of a step while that is quick: the page would flicker."""
+def tried(bench: Workbench, v: Visit, found: ChosenSet, begun: BegunTrial, about: Hashable) -> Iterator[ManyParts]:
+    """What the edit does to the set, or to what is left of it; how far that came is kept.
+
+    Nothing is told of a step while that is quick: the page would flicker.
+    """
     if not v.edit.levers:
         yield {"tried": many_view.standing(found.pictures)}
         return
     soon = time.monotonic() + QUICK
-    for step in bench.try_edit(found.pictures, v.edit, found.templates):
-        if isinstance(step, Generalization):
-            yield {"tried": many_view.tried(v, found.pictures, step)}
+    n = len(found.pictures)
+    for so_far in bench.try_on(found.pictures, v.edit, found.templates, begun.of(about)):
+        begun.keep(about, so_far)
+        if len(so_far) == n:
+            yield {"tried": many_view.tried(v, found.pictures, so_far.found)}
+        elif time.monotonic() > soon:
+            yield {"tried": frame.waiting("The same edit on these pictures", len(so_far), n, stops=True)}
         else:
-            yield {"tried": frame.waiting(*step, stops=True)} if time.monotonic() > soon else {}
+            yield {}
+
+
+def _so_far(v: Visit, found: ChosenSet, begun: BegunTrial, about: Hashable) -> str:
+    """What there is of a trial that was stopped."""
+    so_far = begun.of(about)
+    return frame.stopped() if so_far is None else many_view.tried_so_far(v, found.pictures, so_far)
 
 
 def failures(bench: Workbench, v: Visit, found: ChosenSet) -> Iterator[ManyParts]:

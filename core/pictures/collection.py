@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 from PIL import Image
 
 from ..errors import UserError, echo, printable
+from ..hashing import drawn_order
 from .intake import Intake
 from .labels import Known
 from .read import FORMATS, HEIC_ENDINGS, MAX_PIXELS, read_picture
@@ -89,6 +90,10 @@ class Collection(ABC):
         """What is known of the entry at a place of a part: here no more than where it stands."""
         return About(f"{number}/{place}")
 
+    def drawn(self) -> "Collection":
+        """The same pictures in an order that a hash of their names fixes; itself where that cannot be had."""
+        return self
+
     def part(self, number: int, start: int = 0) -> Iterator[Piece]:
         """The pictures of a part from its start-th on. Raises UserError when the part itself cannot be read."""
         for place, entry in enumerate(self.entries(number, start), start):
@@ -152,6 +157,13 @@ class Files(Collection):
         self.n_parts = -(-self.size // PART)
         self.manifest = manifest
         self.classes = tuple(sorted({label for name in names if name in known and (label := known[name].label)}))
+
+    def drawn(self) -> "Files":
+        """The same files, in an order that a hash of their names fixes."""
+        names = [self._names[i] for i in drawn_order(self._names)]
+        other = Files(names, self._read, self.manifest, self._known, self._pixels)
+        other.intake, other.seconds = self.intake, self.seconds
+        return other
 
     def entries(self, number: int, start: int = 0) -> Iterator[str]:
         """Names."""

@@ -22,7 +22,7 @@ import torch
 from ..errors import UserError
 from ..methods.dose_response import DOSES
 from ..methods.failures import Confusion, Findings
-from ..methods.generalization import Generalization
+from ..methods.generalization import Generalization, TrialSoFar
 from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit
 from ..model.prompts import TEMPLATES
@@ -34,7 +34,7 @@ from ..workbench import Names, Step, Workbench
 LONG = frozenset({"trace", "traces", "ablation_effects", "reconstruction_error", "effects_on"})
 """Questions with one answer that are answered on the GPU."""
 LONG_IN_STEPS = frozenset(
-    {"controls", "responses", "find_edit", "generalize", "references", "try_edit", "find_candidates"}
+    {"controls", "responses", "find_edit", "generalize", "references", "try_edit", "try_on", "find_candidates"}
 )
 """Questions answered in steps that are."""
 
@@ -95,7 +95,7 @@ def seconds(call: Call) -> int:
         passes = len(last)  # components
     elif call.name == "traces":
         passes = 3.0 * len(last)  # pictures
-    elif call.name == "try_edit":
+    elif call.name in ("try_edit", "try_on"):
         passes = 3.0 * len(first)
     elif call.name == "find_candidates":
         passes = 6.0 * len(first)  # forth and back through those that fail; the candidates, where they fire
@@ -211,6 +211,17 @@ class Far(Workbench):
         if pictures is self._references.found and templates == TEMPLATES["single"]:
             return self._steps("generalize", edit)
         return self._steps("try_edit", pictures, edit, templates)
+
+    def try_on(
+        self, pictures: PictureSet, edit: Edit, templates: Names, begun: TrialSoFar | None = None
+    ) -> Generator[TrialSoFar]:
+        """As `Workbench.try_on`, elsewhere; the set goes there, but the reference scenes, which are few, are there."""
+        if pictures is self._references.found and templates == TEMPLATES["single"]:
+            for step in self._steps("generalize", edit):
+                if isinstance(step, Generalization):
+                    yield TrialSoFar(np.arange(len(pictures)), step)
+            return
+        yield from self._steps("try_on", pictures, edit, templates, begun)
 
     def find_candidates(
         self, pictures: PictureSet, confusion: Confusion, templates: Names

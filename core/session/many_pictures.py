@@ -7,11 +7,13 @@ A visit, and the page that carries it, name a set; its pictures are in the visit
 import hashlib
 import secrets
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from weakref import WeakSet
 
+from ..methods.generalization import TrialSoFar
 from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit
 
@@ -79,6 +81,24 @@ class OwnPictures:
         """The set, where that setup read it."""
         self.used = time.monotonic()
         return self.held if self.held is not None and self.held.setup == setup else None
+
+
+@dataclass(eq=False)
+class BegunTrial:
+    """Place in a visitor's session for the trial that was begun last. It changes, so that a stopped one goes on."""
+
+    about: Hashable = None
+    """Which edit, on which pictures."""
+    so_far: TrialSoFar | None = field(default=None, repr=False)
+    """How far it came."""
+
+    def of(self, about: Hashable) -> TrialSoFar | None:
+        """How far that one came; None where it was not begun, or another was since."""
+        return self.so_far if self.about == about else None
+
+    def keep(self, about: Hashable, so_far: TrialSoFar) -> None:
+        """It came so far."""
+        self.about, self.so_far = about, so_far
 
 
 class Room:

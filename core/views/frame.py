@@ -61,10 +61,10 @@ def waiting(what: str, done: int = 0, total: int = 0, stops: bool = False) -> Ma
     return Markup('<p class="waiting" role="status">{} … {}{}</p>').format(what, bar, button)
 
 
-def stopped() -> Markup:
-    """What stands in place of an answer that the visitor stopped (many.js)."""
-    return Markup("""<p class="waiting" role="status">Stopped; everything else is as it was.
-<button type="button" class="act" data-resume>Go on</button></p>""")
+def stopped(words: str = "Stopped; everything else is as it was.") -> Markup:
+    """What stands in place of an answer that the visitor stopped, or above as much of it as there is (many.js)."""
+    return Markup("""<p class="waiting" role="status">{}
+<button type="button" class="act" data-resume>Go on</button></p>""").format(words)
 
 
 def table(heads: Sequence[str], rows: Iterable[Markup]) -> Markup:

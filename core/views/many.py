@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ..methods import failures as failures_of
 from ..methods.conditions import Promise
 from ..methods.failures import Candidates, Confusion, Findings
-from ..methods.generalization import Counts, Generalization
+from ..methods.generalization import Counts, Generalization, TrialSoFar
 from ..methods.picture_set import PictureSet
 from ..pictures.intake import Bounds, Intake
 from ..recipes import Recipe
@@ -113,13 +113,18 @@ def bounds(most: Bounds, n_bytes: int) -> Markup:
  session alone, and go with it.</p>""").format(most.pictures, size_in_words(n_bytes))
 
 
-def read_words(own: OwnSet, intake: Intake, whole: bool, *more: str) -> Markup:
-    """How the reading went: how many were read, and which were not, with the reason. `whole`: it was not stopped.
+def stopped_words(n: int, total: int | None, drawn: bool) -> str:
+    """Of a reading that was stopped: which of all pictures were read by then."""
+    how = "drawn by a hash of their names" if drawn else "its first ones, which are no random choice"
+    return f"Stopped: these are {n:,}{'' if total is None else f' of {total:,}'}, {how}."
+
+
+def read_words(own: OwnSet, intake: Intake, *more: str) -> Markup:
+    """How the reading went: how many were read, and which were not, with the reason.
 
     `more`: what else there is to say of it, such as why it ended early.
     """
-    read = f"{count(len(own.pictures), 'picture')} read{'' if whole else ', and then stopped'}."
-    said = [read, *more, *intake.remarks]
+    said = [f"{count(len(own.pictures), 'picture')} read.", *more, *intake.remarks]
     told = frame.notice(" ".join(said))
     troubles = [*intake.left_out, *own.pictures.troubles]
     n = intake.n_left_out + len(own.pictures.troubles)
@@ -149,11 +154,26 @@ def standing(pictures: PictureSet) -> Markup:
     return _strips(strips) + told
 
 
-def tried(visit: Visit, pictures: PictureSet, found: Generalization) -> Markup:
-    """What the edit did: strips by class, the sentence, the fixed and the broken as pictures, the table."""
+def tried_so_far(visit: Visit, pictures: PictureSet, so_far: TrialSoFar) -> Markup:
+    """What the edit did to some of the pictures, where it was stopped; what it is of none."""
+    if not len(so_far):
+        return frame.stopped()
+    words = (
+        f"Stopped after {len(so_far):,} of {len(pictures):,} pictures, in an order drawn by a hash of their names. No "
+        "bound is stated on a part: who stops may have seen enough."
+    )
+    return frame.stopped(words) + tried(visit, pictures.part(so_far.of), so_far.found, whole=False)
+
+
+def tried(visit: Visit, pictures: PictureSet, found: Generalization, whole: bool = True) -> Markup:
+    """What the edit did: strips by class, the sentence, the fixed and the broken as pictures, the table.
+
+    No bound where it is not on the `whole` set.
+    """
     return (
         _strips(_strips_of(pictures, found))
         + _sentence(visit, found)
+        + (_bounds(visit, found.counts) if whole and found.counts.labelled else NOTHING)
         + _shown("▲ Fixed", "fixed", found.fixed, pictures, found)
         + _shown("▼ Broken", "broken", found.broken, pictures, found)
         + _shown("↻ Changed, no label", "changed", found.changed, pictures, found)
@@ -204,10 +224,9 @@ def _sentence(visit: Visit, found: Generalization) -> Markup:
         more.append(lead.format(term("lead"), signed(found.lead_change)))
     if c.fixed + c.broken:
         more.append(Markup("{}: p = {:.2g}").format(term("McNemar test"), c.p_value))
-    told = Markup('<p class="edit">Your edit, on all tokens: {}</p><p class="told"><b>{}</b> {}.</p>').format(
+    return Markup('<p class="edit">Your edit, on all tokens: {}</p><p class="told"><b>{}</b> {}.</p>').format(
         edit_words(visit), found.said, Markup("; ").join(more)
     )
-    return told + (_bounds(visit, c) if c.labelled else NOTHING)
 
 
 def _bounds(visit: Visit, c: Counts) -> Markup:

@@ -15,7 +15,8 @@ from torch import Tensor
 from unsplit import best, unsplit
 
 from core.errors import UserError
-from core.methods.generalization import SHOWN, Counts, Generalization, generalize, leads
+from core.hashing import drawn_order
+from core.methods.generalization import SHOWN, Counts, Generalization, generalize, leads, try_on
 from core.methods.picture_set import PictureSet, Progress
 from core.methods.reference_scenes import KINDS, read_references
 from core.methods.steering import Condition, Edit, Lever, Term
@@ -138,7 +139,7 @@ def test_an_edit_of_nothing_runs_nothing(
     monkeypatch.setattr(clip, "embed_from_residual", None)
     for edit in (Edit(), Edit(tuple(Lever(j, "scale", 1.0) for j in range(COMPONENTS)))):
         steps = list(generalize(SaeClip(clip, dictionary), some, vectors, edit))
-        assert steps[:-1] == [(0, len(some.traces))]
+        assert steps[:-1] == [(0, len(some.traces)), (len(some.traces),) * 2]
         found = result(steps)
         assert np.array_equal(found.after, some.said)
         assert not found.touched.any()
@@ -190,6 +191,28 @@ def test_a_run_tells_its_progress(clip: SplitClip, dictionary: Dictionary, some:
     edit, total = Edit((Lever(0, "set", 1.0),)), len(some.traces)
     steps = list(generalize(SaeClip(clip, dictionary), some, vectors, edit, batch=10))
     assert steps[:-1] == [*((done, total) for done in range(0, total, 10)), (total, total)]
+
+
+def test_a_trial_that_was_stopped_is_of_pictures_that_their_names_drew_and_goes_on(
+    clip: SplitClip, dictionary: Dictionary, some: PictureSet, vectors: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, edit = SaeClip(clip, dictionary), Edit((Lever(0, "set", 15.0),))
+    whole = result(generalize(model, some, vectors, edit, batch=7))
+    trial = try_on(model, some, vectors, edit, batch=7)
+    sizes = [len(next(trial)) for _ in range(3)]
+    assert sizes == [0, 7, 14]
+    begun = next(trial)
+    assert begun.of.tolist() == sorted(drawn_order(some.names)[:21])
+    assert begun.found.counts == whole.counts_of(np.isin(np.arange(len(some)), begun.of))
+    mixed = some.part(np.random.default_rng(0).permutation(len(some)))
+    (again,) = [one for one in try_on(model, mixed, vectors, edit, batch=7) if len(one) == 21]
+    assert {mixed.names[i] for i in again.of} == {some.names[i] for i in begun.of}, "in whichever order they come"
+    ran = Mock(wraps=clip.embed_from_residual)
+    monkeypatch.setattr(clip, "embed_from_residual", ran)
+    *_, found = try_on(model, some, vectors, edit, begun, batch=7)
+    assert sum(len(called.args[0]) for called in ran.call_args_list) == len(some) - 21
+    assert found.of.tolist() == list(range(len(some)))
+    assert replace(found.found, shown=whole.shown, crops=whole.crops) == whole
 
 
 def test_what_does_not_fit_is_refused(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from scipy.stats import beta
 
 from core.errors import UserError
+from core.hashing import drawn_order
 from core.methods.failures import Confusion, Findings
 from core.methods.generalization import Generalization
 from core.methods.picture_set import PictureSet
@@ -47,11 +49,12 @@ from core.pictures.examples import FOLDER as EXAMPLES
 from core.pictures.examples import asked_classes
 from core.session import visit as session
 from core.session.cancellation import LatestOnly
-from core.session.many_pictures import INDEX, OWN, PHOTOGRAPHS, OwnPictures, OwnSet
+from core.session.many_pictures import INDEX, OWN, PHOTOGRAPHS, BegunTrial, OwnPictures, OwnSet
 from core.session.view_state import ViewState, restored, state_of
 from core.session.visit import Visit
 from core.views.frame import stopped
 
+SINGLE = TEMPLATES["single"]
 NOTE = 99
 """A component that reads notes: suppressing it fixes some pictures, and breaks few."""
 
@@ -60,10 +63,18 @@ def here(moment: float = 1.0) -> OpenTab:
     return OpenTab(tab=NAME, moment=moment)
 
 
-def followed(context: Context, v: Visit, drawn: Drawn = NOTHING, own: OwnPictures | None = None) -> ManyParts:
+def followed(
+    context: Context,
+    v: Visit,
+    drawn: Drawn = NOTHING,
+    own: OwnPictures | None = None,
+    begun: BegunTrial | None = None,
+) -> ManyParts:
     """What stands there in the end."""
     parts: ManyParts = {}
-    for step in follow(context, v, here(), drawn, own or OwnPictures(), LatestOnly(), LatestOnly()):
+    for step in follow(
+        context, v, here(), drawn, own or OwnPictures(), LatestOnly(), LatestOnly(), begun or BegunTrial()
+    ):
         parts |= step
     return parts
 
@@ -190,7 +201,10 @@ def test_it_is_worked_out_once_and_in_sight_alone(context: Context, pulled: Visi
     drawn = followed(context, pulled)["drawn"]
     assert followed(context, pulled, drawn) == {}
     out_of_sight = OpenTab(tab="Evidence", moment=2.0)
-    assert list(follow(context, pulled, out_of_sight, NOTHING, OwnPictures(), LatestOnly(), LatestOnly())) == []
+    assert (
+        list(follow(context, pulled, out_of_sight, NOTHING, OwnPictures(), LatestOnly(), LatestOnly(), BegunTrial()))
+        == []
+    )
     without = session.change(context.bench(pulled), pulled, Edit())
     assert "No lever yet" in followed(context, without, drawn)["tried"]
 
@@ -199,7 +213,7 @@ def test_another_question_ends_it(context: Context, pulled: Visit) -> None:
     latest = LatestOnly[None]()
 
     def asking(opened: OpenTab) -> Iterator[ManyParts]:
-        return follow(context, pulled, opened, NOTHING, OwnPictures(), latest, LatestOnly())
+        return follow(context, pulled, opened, NOTHING, OwnPictures(), latest, LatestOnly(), BegunTrial())
 
     asked = asking(here(5.0))
     next(asked)
@@ -215,21 +229,48 @@ def test_a_long_trial_tells_how_far_it_is_and_is_stopped_and_goes_on(
     attacked = choose(context, pulled, "attacked", LABELS)
     v = explain(context, attacked, ExplainConfusion(truth="", said="", on=True))
     stops, before = LatestOnly[None](), followed(context, attacked)
-    asked = follow(context, v, here(), before["drawn"], OwnPictures(), LatestOnly(), stops)
+    asked = follow(context, v, here(), before["drawn"], OwnPictures(), LatestOnly(), stops, BegunTrial())
     next(asked)
     assert "data-halt" in next(asked)["failures"]
     assert halt(context, v, stops) is v
     assert list(asked) == [{"failures": stopped()}], "the trial stands there still, as what was chosen does"
     other = session.change(context.bench(v), v, Edit.of_suppressed([36]))
-    asked = follow(context, other, here(), before["drawn"], OwnPictures(), LatestOnly(), stops)
+    asked = follow(context, other, here(), before["drawn"], OwnPictures(), LatestOnly(), stops, BegunTrial())
     next(asked)
     assert "The same edit on these pictures" in next(asked)["tried"]
     halt(context, other, stops)
-    assert list(asked) == [{"tried": stopped()}]
+    (last,) = asked
+    assert "Stopped after" in last["tried"]
     assert "data-resume" in stopped()
     again = followed(context, other, before["drawn"])
-    assert "strips" in again["tried"], "it goes on where it is asked for again"
+    assert "strips" in again["tried"]
     assert "Behind everything" in again["failures"]
+
+
+def test_a_trial_that_is_stopped_shows_what_it_is_so_far_and_goes_on_from_there(
+    context: Context, pulled: Visit, scenes: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_tab, "QUICK", 0.0)
+    stops, begun, bench = LatestOnly[None](), BegunTrial(), context.bench(pulled)
+    asked = follow(context, pulled, here(), NOTHING, OwnPictures(), LatestOnly(), stops, begun)
+    while begun.so_far is None or not len(begun.so_far):
+        next(asked)
+    halt(context, pulled, stops)
+    (last,) = asked
+    *_, trial = bench.try_edit(scenes.part(drawn_order(scenes.names)[: len(begun.so_far)]), pulled.edit, SINGLE)
+    assert isinstance(trial, Generalization)
+    assert 0 < len(begun.so_far) < len(scenes)
+    assert f"Stopped after {len(begun.so_far)} of 300 pictures" in last["tried"]
+    assert trial.counts.said in last["tried"], "of these"
+    assert "No bound" in last["tried"]
+    assert "data-claimed" not in last["tried"]
+    assert "data-resume" in last["tried"]
+    left, rest = len(scenes) - int(trial.touched.sum()), Mock(wraps=bench.setup.clip.embed_from_residual)
+    monkeypatch.setattr(bench.setup.clip, "embed_from_residual", rest)
+    again = followed(context, pulled, begun=begun)
+    assert sum(len(called.args[0]) for called in rest.call_args_list) < left
+    monkeypatch.undo()
+    assert again["tried"] == followed(context, pulled)["tried"]
 
 
 def test_what_goes_wrong_counts_every_confusion(context: Context, first: Visit, scenes: PictureSet) -> None:
@@ -391,9 +432,10 @@ def test_a_stop_keeps_what_was_read(context: Context, first: Visit, tmp_path: Pa
     assert f"{BATCH} of {BATCH + 3}" in next(reading)["reading"]
     assert stop(context, first, going_on) is False
     (last,) = reading
-    assert f"{BATCH} pictures read, and then stopped." in last["reading"]
+    assert f"{BATCH} pictures read. Stopped: these are {BATCH} of {BATCH + 3}, drawn by a hash" in last["reading"]
     assert own.held is not None
-    assert len(own.held.pictures) == BATCH
+    drawn = [f"{k}.png" for k in range(BATCH + 3)]
+    assert own.held.pictures.names == tuple(sorted(drawn[i] for i in drawn_order(drawn)[:BATCH]))
 
 
 def test_what_was_read_before_something_broke_is_kept(

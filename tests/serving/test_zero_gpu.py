@@ -118,6 +118,7 @@ def questions(v: Visit) -> dict[str, tuple[Any, ...]]:
         "generalize": (v.edit,),
         "references": (),
         "try_edit": (failing, v.edit, v.templates),
+        "try_on": (failing, v.edit, v.templates),
         "find_candidates": (failing, Confusion(), v.templates),
     }
 
@@ -184,6 +185,8 @@ def test_the_reference_scenes_cross_once(far: Far, visit: Visit) -> None:
     assert isinstance(whole, Generalization)
     assert isinstance(some, Generalization)
     assert np.array_equal(some.after, whole.after[:5])
+    *_, trial = far.try_on(pictures, visit.edit, SINGLE)
+    assert (trial.of.tolist(), trial.found) == (list(range(len(pictures))), whole)
 
 
 def test_who_stops_asking_stops_the_answer(far: Far, visit: Visit) -> None:

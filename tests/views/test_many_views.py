@@ -102,9 +102,10 @@ def test_what_goes_wrong_is_counted_alone_and_together() -> None:
 @pytest.mark.parametrize(("n", "more"), [(1, ""), (20, ""), (25, "and 5 more")])
 def test_files_left_out_are_named(n: int, more: str) -> None:
     pictures, _ = tried(("dog", "cat"), "r")
-    told = many.read_words(
-        OwnSet("a", "b", pictures), intake(["Well."], [(f"f{k}", "No.") for k in range(n)]), whole=False
-    )
-    assert "1 picture read, and then stopped. Well." in told
+    stopped = many.stopped_words(1, 30, True)
+    told = many.read_words(OwnSet("a", "b", pictures), intake(["Well."], [(f"f{k}", "No.") for k in range(n)]), stopped)
+    assert f"1 picture read. {stopped} Well." in told
+    assert stopped == "Stopped: these are 1 of 30, drawn by a hash of their names."
+    assert "no random choice" in many.stopped_words(1, None, False)
     assert told.count("<b>f") == min(n, 20)
     assert (more in told) if more else ("more</li>" not in told)

@@ -251,7 +251,7 @@ def _of_many(base: Visit) -> dict[str, View]:
     def read(text: str) -> Markup:
         pictures, _ = tried(("a", "b"), "fb")
         held = OwnSet(text, "tiny", replace(pictures, troubles=((text, text),)))
-        words = many.read_words(held, intake([text], [(text, text)]), whole=True)
+        words = many.read_words(held, intake([text], [(text, text)]), text)
         return words + many.about_set(held.pictures, text) + many.gone(text)
 
     return {"a set that was tried": drawn, "a set that was read": read}
