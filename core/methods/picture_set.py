@@ -22,6 +22,7 @@ from ..model.dictionary import Dictionary
 from ..model.sae_clip import SaeClip
 from ..model.trace import Trace
 from ..pictures.batches import Batch
+from ..pictures.labels import Others
 from ..records import Preview, Record
 from ..words import count
 from .steering import pooled
@@ -31,6 +32,10 @@ Progress = tuple[int, int]
 
 MOST_BYTES = 2 << 30
 """What the traces of one set may take in memory, where nothing else is said: about 1,600 pictures of a ViT-L/14."""
+
+
+MOST_GROUPS = 200
+"""Groups by which pictures may be told apart: a column of more is none of groups."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +61,8 @@ class PictureSet(Record):
     """What each picture came labelled as, also where that is none of the classes; () where `truth` tells it all."""
     troubles: tuple[tuple[str, str], ...] = ()
     """Of each picture that could not be read, and is not among the N: its name, and why."""
+    others: tuple[Others, ...] = ()
+    """What other columns say of each picture; () where nothing is said of any."""
 
     def __len__(self) -> int:
         """How many pictures."""
@@ -95,6 +102,20 @@ class PictureSet(Record):
         """All labels there are, sorted."""
         return tuple(sorted({label for label in self.known_labels if label is not None}))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The other columns by which pictures may be grouped: they tell some apart, and not almost each."""
+        said: dict[str, set[str]] = {}
+        for each in self.others:
+            for column, value in each:
+                said.setdefault(column, set()).add(value)
+        most = min(MOST_GROUPS, max(2, len(self) // 2))
+        return tuple(column for column, values in said.items() if 2 <= len(values) <= most)
+
+    def grouped(self, column: str) -> "PictureSet":
+        """The same pictures, grouped by another column; "" where it says nothing."""
+        return replace(self, group=np.array([dict(each).get(column, "") for each in self.others], dtype=str))
+
     def part(self, indices: Sequence[int] | np.ndarray) -> "PictureSet":
         """These of the pictures, in the order of `indices`; the traces are shared, not copied."""
         which = np.asarray(indices, dtype=np.int64)
@@ -106,6 +127,7 @@ class PictureSet(Record):
             group=self.group[which],
             said=self.said[which],
             labels=tuple(self.labels[i] for i in which) if self.labels else (),
+            others=tuple(self.others[i] for i in which) if self.others else (),
             troubles=(),
         )
 
@@ -213,6 +235,7 @@ def read_traces(
     names: list[str] = []
     labels: list[str | None] = []
     groups: list[str | None] = []
+    others: list[Others] = []
     troubles: list[tuple[str, str]] = []
     taken = 0
     for batch in batches:
@@ -222,6 +245,7 @@ def read_traces(
         names += batch.names
         labels += batch.labels
         groups += batch.groups
+        others += batch.others or ((),) * len(batch.names)
         troubles += batch.troubles
         done = len(traces) + len(troubles)
         expected = taken if total is None or not traces else taken / len(traces) * (total - len(troubles))
@@ -236,7 +260,8 @@ def read_traces(
         raise UserError(f"There is no picture here that can be read. Bring PNG, JPEG or WebP files.{why}")
     unknown = np.full(len(traces), -1)
     group = np.array([group or "" for group in groups])
-    yield PictureSet(tuple(traces), tuple(names), unknown, group, unknown, (), tuple(labels), tuple(troubles))
+    known = tuple(labels), tuple(troubles), tuple(others) if any(others) else ()
+    yield PictureSet(tuple(traces), tuple(names), unknown, group, unknown, (), *known)
 
 
 def classified(clip: SplitClip, pictures: PictureSet, classes: Sequence[str], classifier: Tensor) -> PictureSet:

@@ -17,6 +17,7 @@ from ..methods.reference_scenes import KINDS
 from ..model.sae_clip import BATCH
 from ..pictures.batches import Batch, batches
 from ..pictures.collection import Collection
+from ..pictures.hub_dataset import DataSetChoice
 from ..pictures.intake import MEGABYTE, Bounds
 from ..pictures.opening import open_pictures
 from ..session import visit as session
@@ -79,10 +80,14 @@ class ManyTab:
     tab: gr.Tab
     which: gr.Dropdown
     classes_of: gr.Dropdown
+    grouped_by: gr.Dropdown
+    """The column that groups one's own pictures, where their table has several."""
     bringing: gr.Row
     files: gr.File
     named: gr.Textbox
     """A folder or a data set, in local runs."""
+    split: gr.Dropdown
+    """The part of that data set, where it has several."""
     read: gr.Button
     stop: gr.Button
     reading: gr.HTML
@@ -126,6 +131,10 @@ def build(context: Context, first: Visit) -> ManyTab:
                 [("its labels, if any", LABELS), ("the classes of this page", PAGE)], value=LABELS, visible=False,
                 label="Classes", elem_id="classes-of", scale=2, min_width=180,
             )  # fmt: skip
+            grouped_by = gr.Dropdown(
+                [("their column “group”", "")], value="", visible=False, label="Groups by", elem_id="grouped-by",
+                scale=2, min_width=180,
+            )  # fmt: skip
         with gr.Row(elem_id="bringing", visible=False, equal_height=False) as bringing:
             files = gr.File(
                 label="Pictures, or a zip; labels by folders, or in a CSV (file_name,label,group)", height=120,
@@ -137,6 +146,7 @@ def build(context: Context, first: Visit) -> ManyTab:
                     label="Or a folder here, or a data set of the Hub", placeholder="~/pictures or owner/name",
                     max_lines=1, max_length=1000, visible=context.local, elem_id="named-pictures",
                 )  # fmt: skip
+                split = gr.Dropdown([], visible=False, label="Part of the data set", elem_id="split-of")
                 read = gr.Button("Read them", variant="primary", elem_id="read-pictures")
                 stop = gr.Button("Stop: keep what was read", visible=False, size="sm", elem_id="stop-reading")
         reading = widgets.html(frame.notice(), elem_id="said-reading", elem_classes="said")
@@ -151,8 +161,8 @@ def build(context: Context, first: Visit) -> ManyTab:
         readings, going_on, stops = gr.State(LatestOnly()), gr.State(LatestOnly()), gr.State(LatestOnly())
         begun = gr.State(BegunTrial())
     return ManyTab(
-        tab, which, classes_of, bringing, files, named, read, stop, reading, said, about, tried, confusions, sheet,
-        failures, condition, recipe, drawn, own, latest, readings, going_on, stops, begun,
+        tab, which, classes_of, grouped_by, bringing, files, named, split, read, stop, reading, said, about, tried,
+        confusions, sheet, failures, condition, recipe, drawn, own, latest, readings, going_on, stops, begun,
     )  # fmt: skip
 
 
@@ -164,6 +174,7 @@ def asked_again(tab: ManyTab) -> list[Besides]:
             tab.classes_of, lambda _, __, v, *_read: gr.Dropdown(value=_classes_of(v), visible=v.many.which == OWN)
         ),
         Besides(tab.bringing, lambda _, __, v, *_read: gr.Row(visible=v.many.which == OWN)),
+        Besides(tab.grouped_by, lambda _, __, v, *read: _grouped_by(v, read)),
     ]
 
 
@@ -181,6 +192,28 @@ def _classes_of(v: Visit) -> str:
     return LABELS if v.many.by_labels else PAGE
 
 
+def _grouped_by(v: Visit, read: Sequence[object]) -> object:
+    """The columns to choose from, of the set in sight; as they are where it does not say which that is."""
+    own = next((one for one in read if isinstance(one, OwnPictures)), None)
+    if v.many.which != OWN:
+        return gr.Dropdown(visible=False)
+    held = None if own is None else own.of(v.setup)
+    if held is None:
+        return gr.skip()
+    columns = held.pictures.columns
+    first = "their column “group”" if any(held.pictures.group) else "nothing"
+    return gr.Dropdown(
+        [(first, ""), *((name, name) for name in columns)], value=v.many.grouped_by, visible=bool(columns)
+    )
+
+
+def _split(v: Visit, own: OwnPictures) -> gr.Dropdown:
+    """The parts of the data set that was read last."""
+    held = own.of(v.setup)
+    splits, split = ((), None) if held is None else (held.splits, held.split)
+    return gr.Dropdown(list(splits), value=split or None, visible=len(splits) > 1)
+
+
 def listen(tab: ManyTab, replies: Replies, asked_again: Sequence[Besides], another: Lane) -> Changes:
     """The listener that changes what is looked at. `asked_again`: what is typed and chosen, as it follows from that."""
     opened = replies.step(
@@ -193,19 +226,21 @@ def listen(tab: ManyTab, replies: Replies, asked_again: Sequence[Besides], anoth
 def asking(tab: ManyTab, replies: Replies) -> list[Dependency]:
     """The listeners that ask about other pictures; their answers follow."""
     again = asked_again(tab)
-    chosen = replies.step(choose, None, tab.which, tab.classes_of, notices=[tab.said], besides=again[1:])
+    choosing = tab.which, tab.classes_of, tab.grouped_by
+    chosen = replies.step(choose, None, *choosing, tab.own, notices=[tab.said], besides=again[1:])
     explained = replies.step(explain, None, hears=ExplainConfusion, notices=[tab.said])
     tab.tried.claim(*replies.step(claim, None, hears=ClaimUnseen, notices=[tab.said]), **EVERY)
     shows: Shows = {"reading": tab.reading, "busy": Shown(tab.stop, lambda busy: gr.Button(visible=busy))}
-    reads = tab.files, tab.named, tab.own, tab.readings, tab.going_on
+    reads = tab.files, tab.named, tab.split, tab.own, tab.readings, tab.going_on
     brought = tab.read.click(*replies.stream(read, shows, *reads), **LONG)
-    used = replies.step(use, None, tab.own, notices=[tab.said], besides=again)
+    split = Besides(tab.split, lambda _, __, v, own: _split(v, own))
+    used = replies.step(use, None, tab.own, notices=[tab.said], besides=[*again, split])
     for place in (tab.tried, tab.failures):
         place.halt(*replies.step(halt, None, tab.stops), **EVERY)
     resumed = replies.step(lambda _, v: v, None)
     tab.stop.click(*replies.answer(stop, shows["busy"], tab.going_on), **EVERY)
     return [
-        gr.on([tab.which.input, tab.classes_of.input], *chosen, **(EVERY | AS_SENT)),
+        gr.on([one.input for one in choosing], *chosen, **(EVERY | AS_SENT)),
         tab.confusions.explain(*explained, **EVERY),
         brought.then(*used, **EVERY),
         *(place.resume(*resumed, **EVERY) for place in (tab.tried, tab.failures)),
@@ -222,14 +257,21 @@ def following(tab: ManyTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
 # ---- which pictures
 
 
-def choose(_context: Context, v: Visit, which: Text | None, classes_of: Text | None) -> Visit:
-    """Another set, or other classes of it. What was looked into in the one before stays there."""
-    which, by_labels = which or "", classes_of != PAGE
+def choose(
+    _context: Context, v: Visit, which: Text | None, classes_of: Text | None, grouped_by: Text | None, own: OwnPictures
+) -> Visit:
+    """Another set, or other classes or groups of it. What was looked into in the one before stays there."""
+    which, by_labels, grouped_by = which or "", classes_of != PAGE, grouped_by or ""
     if which not in ("", OWN, PHOTOGRAPHS, INDEX, *KINDS):
         raise UserError("There are no such pictures. Choose others.")
-    if (which, by_labels) == (v.many.which, v.many.by_labels):
+    if (which, by_labels) != (v.many.which, v.many.by_labels):
+        v = replace(v, many=replace(v.many, which=which, by_labels=by_labels, confusion=None))
+    held = own.of(v.setup) if which == OWN else None
+    if held is None or grouped_by == v.many.grouped_by:
         return v
-    return replace(v, many=replace(v.many, which=which, by_labels=by_labels, confusion=None))
+    if grouped_by and grouped_by not in held.pictures.columns:
+        raise UserError("These pictures have no such column to group them by. Choose another.")
+    return replace(v, many=replace(v.many, grouped_by=grouped_by))
 
 
 def read(
@@ -237,6 +279,7 @@ def read(
     v: Visit,
     files: list[str] | None,
     named: Text | None,
+    split: Text | None,
     own: OwnPictures,
     readings: LatestOnly[None],
     going_on: LatestOnly[None],
@@ -247,7 +290,8 @@ def read(
     yield {"reading": frame.waiting("Looking through the pictures"), "busy": True}
     try:
         given = _given(context, files, (named or "").strip())
-        collection = open_pictures(given, bounds=_bounds(context), may_name=context.local)
+        choice = DataSetChoice(_split_of(given, split, own))
+        collection = open_pictures(given, bounds=_bounds(context), may_name=context.local, choice=choice)
         drawn = collection.drawn()  # so that those read before a stop are as good as any
         found = batches(drawn, bench.setup.clip.crop, BATCH, range(drawn.n_parts))
         trouble: list[str] = []
@@ -257,7 +301,9 @@ def read(
                 return
             if isinstance(step, PictureSet):
                 in_order = replace(step.part(np.argsort(step.names)), troubles=step.troubles)
-                held = OwnSet(_named(given, collection), v.setup, step if drawn is collection else in_order)
+                read_now = step if drawn is collection else in_order
+                of = collection.splits, collection.manifest.get("split", ""), given if isinstance(given, str) else ""
+                held = OwnSet(_named(given, collection), v.setup, read_now, *of)
                 context.room.keep(own, held)
                 if not go_on():
                     trouble.append(many_view.stopped_words(len(step), collection.size, drawn is not collection))
@@ -280,6 +326,12 @@ def _given(context: Context, files: list[str] | None, named: str) -> str | list[
     return named or [Path(file) for file in files or ()]
 
 
+def _split_of(given: str | Sequence[Path], split: str | None, own: OwnPictures) -> str | None:
+    """The part of a data set that is meant: the one that was chosen, of the same data set as before."""
+    held = own.held
+    return split if split and held is not None and isinstance(given, str) and held.given == given else None
+
+
 def _bounds(context: Context) -> Bounds:
     """How much may come in at a time: large files may lie in a folder of one's own, which nobody has to keep."""
     return Bounds(unpacked=20_000 * MEGABYTE) if context.local else Bounds()
@@ -293,7 +345,8 @@ def _most_bytes(context: Context) -> int:
 def _named(given: str | Sequence[Path], collection: Collection) -> str:
     """What a set is called: a data set as it was named, a folder without where it lies, which no report is to tell."""
     if isinstance(given, str):
-        return printable(collection.manifest["name"])[-150:]
+        of = f", {collection.manifest['split']}" if len(collection.splits) > 1 else ""
+        return printable(collection.manifest["name"])[-150:] + printable(of)[:40]
     more = f" and {len(given) - 1} more" if len(given) > 1 else ""
     return f"{given[0].name[:150]}{more}"
 
@@ -324,7 +377,7 @@ def use(_context: Context, v: Visit, own: OwnPictures) -> Visit:
     held = own.of(v.setup)
     if held is None or held.key == v.many.read:
         return v
-    return replace(v, many=replace(v.many, which=OWN, own=held.name, read=held.key, confusion=None))
+    return replace(v, many=replace(v.many, which=OWN, own=held.name, read=held.key, confusion=None, grouped_by=""))
 
 
 def open_picture(context: Context, v: Visit, asked: OpenPicture, own: OwnPictures) -> Visit:
@@ -392,7 +445,8 @@ def follow(
         "confusions": many_view.confusions(found.pictures, v.many.confusion),
         "drawn": (done[0], done[1]),
     }
-    answers = tried(bench, v, found, begun, about[0]), failures(bench, v, found)
+    trial = (*_asked(v, own), v.edit.among(None))
+    answers = tried(bench, v, found, begun, trial), failures(bench, v, found)
     for k, answer in enumerate(answers):
         if done[k] is not None:
             continue
@@ -400,7 +454,7 @@ def follow(
             if not wanted_still():
                 return
             if not go_on():
-                yield {"failures": frame.stopped()} if k else {"tried": _so_far(v, found, begun, about[0])}
+                yield {"failures": frame.stopped()} if k else {"tried": _so_far(v, found, begun, trial)}
                 return
             if step:
                 yield step
@@ -414,6 +468,12 @@ def _nothing(words: str) -> ManyParts:
 
 def _about(v: Visit, own: OwnPictures) -> Drawn:
     """What the two answers depend on."""
+    pictures = _asked(v, own)
+    return (*pictures, v.many.grouped_by, v.edit.among(None)), (*pictures, v.many.confusion)
+
+
+def _asked(v: Visit, own: OwnPictures) -> tuple[Hashable, ...]:
+    """Which pictures are asked which classes."""
     pictures: tuple[Hashable, ...] = (v.setup, v.many.which)
     if v.many.which in (PHOTOGRAPHS, INDEX):
         pictures += (v.classes if v.many.which == INDEX else None, v.templates)
@@ -421,7 +481,7 @@ def _about(v: Visit, own: OwnPictures) -> Drawn:
         held = own.of(v.setup)
         asked = None if v.many.by_labels and held is not None and held.pictures.label_names else v.classes
         pictures += (None if held is None else held.key, asked, v.templates)
-    return (*pictures, v.edit.among(None)), (*pictures, v.many.confusion)
+    return pictures
 
 
 def tried(bench: Workbench, v: Visit, found: ChosenSet, begun: BegunTrial, about: Hashable) -> Iterator[ManyParts]:

@@ -71,7 +71,8 @@ def chosen(bench: Workbench, v: Visit, own: OwnPictures, stops: bool = False) ->
             return
         names = (held.pictures.label_names if v.many.by_labels else ()) or v.classes
         yield from _read(bench.read_classes(names, v.templates), stops)
-        asked = bench.classified(held.pictures, names, v.templates)
+        pictures = held.pictures.grouped(v.many.grouped_by) if v.many.grouped_by else held.pictures
+        asked = bench.classified(pictures, names, v.templates)
         yield ChosenSet(asked, f"of your pictures, {held.name}", True, v.templates)
     elif which in (PHOTOGRAPHS, INDEX):
         photographs = which == PHOTOGRAPHS

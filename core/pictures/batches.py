@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from .collection import Collection, Piece
+from .labels import Others
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ class Batch:
     """Of the B pictures."""
     groups: tuple[str | None, ...]
     """Of the B pictures."""
+    others: tuple[Others, ...] = ()
+    """Of the B pictures, see `About`; nothing where nothing is said of any."""
     troubles: tuple[tuple[str, str], ...] = ()
     """Of each picture that could not be read, and is not among the B: its name, and why."""
 
@@ -109,6 +112,7 @@ def _batch(part: int, number: int, held: Sequence[_Seen], crop: Callable[[Image.
         names=tuple(piece.name for piece, _ in good),
         labels=tuple(piece.label for piece, _ in good),
         groups=tuple(piece.group for piece, _ in good),
+        others=tuple(piece.others for piece, _ in good) if any(piece.others for piece, _ in good) else (),
         troubles=tuple((piece.name, piece.trouble) for piece, seen in held if seen is None),
     )
 

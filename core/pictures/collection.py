@@ -23,7 +23,7 @@ from PIL import Image
 from ..errors import UserError, echo, printable
 from ..hashing import drawn_order
 from .intake import Intake
-from .labels import Known
+from .labels import Known, Others
 from .read import FORMATS, HEIC_ENDINGS, MAX_PIXELS, read_picture
 
 PART = 256
@@ -43,6 +43,8 @@ class About(NamedTuple):
     """The class that it shows; None without one."""
     group: str | None = None
     """What else it is told apart by, such as a place or a camera; None without one."""
+    others: Others = ()
+    """What other columns of its table say of it, or of its data set."""
 
 
 class Piece(NamedTuple):
@@ -55,6 +57,8 @@ class Piece(NamedTuple):
     label: str | None
     """See `About`."""
     group: str | None
+    """See `About`."""
+    others: Others
     """See `About`."""
     picture: Image.Image | None
     """Upright, in RGB; None for one that could not be read."""
@@ -73,6 +77,8 @@ class Collection(ABC):
     """Pictures, those that cannot be read included; None where that is not known before they are read."""
     classes: tuple[str, ...] = ()
     """The labels that its pictures may have; none where there are none, or not known before they are read."""
+    splits: tuple[str, ...] = ()
+    """The parts that its data set comes in, as that names them; nothing for what is none."""
     intake: Intake = Intake()
     """What was taken of what somebody gave, and what was not."""
     seconds: float | None = None
@@ -150,9 +156,13 @@ class Files(Collection):
         manifest: Mapping[str, str],
         known: Mapping[str, Known] = MappingProxyType({}),
         pixels: int = MAX_PIXELS,
+        others: Mapping[str, Others] = MappingProxyType({}),
     ) -> None:
-        """Hold `names`; `read` gives the file of one, or what is in it, and `known` what is known of some of them."""
-        self._names, self._read, self._known, self._pixels = names, read, known, pixels
+        """Hold `names`; `read` gives the file of one, or what is in it.
+
+        `known` is what is known of some of them, `others` what other columns say.
+        """
+        self._names, self._read, self._known, self._pixels, self._others = names, read, known, pixels, others
         self.size = len(names)
         self.n_parts = -(-self.size // PART)
         self.manifest = manifest
@@ -161,7 +171,7 @@ class Files(Collection):
     def drawn(self) -> "Files":
         """The same files, in an order that a hash of their names fixes."""
         names = [self._names[i] for i in drawn_order(self._names)]
-        other = Files(names, self._read, self.manifest, self._known, self._pixels)
+        other = Files(names, self._read, self.manifest, self._known, self._pixels, self._others)
         other.intake, other.seconds = self.intake, self.seconds
         return other
 
@@ -175,7 +185,8 @@ class Files(Collection):
 
     def about(self, number: int, place: int, entry: str) -> About:  # noqa: ARG002
         """Its name, as far as it can be seen, and what is known of it."""
-        return About(printable(entry), *self._known.get(entry, (None, None)))
+        label, group = self._known.get(entry, (None, None))
+        return About(printable(entry), label, group, self._others.get(entry, ()))
 
 
 def fingerprint(files: Iterable[tuple[str, int]]) -> str:

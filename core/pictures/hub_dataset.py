@@ -1,6 +1,6 @@
 """Streamed data sets of the Hub, or of a folder, as collections."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -12,9 +12,11 @@ from huggingface_hub import HfApi
 from huggingface_hub.hf_api import DatasetInfo
 from PIL import Image
 
-from ..errors import UserError, first_line, printable
+from ..errors import UserError, echo, first_line, printable
 from ..files import as_text
+from ..words import listed
 from .collection import LICENCE, About, Collection, fingerprint
+from .labels import MOST_OTHERS, is_plain
 from .read import read_picture
 
 _FEW_FILES = 64
@@ -25,8 +27,8 @@ _FEW_FILES = 64
 class DataSetChoice:
     """What is read of a data set."""
 
-    split: str = "train"
-    """A part of it, as it names them."""
+    split: str | None = None
+    """A part of it, as it names them; by default “train”, or else its first."""
     column: str | None = None
     """Of the pictures; by default the first that holds some."""
     config: str | None = None
@@ -46,9 +48,12 @@ class DataSet(Collection):
         limit: int | None = None,
         label_column: str | None = None,
         group_column: str | None = None,
+        others: Sequence[str] = (),
+        splits: Sequence[str] = (),
     ) -> None:
         """Hold a `datasets.IterableDataset` that does not decode; `column` holds its pictures."""
         self._dataset, self._column, self._columns = dataset, column, (label_column, group_column)
+        self._others, self.splits = others, tuple(splits)
         self.n_parts = dataset.num_shards
         splits = dataset.info.splits or {}
         known = splits[manifest["split"]].num_examples if manifest["split"] in splits else None
@@ -99,7 +104,9 @@ class DataSet(Collection):
         file = (picture.get("path") if isinstance(picture, Mapping) else picture) or ""
         last = printable(file.rpartition("/")[2]) if isinstance(file, str) else ""
         name = f"{self.manifest['split']}/{number}/{place}{f' {last}' if last else ''}"
-        return About(name, *(self._said(entry, column) for column in self._columns))
+        label, group = (self._said(entry, column) for column in self._columns)
+        others = ((column, self._said(entry, column) or "") for column in self._others if column in entry)
+        return About(name, label, group, tuple((column, said) for column, said in others if is_plain(said)))
 
     def _said(self, entry: Mapping[str, Any], column: str | None) -> str | None:
         """What stands in a column, in words; a number of a ClassLabel is its name."""
@@ -134,7 +141,7 @@ def data_set(
 
     folder = Path(name).expanduser()
     revision, column = choice.revision, choice.column
-    manifest = {"kind": "dataset", "name": name, "split": choice.split}
+    manifest = {"kind": "dataset", "name": name, "split": ""}
     with _opening(name):
         if folder.is_dir():
             files = sorted(
@@ -154,7 +161,13 @@ def data_set(
             revision = info.sha
             manifest["revision"] = revision or ""
             manifest |= _licence(info)
-        dataset = datasets.load_dataset(name, choice.config, split=choice.split, revision=revision, streaming=True)
+        splits = datasets.load_dataset(name, choice.config, revision=revision, streaming=True)
+        split = choice.split or ("train" if "train" in splits else next(iter(splits)))
+        if split not in splits:
+            raise UserError(
+                f"The data set {manifest['name']} has no part “{echo(split)}”. It has: {listed(list(splits))}."
+            )
+        manifest["split"], dataset = split, splits[split]
         if dataset.num_shards < _FEW_FILES:
             dataset = dataset.reshard()
         features = dataset.features or {}
@@ -177,9 +190,17 @@ def data_set(
     assert column is not None
     manifest["column"] = column
     manifest |= {key: at for key, at in (("label", label_column), ("group", group_column)) if at is not None}
+    known = column, label_column, group_column
+    others = [key for key, kind in features.items() if labelled and key not in known and _groups(kind)][:MOST_OTHERS]
     if features:
-        dataset = dataset.select_columns(list(dict.fromkeys(at for at in (column, label_column, group_column) if at)))
-    return DataSet(dataset, column, manifest, limit, label_column, group_column)
+        dataset = dataset.select_columns(list(dict.fromkeys(at for at in (*known, *others) if at)))
+    return DataSet(dataset, column, manifest, limit, label_column, group_column, others, list(splits))
+
+
+def _groups(kind: Any) -> bool:
+    """Whether pictures may be grouped by such a column: of classes, texts, whole numbers or truth values."""
+    dtype = str(getattr(kind, "dtype", ""))
+    return hasattr(kind, "int2str") or dtype in ("string", "bool") or dtype.startswith(("int", "uint"))
 
 
 def _licence(info: DatasetInfo) -> Mapping[str, str]:

@@ -28,6 +28,8 @@ FILE_NAME = "file_name"
 """The column that names pictures."""
 LONGEST_LABEL = 200
 """Characters of a label, or of a group."""
+MOST_OTHERS = 20
+"""Columns besides the label and the group that are kept, to group pictures by one of them later."""
 _LONGEST_NAME = 4_096
 """Characters of a path."""
 _DELIMITERS = (",", ";", "\t")
@@ -42,6 +44,10 @@ class Known(NamedTuple):
     """What else it is told apart by."""
 
 
+Others = tuple[tuple[str, str], ...]
+"""What other columns say of a picture: their names, and what stands there; nothing where nothing does."""
+
+
 class LabelRow(NamedTuple):
     """A row of a table that can be used."""
 
@@ -49,6 +55,8 @@ class LabelRow(NamedTuple):
     """Where it ends in the file, from 1."""
     known: Known
     """Of the picture that it names."""
+    others: Others = ()
+    """What its other columns say of that."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ def read_labels(data: bytes, name: str, label_column: str | None = None, group_c
         except UserError as trouble:
             left_out.append((where, str(trouble)))
             continue
-        first = rows.setdefault(path, LabelRow(line, known))
+        first = rows.setdefault(path, LabelRow(line, known, wanted.others(values)))
         if first.line != line:
             same = "the same as" if first.known == known else "another label or group than"
             left_out.append((where, f"It names “{echo(path)}” again, with {same} line {first.line}, which is taken."))
@@ -110,13 +118,18 @@ def read_labels(data: bytes, name: str, label_column: str | None = None, group_c
 
 def matched(table: LabelTable, names: Sequence[str]) -> tuple[dict[str, Known], tuple[LeftOut, ...]]:
     """What a table says of the pictures with these names, and its lines that name none of them."""
+    found, left_out = matched_rows(table, names)
+    return {name: row.known for name, row in found.items()}, left_out
+
+
+def matched_rows(table: LabelTable, names: Sequence[str]) -> tuple[dict[str, LabelRow], tuple[LeftOut, ...]]:
+    """The row of each of the pictures with these names, and the lines that name none of them."""
     by_path = {comparable(name): name for name in names}
-    found: dict[str, Known] = {}
-    lines: dict[str, int] = {}
+    found: dict[str, LabelRow] = {}
     left_out: list[LeftOut] = []
     for path, row in table.rows.items():
         if path in by_path:
-            found[by_path[path]], lines[by_path[path]] = row.known, row.line
+            found[by_path[path]] = row
     # Then the others, so that none takes a picture that is called as another row says.
     others = [(path, row) for path, row in table.rows.items() if path not in by_path]
     by_end = _by_end(by_path) if others else {}
@@ -128,9 +141,9 @@ def matched(table: LabelTable, names: Sequence[str]) -> tuple[dict[str, Known], 
         elif not alike:
             left_out.append((where, f"No picture is called “{echo(path)}”."))
         elif (name := by_path[alike.pop() or ""]) in found:
-            left_out.append((where, f"The picture “{echo(path)}” is that of line {lines[name]}, which is taken."))
+            left_out.append((where, f"The picture “{echo(path)}” is that of line {found[name].line}, which is taken."))
         else:
-            found[name], lines[name] = row.known, row.line
+            found[name] = row
     return found, tuple(left_out)
 
 
@@ -185,6 +198,22 @@ class _Columns(NamedTuple):
         label, group = (_plain(values, column, LONGEST_LABEL) for column in (self.label, self.group))
         return path, Known(label, group)
 
+    def others(self, values: Mapping[str, Any]) -> Others:
+        """What the other columns of a row say, as far as it is short and plain."""
+        found = []
+        for column in values:
+            if column not in (FILE_NAME, self.label, self.group) and is_plain(column) and len(found) < MOST_OTHERS:
+                value = values[column]
+                text = str(value).strip() if isinstance(value, str | int | float) else ""
+                if is_plain(text):
+                    found.append((column, text))
+        return tuple(found)
+
+
+def is_plain(text: str) -> bool:
+    """Whether it could be a label or a group: short, all of it to be seen, and not nothing."""
+    return 0 < len(text) <= LONGEST_LABEL and printable(text) == text
+
 
 def _plain(values: Mapping[str, Any], column: str, longest: int) -> str | None:
     """A value as text; None for an empty one."""
@@ -221,7 +250,7 @@ def _csv_rows(text: str, name: str, wanted: _Columns) -> _Rows:
     try:
         columns = [cell.strip() for cell in next(rows, [])]
         wanted.check(columns, name)
-        places = {column: columns.index(column) for column in (FILE_NAME, *wanted[:2]) if column in columns}
+        places = {column: columns.index(column) for column in dict.fromkeys(columns) if column}
         for cells in rows:
             if any(map(str.strip, cells[len(columns) :])):
                 yield reader.line_num, f"It has {len(cells)} columns, and the first line {len(columns)}."

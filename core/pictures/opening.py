@@ -22,7 +22,7 @@ from .archives import OTHER_ARCHIVES, TABLES, Archive, is_archive
 from .collection import ENDINGS, Collection, Files, fingerprint, picture_files, scenes_named, spread
 from .hub_dataset import DataSetChoice, data_set
 from .intake import Bounds, LeftOut, intake
-from .labels import Known, LabelTable, from_folders, matched, read_labels
+from .labels import LabelRow, LabelTable, from_folders, matched_rows, read_labels
 from .read import MAX_PIXELS
 
 _TWICE = "Another picture has the same name, and is taken."
@@ -89,8 +89,8 @@ def open_pictures(
         raise UserError(
             f"There are no pictures in what was given.{why} Bring PNG, JPEG or WebP files, or a zip of them."
         )
-    known, remarks, left_out = _labels(found, labels, label_column, group_column, bounds) if labelled else ({}, [], [])
-    return _collection(found, known, remarks, left_out, bounds, limit)
+    rows, remarks, left_out = _labels(found, labels, label_column, group_column, bounds) if labelled else ({}, [], [])
+    return _collection(found, rows, remarks, left_out, bounds, limit)
 
 
 def _most(limit: int | None, bounds: Bounds | None) -> int | None:
@@ -100,14 +100,14 @@ def _most(limit: int | None, bounds: Bounds | None) -> int | None:
 
 def _collection(
     found: _Found,
-    known: Mapping[str, Known],
+    rows: Mapping[str, LabelRow],
     remarks: list[str],
     left_out: list[LeftOut],
     bounds: Bounds | None,
     limit: int | None,
 ) -> Collection:
     """So many of the pictures as the bounds and the limit allow."""
-    names = spread(found.names, _most(limit, bounds))
+    names, known = spread(found.names, _most(limit, bounds)), {name: row.known for name, row in rows.items()}
     if len(names) < len(found.names):
         remarks.append(f"{len(names):,} of {len(found.names):,} pictures were taken, spread evenly.")
     n_classes = len({known[name].label for name in names if name in known})
@@ -129,7 +129,8 @@ def _collection(
     }
     if known:
         manifest["labels"] = fingerprint((f"{name}\0{known[name]}", 0) for name in names if name in known)
-    made = Files(names, found.read, manifest, known, MAX_PIXELS if bounds is None else bounds.pixels)
+    others = {name: row.others for name, row in rows.items() if row.others}
+    made = Files(names, found.read, manifest, known, MAX_PIXELS if bounds is None else bounds.pixels, others)
     made.intake = intake(remarks, (*found.left_out, *left_out))
     made.seconds = None if bounds is None else bounds.seconds
     return made
@@ -240,7 +241,7 @@ def _check_given(paths: Sequence[Path], bounds: Bounds) -> None:
 
 def _labels(
     found: _Found, given: Path | None, label_column: str | None, group_column: str | None, bounds: Bounds | None
-) -> tuple[Mapping[str, Known], list[str], list[LeftOut]]:
+) -> tuple[Mapping[str, LabelRow], list[str], list[LeftOut]]:
     """What is known of each picture, remarks on that, and what could not be used."""
     left_out: list[LeftOut] = []
     tables: Mapping[str, Callable[[], bytes]] = found.tables
@@ -258,26 +259,26 @@ def _labels(
                     f"The file {echo(printable(name))} takes more than {size_in_words(bounds.table)}. Leave lines out."
                 )
             table = read_labels(data, name, label_column, group_column)
-            known, unknown = _matched(table, found.names)
+            rows, unknown = _matched(table, found.names)
         except UserError as trouble:
             if given is not None or label_column is not None:
                 raise
             left_out.append((echo(printable(name)), str(trouble)))
         else:
-            return known, [f"Labels are those of {table.name}.", *table.remarks], [*table.left_out, *unknown]
-    folders = from_folders(found.names)
+            return rows, [f"Labels are those of {table.name}.", *table.remarks], [*table.left_out, *unknown]
+    folders = {name: LabelRow(0, known) for name, known in from_folders(found.names).items()}
     return folders, ["Labels are the names of folders."] if folders else [], left_out
 
 
-def _matched(table: LabelTable, names: Sequence[str]) -> tuple[Mapping[str, Known], tuple[LeftOut, ...]]:
-    """As `matched`. Raises UserError when the table is not that of these pictures at all."""
-    known, unknown = matched(table, names)
-    if not known:
+def _matched(table: LabelTable, names: Sequence[str]) -> tuple[Mapping[str, LabelRow], tuple[LeftOut, ...]]:
+    """As `matched_rows`. Raises UserError when the table is not that of these pictures at all."""
+    rows, unknown = matched_rows(table, names)
+    if not rows:
         raise UserError(
             f"The file {table.name} names none of the pictures: it has “{echo(next(iter(table.rows)))}”, say, and they "
             f"are called “{echo(printable(names[0]))}” and so on. Write paths as they are here."
         )
-    return known, unknown
+    return rows, unknown
 
 
 def _content(path: Path) -> bytes:

@@ -19,8 +19,8 @@ class CollectionOptions:
     """a folder, a zip, a data set of the Hub, or scenes:training or scenes:index"""
     limit: int | None = None
     """pictures to take in all, spread evenly; by default all"""
-    split: str = "train"
-    """of a data set"""
+    split: str | None = None
+    """of a data set; by default train, or else its first"""
     column: str | None = None
     """of a data set; by default the first that holds pictures"""
     config: str | None = None

@@ -41,6 +41,8 @@ class ManyPictures:
     """The reading that it is from, as in `OwnSet`."""
     confusion: tuple[str, str] | None = None
     """The class that pictures show and the one that is said of them, where these are looked into; "" for any class."""
+    grouped_by: str = ""
+    """The column that groups the visitor's own set; nothing for that called group, if there is one."""
     unseen: str = ""
     """The `trial` of which the visitor says that its edit was chosen without these pictures; nothing for none."""
 
@@ -64,6 +66,12 @@ class OwnSet:
     """Name of the setup that read them."""
     pictures: PictureSet
     """The pictures, with their labels, and those that could not be read."""
+    splits: tuple[str, ...] = ()
+    """The parts of the data set that it is of; nothing for what is none."""
+    split: str = ""
+    """Which of them it is."""
+    given: str = ""
+    """How it was named, where it was; nothing for files."""
     key: str = field(default_factory=partial(secrets.token_hex, 8))
     """Which reading this is, at random."""
 

@@ -44,6 +44,7 @@ from ..methods.target import Target
 from ..model.class_lists import expanded, expanded_templates, written, written_templates
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
 from ..model.trace import Trace
+from ..pictures.labels import LONGEST_LABEL
 from ..pictures.read import Source, read_picture
 from ..workbench import Workbench
 from .component_search import ComponentSearch
@@ -172,6 +173,7 @@ class ManyState(Value):
     by_labels: bool = True
     read: Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,16}$")] = ""
     confusion: tuple[MaybeText, MaybeText] | None = None
+    grouped_by: Annotated[str, StringConstraints(max_length=LONGEST_LABEL)] = ""
     unseen: Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,16}$")] = ""
 
 

@@ -177,7 +177,7 @@ def tried(visit: Visit, pictures: PictureSet, found: Generalization, whole: bool
         + _shown("▲ Fixed", "fixed", found.fixed, pictures, found)
         + _shown("▼ Broken", "broken", found.broken, pictures, found)
         + _shown("↻ Changed, no label", "changed", found.changed, pictures, found)
-        + _table(found)
+        + _table(found, visit.many.grouped_by)
     )
 
 
@@ -282,12 +282,13 @@ def _shown(title: str, kind: str, which: np.ndarray, pictures: PictureSet, found
     )
 
 
-def _table(found: Generalization) -> Markup:
-    """By class and by group, as numbers."""
+def _table(found: Generalization, grouped_by: str) -> Markup:
+    """By class and by group, as numbers; open where a column of groups was asked for."""
     by_class = list(found.by_class.items())
     groups = [(group_words(group), counts) for group, counts in found.by_group.items() if group]
     parts = []
-    for title, listed_of in (("Class", by_class), ("Group", groups)):
+    both = [("Class", by_class), (grouped_by or "Group", groups)]
+    for title, listed_of in reversed(both) if grouped_by else both:
         if listed_of:
             heads = (title, "Right before", "Right after", "Fixed, of the wrong", "Broken, of the right", "Unchanged")
             parts.append(table(heads, (_row(name, counts) for name, counts in listed_of[:TABLED])))
@@ -295,8 +296,8 @@ def _table(found: Generalization) -> Markup:
                 parts.append(Markup('<p class="legend">and {} more</p>').format(len(listed_of) - TABLED))
     if not parts:
         return NOTHING
-    return Markup('<details class="by-class"><summary>By class{}</summary>{}</details>').format(
-        " and group" if groups else "", joined(parts)
+    return Markup('<details class="by-class"{}><summary>By class{}</summary>{}</details>').format(
+        Markup(" open") if grouped_by else NOTHING, " and group" if groups else "", joined(parts)
     )
 
 

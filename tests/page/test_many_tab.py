@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import datasets
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -151,7 +153,7 @@ def test_bounds_stand_with_an_edit_that_these_pictures_did_not_choose(
     context: Context, pulled: Visit, scenes: PictureSet
 ) -> None:
     """Both sentences are on the page; which is seen follows from what was said of this edit on these pictures."""
-    pulled = choose(context, pulled, "attacked", LABELS)
+    pulled = choose(context, pulled, "attacked", LABELS, "", OwnPictures())
     scenes = scenes.part(np.flatnonzero(scenes.group == "attacked"))
     shown = followed(context, pulled)["tried"]
     assert 'data-claimed="false"' in shown
@@ -167,19 +169,19 @@ def test_bounds_stand_with_an_edit_that_these_pictures_did_not_choose(
     v = claim(context, pulled, ClaimUnseen(trial=trial_name, on=True))
     assert 'data-claimed="true"' in followed(context, v)["tried"]
     tuned = session.change(context.bench(v), v, Edit((Lever(NOTE, "scale", 0.5),)))
-    for other in (tuned, choose(context, v, "stamped", LABELS)):
+    for other in (tuned, choose(context, v, "stamped", LABELS, "", OwnPictures())):
         assert 'data-claimed="false"' in followed(context, other)["tried"], "that was said of something else"
     back = claim(context, v, ClaimUnseen(trial=trial_name, on=False))
     assert 'data-claimed="false"' in followed(context, back)["tried"]
 
 
 def test_a_kind_of_scenes(context: Context, pulled: Visit, scenes: PictureSet) -> None:
-    parts = followed(context, choose(context, pulled, "attacked", LABELS))
+    parts = followed(context, choose(context, pulled, "attacked", LABELS, "", OwnPictures()))
     n = int((scenes.group == "attacked").sum())
     assert f"{n} scenes" in parts["about"]
     with pytest.raises(UserError, match="no such pictures"):
-        choose(context, pulled, "nowhere", LABELS)
-    assert choose(context, pulled, None, LABELS) is pulled, "all of them, as before"
+        choose(context, pulled, "nowhere", LABELS, "", OwnPictures())
+    assert choose(context, pulled, None, LABELS, "", OwnPictures()) is pulled, "all of them, as before"
 
 
 def test_a_picture_opens_with_the_edit_in_place(context: Context, pulled: Visit, scenes: PictureSet) -> None:
@@ -226,7 +228,7 @@ def test_a_long_trial_tells_how_far_it_is_and_is_stopped_and_goes_on(
     context: Context, pulled: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(many_tab, "QUICK", 0.0)
-    attacked = choose(context, pulled, "attacked", LABELS)
+    attacked = choose(context, pulled, "attacked", LABELS, "", OwnPictures())
     v = explain(context, attacked, ExplainConfusion(truth="", said="", on=True))
     stops, before = LatestOnly[None](), followed(context, attacked)
     asked = follow(context, v, here(), before["drawn"], OwnPictures(), LatestOnly(), stops, BegunTrial())
@@ -326,7 +328,7 @@ def test_what_nothing_can_be_proposed_for_is_said(context: Context, first: Visit
 
 
 def test_pictures_without_a_label_count_as_changed(context: Context, pulled: Visit, own: OwnPictures) -> None:
-    parts = followed(context, choose(context, pulled, OWN, LABELS), own=own)
+    parts = followed(context, choose(context, pulled, OWN, LABELS, "", OwnPictures()), own=own)
     assert "20 of your pictures, &lt;holiday&gt;.zip" in parts["about"]
     assert "of the 18 with a label" in parts["about"]
     assert "of 2 pictures without a label" in parts["tried"]
@@ -334,7 +336,10 @@ def test_pictures_without_a_label_count_as_changed(context: Context, pulled: Vis
 
 def test_pictures_that_are_gone_have_to_be_brought_again(context: Context, pulled: Visit, own: OwnPictures) -> None:
     """After a restart, or where another setup answers; everything else is kept."""
-    v = replace(choose(context, pulled, OWN, LABELS), many=replace(pulled.many, which=OWN, own="<holiday>.zip"))
+    v = replace(
+        choose(context, pulled, OWN, LABELS, "", OwnPictures()),
+        many=replace(pulled.many, which=OWN, own="<holiday>.zip"),
+    )
     told = followed(context, v)
     assert "“&lt;holiday&gt;.zip” are not on the server any more" in told["tried"]
     assert told["confusions"] == ""
@@ -342,11 +347,15 @@ def test_pictures_that_are_gone_have_to_be_brought_again(context: Context, pulle
         open_picture(context, v, OpenPicture(picture="a"), OwnPictures())
     with pytest.raises(UserError, match="Bring them again"):
         open_picture(context, replace(v, setup="tiny"), OpenPicture(picture="a"), own)
-    assert "Bring some pictures" in followed(context, choose(context, pulled, OWN, LABELS))["tried"]
+    assert "Bring some pictures" in followed(context, choose(context, pulled, OWN, LABELS, "", OwnPictures()))["tried"]
 
 
 def test_the_page_carries_what_is_asked_and_no_picture(context: Context, first: Visit) -> None:
-    v = explain(context, choose(context, first, "attacked", LABELS), ExplainConfusion(truth="dog", said="cat", on=True))
+    v = explain(
+        context,
+        choose(context, first, "attacked", LABELS, "", OwnPictures()),
+        ExplainConfusion(truth="dog", said="cat", on=True),
+    )
     bench = context.bench(v)
     text = state_of(bench, v).serialised()
     assert len(text) < 2000
@@ -355,12 +364,12 @@ def test_the_page_carries_what_is_asked_and_no_picture(context: Context, first: 
     assert back is not None
     assert back.many == v.many
     assert explain(context, v, ExplainConfusion(truth="dog", said="cat", on=False)).many.confusion is None
-    assert choose(context, v, "stamped", LABELS).many.confusion is None
+    assert choose(context, v, "stamped", LABELS, "", OwnPictures()).many.confusion is None
 
 
 def brought(context: Context, v: Visit, files: list[Path], own: OwnPictures) -> str:
     """What is said of the reading in the end."""
-    *_, last = read(context, v, [str(file) for file in files], "", own, LatestOnly(), LatestOnly())
+    *_, last = read(context, v, [str(file) for file in files], "", None, own, LatestOnly(), LatestOnly())
     assert last["busy"] is False
     return last["reading"]
 
@@ -388,7 +397,7 @@ def test_pictures_of_ones_own_are_read_with_their_labels(context: Context, pulle
         "3 of your pictures, dog-note-cat.webp and 4 more; 2 classes; 2 right (100 %) of the 2 with a" in parts["about"]
     )
     assert "Changes the answer in 0 of 1 picture without a label" in parts["tried"]
-    by_page = choose(context, v, OWN, PAGE)
+    by_page = choose(context, v, OWN, PAGE, "", OwnPictures())
     parts = followed(context, by_page, own=own)
     assert f"{len(v.classes)} classes" in parts["about"]
     assert "0 right (0 %) of the 1 with a label" in parts["about"], "a cow is none of them; capitals do not matter"
@@ -399,6 +408,58 @@ def test_pictures_of_ones_own_are_read_with_their_labels(context: Context, pulle
     assert (opened.classes, opened.truth) == (pulled.classes, pulled.truth)
     asked = replace(by_page, classes=("dog", "wolf"))
     assert "2 classes" in followed(context, asked, parts["drawn"], own)["about"], "the page asks about others"
+
+
+def test_pictures_are_grouped_by_a_column_of_their_table(context: Context, pulled: Visit, tmp_path: Path) -> None:
+    """It is offered once such pictures are there, and nothing is read or tried again for it."""
+    rows = [(name, "dog" if "dog" in name else "cow") for name in ("dog-note-cat", "cow-water", "dog-note-cat-twin")]
+    (tmp_path / "labels.csv").write_text(
+        "file_name,label,camera,number\n"
+        + "".join(f"{n}.webp,{label},c{k % 2},{k}\n" for k, (n, label) in enumerate(rows))
+    )
+    own, begun = OwnPictures(), BegunTrial()
+    brought(context, pulled, [*(EXAMPLES / f"{name}.webp" for name, _ in rows), tmp_path / "labels.csv"], own)
+    v = use(context, pulled, own)
+    offered = many_tab._grouped_by(v, [own])
+    assert isinstance(offered, gr.Dropdown)
+    assert (offered.visible, offered.choices) == (True, [("nothing", ""), ("camera", "camera")]), "a number tells all"
+    before = followed(context, v, own=own, begun=begun)
+    assert "By class and group" not in before["tried"]
+    chosen_by = choose(context, v, OWN, LABELS, "camera", own)
+    after = followed(context, chosen_by, before["drawn"], own, begun)
+    assert re.search(r'<details class="by-class" open>.*?>camera<.*?"row">c1<.*?"row">c0<', after["tried"], re.S)
+    assert "failures" not in after
+    assert choose(context, chosen_by, OWN, LABELS, "", own).many == v.many
+    with pytest.raises(UserError, match="no such column"):
+        choose(context, v, OWN, LABELS, "number", own)
+    assert use(context, chosen_by, own) is chosen_by
+    hidden = many_tab._grouped_by(choose(context, chosen_by, "attacked", LABELS, "camera", own), [own])
+    assert isinstance(hidden, gr.Dropdown)
+    assert hidden.visible is False
+
+
+def test_a_part_of_a_data_set_is_chosen_once_it_is_known_which_there_are(
+    context: Context, first: Visit, tmp_path: Path
+) -> None:
+    rows = [{"image": {"bytes": (EXAMPLES / "dog-note-cat.webp").read_bytes(), "path": None}, "label": "dog"}]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    for name in ("validation", "test"):
+        datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / f"{name}.parquet")
+    local, own = replace(context, local=True), OwnPictures()
+
+    def reading(split: str | None) -> str:
+        *_, last = read(local, first, None, str(tmp_path), split, own, LatestOnly(), LatestOnly())
+        return last["reading"]
+
+    assert many_tab._split(first, own).visible is False
+    assert "1 picture read." in reading("gone"), "of another data set"
+    assert own.held is not None
+    one, other = own.held.splits
+    offered = many_tab._split(first, own)
+    assert (offered.visible, offered.value, offered.choices) == (True, one, [(one, one), (other, other)])
+    assert own.held.name.endswith(f", {one}")
+    reading(other)
+    assert (own.held.split, own.held.name.endswith(f", {other}")) == (other, True)
 
 
 def test_a_zip_has_labels_by_folders(context: Context, first: Visit, tmp_path: Path) -> None:
@@ -427,7 +488,7 @@ def test_a_stop_keeps_what_was_read(context: Context, first: Visit, tmp_path: Pa
     for k in range(BATCH + 3):
         Image.fromarray(pixels + k).save(tmp_path / f"{k}.png")
     own, readings, going_on = OwnPictures(), LatestOnly[None](), LatestOnly[None]()
-    reading = read(context, first, sorted(map(str, tmp_path.glob("*.png"))), "", own, readings, going_on)
+    reading = read(context, first, sorted(map(str, tmp_path.glob("*.png"))), "", None, own, readings, going_on)
     assert next(reading)["busy"]
     assert f"{BATCH} of {BATCH + 3}" in next(reading)["reading"]
     assert stop(context, first, going_on) is False
@@ -457,7 +518,7 @@ def test_what_was_read_before_something_broke_is_kept(
 
 def test_another_reading_ends_the_one_before(context: Context, first: Visit, files: list[Path]) -> None:
     own, readings, going_on = OwnPictures(), LatestOnly[None](), LatestOnly[None]()
-    reading = read(context, first, [str(files[0])], "", own, readings, going_on)
+    reading = read(context, first, [str(files[0])], "", None, own, readings, going_on)
     next(reading)
     readings.begin(), going_on.begin()
     assert list(reading) == []
@@ -469,12 +530,12 @@ def test_each_setup_has_the_sets_that_make_sense_for_it(context: Context, first:
     offered = {v.setup: {name for _, name in choices(context.bench(v))} for v in (first, tiny)}
     assert offered["bundled"] - offered["tiny"] == {INDEX}
     assert offered["tiny"] - offered["bundled"] == {PHOTOGRAPHS}
-    told = followed(context, choose(context, first, PHOTOGRAPHS, LABELS))
+    told = followed(context, choose(context, first, PHOTOGRAPHS, LABELS, "", OwnPictures()))
     assert "not for this setup. Choose others" in told["tried"]
 
 
 def test_reference_pictures_of_the_concept_index_are_counted_as_changed_or_not(context: Context, pulled: Visit) -> None:
-    v = choose(context, pulled, INDEX, LABELS)
+    v = choose(context, pulled, INDEX, LABELS, "", OwnPictures())
     parts = followed(context, v)
     assert f"200 reference pictures of the concept index; {len(v.classes)} classes; none with a label" in parts["about"]
     assert "of 200 pictures without a label" in parts["tried"]
@@ -491,7 +552,7 @@ def test_in_a_local_run_a_folder_can_be_named(context: Context, first: Visit, fi
     folder, local, own = str(files[-1].parent), replace(context, local=True), OwnPictures()
 
     def named(on: Context, name: str, brought: list[str] | None = None) -> str:
-        *_, last = read(on, first, brought, name, own, LatestOnly(), LatestOnly())
+        *_, last = read(on, first, brought, name, None, own, LatestOnly(), LatestOnly())
         return last["reading"]
 
     Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(files[-1].parent / "own.png")
@@ -506,8 +567,9 @@ def test_in_a_local_run_a_folder_can_be_named(context: Context, first: Visit, fi
 
 
 def test_the_photographs_are_labelled_and_told_apart_by_whether_a_cue_is_planted(context: Context, tiny: Visit) -> None:
-    v = choose(context, session.change(context.bench(tiny), tiny, Edit.of_suppressed([1])), PHOTOGRAPHS, LABELS)
     own = OwnPictures()
+    pulled = session.change(context.bench(tiny), tiny, Edit.of_suppressed([1]))
+    v = choose(context, pulled, PHOTOGRAPHS, LABELS, "", own)
     *_, found = chosen(context.bench(v), v, own)
     assert isinstance(found, ChosenSet)
     assert found.photographs

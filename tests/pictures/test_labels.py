@@ -10,7 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.pictures.labels import LONGEST_LABEL, Known, LabelRow, LabelTable, comparable, matched, read_labels
+from core.pictures.labels import (
+    LONGEST_LABEL,
+    MOST_OTHERS,
+    Known,
+    LabelRow,
+    LabelTable,
+    comparable,
+    matched,
+    read_labels,
+)
 
 
 def known(table: LabelTable) -> dict[str, Known]:
@@ -48,6 +57,17 @@ def test_other_columns_are_left_alone_and_named_ones_taken() -> None:
         "b.png": ("dog", None),
         "c.png": (None, "there"),
     }
+
+
+def test_other_columns_are_kept_to_group_by_as_far_as_they_could_be_groups() -> None:
+    data = f'file_name,label,camera,day,note\na.png,cat, Leica ,3,{"x" * 201}\nb.png,dog,,"4\n",fine\n'
+    rows = read_labels(data.encode(), "x.csv").rows
+    assert rows["a.png"].others == (("camera", "Leica"), ("day", "3"))
+    assert rows["b.png"].others == (("day", "4"), ("note", "fine"))
+    lines = json.dumps({"file_name": "a.png", "label": "cat", "boxes": [1], "day": 3, "at": None, "b\0": "c"})
+    assert read_labels(lines.encode(), "x.jsonl").rows["a.png"].others == (("day", "3"),)
+    wide = ",".join(["file_name", "label", *(f"c{k}" for k in range(60))]) + "\na.png,cat" + ",1" * 60
+    assert len(read_labels(wide.encode(), "x.csv").rows["a.png"].others) == MOST_OTHERS
 
 
 @pytest.mark.parametrize(

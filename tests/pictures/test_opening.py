@@ -301,6 +301,20 @@ def test_a_column_of_lists_is_no_label(parquet: Path) -> None:
         known(found)
 
 
+def test_a_data_set_has_parts_and_other_columns(parquet: Path, tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    for name in ("validation", "test"):
+        (tmp_path / "two" / f"{name}.parquet").write_bytes((parquet / "train.parquet").read_bytes())
+    found = LabelledOptions(str(tmp_path / "two")).open()
+    assert set(found.splits) == {"validation", "test"}
+    assert found.manifest["split"] == found.splits[0], "there is none called train"
+    chosen = LabelledOptions(str(tmp_path / "two"), split=found.splits[1]).open()
+    assert chosen.manifest["split"] == found.splits[1]
+    assert [piece.others for piece in chosen.part(0)] == [(("label", "a"),), (), ()]
+    with pytest.raises(UserError, match="has no part “train”. It has: "):
+        LabelledOptions(str(tmp_path / "two"), split="train").open()
+
+
 def test_a_text_column_called_label_is_one(parquet: Path, tmp_path: Path) -> None:
     rows = datasets.Dataset.from_parquet(str(parquet / "train.parquet"), cache_dir=str(tmp_path / "cache"))
     (tmp_path / "plain").mkdir()
