@@ -363,7 +363,7 @@ class Workbench:
 
         `begun` is what the same edit did to some of the same set.
         """
-        yield from try_on(self.setup.model, pictures, self._classifier(pictures.classes, templates), edit, begun)
+        yield from try_on(self.setup.model, pictures, self.class_vectors(pictures.classes, templates), edit, begun)
 
     def find_condition(
         self,

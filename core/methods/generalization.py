@@ -8,7 +8,7 @@ Pictures are tried in an order that a hash of their names fixes, so that those o
 as drawn from all; it goes on with the others (`TrialSoFar`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -280,9 +280,19 @@ def try_on(
 
     def so_far(n: int) -> TrialSoFar:
         which = np.sort(order[:n])
-        each = (said, after, pictures.truth, pictures.group, touched, lead, lead_after)
-        nothing = np.zeros(0, dtype=np.int64), np.zeros((0, *model.grey.shape), dtype=np.uint8)
-        return TrialSoFar(which, Generalization(*(values[which] for values in each), pictures.classes, *nothing))
+        found = Generalization(
+            before=said[which],
+            after=after[which],
+            truth=pictures.truth[which],
+            group=pictures.group[which],
+            touched=touched[which],
+            lead=lead[which],
+            lead_after=lead_after[which],
+            classes=pictures.classes,
+            shown=np.zeros(0, dtype=np.int64),
+            crops=np.zeros((0, *model.grey.shape), dtype=np.uint8),
+        )
+        return TrialSoFar(which, found)
 
     yield so_far(done)
     waiting: list[tuple[int, Tensor]] = []
@@ -300,6 +310,14 @@ def try_on(
                 after[which], lead_after[which] = logits.argmax(-1), leads(logits, of[which])
                 waiting = []
             yield so_far(n)
+
+
+def joined(parts: Sequence[Generalization]) -> Generalization:
+    """What an edit did to the pictures of several sets of the same classes, as to one; none of them to be shown."""
+    first = parts[0]
+    columns = ("before", "after", "truth", "group", "touched", "lead", "lead_after")
+    each = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+    return Generalization(**each, classes=first.classes, shown=first.shown[:0], crops=first.crops[:0])
 
 
 def leads(logits: np.ndarray, of: np.ndarray) -> np.ndarray:

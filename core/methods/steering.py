@@ -302,9 +302,7 @@ def _plan(activations: Activations, edit: Edit, dictionary: Dictionary) -> _Plan
             f"There is no component {last}: this dictionary has {activations.n_components}, counted from 0."
         )
     if edit.tokens and edit.tokens[-1] >= n_tokens:
-        raise UserError(
-            f"There is no token {edit.tokens[-1]}: this picture has {n_tokens}, counted from 0."
-        )
+        raise UserError(f"There is no token {edit.tokens[-1]}: this picture has {n_tokens}, counted from 0.")
     scope = dictionary.tokens(n_tokens) if acts(activations, edit, dictionary) else range(0)
     chosen = np.isin(np.arange(n_tokens), scope if edit.tokens is None else [t for t in edit.tokens if t in scope])
     before = np.zeros((n_tokens, len(levers)), dtype=np.float32)

@@ -42,10 +42,10 @@ class Batch:
     """Of the B pictures."""
     groups: tuple[str | None, ...]
     """Of the B pictures."""
-    others: tuple[Others, ...] = ()
-    """Of the B pictures, see `About`; nothing where nothing is said of any."""
     troubles: tuple[tuple[str, str], ...] = ()
     """Of each picture that could not be read, and is not among the B: its name, and why."""
+    others: tuple[Others, ...] = ()
+    """Of the B pictures, see `About`; nothing where nothing is said of any."""
 
     @property
     def skipped(self) -> int:

@@ -55,8 +55,8 @@ class DataSet(Collection):
         self._dataset, self._column, self._columns = dataset, column, (label_column, group_column)
         self._others, self.splits = others, tuple(splits)
         self.n_parts = dataset.num_shards
-        splits = dataset.info.splits or {}
-        known = splits[manifest["split"]].num_examples if manifest["split"] in splits else None
+        told = dataset.info.splits or {}
+        known = told[manifest["split"]].num_examples if manifest["split"] in told else None
         self.size = min((n for n in (limit, known) if n), default=None)
         self._limit = limit
         self.manifest = manifest if limit is None else {**manifest, "limit": str(limit)}

@@ -200,7 +200,7 @@ class _Columns(NamedTuple):
 
     def others(self, values: Mapping[str, Any]) -> Others:
         """What the other columns of a row say, as far as it is short and plain."""
-        found = []
+        found: list[tuple[str, str]] = []
         for column in values:
             if column not in (FILE_NAME, self.label, self.group) and is_plain(column) and len(found) < MOST_OTHERS:
                 value = values[column]

@@ -5,6 +5,9 @@
 2. Choice: a condition, where one is needed to break few pictures that were right, by Learn then Test
    (`core.methods.conditions`).
 3. Judgement: what the edit does to pictures that had no part in it. Only this is claimed.
+
+These are parts of what is in memory. Where there are more pictures than that, what is in memory is a sample that a hash
+of their names draws (`sampled`), and all others stream by once and judge the edit, too (`judge`).
 """
 
 from collections.abc import Generator, Sequence
@@ -15,18 +18,28 @@ import numpy as np
 from ..errors import UserError
 from ..methods.conditions import CONFIDENCE, RATE, SHARES, TERMS, Promise
 from ..methods.failures import Candidates, Confusion, Findings, find_candidates
-from ..methods.generalization import Generalization
-from ..methods.picture_set import PictureSet, split
+from ..methods.generalization import Generalization, joined
+from ..methods.picture_set import MOST_BYTES, PictureSet, read_traces, split
 from ..methods.steering import MAX_LEVERS, Edit
 from ..methods.target import Target
 from ..model.clip import text_classifier
+from ..model.sae_clip import BATCH
+from ..pictures.batches import batches
+from ..pictures.collection import Collection
+from ..pictures.drawn import Drawn, n_pictures
 from ..workbench import Step, Workbench
+
+_SPARE = 0.8
+"""Of the memory, what a sample is planned to take: pictures take more or less than the first."""
 
 
 @dataclass(frozen=True)
 class RepairOptions:
     """Which failures are to be repaired, and by how much of an edit."""
 
+    sample: int = 5_000
+    """pictures to find the edit and its condition on, drawn by a hash of their names, as far as there is memory for
+    them; all others judge it"""
     truth: str | None = None
     """repair failures of this class alone; by default of all"""
     said: str | None = None
@@ -44,20 +57,28 @@ class RepairOptions:
 
     def __post_init__(self) -> None:
         """Raise UserError for a number that is out of range."""
-        if self.levers < 1 or self.terms < 0:
-            raise UserError("--levers is 1 or more, and --terms 0 or more. Correct them.")
+        if self.levers < 1 or self.terms < 0 or self.sample < 1:
+            raise UserError("--levers and --sample are 1 or more, and --terms 0 or more. Correct them.")
         if not (0 < self.rate < 1 and 0 < self.confidence < 1):
             raise UserError("--rate and --confidence are between 0 and 1. Correct them.")
 
     def chosen(self, pictures: PictureSet) -> PictureSet:
         """The pictures that are meant. Raises UserError for a group that none is of."""
-        if self.groups is None:
-            return pictures
-        wanted, known = [name.strip() for name in self.groups.split(",")], sorted(set(pictures.group.tolist()))
-        for name in wanted:
+        known = sorted(set(pictures.group.tolist()))
+        for name in self._groups:
             if name not in known:
                 raise UserError(f"“{name}” is no group of these pictures: {', '.join(known)}. Choose among them.")
-        return pictures.part(np.flatnonzero(np.isin(pictures.group, wanted)))
+        return self.of_groups(pictures)
+
+    def of_groups(self, pictures: PictureSet) -> PictureSet:
+        """The pictures that are meant, which may be none."""
+        if self.groups is None:
+            return pictures
+        return pictures.part(np.flatnonzero(np.isin(pictures.group, self._groups)))
+
+    @property
+    def _groups(self) -> list[str]:
+        return [] if self.groups is None else [name.strip() for name in self.groups.split(",")]
 
     def confusion(self, classes: Sequence[str]) -> Confusion:
         """The failures that are meant. Raises UserError for a class that is none."""
@@ -125,6 +146,52 @@ def find_repair(
     *_, judged = bench.try_edit(pictures.part(judging), edit, templates)
     assert isinstance(judged, Generalization)
     yield FoundRepair(found, edit, promised, judged)
+
+
+def sampled(
+    bench: Workbench, collection: Collection, most: int, most_bytes: int = MOST_BYTES
+) -> tuple[Collection, Collection | None]:
+    """At most about so many pictures of a collection, and fewer where they take too much memory, and the others.
+
+    Nothing is drawn where all of them fit. Raises UserError when none of the first can be read.
+    """
+    n, crop = n_pictures(collection), bench.setup.clip.crop
+    first = next(
+        (batch for batch in batches(collection, crop, BATCH, range(collection.n_parts)) if len(batch.ids)), None
+    )
+    if first is None:
+        raise UserError("There is no picture here that can be read. Bring PNG, JPEG or WebP files.")
+    *_, read = read_traces(bench, [first])
+    assert isinstance(read, PictureSet)
+    room = int(most_bytes * _SPARE / (read.n_bytes / len(read)))
+    share = min(most, room) / n
+    return (collection, None) if share >= 1 else (Drawn(collection, share), Drawn(collection, share, others=True))
+
+
+def judge(
+    bench: Workbench,
+    others: Collection,
+    found: FoundRepair,
+    classes: tuple[str, ...],
+    templates: tuple[str, ...],
+    options: RepairOptions,
+    workers: int = 0,
+) -> Generator[Step | Generalization]:
+    """What a repair does to these pictures, too, and to its judging part: how far that is, and the answer last.
+
+    They are read and forgotten batch by batch.
+    """
+    parts, done = [found.trial], 0
+    for batch in batches(others, bench.setup.clip.crop, BATCH, range(others.n_parts), workers=workers):
+        if len(batch.ids):
+            *_, read = bench.read_set([batch], classes, templates)
+            assert isinstance(read, PictureSet)
+            *_, trial = bench.try_edit(options.of_groups(read), found.edit, templates)
+            assert isinstance(trial, Generalization)
+            parts.append(trial)
+        done += len(batch.ids) + batch.skipped
+        yield "Judging it on all others", done, max(done, others.size or 0)
+    yield joined(parts)
 
 
 def _grown(

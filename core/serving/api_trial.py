@@ -8,10 +8,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import UserError, echo
-from ..methods.generalization import Generalization
+from ..methods.generalization import Generalization, joined
 from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit
 from ..model.prompts import TEMPLATES
@@ -43,10 +41,7 @@ class TrialOnMany:
     @property
     def found(self) -> Generalization:
         """What it did to all of them; without pictures to show."""
-        first = self.parts[0]
-        columns = ("before", "after", "truth", "group", "touched", "lead", "lead_after")
-        joined = {name: np.concatenate([getattr(part, name) for part in self.parts]) for name in columns}
-        return Generalization(**joined, classes=first.classes, shown=first.shown[:0], crops=first.crops[:0])
+        return joined(self.parts)
 
 
 def tried_on_scenes(bench: Workbench, edit: Edit) -> Generator[Step | TrialOnMany]:

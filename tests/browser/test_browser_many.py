@@ -9,10 +9,13 @@ from playwright.sync_api import Page, expect
 
 
 def zipped(folder: Path) -> Path:
-    """Pictures in folders named as their classes, and one file that is no picture."""
+    """Pictures in folders, a table of what they show and of their cameras, and one file that is no picture."""
+    rows = ["file_name,label,camera"]
     with zipfile.ZipFile(folder / "zoo.zip", "w") as archive:
         for label, name in (("dog", "dog-note-cat"), ("dog", "dog-note-cat-twin"), ("cow", "cow-water")):
             archive.write(EXAMPLES / f"{name}.webp", f"{label}/{name}.webp")
+            rows.append(f"{label}/{name}.webp,{label},{'old' if 'twin' in name else 'new'}")
+        archive.writestr("labels.csv", "\n".join(rows))
         archive.writestr("dog/broken.png", b"no picture")
     return folder / "zoo.zip"
 
@@ -74,12 +77,14 @@ def test_a_set_of_ones_own(open_page: Open, tmp_path: Path) -> None:
     page.locator("#own-pictures input[type=file]").set_input_files(zipped(tmp_path))
     expect(page.locator("#own-pictures")).to_contain_text("zoo.zip")
     page.locator("#read-pictures").click()
-    expect(page.locator("#said-reading")).to_contain_text("3 pictures read. Labels are the names of folders.")
+    expect(page.locator("#said-reading")).to_contain_text("3 pictures read. Labels are those of labels.csv.")
     expect(page.locator("#said-reading details")).to_contain_text("broken.png")
     expect(page.locator("#about-pictures")).to_contain_text("zoo.zip; 2 classes")
     pick(page, "#classes-of", "the classes of this page")
     expect(page.locator("#about-pictures")).to_contain_text("zoo.zip; 5 classes")
     expect(page.locator("#tried .told")).to_contain_text("Fixes 1 of 1")
+    pick(page, "#grouped-by", "camera")
+    expect(page.locator("#tried .by-class[open] th").first).to_have_text("camera")
     open_page.answers.all_here(page)
     page.reload()
     page.locator("#panel .bar.best").wait_for()
@@ -89,3 +94,4 @@ def test_a_set_of_ones_own(open_page: Open, tmp_path: Path) -> None:
     pick(page, "#which-pictures", "All scenes (300)")
     expect(page.locator("#tried .told")).to_contain_text("Fixes 9 of 168")
     expect(page.locator("#bringing")).to_be_hidden()
+    expect(page.locator("#grouped-by")).to_be_hidden()

@@ -1,5 +1,6 @@
 """A repair found among many pictures: grown on one part, promised on a second, judged on a third; the command."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.sae_clip import BATCH
 from core.pictures.batches import batches
+from core.pictures.collection import Collection
 from core.recipes import load_recipe
 from core.repair.__main__ import main
-from core.repair.repair import FoundRepair, RepairOptions, find_repair, share_right
+from core.repair.repair import FoundRepair, RepairOptions, find_repair, judge, sampled, share_right
 from core.workbench import Workbench
 
 TEMPLATES = ("a photo of a {}",)
@@ -87,9 +89,68 @@ def test_options_name_what_is_meant(pictures: PictureSet) -> None:
     assert len(day) == (pictures.group == "day").sum()
     with pytest.raises(UserError, match="is no group"):
         RepairOptions(groups="dusk").chosen(pictures)
-    for wrong in ({"levers": 0}, {"terms": -1}, {"rate": 0.0}, {"confidence": 1.0}):
+    for wrong in ({"levers": 0}, {"sample": 0}, {"terms": -1}, {"rate": 0.0}, {"confidence": 1.0}):
         with pytest.raises(UserError, match="Correct them"):
             RepairOptions(**wrong)
+
+
+def test_of_many_pictures_a_sample_finds_it_and_all_others_judge_it(bench: Workbench, pictures: PictureSet) -> None:
+    class Unknown(Labelled):
+        """As many, but nobody knows."""
+
+        def __init__(self) -> None:
+            super().__init__((50, 70))
+            self.size = None
+
+    all_of, options = Labelled((50, 70)), RepairOptions(levers=1, terms=0, sample=70)
+    assert sampled(bench, all_of, 120) == (all_of, None)
+    drawn, others = sampled(bench, Unknown(), options.sample)
+    assert others is not None
+
+    def read(collection: Collection, size: int = BATCH) -> PictureSet:
+        stream = batches(collection, bench.setup.clip.crop, size, range(collection.n_parts))
+        *_, found = bench.read_set(stream, CLASSES, TEMPLATES)
+        assert isinstance(found, PictureSet)
+        return found
+
+    on, at = read(drawn), read(others)
+    assert 40 < len(on) < 80
+    assert sorted((*on.names, *at.names)) == sorted(pictures.names), "each picture is in one of them"
+    assert read(drawn, 7).names == on.names, "however it is read"
+    half = [batch for part in (0, 1) for batch in batches(drawn, bench.setup.clip.crop, 7, [part], (part, 1))]
+    assert [name for batch in half for name in batch.names] == [
+        name
+        for part in (0, 1)
+        for batch in batches(drawn, bench.setup.clip.crop, 7, [part])
+        for name in batch.names
+        if batch.number > 1
+    ], "or gone on with"
+    *_, found = find_repair(bench, on, TEMPLATES, options)
+    assert isinstance(found, FoundRepair)
+    *steps, trial = judge(bench, others, found, CLASSES, TEMPLATES, options)
+    assert isinstance(trial, Generalization)
+    *_, alone = bench.try_edit(at, found.edit, TEMPLATES)
+    assert isinstance(alone, Generalization)
+    judging = split(on.names, SHARES)[2]
+    assert len(trial.before) == len(judging) + len(at)
+    assert trial.counts.fixed == found.trial.counts.fixed + alone.counts.fixed
+    assert trial.counts.broken == found.trial.counts.broken + alone.counts.broken
+    last = steps[-1]
+    assert isinstance(last, tuple)
+    assert last[1] == last[2] > len(at), "with those that cannot be read"
+    day = RepairOptions(levers=1, terms=0, groups="day")
+    *_, grouped = judge(bench, others, found, CLASSES, TEMPLATES, day)
+    assert isinstance(grouped, Generalization)
+    assert len(grouped.before) == len(judging) + int((at.group == "day").sum())
+
+
+def test_a_sample_takes_no_more_memory_than_there_is(bench: Workbench, pictures: PictureSet) -> None:
+    each = pictures.n_bytes / len(pictures)
+    drawn, _ = sampled(bench, Labelled((120,)), 5_000, int(50 * each))
+    assert drawn.size == pytest.approx(40, abs=4)
+    stream = batches(drawn, bench.setup.clip.crop, BATCH, range(drawn.n_parts))
+    *_, read = bench.read_set(stream, CLASSES, TEMPLATES, drawn.size, int(50 * each))
+    assert isinstance(read, PictureSet)
 
 
 def test_few_pictures_are_too_few(bench: Workbench, pictures: PictureSet) -> None:
@@ -128,6 +189,14 @@ def test_the_command_goes_from_a_folder_to_a_recipe(
     assert claim.n == claim.wrong + claim.right
     with pytest.raises(SystemExit, match="none of the classes"):
         main([*words, "--out", str(out), "--truth", "ostrich"])
+    main([*words, "--out", str(out), "--sample", "40", "--terms", "0"])
+    said = capsys.readouterr().out
+    drawn = re.search(r"looked for on (\d+) of (\d+) pictures, drawn by a hash", said)
+    assert drawn is not None
+    assert 25 < int(drawn[1]) < int(drawn[2])
+    (wider,) = load_recipe(out).facts.claims
+    assert wider.unseen
+    assert wider.n > claim.n, "all that had no part in it"
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_a_stop_loses_nothing_and_says_what_was_counted(
 
 
 def test_a_stop_that_comes_while_a_batch_is_counted_waits_for_it() -> None:
-    done = []
+    done: list[int] = []
 
     def count() -> None:
         with held_back():
