@@ -13,12 +13,13 @@ from gradio.events import Dependency
 
 from ..session.visit import Visit
 from ..views import growth as growth_view
-from . import attribution_tab, components_tab, widgets
+from . import attribution_tab, components_tab, setup_bar, widgets
 from .attribution_tab import AttributionTab
 from .components_tab import ComponentsTab
 from .context import Context
 from .lanes import EVERY, LATEST
 from .replies import Change, Redraw, Replies, Shown, Shows
+from .setup_bar import SetupBar
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,15 @@ def redraws(part: IndexGrowth) -> list[Redraw]:
     return [Redraw(part.told, Change.SETUP, show_growth)]
 
 
-def listen(part: IndexGrowth, replies: Replies, rows: AttributionTab, components: ComponentsTab) -> Dependency:
+def listen(
+    part: IndexGrowth, replies: Replies, bar: SetupBar, rows: AttributionTab, components: ComponentsTab
+) -> Dependency:
     """Its listeners; returned is what draws more than there was. What the Components tab shows follows that."""
     part.told.growing(*replies.answer(show_growth, part.told), **LATEST)
     shows: Shows = {
         "searching": Shown(components.searching, lambda there: gr.Row(visible=there)),
         "sheet": rows.sheet, "rows": rows.rows, "waterfall": rows.waterfall,
-        "found_sheet": components.found_sheet, "page_sheet": components.page_sheet,
+        "found_sheet": components.found_sheet, "page_sheet": components.page_sheet, "setup": bar.page,
     }  # fmt: skip
     grown: Dependency = part.told.grown(*replies.answer(show_more, shows), **EVERY)
     return grown
@@ -57,7 +60,7 @@ def show_growth(context: Context, v: Visit) -> str:
 
 
 def show_more(context: Context, v: Visit) -> dict[str, object]:
-    """What shows reference pictures."""
+    """What shows reference pictures, and what they are from."""
     return {
         "searching": context.bench(v).index is not None,
         "sheet": attribution_tab.show_sheet(context, v),
@@ -65,4 +68,5 @@ def show_more(context: Context, v: Visit) -> dict[str, object]:
         "waterfall": attribution_tab.show_waterfall(context, v),
         "found_sheet": components_tab.show_found_sheet(context, v),
         "page_sheet": components_tab.show_page_sheet(context, v),
+        "setup": setup_bar.show_page(context, v),
     }

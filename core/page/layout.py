@@ -200,7 +200,7 @@ def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Te
     many = many_tab.following(parts.many, replies, open_tab)
     other_pictures = many_tab.asking(parts.many, replies)
     components = components_tab.following(parts.components, replies, open_tab)
-    grown = index_growth.listen(parts.growth, replies, parts.attribution, parts.components)
+    grown = index_growth.listen(parts.growth, replies, parts.bar, parts.attribution, parts.components)
     searches = components_tab.listen(parts.components, replies, lanes.slow(parts.side.prediction))
     in_sight = (
         (evidence, parts.evidence.summary, _since(Change.LEVER, changes)),

@@ -32,9 +32,9 @@ def _going_on(step: Growth, index: ConceptIndex | None) -> Markup:
         so_far = f"Those shown are from {index.manifest.pictures:,} of them; label guesses and families come last."
     bar = NOTHING
     if step.total:
-        bar = Markup('<progress max="{total}" value="{done}"></progress> <small>{done:,} of {total:,}</small> ').format(
-            total=step.total, done=step.done
-        )
+        bar = Markup(
+            ' <progress max="{total}" value="{done}"></progress> <small>{done:,} of {total:,}.</small>'
+        ).format(total=step.total, done=step.done)
     licence = f" (licence: {step.licence})" if step.licence else ""
-    return Markup("""<p class="notice quiet">Reference pictures are being looked for in <b>{}</b>{}.
- {}<small>{}</small></p>""").format(step.source or "a data set", licence, bar, so_far)
+    return Markup("""<p class="notice quiet">Reference pictures are being looked for in <b>{}</b>{}.{} <small>{}</small>
+</p>""").format(step.source or "a data set", licence, bar, so_far)

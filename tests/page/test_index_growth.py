@@ -99,6 +99,7 @@ def test_faces_come_while_the_page_answers(growing_context: Context, held: Held)
     assert early["searching"]
     assert "data:image/webp" in str(early["sheet"])
     assert 'class="strip"' in str(early["rows"])
+    assert "over 7 pictures of drawn for tests" in plain(str(early["setup"]))
 
     pressed = press(context, v, PressComponent(component=v.parts[0].component, action="suppress", on=True))
     assert isinstance(pressed, Visit), "the page answers meanwhile"
