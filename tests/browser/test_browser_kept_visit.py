@@ -174,29 +174,32 @@ def test_a_restart_loses_nothing(opened: Opened, answers: Answers, server: Serve
     expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
 
 
-@pytest.mark.parametrize("way", ["reload", "back"])
-def test_a_page_that_comes_back_is_as_it_was(opened: Opened, way: str) -> None:
+def test_a_page_that_comes_back_is_as_it_was(opened: Opened) -> None:
+    """By a reload, and by the browser's way back; and it goes on from there."""
     page = opened()
     bring_a_horse(page)
-    seen, said = picture(page), prediction(page)
-    tab(page, "Image")
-    page.locator("#classes textarea").fill("typed")
-    tab(page, "Steering")
-    if way == "reload":
-        page.reload()
-    else:
-        page.goto("about:blank")
-        page.go_back()
-    page.locator("#panel .bar.best").wait_for()
-    expect(page.locator("#panel .line")).to_contain_text("Your picture")
-    settled(page)
-    assert (picture(page), prediction(page)) == (seen, said)
-    expect(page.get_by_role("tab", name="Steering · 1")).to_have_attribute("aria-selected", "true")
-    expect(page.locator("#levers .lever")).to_have_count(1)
-    expect(page.locator("#classes textarea")).to_have_value("typed")
-    press_strongest(page, "against")
-    expect(page.get_by_role("tab", name="Steering · 2")).to_be_visible()
-    assert picture(page) == seen
+    seen = picture(page)
+    for levers, way in ((1, "reload"), (2, "back")):
+        said = prediction(page)
+        tab(page, "Image")
+        page.locator("#classes textarea").fill(f"typed before the {way}")
+        tab(page, "Steering")
+        if way == "reload":
+            page.reload()
+        else:
+            page.goto("about:blank")
+            page.go_back()
+        page.locator("#panel .bar.best").wait_for()
+        expect(page.locator("#panel .line")).to_contain_text("Your picture")
+        settled(page)
+        assert (picture(page), prediction(page)) == (seen, said)
+        expect(page.get_by_role("tab", name=f"Steering · {levers}")).to_have_attribute("aria-selected", "true")
+        expect(page.locator("#levers .lever")).to_have_count(levers)
+        expect(page.locator("#classes textarea")).to_have_value(f"typed before the {way}")
+        tab(page, "Attribution")
+        page.locator(".half.against .act[data-action=suppress]").nth(levers - 1).click()
+        expect(page.get_by_role("tab", name=f"Steering · {levers + 1}")).to_be_visible()
+        assert picture(page) == seen
 
 
 def test_two_tabs_do_not_meet(opened: Opened, server: Server) -> None:
