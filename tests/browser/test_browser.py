@@ -15,7 +15,6 @@ from chromium import (
     SIZES,
     TABS,
     Open,
-    Theme,
     choose_setup,
     pick,
     press_strongest,
@@ -47,18 +46,6 @@ def test_the_story(open_page: Open, width: int) -> None:
     tab(page, "Before / after")
     expect(page.locator("#chart .verdict")).to_contain_text("Flipped: “cat” → “dog”")
     expect(page.locator("#table tbody tr")).to_have_count(5)
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", SIZES)
-def test_nothing_sticks_out(open_page: Open, width: int, theme: Theme) -> None:
-    page = open_page(width, theme)
-    press_strongest(page)
-    for name in TABS:
-        tab(page, name)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-    dark = page.evaluate("document.body.classList.contains('dark')")
-    assert dark == (theme == "dark")
 
 
 def test_undo_redo_reset_keep_the_focus(open_page: Open) -> None:
