@@ -36,6 +36,23 @@ PAUSE = "() => new Promise((done) => setTimeout(() => requestIdleCallback(done),
 """A while by the page's own clock, and until it has nothing to do: on a busy machine that may be long."""
 
 
+AT_REST = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Until what was changed is drawn."""
+STATE = "() => document.querySelector('#keeper')?.present?.().state"
+"""What the page is about, as its keeper writes it down."""
+BRING = """(state) => new Promise((done) => {
+  document.activeElement?.blur();
+  sessionStorage.clear();
+  localStorage.clear();
+  scrollTo(0, 0);
+  document.addEventListener('brought', () => requestAnimationFrame(() => requestAnimationFrame(done)), { once: true });
+  const key = [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, '0')).join('');
+  const detail = { state: JSON.stringify({ ...JSON.parse(state), key }), crop: '' };
+  document.dispatchEvent(new CustomEvent('bring', { detail }));
+})"""
+"""The page is about that again, as another visit, of which the server has seen nothing yet."""
+
+
 class Answers:
     """What each page waits for: questions under way, and the streams in which answers come."""
 
@@ -64,20 +81,32 @@ class Answers:
             quiet = 0 if self._open[page] else quiet + 1
             assert quiet or time.monotonic() < until, [one.url for one in self._open[page]]
 
+    def none_open(self, page: Page) -> bool:
+        """Whether nothing is under way at this moment."""
+        page.evaluate(AT_REST)
+        return not self._open[page]
+
 
 class Windows:
     """One browser context for each width, in which the page's scripts stay loaded from one test to the next.
 
-    A page's first opening in a context takes three times as long as a later one. What pages keep is their tab's.
+    A page's first opening in a context takes three times as long as a later one, which still takes three times as long
+    as to bring back what a page was opened with. What pages keep is their tab's.
     """
 
     def __init__(self, browser: Browser, address: str) -> None:
         self.address = address
+        self.answers = Answers()
+        self.errors: list[str] = []
+        """Of the test that runs now, on all its pages."""
+        self.requests: list[str] = []
+        """The same."""
         self._browser = browser
         self._contexts: dict[int, BrowserContext] = {}
+        self._handed_on: dict[int, tuple[Page, str]] = {}
 
-    def new_page(self, width: int, theme: Theme) -> Page:
-        """An empty tab."""
+    def new_page(self, width: int, theme: Theme, query: str) -> Page:
+        """The page, opened in another tab."""
         if width not in self._contexts:
             size: ViewportSize = {"width": width, "height": SIZES[width]}
             context = self._contexts[width] = self._browser.new_context(viewport=size, has_touch=width < 500)
@@ -87,7 +116,35 @@ class Windows:
         context.pages[0].evaluate("localStorage.clear()")
         page = context.new_page()
         page.emulate_media(color_scheme=theme)
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        self.answers.watch(page)
+        page.goto(f"{self.address}/{query}" if query else self.address)
+        page.locator("#panel .bar.best").wait_for()
         return page
+
+    def handed_on(self, width: int) -> Page:
+        """The page, opened once for all that ask for it so, and brought back to what it was opened with."""
+        if width not in self._handed_on:
+            page = self.new_page(width, "light", "")
+            self._handed_on[width] = page, page.wait_for_function(STATE).json_value()
+            return page
+        page, state = self._handed_on[width]
+        until = time.monotonic() + PATIENCE / 1000
+        while not self.answers.none_open(page):
+            assert time.monotonic() < until, "an answer to the test before does not come"
+        page.set_viewport_size({"width": width, "height": SIZES[width]})
+        page.mouse.move(0, 0)
+        page.evaluate(BRING, state)
+        return page
+
+    def let_go(self) -> None:
+        """Close what was handed on: it may be in any state."""
+        for page, _ in self._handed_on.values():
+            page.close()
+        self._handed_on.clear()
 
     def close(self) -> None:
         for context in self._contexts.values():
@@ -98,24 +155,23 @@ class Open:
     """Opens the page, in as many tabs as it is called."""
 
     def __init__(self, windows: Windows) -> None:
-        self.address = windows.address
-        self.answers = Answers()
-        self.errors: list[str] = []
-        self.requests: list[str] = []
+        self.address, self.answers = windows.address, windows.answers
+        self.errors, self.requests = windows.errors, windows.requests
         self._windows = windows
         self._pages: list[Page] = []
 
     def __call__(self, width: int = 1400, theme: Theme = "light", query: str = "") -> Page:
-        page = self._windows.new_page(width, theme)
+        page = self._windows.new_page(width, theme, query)
         self._pages.append(page)
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-        self.answers.watch(page)
-        page.goto(f"{self.address}/{query}" if query else self.address)
-        page.locator("#panel .bar.best").wait_for()
         return page
+
+    def again(self, width: int = 1400) -> Page:
+        """The page as it is when it is opened, in the tab of an earlier test.
+
+        Not for tests of what an opening alone has: parts that were never drawn, fields nobody typed in, no search, the
+        tour. What is on the page alone, as how a map is drawn, stays as the earlier test left it.
+        """
+        return self._windows.handed_on(width)
 
     def close(self) -> None:
         for page in self._pages:
@@ -138,11 +194,13 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def watched(windows: Windows) -> Iterator[Open]:
     """Opens the page; at the end, whatever the test did, nothing may have gone wrong or left the machine."""
+    windows.errors.clear()
+    windows.requests.clear()
     opening = Open(windows)
     yield opening
     opening.close()
-    assert not opening.errors, "\n".join(opening.errors)
-    assert [url for url in opening.requests if not url.startswith((windows.address, "data:", "blob:"))] == []
+    assert not windows.errors, "\n".join(windows.errors)
+    assert [url for url in windows.requests if not url.startswith((windows.address, "data:", "blob:"))] == []
 
 
 @contextmanager
