@@ -29,7 +29,8 @@ def _ended(trouble: str, index: ConceptIndex | None) -> Markup:
 def _going_on(step: Growth, index: ConceptIndex | None) -> Markup:
     so_far = "The first come in a minute or a few."
     if index is not None:
-        so_far = f"Those shown are from {index.manifest.pictures:,} of them; label guesses and families come last."
+        last = "are being found" if step.done == step.total else "come last"
+        so_far = f"Those shown are from {index.manifest.pictures:,} of them; label guesses and families {last}."
     bar = NOTHING
     if step.total:
         bar = Markup(

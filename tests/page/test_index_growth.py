@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import opening_visit
+from conftest import EVIL, opening_visit
 from huggingface_hub import constants
 from plain_text import plain
 from streamed import Drawn
 
+from core.background import Job
+from core.concepts.growth import Growth
+from core.concepts.index import ConceptIndex
 from core.indexing import growing
 from core.page.components_tab import NAME, NOTHING, follow
 from core.page.context import Context
@@ -26,6 +29,7 @@ from core.serving.settings import Settings, make_pool
 from core.session.cancellation import LatestOnly
 from core.session.visit import Visit
 from core.setups.catalog import SetupSpec
+from core.views.growth import growth
 
 HOLDS = (14, 30)
 """Pictures before which the reading is held."""
@@ -135,6 +139,19 @@ def test_what_stands_on_the_components_tab_is_drawn_again_when_there_is_more(
     assert held.reached[30].wait(60)
     (again,) = follow(context, v, here, drawn, None, LatestOnly())
     assert {"found", "page", "drawn"} == again.keys()
+
+
+@pytest.mark.parametrize("trouble", ["", EVIL[1]])
+def test_names_out_of_data_sets_stay_text(index: ConceptIndex, trouble: str) -> None:
+    making: Job[Growth, None] = Job("making", lambda tell: tell(Growth(EVIL[0], EVIL[1], 3, 7, shown=1)))
+    making.start()
+    for _ in making.follow():
+        pass
+    making.over, making.trouble = bool(trouble), trouble
+    told = growth(EVIL[0], making, index)
+    assert "<img" not in told
+    assert "<script" not in told
+    assert (EVIL[1] if trouble else EVIL[0]) in plain(told)
 
 
 def test_a_setup_with_an_index_tells_nothing(growing_context: Context) -> None:
