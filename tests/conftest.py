@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -408,6 +409,33 @@ def address(cards: Mapping[str, SetupSpec]) -> Iterator[str]:
     page = make_page(Settings.from_environment({}), cards)
     _, url, _ = page.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
+    page.close()
+
+
+@pytest.fixture
+def held_back(
+    context: Context, cards: Mapping[str, SetupSpec], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, threading.Event]]:
+    """The address of a page that is meant to open with the tiny setup, whose loading is held back, and its release."""
+    from core.page.launch import launch_options, make_page
+    from core.serving.settings import Settings
+    from core.setups.loading import Loading, Setup
+
+    let_go = threading.Event()
+
+    def loader(card: SetupSpec, *, tell: Callable[[Loading], None], **_: object) -> Setup:
+        if card.name == "tiny":
+            tell(Loading("Checking it on 18 photographs", 3, 18))
+            assert let_go.wait(60)
+        return context.pool.get(card.name).setup
+
+    monkeypatch.setattr("core.serving.settings.load", loader)
+    page = make_page(replace(Settings.from_environment({}), setup="tiny"), cards)
+    _, url, _ = page.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
+    for job in page.jobs:
+        job.start()
+    yield url.rstrip("/"), let_go
+    let_go.set()
     page.close()
 
 

@@ -1,8 +1,9 @@
 """Kept figures of health checks, so that a start need not repeat one: shipped for the bundled setup, else remembered.
 
 1. What a check came to depends on the files of both parts, on how they were read, where and in which precision the
-   model runs, and on the pictures. All that is written down as text (`about_check`): files of the Hub by their commits,
-   those of the bundled setup by the SHA-256 of their bytes; setups in folders of one's own are checked at every start.
+   model runs, on the libraries, and on the pictures. All that is written down as text (`about_check`): files of the Hub
+   by their commits, those of the bundled setup by the SHA-256 of their bytes; setups in folders of one's own are
+   checked at every start, in the background as all others (`core.page.opening`).
 2. `assets/bundled/health.json` has the bundled setup's (`core.bundled.health` writes it, a test measures it again).
    Others are remembered in huggingface_hub's folder for assets. Kept figures are used only where every line of that
    text is the same.
@@ -16,6 +17,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy
+import PIL
+import sae_lens
+import torch
+import transformers
 from huggingface_hub import cached_assets_path, constants
 from pydantic import TypeAdapter, ValidationError
 
@@ -52,6 +58,7 @@ def about_check(spec: SetupSpec, clip: SplitClip, setup: Identity) -> Mapping[st
         "device": clip.device.type,
         "precision": str(clip.prefix).removeprefix("torch."),
         "pictures": _hash_of(*pictures),
+        "software": _software(),
     }
     for part, version in parts.items():
         if version is None:
@@ -95,6 +102,12 @@ def write_health(health: Health, about: Mapping[str, str], path: Path) -> None:
 def _is_bundled(spec: SetupSpec) -> bool:
     folder = spec.dictionary.folder
     return is_bundled_clip(spec) and folder is not None and folder.resolve() == BUNDLED_HEALTH.parent / "dictionary"
+
+
+def _software() -> str:
+    """The libraries that decide the figures, with their versions; builds of one version compute the same."""
+    libraries = (torch, transformers, sae_lens, numpy, PIL)
+    return ", ".join(f"{one.__name__} {str(one.__version__).partition('+')[0]}" for one in libraries)
 
 
 def _hash_of(*folders: Path) -> str:

@@ -6,11 +6,17 @@ something, and until the prediction is in sight. All are timed from the start of
 Every figure is a ratio to the bare imports of the same run, by the clock and in processor time, that of the browser
 included; where others use the machine, the least of several says more than the median. Nothing here is a test; a
 machine's figures are quoted in README.
+
+With ``--published`` the same is measured of an app that is meant to open with a published setup: CLIP-Scope's, the
+default of a Space, made of random numbers in the published layout and size (`tests/setups/test_catalog_full_size.py`:
+1.2 GB), on a Hub of this machine. The page is to be served within 1.5 times the bundled start. At last one start is
+followed until visitors open with that setup: it is downloaded, read and checked in the background.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import socket
@@ -19,14 +25,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/chromium.py
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/chromium.py, tests/fake_hub.py
 
 import psutil
 from chromium import FLAGS
+from fake_hub import serve
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -36,17 +45,42 @@ FIRST_PAINT = """() => {
   return paint && performance.timeOrigin + paint.startTime;
 }"""
 """When something was painted first, in milliseconds since 1970."""
-PATIENCE = 300
+PATIENCE = 900
 """Seconds."""
+PUBLISHED = "clip-scope-20"
+"""The setup that a Space opens with."""
+AT_HOME = {"HF_HUB_OFFLINE": "1"}
+"""What the environment of an app says that asks no Hub, and opens with the bundled setup."""
 
 Figures = dict[str, tuple[float, float]]
 """By what was waited for: seconds by the clock, and of processor time."""
 
 
 @contextmanager
-def started(command: Sequence[str], port: int) -> Iterator[tuple[float, psutil.Popen]]:
+def published() -> Iterator[Mapping[str, str]]:
+    """A published setup on a Hub of this machine; what the environment of an app says that is to open with it."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "setups")]
+    from test_catalog_full_size import CARDS, published_clip, write_dictionary
+
+    with TemporaryDirectory() as folder:
+        root, card = Path(folder), CARDS[PUBLISHED]
+        clip, dictionary = published_clip(str(card.clip.repo), root), root / "dictionary"
+        dictionary.mkdir()
+        write_dictionary(card, clip, dictionary)
+        places = {card.clip: clip.folder, card.dictionary: dictionary}
+        with serve({str(place.repo): {place.revision: there} for place, there in places.items()}) as hub:
+            for place in places:
+                hub.commit(str(place.repo), place.revision)  # it goes through all the files, once
+            yield {
+                "CLIP_LEVERS_SETUP": PUBLISHED, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.address,
+                "HF_HOME": str(root / "home"), "NO_PROXY": "127.0.0.1",
+            }  # fmt: skip
+
+
+@contextmanager
+def started(command: Sequence[str], port: int, more: Mapping[str, str]) -> Iterator[tuple[float, psutil.Popen]]:
     """A process of Python in this folder, and when it began; it is killed at the end."""
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), **more}
     began = time.time()
     process = psutil.Popen(
         [sys.executable, *command], cwd=ROOT, env=environment, text=True,
@@ -70,31 +104,43 @@ def processor_time(process: psutil.Process) -> float:
 
 def bare() -> Figures:
     """The libraries alone."""
-    with started(["-c", BARE], 0) as (began, process):
+    with started(["-c", BARE], 0, AT_HOME) as (began, process):
         assert process.stdout.readline() == "here\n", "the libraries cannot be imported"
         return {"bare imports": (time.time() - began, processor_time(process))}
 
 
-def answered() -> Figures:
-    """The app, until a program has its first answer."""
-    with listening() as (address, began, process):
+def answered(environment: Mapping[str, str], meant: str = "") -> Figures:
+    """The app, until a program has its first answer; `meant` says what it is meant to open with."""
+    with listening(environment) as (address, began, process):
         with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
             answer.read()
-        return {"first HTTP answer": (time.time() - began, processor_time(process))}
+        return {f"first HTTP answer{meant}": (time.time() - began, processor_time(process))}
 
 
-def painted(browser: Browser) -> Figures:
+def painted(browser: Browser, environment: Mapping[str, str], meant: str = "") -> Figures:
     """The app, until a browser that is there already shows something, and until it shows the prediction."""
     page = browser.new_context().new_page()
     used = -all_time()
-    with listening() as (address, began, _):
+    with listening(environment) as (address, began, _):
         page.goto(address, wait_until="commit")
         painted_at = page.wait_for_function(FIRST_PAINT, timeout=PATIENCE * 1000).json_value() / 1000
         first = painted_at - began, used + all_time()
         page.locator("#panel .bar.best").wait_for(timeout=PATIENCE * 1000)
         in_sight = time.time() - began, used + all_time()
     page.context.close()
-    return {"first paint": first, "prediction in sight": in_sight}
+    return {f"first paint{meant}": first, f"prediction in sight{meant}": in_sight}
+
+
+def opened(environment: Mapping[str, str]) -> Figures:
+    """The app, until whoever comes opens with the published setup. Raises AssertionError where that cannot be had."""
+    with listening(environment) as (address, began, process):
+        while True:
+            with urllib.request.urlopen(f"{address}config", timeout=PATIENCE) as answer:
+                parts = {part["props"].get("elem_id"): part["props"] for part in json.load(answer)["components"]}
+            assert "answers instead" not in parts["opening"]["value"], parts["opening"]["value"]
+            if parts["chosen"]["value"] == PUBLISHED:
+                return {"a visitor opens with the published setup": (time.time() - began, processor_time(process))}
+            time.sleep(0.5)
 
 
 def all_time() -> float:
@@ -103,12 +149,12 @@ def all_time() -> float:
 
 
 @contextmanager
-def listening() -> Iterator[tuple[str, float, psutil.Popen]]:
+def listening(environment: Mapping[str, str] = AT_HOME) -> Iterator[tuple[str, float, psutil.Popen]]:
     """The app, as soon as it takes connections: its address, when it began, its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with started(["app.py"], port) as (began, process):
+    with started(["app.py"], port, environment) as (began, process):
         while True:
             assert process.poll() is None, "the app ended"
             assert time.time() - began < PATIENCE, "the app does not start"
@@ -144,15 +190,24 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--published", action="store_true", help="measure an app with a published setup, too")
+    options = parser.parse_args()
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        found = measure([bare, answered], repeats)
-    else:
-        with sync_playwright() as playwright:
+    with published() if options.published else nullcontext() as hub, sync_playwright() as playwright:
+        meant = [(AT_HOME, ""), *([] if hub is None else [(hub, ", a published setup")])]
+        steps: list[Callable[[], Figures]] = [bare, *(partial(answered, *one) for one in meant)]
+        if chromium is not None:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            found = measure([bare, answered, lambda: painted(browser)], repeats)
-    bases = found.pop("bare imports")
+            steps += [partial(painted, browser, *one) for one in meant]
+        found = measure(steps, options.repeats)
+        bases = found.pop("bare imports")
+        report(found, bases)
+        if hub is not None:
+            report({name: [figures] for name, figures in opened(hub).items()}, bases)
+
+
+def report(found: Mapping[str, Sequence[tuple[float, float]]], bases: Sequence[tuple[float, float]]) -> None:
+    """Print what was found, in bare imports."""
     by_clock, of_processor = (statistics.median(taken) for taken in zip(*bases, strict=True))
     print(
         f"{os.cpu_count()} cores; bare imports {by_clock:.1f} s by the clock, {of_processor:.1f} s of processor time\n"

@@ -11,12 +11,13 @@ import pytest
 from gradio.state_holder import SessionState
 
 from core import background
+from core.background import Job
 from core.methods.steering import Edit
 from core.page import layout, setup_bar
 from core.page.context import Context
 from core.page.inputs import TypedBlocks
 from core.page.keeper import bring_back, setup_named
-from core.page.open_link import OTHER_COMMITS
+from core.page.opening import Opening
 from core.page.replies import Outcome
 from core.page.setup_bar import LEFT_BEHIND, following, loading_first, show_opening, take
 from core.page.visit_state import serialised
@@ -59,30 +60,25 @@ def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "LOOKS", 0.001)
 
 
-def page_for(slow: Slow, cards: Mapping[str, SetupSpec], name: str) -> tuple[TypedBlocks, Context]:
-    """The page that is meant to open with that setup, and its context."""
-    contexts: list[Context] = []
-    of = Context.of
-
-    def kept(*given: Any) -> Context:
-        contexts.append(of(*given))
-        return contexts[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Context, "of", kept)
-        page = layout.build(make_pool(Settings.from_environment({}), cards, loader=slow), name)
-    return page, contexts[0]
+def loading(slow: Slow, cards: Mapping[str, SetupSpec], context: Context, name: str = "tiny") -> Context:
+    """A page that is meant to open with that setup, which is being loaded, without its layout."""
+    pool = make_pool(Settings.from_environment({}), cards, loader=slow)
+    pool.get("bundled")
+    found = replace(context, pool=pool, opening=Opening(pool, name))
+    assert found.opening.job is not None
+    found.opening.job.start()
+    return found
 
 
-def begin(page: TypedBlocks) -> None:
-    for job in page.jobs:
-        job.start()
+def page_for(slow: Slow, cards: Mapping[str, SetupSpec], name: str) -> TypedBlocks:
+    """The page that is meant to open with that setup."""
+    return layout.build(make_pool(Settings.from_environment({}), cards, loader=slow), name)
 
 
-def end(page: TypedBlocks) -> None:
-    for job in page.jobs:
-        assert list(job.follow()) is not None
-        assert job.over
+def end(*jobs: Job[Any, Any]) -> None:
+    for job in jobs:
+        for _ in job.follow():
+            pass
 
 
 def drawn(page: gr.Blocks) -> dict[str, Any]:
@@ -98,16 +94,15 @@ def begun(page: gr.Blocks) -> Visit:
 
 
 def test_the_page_is_there_before_its_setup_and_new_visitors_then_open_with_that(
-    slow: Slow, cards: Mapping[str, SetupSpec], context: Context, first: Visit, tiny: Visit
+    slow: Slow, cards: Mapping[str, SetupSpec], context: Context
 ) -> None:
-    page, shared = page_for(slow, cards, "tiny")
+    page = page_for(slow, cards, "tiny")
+    (job,) = page.jobs
     assert begun(page).setup == "bundled"
     assert "Tiny &lt;tiny&gt; is loading." in drawn(page)["opening"]["value"]
-    begin(page)
-    assert shared.opening.now == "bundled"
+    job.start()
     slow.let_go.set()
-    end(page)
-    assert shared.opening.now == "tiny"
+    end(job)
     assert begun(page).setup == "tiny"
     assert begun(page).subject.example == "coffee-note-ipod"
     now, at_once = drawn(page), drawn(layout.build(context.pool, "tiny"))
@@ -121,36 +116,37 @@ def test_the_page_is_there_before_its_setup_and_new_visitors_then_open_with_that
     assert "\n".join(differing) == ""
 
 
-def test_how_far_it_is_is_told_without_a_thread_until_it_is_there(
-    slow: Slow, cards: Mapping[str, SetupSpec], first: Visit
+def test_how_far_it_is_is_told_until_it_is_there(
+    slow: Slow, cards: Mapping[str, SetupSpec], context: Context, first: Visit
 ) -> None:
-    page, context = page_for(slow, cards, "tiny")
-    begin(page)
+    context = loading(slow, cards, context)
+    opening = context.opening
+    assert (opening.now, opening.meant, opening.is_loading) == ("bundled", "tiny", True)
     told: list[str] = []
 
     async def watch() -> None:
-        before = threading.active_count()
         async for one in following(context):
             told.append(one)
-            assert threading.active_count() <= before
             if "3 of 18" in one:
                 slow.let_go.set()
 
     asyncio.run(asyncio.wait_for(watch(), PATIENCE))
     assert any("Checking it on 18 photographs" in one and "Bundled demo answers meanwhile" in one for one in told)
     assert not any("<b>somewhere" in one for one in told)
-    end(page)
+    assert opening.job is not None
+    end(opening.job)
+    assert (opening.now, opening.meant, opening.is_loading) == ("tiny", "tiny", False)
     assert "data-take-ready" in show_opening(context, first)
     assert "is loaded and checked" in show_opening(context, first)
 
 
 def test_who_has_begun_keeps_the_visit_and_moves_at_a_press(
-    slow: Slow, cards: Mapping[str, SetupSpec], first: Visit, tiny: Visit
+    slow: Slow, cards: Mapping[str, SetupSpec], context: Context, first: Visit, tiny: Visit
 ) -> None:
-    page, context = page_for(slow, cards, "tiny")
     slow.let_go.set()
-    begin(page)
-    end(page)
+    context = loading(slow, cards, context)
+    assert context.opening.job is not None
+    end(context.opening.job)
     pulled = session.change(context.bench(first), first, Edit.of_suppressed([first.parts[0].component]))
     moved = take(context, pulled, None)
     assert isinstance(moved, Outcome)
@@ -165,32 +161,42 @@ def test_who_has_begun_keeps_the_visit_and_moves_at_a_press(
     ("name", "words"), [("lost", "nowhere"), ("random", "of the variance"), ("nosuch", "Choose one of")]
 )
 def test_one_that_cannot_be_had_leaves_the_page_as_it_is_and_says_why(
-    slow: Slow, cards: Mapping[str, SetupSpec], first: Visit, name: str, words: str
+    slow: Slow, cards: Mapping[str, SetupSpec], context: Context, first: Visit, name: str, words: str
 ) -> None:
-    page, context = page_for(slow, cards, name)
     slow.let_go.set()
-    begin(page)
-    end(page)
-    assert (context.opening.now, context.opening.meant) == ("bundled", "bundled")
-    for said in (show_opening(context, first), drawn(page)["opening"]["value"]):
-        assert words in said
-        assert "Bundled demo answers instead." in said
+    context = loading(slow, cards, context, name)
+    assert context.opening.job is not None
+    end(context.opening.job)
+    assert (context.opening.now, context.opening.meant, context.opening.is_loading) == ("bundled", "bundled", False)
+    said = show_opening(context, first)
+    assert words in said
+    assert said.endswith("Bundled demo answers instead.</p></div>")
+
+
+def test_who_comes_after_a_failure_reads_why(slow: Slow, cards: Mapping[str, SetupSpec]) -> None:
+    page = page_for(slow, cards, "nosuch")
+    (job,) = page.jobs
+    job.start()
+    end(job)
+    assert "Choose one of" in drawn(page)["opening"]["value"]
     assert begun(page).setup == "bundled"
 
 
-def test_nothing_is_loaded_where_the_bundled_setup_is_meant_or_the_other_is_there(context: Context) -> None:
+def test_nothing_is_loaded_where_the_bundled_setup_is_meant_or_the_other_is_there(
+    context: Context, first: Visit
+) -> None:
+    context.pool.get("tiny")
     for name in ("bundled", "tiny"):
-        page = layout.build(context.pool, name)
-        assert page.jobs == []
-        assert "data-loading" not in drawn(page)["opening"]["value"]
+        opening = Opening(context.pool, name)
+        assert (opening.job, opening.now, opening.meant) == (None, name, name)
+        assert "notice" not in show_opening(replace(context, opening=opening), first)
 
 
 def test_a_program_that_names_no_setup_waits_for_the_one_that_is_meant(
-    slow: Slow, cards: Mapping[str, SetupSpec]
+    slow: Slow, cards: Mapping[str, SetupSpec], context: Context
 ) -> None:
-    page, context = page_for(slow, cards, "tiny")
-    ask = Programs(context.pool, lambda: context.opening.meant)
-    begin(page)
+    here = loading(slow, cards, context)
+    ask = Programs(here.pool, lambda: here.opening.meant)
     found: list[Any] = []
     program = threading.Thread(
         target=lambda: found.append(ask.predict(str(context.examples[0].file()), "dog, cat")), daemon=True
@@ -206,34 +212,26 @@ def test_a_program_that_names_no_setup_waits_for_the_one_that_is_meant(
 
 @pytest.mark.parametrize("by", ["link", "link without a setup", "kept page"])
 def test_what_names_the_setup_while_it_is_loading_opens_as_soon_as_it_is_there(
-    slow: Slow, cards: Mapping[str, SetupSpec], first: Visit, tiny: Visit, by: str
+    slow: Slow, cards: Mapping[str, SetupSpec], context: Context, first: Visit, tiny: Visit, by: str
 ) -> None:
-    page, context = page_for(slow, cards, "tiny")
-    begin(page)
     component = tiny.parts[0].component
-    there = session.changed(tiny, session.change(context_of_tiny(slow, cards).bench(tiny), tiny, Edit()))
-    link = {"link": "setup=tiny&", "link without a setup": "", "kept page": None}[by]
-    link = None if link is None else f"{link}example=dog-note-cat&suppress={component}"
-    state = serialised(context_of_tiny(slow, cards), there) if link is None else serialised(context, first)
-    asked = BringBack(state=state, crop="", pressed=False, link=link or "")
+    pulled = session.changed(tiny, session.change(context.bench(tiny), tiny, Edit.of_suppressed([component])))
+    link = {"link": "setup=tiny&", "link without a setup": ""}.get(by)
+    asked = BringBack(
+        state=serialised(context, pulled if link is None else first),
+        crop="",
+        pressed=False,
+        link="" if link is None else f"{link}example=dog-note-cat&suppress={component}",
+    )
+    context = loading(slow, cards, context)
     said = gr.HTML(render=False)
     assert setup_named(context, asked) == "tiny"
     told = loading_first(context, "tiny", said)
-    sentence = next(told)[said]
+    sentence = str(next(told)[said])
     assert "Tiny &lt;tiny&gt; is loading." in sentence
     assert "comes as soon as it is there" in sentence
     slow.let_go.set()
     list(told)
-    outcome = bring_back(context, first, asked)
-    assert outcome.visit.setup == "tiny"
-    assert OTHER_COMMITS not in outcome.notes
-    if link is not None:
-        assert [lever.component for lever in outcome.visit.edit.levers] == [component]
-    end(page)
-
-
-def context_of_tiny(slow: Slow, cards: Mapping[str, SetupSpec]) -> Context:
-    """A context in which the setup is there."""
-    pool = make_pool(Settings.from_environment({}), cards, loader=lambda card, *, tell: slow.there[card.name])
-    pool.get("tiny")
-    return replace(Context.of(pool, "tiny"))
+    visit = bring_back(context, first, asked).visit
+    assert visit.setup == "tiny"
+    assert [lever.component for lever in visit.edit.levers] == [component]

@@ -195,6 +195,20 @@ def test_what_comes_from_the_hub_is_checked_once(
         assert len(list((tmp_path / "cache-assets").rglob("*.json"))) == 2
 
 
+def test_another_commit_or_library_has_it_checked_again(
+    clip_folder: Path, exact_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dictionary = copytree(exact_folder, tmp_path / "dictionary")
+    with on_a_hub(clip_folder, dictionary, tmp_path / "cache", monkeypatch) as spec:
+        assert [told(spec), told(spec)] == [True, False]
+        (dictionary / "README.md").write_text("Another commit.")
+        assert [told(spec), told(spec)] == [True, False]
+        monkeypatch.setattr("torch.__version__", "2.13.1+cpu")
+        assert [told(spec), told(spec)] == [True, False]
+        monkeypatch.setattr("torch.__version__", "2.13.1+cu130")
+        assert not told(spec), "another build of the same"
+
+
 def test_folders_of_ones_own_are_checked_at_every_start(clip_folder: Path, exact_folder: Path) -> None:
     spec = SetupSpec("tiny", "Tiny", Location(clip_folder), Location(exact_folder), 1, "all", "MIT", "")
     assert [told(spec), told(spec)] == [True, True]
