@@ -486,7 +486,7 @@ def run(monkeypatch, *arguments):
 
 def stand_in(monkeypatch, setup):
     """The setup in place of whichever is loaded; "tiny" is its name."""
-    known = read_catalog() | {"tiny": setup.card}
+    known = dict(read_catalog()) | {"tiny": setup.card}
     monkeypatch.setattr(faithfulness, "named_setup", lambda arguments, otherwise: known[arguments.setup or otherwise])
     monkeypatch.setattr(faithfulness, "load", lambda card, anyway: setup)
 
