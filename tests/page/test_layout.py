@@ -53,8 +53,8 @@ def test_no_script_names_a_prop_of_its_widget_in_quotes(page: gr.Blocks) -> None
         assert not [name for name in part.props if name != "value" and hasattr(part, name)], part.elem_id
 
 
-def test_a_published_setup_opens_with_a_photograph(context: Context) -> None:
-    """The first that a cue is planted on, and not the rendered dog."""
+def test_a_published_setup_opens_with_a_photograph(context: Context, tiny: Visit) -> None:
+    """The first that a cue is planted on, and not the rendered dog: the setup is loaded, as `tiny` is of it."""
     parts = by_id(layout.build(context.pool, "tiny"))
     assert "A note says “iPod”" in parts["canvas"].props["html"]
     assert "dog-note-cat" not in parts["gallery"].value
