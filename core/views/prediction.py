@@ -19,8 +19,8 @@ SHOWN_CLASSES = 6
 """Classes beside the picture; the chart has all, or more."""
 ALL_LISTED = 40
 """Classes up to which the chart and the table have all of them."""
-LISTED, MOVED = 10, 6
-"""Of more, the likeliest, and those that an edit moved most."""
+LISTED, MOVED = 8, 4
+"""Of more, the likeliest before the edit; those after it, and those that it moved most: a press sends each twice."""
 
 
 def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
@@ -80,7 +80,7 @@ def listed(visit: Visit) -> list[int]:
     c, n = visit.comparison, len(visit.classes)
     if n <= ALL_LISTED:
         return c.before.order.tolist()
-    shown = {*_largest(c.before.logits, LISTED), *_largest(c.after.logits, LISTED), *_asked_about(visit)}
+    shown = {*_largest(c.before.logits, LISTED), *_largest(c.after.logits, MOVED), *_asked_about(visit)}
     if visit.edit.levers:
         shown |= {*_largest(np.abs(beyond_common(c.logit_change)), MOVED)}
     return sorted(shown, key=lambda k: (-c.before.logits[k], k))
