@@ -204,7 +204,8 @@ def made_of(found: Iterable[Batch], make: Callable[[Batch], T], threads: int = 1
         for batch in found:
             yield batch, make(batch)
         return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+    # MKL counts threads for each thread: a new one would take as many as OMP_NUM_THREADS says
+    pool = ThreadPoolExecutor(threads, "batches", initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[tuple[Batch, Future[T]]] = deque()
     try:
         for batch in found:
