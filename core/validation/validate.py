@@ -4,7 +4,7 @@
    everywhere (`core.methods.generalization`); what came of it is counted (`core.validation.counts`), and the pictures
    are forgotten.
 2. A run that was stopped goes on from there, and one that was killed from the last counts that were saved; several
-   processes add theirs up. Either ends with the same report, byte for byte.
+   processes add theirs up. Either ends with the same report.
 3. The counts are held against the bounds that were stated before (`core.validation.verdict`), and the report is written
    (`core.validation.report`).
 """

@@ -1,10 +1,8 @@
 """The command: its exit codes, what it says, and the workflow in its README."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,15 +14,13 @@ from labelled import CLASSES, Labelled
 from core.__main__ import COMMANDS
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
-from core.pictures.collection import PART
 from core.recipes.files import save_recipe
 from core.recipes.making import make_recipe
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup, load
 from core.validation.__main__ import main
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "core" / "validation" / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "core" / "validation" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -59,25 +55,6 @@ def ran(words: list[str]) -> int:
         main(words)
     assert isinstance(end.value.code, int)
     return end.value.code
-
-
-@pytest.mark.full
-def test_two_processes_of_a_launcher_write_what_one_of_two_threads_does(
-    place: Path, tmp_path: Path, setup_words: list[str]
-) -> None:
-    for number in range(2 * PART + 40):
-        folder = tmp_path / "many" / CLASSES[number % len(CLASSES)]
-        folder.mkdir(parents=True, exist_ok=True)
-        Labelled().picture(7 * number + 1).save(folder / f"{number}.png")
-    asked = [str(place / "my-recipe"), "--pictures", str(tmp_path / "many"), "--max-broken", "0.5", *setup_words]
-    ways = {"one": [], "two": ["torch.distributed.run", "--nproc-per-node", "2", "-m"]}
-    for name, launcher in ways.items():
-        words = [*launcher, "core.validation", *asked, "--out", str(tmp_path / name)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "2" if name == "one" else "1"}
-        subprocess.run([sys.executable, "-m", *words], check=True, cwd=ROOT, env=environment)
-    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ways)
-    assert len(one) == 3
-    assert one == two
 
 
 @pytest.mark.parametrize(
