@@ -84,5 +84,5 @@ def test_comparisons_pickle_compare_and_print() -> None:
     assert pickle.loads(pickle.dumps(comparison)) == comparison
     assert comparison != compare(ROWS[0], ROWS[2], ROWS, NAMES, Scoring(10.0))
     assert repr(comparison.before) == (
-        "Prediction(classes=('a', 'b', 'c', 'd'), logits=float32[4], probabilities=float32[4])"
+        "Prediction(classes=('a', 'b', 'c', 'd'), logits=float32[4], probabilities=float32[4], per_class=False)"
     )
