@@ -24,6 +24,7 @@ from chromium import (
 )
 from playwright.sync_api import Browser, FloatRect, Locator, expect
 
+from core.model.prompts import MAX_CLASSES
 from core.serving.settings import Settings
 from core.setups.catalog import SetupSpec, read_catalog
 from core.setups.loading import Loading, Setup, load
@@ -152,7 +153,7 @@ def test_bad_input_costs_nothing(open_page: Open, tmp_path: Path) -> None:
     text = page.locator("#classes textarea")
     for typed, words in (
         ("  ", "no classes"),
-        (",".join(map(str, range(500))), "500 classes"),
+        (",".join(map(str, range(MAX_CLASSES + 1))), f"{MAX_CLASSES + 1:,} classes"),
         ("x" * 10_000, "10,000"),
     ):
         text.fill(typed)
