@@ -110,7 +110,7 @@ const showToken = (at) => {
   const known = [...firing[at]].sort((one, other) => Math.abs(other[2]) - Math.abs(one[2]));
   const all = data.firing[at];
   find('.here').textContent = `${place(at)}: ${all === 1 ? '1 component fires' : `${all || 'no'} components fire`}` +
-    (known.length < all ? `, the strongest ${known.length} listed` : '');
+    (known.length < all ? `, ${known.length} listed` : '');
   find('.firing').replaceChildren(...known.map(([c, f, a]) => make('li', {}, make('button', {
     type: 'button', 'data-row': c, ...(data.pages ? { 'data-component': c, 'data-action': 'open', title: `Open component ${c}` } : {}),
   }, make('b', {}, `#${c}`), make('span', { class: 'guess' }, guess(c)), make('span', {}, `activation ${number(f)}`),
@@ -193,7 +193,7 @@ const draw = () => {
   find('.grid').replaceChildren(...Array.from({ length: data.rows }, (_, row) => make('div', { role: 'row' },
     ...patches.slice(row * data.columns, (row + 1) * data.columns))));
   [kept, sent] = [null, { moment: -1, revision: -1 }];
-  find('.here').textContent = 'Point at a patch: what fires there?';
+  find('.here').textContent = 'Point at a patch: what fires?';
   find('.firing').replaceChildren();
   size();
   mark();

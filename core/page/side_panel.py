@@ -34,11 +34,11 @@ class SidePanel:
 
 
 def build(context: Context, first: Visit) -> tuple[gr.HTML, gr.HTML]:
-    """The layout of what stands at the side: the canvas, the link to it, and the prediction."""
+    """The layout of what stands at the side: the canvas, the prediction, and the link to both."""
     with gr.Column(elem_id="panel"):
         canvas = widgets.message_widget("canvas", show_canvas(context, first), "", measured="")
-        widgets.widget("links", frame.links())
         prediction = widgets.widget("prediction", show_prediction(context, first))
+        widgets.widget("links", frame.links())
         return canvas, prediction
 
 

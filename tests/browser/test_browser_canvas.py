@@ -258,9 +258,10 @@ def test_a_lever_sends_no_rows_and_no_picture(open_page: Open) -> None:
 
 
 def test_the_canvas_of_a_desktop(open_page: Open) -> None:
-    """It is large, and stays in sight while the page scrolls."""
+    """It is large, with all of the answer in sight under it, and stays in sight while the page scrolls."""
     page = open_page.again()
     frame = page.locator("#canvas .frame")
+    expect(page.locator("#prediction")).to_be_in_viewport(ratio=1)
     box = frame.bounding_box()
     assert box
     assert min(box["width"], box["height"]) >= 360

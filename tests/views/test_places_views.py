@@ -73,7 +73,8 @@ def test_the_picture_says_where_there_is_no_map(seen: Seen) -> None:
     assert ("data-cls" in drawn) == ("data-look-at-cls" in drawn) == v.trace.class_token
     assert told["cls"] == v.trace.class_token
     assert [told["rows"], told["columns"]] == list(v.trace.grid)
-    assert drawn.count(" hidden") == (0 if v.trace.has_map else 5)
+    assert drawn.count(" hidden") == (0 if v.trace.has_map else 6)
+    assert 'data-twin aria-pressed="false">Without the note' in drawn, "in sight either way"
 
 
 def test_rows_tell_no_place_where_there_is_none(seen: Seen) -> None:

@@ -109,7 +109,6 @@ def test_the_edit_is_in_sight(visit: Visit) -> None:
     assert f'data-release="suppress" data-component="{alone}" aria-label="Release #{alone}"' in shown
     assert f'data-release="family" data-component="{family}"' in shown
     assert shown.count("data-row") == 2
-    assert "(2 levers)" in shown
     assert "on 2 of 16 patches" in prediction(with_edit(visit, Edit(pulled.edit.levers, (1, 2))))
     assert "data-release" not in prediction(with_edit(visit, Edit()))
 
