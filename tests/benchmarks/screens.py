@@ -1,7 +1,8 @@
 """Screenshots of every tab, to look at: ``python tests/benchmarks/screens.py FOLDER``.
 
-Starts the app, opens it in Chromium at four widths, light and dark, pulls the strongest lever, and keeps a picture of
-the whole page on every tab, named after all three. With ``--readme`` the one that README shows is made as well.
+Starts the app, opens it in Chromium at four widths, light and dark, pulls the strongest lever, shows that beside none,
+and keeps a picture of the whole page on every tab, named after all three. With ``--readme`` the one that README
+shows is made as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from playwright.sync_api import Page
 from start import ROOT, listening
 
 WIDTHS = {390: 844, 768: 1024, 1400: 900, 1920: 1080}
+ANSWERS = {
+    "Before / after": "#pair .in-two",
+    "Many pictures": "#tried .by-class",
+    "Evidence": "#elsewhere >> text=95 % interval",
+    "Take along": "#print-figure img",
+    "Log": "#log .line-tried",
+}
+"""What a tab's picture waits for."""
 REST = 1200
 """Milliseconds in which what moves on the page comes to rest."""
 
@@ -52,8 +61,10 @@ def main() -> None:
                 shoot(page, ROOT / "assets" / "screenshot.png", whole=False)
             for name in TABS:
                 tab(page, name)
-                if name == "Evidence":
-                    page.locator("#elsewhere", has_text="95 % interval").wait_for()
+                if name == "Before / after":
+                    page.locator("[data-beside]").select_option("plain:")
+                if name in ANSWERS:
+                    page.locator(ANSWERS[name]).first.wait_for()
                 shoot(page, asked.folder / f"{name.split()[0].lower()}-{width}-{theme}.png")
             page.close()
 
