@@ -10,14 +10,14 @@ const say = (words) => {
 const find = (selector) => element.querySelector(selector);
 const address = () => document.querySelector('#keeper').address();
 const TOLD = {
-  link: 'Copied. Whoever opens this link sees what you see now.',
-  embed: 'Copied: put it into a page, and this result stands there.',
+  link: 'Copied. It opens what you see now.',
+  embed: 'Copied: put it into a page of your own.',
 };
 const NOT = {
   link: 'Copy the link from here.',
   embed: 'Copy the code from here.',
 };
-const OWN = ' Your picture is in no link: who opens it is asked to bring the same one. The report (Take along) holds it.';
+const OWN = ' Your picture is in no link: it has to be brought again. The report (Take along) holds it.';
 const written = (what) => {
   if (what === 'link') return address();
   const source = address().replaceAll('&', '&amp;');
@@ -41,7 +41,7 @@ element.addEventListener('click', async (event) => {
   const { copy } = event.target.closest('[data-copy]')?.dataset ?? {};
   if (!copy) return;
   if (!address().includes('?')) {
-    say('These classes and levers are more than an address may hold. The report (Take along) holds them.');
+    say('Too much for an address. The report (Take along) holds it.');
     return;
   }
   const words = await copied(written(copy)) ? TOLD[copy] : NOT[copy];

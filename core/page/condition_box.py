@@ -48,8 +48,8 @@ def build() -> ConditionBox:
     """Its layout."""
     with gr.Accordion("Where may it act? A condition, and a promise", open=False, elem_id="condition-box"):
         with gr.Row(equal_height=False):
-            rate = gr.Number(100 * RATE, label="It may break, % of the right pictures", min_width=160)
-            terms = gr.Number(TERMS, label="Components in the condition, at most", precision=0, min_width=160)
+            rate = gr.Number(100 * RATE, label="May break, % of the right", min_width=160)
+            terms = gr.Number(TERMS, label="Components, at most", precision=0, min_width=160)
             find = gr.Button("Find a condition", elem_id="find-condition", min_width=160)
         said = widgets.notice_place("said-condition")
         promise = widgets.widget("promise", "", "many", "components", "thresholds")

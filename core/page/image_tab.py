@@ -39,7 +39,7 @@ LISTED = "imagenet-1k"
 """The list that a button puts into the box."""
 TOLD_EVERY = 0.3
 """Seconds between two words on how far a reading is."""
-NOT_YET = "The classes in the box take this CLIP a while to read: press Classify to ask about them."
+NOT_YET = "The classes in the box take this CLIP a while to read: press Classify."
 
 
 class Filled(TypedDict):

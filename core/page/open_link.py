@@ -26,10 +26,10 @@ from .setup_bar import LEFT_BEHIND, ONE_WORDING
 from .wire import BringBack
 
 NO_PICTURE_IN_A_LINK = (
-    "This link is about a picture that is none of the examples, and no link can carry one. Bring that picture, and it "
-    "is as the link says; until then the rest of the link is applied to this example."
+    "This link is about somebody’s own picture, which no link can carry: bring it. Until then, the rest is applied to "
+    "this example."
 )
-OTHER_COMMITS = "The files of this setup are others than those of the link: their components may be others, too."
+OTHER_COMMITS = "The files of this setup are others than those of the link: so may be their components."
 
 
 class Looked(NamedTuple):

@@ -66,7 +66,7 @@ def build() -> RecipeBox:
             with gr.Column(scale=3, min_width=260):
                 title = gr.Textbox(
                     label="What is the edit for?", max_lines=1, elem_id="recipe-title",
-                    info="Saved with what it does to the pictures above, and with what you say of them there.",
+                    info="Saved with what it does to the pictures above, and what you say of them.",
                 )  # fmt: skip
                 save = gr.Button("Save recipe", variant="primary", elem_id="save-recipe")
             with gr.Column(scale=2, min_width=220):

@@ -26,8 +26,8 @@ from .replies import Besides, Change, Changes, Outcome, Redraw, Replies, Shown, 
 
 LEFT_BEHIND = "Your levers stayed behind: the components of another dictionary are others."
 ONE_WORDING = (
-    "The classes are asked about in one wording: in all of them, it takes this setup minutes to read them. "
-    "Choose the wording under Image, and it is told there how far that is."
+    "The classes are asked about in one wording: to read them in all takes this setup minutes. For that, choose the "
+    "wording under Image."
 )
 
 
@@ -217,7 +217,7 @@ def use(context: Context, v: Visit, name: Text, failed: Failure | None, file: st
 def stop_loading(context: Context, v: Visit, loading: LatestOnly[Progress]) -> Stopped:
     """Whoever presses stop no longer waits; when nobody does, the loading ends."""
     loading.begin()
-    sentence = f"Stopped. {context.card(v).title} stays; what was downloaded is kept for the next time."
+    sentence = f"Stopped. {context.card(v).title} stays; what was downloaded is kept."
     loading.reply = _progress(frame.notice(sentence))
     return {**loading.reply, "chosen": v.setup}
 

@@ -64,8 +64,8 @@ REPORT, TABLES = "clip-levers-report.html", "clip-levers-tables.zip"
 WHERE_FROM = "(...told) => [...told.slice(0, -1), location.origin + location.pathname]"
 """A listener's `js`: its last input becomes the address of the page."""
 _ADDRESS = re.compile(r"https?://[\w.:/@%~+-]{1,300}", re.ASCII)
-BACK = "The inquiry of the report stands here again. What could not be brought back is told at the top."
-NOT_IN_IT = "The picture in this report is missing, or is not the one that it is about: bring that picture again."
+BACK = "The report’s inquiry is back. What could not be brought back is told at the top."
+NOT_IN_IT = "The picture in this report is missing, or another one: bring it again."
 
 
 class FigureParts(TypedDict):
@@ -132,11 +132,11 @@ def build() -> TakeAlongTab:
         )  # fmt: skip
         with gr.Row(equal_height=False, elem_id="reports"):
             with gr.Column(min_width=280):
-                pack = gr.Button("Make a report, and the tables", elem_id="make-report")
+                pack = gr.Button("Make report and tables", elem_id="make-report")
                 said_pack = widgets.notice_place("said-report")
-                files = gr.File(label="Your report, and all tables as CSV", interactive=False, elem_id="report-files")
+                files = gr.File(label="Report, and tables as CSV", interactive=False, elem_id="report-files")
             with gr.Column(min_width=280):
-                bring = gr.File(label="Drop a report here, to go on from it", height=165, elem_id="bring-report")
+                bring = gr.File(label="Go on from a report", height=165, elem_id="bring-report")
                 said = widgets.notice_place("said-take-along")
         address, drawn = gr.Textbox(visible=False), gr.State(None)
     return TakeAlongTab(
@@ -297,7 +297,7 @@ def pack(context: Context, v: Visit, own: OwnPictures, address: Text) -> Iterato
         query = query_of(state)
         link = f"{address}?{query}" if query and _ADDRESS.fullmatch(address) else ""
         page = report_view.report(bench.setup, v, state, found, shown, trial, context.cue(v) or "", link)
-        said = frame.notice(f"Here they are. The report opens in any browser, without this server.{missing}")
+        said = frame.notice(f"The report opens in any browser, without this server.{missing}")
         files = [(REPORT, page.encode()), (TABLES, _zipped(tables_of(context, v, found, trial)))]
         yield {"said": said, "files": files}
     except UserError as trouble:

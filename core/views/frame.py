@@ -61,7 +61,7 @@ def waiting(what: str, done: int = 0, total: int = 0, stops: bool = False) -> Ma
     return Markup('<p class="waiting" role="status">{} … {}{}</p>').format(what, bar, button)
 
 
-def stopped(words: str = "Stopped; everything else is as it was.") -> Markup:
+def stopped(words: str = "Stopped.") -> Markup:
     """What stands in place of an answer that the visitor stopped, or above as much of it as there is (many.js)."""
     return Markup("""<p class="waiting" role="status">{}
 <button type="button" class="act" data-resume>Go on</button></p>""").format(words)

@@ -30,12 +30,12 @@ def _going_on(step: Growth, index: ConceptIndex | None) -> Markup:
     so_far = "The first come in a minute or a few."
     if index is not None:
         last = "are being found" if step.done == step.total else "come last"
-        so_far = f"Those shown are from {index.manifest.pictures:,} of them; label guesses and families {last}."
+        so_far = f"Shown: from {index.manifest.pictures:,} of them; label guesses and families {last}."
     bar = NOTHING
     if step.total:
         bar = Markup(
             ' <progress max="{total}" value="{done}"></progress> <small>{done:,} of {total:,}.</small>'
         ).format(total=step.total, done=step.done)
     licence = f" (licence: {step.licence})" if step.licence else ""
-    return Markup("""<p class="notice quiet">Reference pictures are being looked for in <b>{}</b>{}.{} <small>{}</small>
+    return Markup("""<p class="notice quiet">Looking for reference pictures in <b>{}</b>{}.{} <small>{}</small>
 </p>""").format(step.source or "a data set", licence, bar, so_far)

@@ -64,8 +64,8 @@ def begin_reading() -> Markup:
 
 def reading_stopped(done: int, total: int) -> Markup:
     """What stands there when a visitor stopped it."""
-    return Markup("""<p class="waiting" role="status">Stopped at {:,} of {:,} texts; everything else is as it was, and
- Classify goes on from there.</p>""").format(done, total)
+    return Markup("""<p class="waiting" role="status">Stopped at {:,} of {:,} texts; Classify goes on from there.
+</p>""").format(done, total)
 
 
 def crop(pixels: np.ndarray) -> Markup:

@@ -69,7 +69,7 @@ class Tried:
         told = self.line.side
         if told is None:
             return ""
-        times = "" if told.selectivity is None else f"; the target moved {told.selectivity:.1f} × as far"
+        times = "" if told.selectivity is None else f"; target {told.selectivity:.1f}\u00a0× as far"
         return f"{NONE if told.spread is None else f'{told.spread:.2f} logits'}{times}"
 
 

@@ -104,13 +104,13 @@ def gone(name: str) -> Markup:
     if not name:
         return Markup('<p class="empty">Bring some pictures above, and press <b>Read them</b>.</p>')
     return Markup("""<p class="empty">The pictures “{}” are not on the server any more, or were read by another setup:
- bring them again above. Everything else is as you left it.</p>""").format(name)
+ bring them again above.</p>""").format(name)
 
 
 def bounds(most: Bounds, n_bytes: int) -> Markup:
     """How much may be brought, and what becomes of it."""
-    return Markup("""<p class="legend">Up to {:,} pictures, 40 MB of files at once, {} in memory. They stay in this
- session alone, and go with it.</p>""").format(most.pictures, size_in_words(n_bytes))
+    return Markup("""<p class="legend">Up to {:,} pictures, 40 MB of files at once, {} in memory; kept for this
+ session alone.</p>""").format(most.pictures, size_in_words(n_bytes))
 
 
 def stopped_words(n: int, total: int | None, drawn: bool) -> str:
@@ -149,8 +149,7 @@ def standing(pictures: PictureSet) -> Markup:
     ]
     if not strips:
         return Markup('<p class="empty">No lever yet. Pull one, and see here what else it changes.</p>')
-    told = Markup("""<p class="told">No lever yet. Press a confusion below to find the components behind it, or pull
- one anywhere else.</p>""")
+    told = Markup("""<p class="told">No lever yet. Press a confusion below for the components behind it.</p>""")
     return _strips(strips) + told
 
 

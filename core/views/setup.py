@@ -14,8 +14,8 @@ from .glossary import term
 from .html import NOTHING, render
 
 PROBABILITIES = (
-    "a sigmoid of each logit: of every class alone, whether it fits. They need not add up to 100 %; a softmax over "
-    "your classes stands beside them as a second reading"
+    "a sigmoid of each logit, for every class alone: they need not add up to 100 %; beside them, a softmax over your "
+    "classes"
 )
 """What those of a model mean that judges each class alone."""
 
@@ -47,7 +47,7 @@ def loading_for_all(title: str, present: str, step: Loading | None) -> Markup:
 def loading_for_view(title: str, step: Loading) -> Markup:
     """How far the setup is that a link names, or a page that was here before."""
     return Markup('<div role="status">{}</div>').format(
-        _loading(f"{title} is loading.", step, "What you opened is about it, and comes as soon as it is there.")
+        _loading(f"{title} is loading.", step, "What you opened comes with it.")
     )
 
 
@@ -131,7 +131,7 @@ def _unverified_words(setup: Setup) -> str:
     if found is None:
         return (
             "Unverified: its reader is tested on files made in its layout; nobody has reported loading the published "
-            "ones. The figures below are this load's own."
+            "ones."
         )
     if not card.verified:
         return f"It failed its verification on {found.date:%Y-%m-%d}. {found.reason}"

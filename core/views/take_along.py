@@ -14,9 +14,9 @@ def preview(visit: Visit, title: str, svg: bytes, undrawable: str = "") -> Marku
 
     `undrawable`: letters in whose place boxes stand.
     """
-    lacks = Markup('<p class="legend">DejaVu Sans, the font of the figures, has no {}: boxes stand in their place.</p>')
+    lacks = Markup('<p class="legend">The figures’ font, DejaVu Sans, has no {}: boxes stand there.</p>')
     return Markup("""<div class="printed" data-of="{}"><img src="data:image/svg+xml;base64,{}" alt="{}">{}
-<p class="outdated">The view has changed since this was drawn.</p></div>""").format(
+<p class="outdated">The view has changed since.</p></div>""").format(
         digest(visit), base64.b64encode(svg).decode(), title, lacks.format(undrawable[:20]) if undrawable else NOTHING
     )
 

@@ -46,7 +46,7 @@ def test_a_report_is_read_without_a_server_and_brings_its_inquiry_back(
     assert numbers(fresh) != numbers(page)
     tab(fresh, "Take along")
     fresh.locator("#bring-report input[type=file]").set_input_files(report)
-    expect(fresh.locator("#said-take-along")).to_contain_text("stands here again")
+    expect(fresh.locator("#said-take-along")).to_contain_text("is back")
     expect(fresh.locator("#said-kept .notice")).to_have_count(0)
     expect(fresh.locator("#panel")).to_contain_text("Your picture")
     assert numbers(fresh) == numbers(page)

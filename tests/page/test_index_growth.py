@@ -98,7 +98,7 @@ def test_faces_come_while_the_page_answers(growing_context: Context, held: Held)
     assert "drawn for tests (licence: cc-by-4.0)" in plain(told)
     assert held.pictures not in told, "where a folder lies on the server is nobody's business"
     assert "12 of 37" in plain(told)
-    assert "Those shown are from 7 of them; label guesses and families come last" in plain(told)
+    assert "Shown: from 7 of them; label guesses and families come last" in plain(told)
     early = show_more(context, v)
     assert early["searching"]
     assert "data:image/webp" in str(early["sheet"])

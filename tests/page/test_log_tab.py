@@ -48,7 +48,7 @@ def test_a_line_says_what_was_expected_what_happened_and_what_is_known(context: 
         "“it will say dog”",
         f"suppress #{NOTE}",
         "✓</span> beyond chance, p = 0.03",
-        "0.65 logits; the target",
+        "0.65 logits; target 5.1\u00a0× as far",
     ):
         assert words in drawn
     assert 'data-verdict="held" aria-pressed="true"' in drawn

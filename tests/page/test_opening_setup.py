@@ -229,7 +229,7 @@ def test_what_names_the_setup_while_it_is_loading_opens_as_soon_as_it_is_there(
     told = loading_first(context, "tiny", said)
     sentence = str(next(told)[said])
     assert "Tiny &lt;tiny&gt; is loading." in sentence
-    assert "comes as soon as it is there" in sentence
+    assert "comes with it" in sentence
     slow.let_go.set()
     list(told)
     visit = bring_back(context, first, asked).visit

@@ -92,7 +92,7 @@ def test_another_setup_has_components_of_its_own(context: Context, first: Visit,
     """The question is the same; components are listed apart, and each marks its own picture."""
     drawn = show_two(context, first, asked("setup", "tiny"))
     assert said(drawn)[1].endswith("Tiny &lt;tiny&gt;")
-    assert "The two setups have components of their own" in drawn
+    assert "the same number means another component" in drawn
     assert set(re.findall('data-sides="([0-9,]*)"', drawn)) == {"0", "1"}
     assert drawn.count("“cat” against “dog”") == 2
     with pytest.raises(UserError, match="not loaded now"):
