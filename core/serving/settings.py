@@ -178,7 +178,7 @@ def _index_from(text: str) -> CollectionOptions | None:
             f"{MOST_INDEX_PICTURES:,}."
         )
     column, config, revision = (given.get(option) for option in ("column", "config", "revision"))
-    return CollectionOptions(name, int(limit), given.get("split", "train"), column, config, revision, INDEX_WORKERS)
+    return CollectionOptions(name, int(limit), given.get("split"), column, config, revision, INDEX_WORKERS)
 
 
 def _is_folder(name: str) -> bool:

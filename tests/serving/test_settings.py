@@ -94,7 +94,7 @@ def test_a_file_may_be_named_in_place_of_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--clip", "openai/clip-vit-base-patch32"],
+        ["--dictionary", "c/d", "--layer", "1"],
         ["--clip", "a/b", "--dictionary", "c/d"],
         ["--clip", "not a repository", "--dictionary", "c/d", "--layer", "1"],
         ["--clip", "a/b", "--dictionary", "c/d", "--layer", "1", "--file", "../../etc/passwd"],
