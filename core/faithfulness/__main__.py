@@ -41,7 +41,7 @@ from ..setups.options import add_setup_options, named_setup
 from ..stats import SEED
 from .curves import faithfulness
 from .recovery import recovery
-from .report import figure, tables
+from .report import compared, figure, tables
 from .steerability import steerability
 
 VOCABULARY: tuple[str, ...] = (*CLASSES, *(place.split()[-1] for place in PLACES.values()))
@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="a folder of pictures; the bundled CLIP has its own")
     parser.add_argument("--classes", default="", help="what the pictures might show: dog,cat,car")
     parser.add_argument("--count", type=int, help="pictures for the curves: 60 of the bundled ones, or all of a folder")
+    parser.add_argument("--beside", type=Path, help="a faithfulness.json of the bundled CLIP, to stand beside this one")
     parser.add_argument("--out", type=Path, help="the folder for faithfulness.json and faithfulness.svg")
     arguments = parser.parse_args()
     try:
@@ -155,6 +156,9 @@ def main() -> None:
     (out / "faithfulness.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "faithfulness.svg").write_text(figure(report), encoding="utf-8")
     print(tables(report))
+    if arguments.beside is not None:
+        other = json.loads(arguments.beside.read_text(encoding="utf-8"))
+        print(compared({other["setup"]: other, report["setup"]: report}))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,17 @@ def strongest_table(report: Report) -> str:
     return markdown_table(["component", "concept", "effect", "concentration"], rows)
 
 
+def compared(reports: Mapping[str, Report]) -> str:
+    """Several dictionaries of the bundled CLIP beside each other, by activation x gradient: one a row, by its name."""
+    rows = []
+    for name, report in reports.items():
+        areas, correlation = report["area"]["gradient"], report["rank_correlation"]["gradient"]
+        exists = (_percent(found["exists"]) for found in report["recovery"].values())
+        rows.append([name, _number(areas["between"]), _number(correlation["effects"]), *exists])
+    causes = (f"{SHORTCUTS[kind].fooled_by}: one suffices" for kind in next(iter(reports.values()))["recovery"])
+    return markdown_table(["components", "area between the curves", "rank correlation", *causes], rows)
+
+
 def tables(report: Report) -> str:
     """All that the report holds, in Markdown: sentences and tables."""
     parts = [

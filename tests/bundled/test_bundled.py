@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from core.bundled.scoring import GOALS, LEVERS, REPORT, Scorer, ScoringSizes, goals_table, levers_table, score
 from core.bundled.training import CELLS, as_pixels, build_model, build_tokenizer, see
 from core.faithfulness.__main__ import FaithfulnessSizes, report_bundled
-from core.faithfulness.report import figure, tables
+from core.faithfulness.report import compared, figure, tables
 from core.scenes.sampling import SIDE, caption_words, held_out
 from core.scenes.scene import CLASSES
 from core.scenes.shortcuts import SHORTCUTS
@@ -66,6 +66,12 @@ def test_readme_quotes_the_faithfulness_report():
     report = json.loads((REPORT.parent / "faithfulness.json").read_text())
     assert tables(report) in CARD.read_text(encoding="utf-8")
     assert (REPORT.parent / "faithfulness.svg").read_text() == figure(report)
+
+
+def test_readme_has_words_beside_the_sae():
+    reports = [json.loads((REPORT.parent / f"faithfulness{of}.json").read_text()) for of in ("", "-words")]
+    names = ("SAE, residual after layer 4", "64 words, image embedding")
+    assert compared(dict(zip(names, reports, strict=True))) in CARD.read_text(encoding="utf-8")
 
 
 @pytest.mark.full
