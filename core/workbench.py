@@ -33,7 +33,7 @@ from .concepts.families import Family, families
 from .concepts.growth import Growth
 from .concepts.index import ConceptIndex
 from .concepts.reference_pictures import reference_pictures
-from .concepts.search import WORDINGS, Match, matches_picture, matches_words
+from .concepts.search import WORDINGS, Match, matches_picture, matches_words, strongest
 from .errors import UserError, echo
 from .methods.attribution import Attribution, Method, ablation_effects, attribute
 from .methods.conditions import CONFIDENCE, RATE, TERMS, Promise, promise_of
@@ -429,6 +429,16 @@ class Workbench:
             self._forget_index()
             self._families, self._family = found, _by_member(found)
 
+    def word(self, component: int) -> str | None:
+        """What a component stands for, where its dictionary is of words; else None."""
+        words = self.setup.dictionary.words
+        return words[component] if words else None
+
+    @property
+    def finds(self) -> bool:
+        """Whether components can be searched for, by words or by a picture."""
+        return self.index is not None or bool(self.setup.dictionary.words)
+
     def concept(self, component: int) -> Concept:
         """What the index knows of a component."""
         return concept(self._indexed(), component)
@@ -460,18 +470,28 @@ class Workbench:
 
     def matches_words(self, words: str, most: int) -> tuple[Match, ...]:
         """The components that fit words best. Raises UserError for no words, and for more than 200 characters."""
-        index, words = self._indexed(), " ".join(words.split())
+        dictionary, words = self.setup.dictionary, " ".join(words.split())
+        index = None if dictionary.words else self._indexed()
         if not words:
             raise UserError("There is nothing to search for. Write a word or a few, such as: dog, written text.")
         if len(words) > MAX_LENGTH:
             raise UserError(f"The search has {len(words):,} characters. Shorten it to {MAX_LENGTH} or fewer.")
+        if index is None:
+            return strongest(dictionary.nearness(self.class_vectors((words,), ("{}",))[0]), most)
         with self._sorting:
             if self._common is None:
                 self._common = self._everyday()
         return matches_words(index, self.class_vectors((words,), WORDINGS)[0].cpu().numpy(), self._common, most)
 
     def matches_picture(self, embedding: np.ndarray, most: int) -> tuple[Match, ...]:
-        """The components that fit a picture best, by its embedding, [p] of any length, as in its trace."""
+        """The components that fit a picture best, by its embedding, [p] of any length, as in its trace.
+
+        Of words, those that are active in it, and how strongly in an embedding of length 1.
+        """
+        if self.setup.dictionary.words:
+            unit = embedding / max(float(np.linalg.norm(embedding)), 1e-12)
+            found = self.setup.dictionary.encode_seen(self.setup.clip.tensor(unit[None]))[0].cpu().numpy()
+            return strongest(found, min(most, int(np.count_nonzero(found))))
         return matches_picture(self._indexed(), embedding, most)
 
     def steering_effects(self, component: int, classes: Names, templates: Names) -> SteeringEffects:
@@ -492,7 +512,8 @@ class Workbench:
         if self.setup.index is None:
             card = self.card
             at = " ".join(f"--{name} {value}" for name, value in card.at.facts.items())
-            which = f"--setup {card.name}" if card.name != "own" else f"--clip ... --dictionary ... {at}"
+            own = "--clip ..." if self.setup.dictionary.words else f"--clip ... --dictionary ... {at}"
+            which = f"--setup {card.name}" if card.name != "own" else own
             why = self.setup.index_trouble or (
                 f"Build one with: python -m core.indexing {which} --pictures FOLDER --out INDEX"
             )

@@ -232,9 +232,9 @@ def clip(clip_folder: Path) -> SplitClip:
 @pytest.fixture(scope="session")
 def dictionary(dictionary_folder: Path) -> Dictionary:
     """The tiny top-k dictionary on all tokens."""
-    from core.model.dictionary import Dictionary
+    from core.model.sae_dictionary import SaeDictionary
 
-    return Dictionary.from_folder(dictionary_folder, "all")
+    return SaeDictionary.from_folder(dictionary_folder, "all")
 
 
 @pytest.fixture(scope="session")
@@ -269,10 +269,10 @@ def classifier(clip: SplitClip) -> torch.Tensor:
 def question_of(clip: SplitClip, picture: Image.Image, classifier: torch.Tensor) -> Callable[[Target], Question]:
     """Questions about the picture, with more components active than a lever has neighbours."""
     from core.methods.question import Question
-    from core.model.dictionary import Dictionary
     from core.model.sae_clip import SaeClip
+    from core.model.sae_dictionary import SaeDictionary
 
-    model = SaeClip(clip, Dictionary(tiny_sae("topk", k=12), "all"))
+    model = SaeClip(clip, SaeDictionary(tiny_sae("topk", k=12), "all"))
     (trace,) = model.traces([clip.crop(picture)])
     return partial(Question, model, trace, classifier)
 

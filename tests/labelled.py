@@ -8,8 +8,8 @@ from streamed import Drawn
 
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.pictures.collection import About
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
@@ -47,4 +47,4 @@ class Labelled(Drawn):
 def setup_of(clip: SplitClip) -> Setup:
     torch.manual_seed(1)
     card = SetupSpec("tiny", "Tiny", Location(Path("clip")), Location(Path("sae")), 1, "all", "MIT", "")
-    return Setup(card, SaeClip(clip, Dictionary(tiny_sae("topk"), "all")))
+    return Setup(card, SaeClip(clip, SaeDictionary(tiny_sae("topk"), "all")))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from core.methods.steering import MAX_STRENGTH, Edit, Lever
 from core.model.clip import SplitClip
 from core.model.dictionary import Activations, Dictionary
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 from core.model.trace import Trace
 
@@ -17,7 +18,7 @@ TOKENS = 17
 X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))
 X[3, 4] = -0.0  # x + 0 would lose the sign of this zero
 DICTIONARIES = {
-    (kind, scope): Dictionary(tiny_sae(kind, **settings), scope)
+    (kind, scope): SaeDictionary(tiny_sae(kind, **settings), scope)
     for kind, settings in (("topk", {"rescale_acts_by_decoder_norm": True}), ("abstopk", {}), ("jumprelu", {}))
     for scope in ("all", "cls", "patches")
 }

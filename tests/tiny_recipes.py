@@ -9,8 +9,8 @@ from conftest import CLASSES, tiny_sae
 from core.methods.steering import Condition, Edit, Lever, Term
 from core.methods.target import Target
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 from core.recipes import Claim, Recipe, make_recipe
 from core.recipes.making import directions_of
@@ -38,7 +38,7 @@ CLAIM = Claim(
 def setup_of(clip: SplitClip, kind: str, scope: Scope = "all", **settings: Any) -> Setup:
     """The tiny CLIP with a dictionary of that kind."""
     spec = SetupSpec("tiny", "Tiny", Location(Path("a")), Location(Path("b")), clip.layer, scope, "MIT", "")
-    return Setup(spec, SaeClip(clip, Dictionary(tiny_sae(kind, **{**KINDS[kind], **settings}), scope)))
+    return Setup(spec, SaeClip(clip, SaeDictionary(tiny_sae(kind, **{**KINDS[kind], **settings}), scope)))
 
 
 def with_edit(setup: Setup, recipe: Recipe, edit: Edit) -> Recipe:

@@ -10,8 +10,8 @@ from sae_lens import SAE
 
 from core.indexing.recipe import IndexRecipe
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.setups.catalog import Location, SetupSpec
@@ -30,4 +30,4 @@ def some_sae(architecture: str) -> SAE:
 def setup_of(clip: SplitClip, architecture: str = "topk", scope: Scope = "all") -> Setup:
     torch.manual_seed(1)
     card = SetupSpec("tiny", "Tiny", Location(Path("clip")), Location(Path("sae")), 1, scope, "MIT", "")
-    return Setup(card, SaeClip(clip, Dictionary(some_sae(architecture), scope)))
+    return Setup(card, SaeClip(clip, SaeDictionary(some_sae(architecture), scope)))

@@ -14,9 +14,10 @@ from transformers import CLIPImageProcessorPil, PreTrainedModel
 from core.methods.question import Question
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
-from core.model.dictionary import Dictionary
 from core.model.places import ImageEmbedding, Place
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
+from core.model.word_dictionary import WordDictionary
 
 MODELS: Mapping[str, Callable[[], PreTrainedModel]] = MappingProxyType(
     {"clip": tiny_model, "metaclip_2": tiny_metaclip, "siglip": tiny_siglip}
@@ -33,12 +34,21 @@ def split_at(name: str, place: Place) -> SplitClip:
 def model_at(name: str, place: Place) -> SaeClip:
     """The same with a top-k dictionary there, on all tokens that there are."""
     clip = split_at(name, place)
-    return SaeClip(clip, Dictionary(tiny_sae("topk", k=9, d_in=clip.width), clip.scope("all")))
+    return SaeClip(clip, SaeDictionary(tiny_sae("topk", k=9, d_in=clip.width), clip.scope("all")))
 
 
-def question_at(name: str, place: Place) -> Question:
+def words_at(name: str) -> SaeClip:
+    """The same with words after the projection."""
+    clip = split_at(name, ImageEmbedding())
+    words = [first + second for first in "abcdefg" for second in "hijklm"]
+    noise = np.random.default_rng(6).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    mean = torch.nn.functional.normalize(clip.residual(clip.pixels(noise))[:, 0], dim=-1).mean(0)
+    return SaeClip(clip, WordDictionary(words, clip.texts(words), mean, 0.03))
+
+
+def question_at(name: str, place: Place, words: bool = False) -> Question:
     """What speaks for the first class against the second in a picture of noise."""
-    model = model_at(name, place)
+    model = words_at(name) if words else model_at(name, place)
     crop = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     classifier = text_classifier(model.clip, CLASSES, ("a photo of a {}",))
     return Question(model, model.trace(crop), classifier, Target(0, 1))

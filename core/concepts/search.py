@@ -27,7 +27,9 @@ class Match:
     """Index into the dictionary."""
     score: float
     """Of words: how much nearer to them its reference pictures are than to any words, as a difference of cosines. Of a
-    picture: the cosine, -1 to 1, of what sets its reference pictures and that picture apart from the collection."""
+    picture: the cosine, -1 to 1, of what sets its reference pictures and that picture apart from the collection.
+
+    Of a component that is a word: the cosine of the two; of a picture, its activation there."""
 
 
 def matches_words(index: ConceptIndex, text: np.ndarray, common: np.ndarray, most: int) -> tuple[Match, ...]:
@@ -54,12 +56,17 @@ def matches_picture(index: ConceptIndex, picture: np.ndarray, most: int) -> tupl
     return _best(index, lambda z: _units(z - index.average) @ apart, most)
 
 
+def strongest(scores: np.ndarray, most: int) -> tuple[Match, ...]:
+    """At most that many components of the highest scores [m]; of equals the first."""
+    order = np.argsort(-scores, kind="stable")[:most]
+    return tuple(Match(int(component), float(scores[component])) for component in order)
+
+
 def _best(index: ConceptIndex, score: Callable[[np.ndarray], np.ndarray], most: int) -> tuple[Match, ...]:
     m = index.n_components
     parts = [score(index.embedding[start : start + _AT_A_TIME].astype(np.float32)) for start in range(0, m, _AT_A_TIME)]
     scores = np.where(index.active_pictures > 0, np.concatenate(parts), -np.inf)
-    order = np.argsort(-scores, kind="stable")[: min(most, int((index.active_pictures > 0).sum()))]
-    return tuple(Match(int(component), float(scores[component])) for component in order)
+    return strongest(scores, min(most, int((index.active_pictures > 0).sum())))
 
 
 def _units(rows: np.ndarray) -> np.ndarray:

@@ -17,9 +17,9 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary
 from ..model.place_name import WITHOUT_LAYER, PlaceName
 from ..model.places import Place, place_of
+from ..model.sae_dictionary import SaeDictionary
 from ..model.scope import Scope
 from ..pictures.options import CollectionOptions
 from ..setups.catalog import Location, SetupSpec, read_catalog
@@ -63,7 +63,7 @@ def report_health(card: SetupSpec, folder: Path, clip: SplitClip) -> str | None:
 
     Returns why it would be refused; None where it would not.
     """
-    dictionary = Dictionary.from_folder(folder, card.scope, str(clip.device))
+    dictionary = SaeDictionary.from_folder(folder, card.scope, str(clip.device))
     health = check(clip, dictionary, card, probe_for(card))
     print(health.summary)
     for row in health.rows(card.published):

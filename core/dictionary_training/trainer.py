@@ -47,7 +47,8 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..model.clip import SplitClip
-from ..model.dictionary import CHUNK, Dictionary
+from ..model.dictionary import CHUNK
+from ..model.sae_dictionary import SaeDictionary
 from ..model.scope import Scope
 from ..pictures.collection import Collection, share
 from .buffer import Ring
@@ -137,7 +138,7 @@ def train_dictionary(
     accelerator.wait_for_everyone()
     counts = torch.tensor([ring.read, ring.skipped], device=device_name(accelerator))
     read, skipped = accelerator.reduce(counts, "sum").tolist()
-    explained, active = _measured(Dictionary.from_folder(folder, scope, device_name(accelerator)), tokens)
+    explained, active = _measured(SaeDictionary.from_folder(folder, scope, device_name(accelerator)), tokens)
     return Trained(read + skipped, skipped, explained, active)
 
 
@@ -244,7 +245,7 @@ def calibrate_threshold(sae: BatchTopKTrainingSAE, tokens: Tensor, k: int) -> No
 
 
 @torch.no_grad()
-def _measured(dictionary: Dictionary, tokens: Tensor) -> tuple[float, float]:
+def _measured(dictionary: SaeDictionary, tokens: Tensor) -> tuple[float, float]:
     """Explained variance and L0 over tokens [n, d], all taken to be in scope."""
     missed, active = 0.0, 0
     for some in tokens.split(max(1, CHUNK // dictionary.n_components)):

@@ -1,47 +1,25 @@
-"""The sparse autoencoder (SAE) as this project holds it: a dictionary of components.
+"""Dictionary: what every dictionary of components is asked for, whatever it is made of. One file for each kind.
 
 Each token's residual x_t is written as x_t = sum_j f_tj v_j + b_t + e_t: the activations f_t = encode(x_t) are few and
-mostly zero, the directions v_j = W_dec[j] are in the units of x, b_t is there with every component off, and e_t is what
-the dictionary misses. Nothing here throws e_t away: steering adds differences to x instead of replacing x by its
+mostly zero, the directions v_j are in the units of x, b_t is there with every component off, and e_t is what the
+dictionary misses. Nothing here throws e_t away: steering adds differences to x instead of replacing x by its
 reconstruction.
 
-Most dictionaries read x as it is, and b_t is b_dec. Some were trained on x made standard at every token ("layer_norm"):
-with mu and s the mean and the unbiased standard deviation of the d numbers of x_t, they encode (x_t - mu) / (s + 1e-5),
-and s and mu are undone after decoding. sae_lens keeps mu and s on the module between encode and decode, where two
-requests at a time would take each other's. Here the module inside never normalises: this class does, without state, and
-gives s times what the module gives as f_t, so that the equation above holds as it stands with b_t = mu + s b_dec.
-Others were trained on tokens made of one length ("constant_norm_rescale"), sqrt(d) x_t / |x_t|: then mu = 0 and
-s = |x_t| / sqrt(d).
+What a dictionary normalises before it encodes, it undoes in f and b, so that the equation holds as it stands.
 """
 
-import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal, cast, get_args
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sae_lens import SAE, SAEConfig
-from sae_lens.registry import get_sae_class
-from safetensors.torch import save_file
+from sae_lens import SAE
 from torch import Tensor
 
 from ..errors import UserError
 from ..records import Record
 from .scope import Scope, tokens_in_scope
-from .signed_topk import SignedTopKSAEConfig
-
-Normalisation = Literal["none", "layer_norm", "constant_norm_rescale"]
-"""What is done to every token before it is encoded, and undone after it is decoded."""
-
-ARCHITECTURES = frozenset({"standard", "gated", "topk", "abstopk", "jumprelu", SignedTopKSAEConfig.architecture()})
-"""sae_lens architectures whose decoder is linear and which read one token at a time."""
-
-NORMALISATIONS = frozenset(get_args(Normalisation))
-"""sae_lens' normalisations of activations that this class can undo in the units of x."""
-
-_EPSILON = 1e-5
 
 CHUNK = 1 << 25
 """Numbers in one dense block of activations or gathered directions (128 MB in float32)."""
@@ -96,87 +74,87 @@ def nonzero(f: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return place, flat[place].astype(np.float32, copy=False)
 
 
-def blank_sae(config: SAEConfig) -> SAE:
-    """The SAE that `config` describes, without numbers: its tensors have shapes only (torch's meta device)."""
-    sae_class, _ = get_sae_class(config.architecture())
-    return sae_class(replace(config, device="meta"))
+class Dictionary(ABC):
+    """Components, and the tokens in their scope: others never activate and are never edited. Read-only."""
 
+    scope: Scope
+    """The tokens that it reads."""
 
-def filled_sae(blank: SAE, weights: Mapping[str, Tensor]) -> SAE:
-    """`blank` with these tensors, which are not copied, in place of its own. Raises RuntimeError if they do not fit."""
-    blank.load_state_dict(dict(weights), assign=True)
-    blank.device = next(iter(weights.values())).device
-    blank.cfg.device = str(blank.device)
-    return blank
+    # What it is
 
-
-class Dictionary:
-    """A sae_lens SAE, frozen, and its scope: tokens outside it never activate and are never edited."""
-
-    def __init__(self, sae: SAE, scope: Scope) -> None:
-        """Hold `sae`. Raises UserError for one whose activations could not be decoded, or edited, linearly."""
-        settings = {
-            "architecture": (sae.cfg.architecture(), ARCHITECTURES),
-            "normalize_activations": (sae.cfg.normalize_activations, NORMALISATIONS),
-            "reshape_activations": (sae.cfg.reshape_activations, {"none"}),
-            "scope": (scope, {"all", "cls", "patches"}),
-        }
-        for name, (value, allowed) in settings.items():
-            if value not in allowed:
-                raise UserError(
-                    f"This dictionary has {name} = {value!r}, which cannot be steered here. "
-                    f"Choose one with {' or '.join(sorted(allowed))}."
-                )
-        self.normalisation = cast(Normalisation, sae.cfg.normalize_activations)
-        if self.normalisation != "none":  # the same tensors in a module that keeps nothing between two calls
-            sae = filled_sae(blank_sae(replace(sae.cfg, normalize_activations="none")), sae.state_dict())
-        self.sae = sae.eval().requires_grad_(False)
-        self.scope: Scope = scope
-
-    @classmethod
-    def from_folder(cls, path: str | Path, scope: Scope, device: str = "cpu") -> "Dictionary":
-        """Load `cfg.json` and `sae_weights.safetensors`, in float32 whatever the precision on disk."""
-        return cls(SAE.load_from_disk(path, device=device, dtype="float32"), scope)
-
-    def save(self, folder: str | Path) -> None:
-        """Write `cfg.json` and `sae_weights.safetensors`: `from_folder` gives the same activations again.
-
-        The scope is no part of that layout; whoever loads it says it again.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: weight.cpu().contiguous() for name, weight in self.sae.state_dict().items()}
-        save_file(weights, folder / "sae_weights.safetensors")
-        settings = self.sae.cfg.to_dict() | {"normalize_activations": self.normalisation, "device": "cpu"}
-        (folder / "cfg.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
-
+    @abstractmethod
     def to(self, device: str | torch.device) -> "Dictionary":
         """The same dictionary on another device; this very one if that is where it is."""
-        weights = {name: weight.to(device) for name, weight in self.sae.state_dict().items()}
-        if weights["W_dec"].device == self.device:
-            return self
-        blank = blank_sae(replace(self.sae.cfg, normalize_activations=self.normalisation))
-        return Dictionary(filled_sae(blank, weights), self.scope)
 
     @property
+    @abstractmethod
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.sae.W_dec.device
+        """Where it is."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """The precision of its directions."""
+
+    @property
+    @abstractmethod
+    def n_components(self) -> int:
+        """m."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """d."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Mapping[str, Tensor]:
+        """All its numbers, by name."""
+
+    @property
+    @abstractmethod
+    def encoding(self) -> Mapping[str, object]:
+        """How it encodes, as plain values: with its weights, all that its activations depend on."""
 
     @property
     def n_bytes(self) -> int:
-        """What the weights take in memory."""
-        return sum(weight.nbytes for weight in self.sae.parameters())
+        """What it takes in memory."""
+        return sum(weight.nbytes for weight in self.weights.values())
 
     @property
-    def n_components(self) -> int:
-        """m."""
-        return self.sae.cfg.d_sae
+    def words(self) -> tuple[str, ...]:
+        """What each component stands for, [m], where that is known and no guess; else nothing."""
+        return ()
+
+    def nearness(self, text: Tensor) -> np.ndarray:  # noqa: ARG002
+        """How near each of `words` is to a text with the unit embedding [p]: cosines, float64 [m].
+
+        Raises UserError where the components are no words.
+        """
+        raise UserError("The components of this setup are no words, which this needs. Choose another setup.")
 
     @property
-    def width(self) -> int:
-        """d."""
-        return self.sae.cfg.d_in
+    def sae(self) -> SAE:
+        """The SAE that it is. Raises UserError where it is none."""
+        raise UserError("The components of this setup are not those of an SAE, which this needs. Choose another setup.")
+
+    # What it does
+
+    @abstractmethod
+    def encode_seen(self, seen: Tensor) -> Tensor:
+        """Tokens in scope [..., d], whichever they are -> f [..., m], such that f v is in the units of x."""
+
+    @abstractmethod
+    def bias_at(self, residual: Tensor) -> Tensor:
+        """What is there with every component off, for x [..., T, d]: b, [..., T, d]."""
+
+    @abstractmethod
+    def directions(self, components: np.ndarray | Tensor) -> Tensor:
+        """v_j for k components, [k, d], in the units of x."""
+
+    @abstractmethod
+    def reconstruct_seen(self, seen: Tensor) -> Tensor:
+        """Tokens in scope [..., d] -> x_hat [..., d], what it makes of them."""
 
     def tokens(self, n_tokens: int) -> range:
         """The tokens in scope, of `n_tokens` with CLS."""
@@ -191,22 +169,6 @@ class Dictionary:
         f = residual.new_zeros(*residual.shape[:-1], self.n_components)
         f[..., scope.start : scope.stop, :] = self.encode_seen(residual[..., scope.start : scope.stop, :])
         return f
-
-    @torch.no_grad()
-    def encode_seen(self, seen: Tensor) -> Tensor:
-        """Tokens in scope [..., d], whichever they are -> f [..., m], such that f W_dec is in the units of x."""
-        if self.normalisation == "none":
-            return self.sae.encode(seen)
-        normal, _, spread = self._normal(seen)
-        return self.sae.encode(normal) * spread
-
-    @torch.no_grad()
-    def bias_at(self, residual: Tensor) -> Tensor:
-        """What is there with every component off, for x [..., T, d]: b_dec, or mu + s b_dec, [..., T, d]."""
-        if self.normalisation == "none":
-            return self.sae.b_dec.expand_as(residual)
-        _, mean, spread = self._normal(residual)
-        return mean + spread * self.sae.b_dec
 
     @torch.no_grad()
     def activations(self, residual: Tensor) -> Activations:
@@ -227,18 +189,10 @@ class Dictionary:
             n_components=self.n_components,
         )
 
-    def directions(self, components: np.ndarray | Tensor) -> Tensor:
-        """v_j for k components, [k, d], in the units of x."""
-        rows = self.sae.W_dec[torch.as_tensor(components, dtype=torch.long, device=self.sae.W_dec.device)]
-        if getattr(self.sae.cfg, "rescale_acts_by_decoder_norm", False):
-            # Such an SAE decodes with unit rows, whatever the norms of the stored ones.
-            rows = rows / rows.norm(dim=-1, keepdim=True)
-        return rows
-
     @torch.no_grad()
     def decode(self, activations: Activations) -> Tensor:
         """sum_j f_tj v_j for every token, [T, d], without the bias; 0 where nothing is active."""
-        x = torch.zeros(activations.n_tokens, self.width, dtype=self.sae.W_dec.dtype, device=self.device)
+        x = torch.zeros(activations.n_tokens, self.width, dtype=self.dtype, device=self.device)
         step = max(1, CHUNK // self.width)
         for start in range(0, len(activations.token), step):
             part = slice(start, start + step)
@@ -253,33 +207,5 @@ class Dictionary:
         scope = self.tokens(residual.shape[-2])
         seen = residual[..., scope.start : scope.stop, :]
         x_hat = residual.clone()
-        x_hat[..., scope.start : scope.stop, :] = self._reconstruct(seen)
+        x_hat[..., scope.start : scope.stop, :] = self.reconstruct_seen(seen)
         return x_hat
-
-    def _reconstruct(self, seen: Tensor) -> Tensor:
-        """Tokens in scope [..., d] -> x_hat [..., d]."""
-        if self.normalisation == "none":
-            return self.sae.decode(self.sae.encode(seen))
-        normal, mean, spread = self._normal(seen)
-        return self.sae.decode(self.sae.encode(normal)) * spread + mean
-
-    def _normal(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return normal(x.to(self.sae.W_dec.dtype), self.normalisation)
-
-
-def normal(x: Tensor, how: Normalisation) -> tuple[Tensor, Tensor, Tensor]:
-    """x normalised token by token, and mu and s that undo it: [..., d], [..., 1] and [..., 1]."""
-    if how == "layer_norm":
-        return standard(x)
-    spread = x.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
-    return x / spread.clamp_min(_EPSILON**4), torch.zeros_like(spread), spread
-
-
-def standard(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(x - mu) / (s + 1e-5), mu and s, over the d numbers of each token: [..., d], [..., 1] and [..., 1].
-
-    As sae_lens and vit_prisma have it: s is unbiased, 1e-5 is added to it and not to the variance, and what is
-    multiplied again after decoding is s alone.
-    """
-    spread, mean = torch.std_mean(x, dim=-1, keepdim=True)
-    return (x - mean) / (spread + _EPSILON), mean, spread

@@ -77,7 +77,7 @@ def build(context: Context, first: Visit) -> ComponentsTab:
     """Its layout."""
     with gr.Tab(NAME, id=COMPONENTS, render_children=True) as tab, gr.Row(elem_id="components", equal_height=False):
         with gr.Column(elem_id="finding", min_width=260):
-            with gr.Row(elem_id="search", visible=context.bench(first).index is not None) as searching:
+            with gr.Row(elem_id="search", visible=context.bench(first).finds) as searching:
                 words_for = gr.Textbox(label="Find components by words", elem_id="words-for", scale=3, min_width=200)
                 picture_for = gr.File(label="or by a picture", height=84, elem_id="picture-for", scale=2, min_width=150)
             said = widgets.notice_place("said-search")
@@ -95,7 +95,7 @@ def build(context: Context, first: Visit) -> ComponentsTab:
 
 def redraws(tab: ComponentsTab) -> list[Redraw]:
     """What it draws anew, and since when; what was found and opened follows by `following`, where it is in sight."""
-    return [Redraw(tab.searching, Change.SETUP, lambda context, v: gr.Row(visible=context.bench(v).index is not None))]
+    return [Redraw(tab.searching, Change.SETUP, lambda context, v: gr.Row(visible=context.bench(v).finds))]
 
 
 def at_first(tab: ComponentsTab) -> list[Besides]:
@@ -128,7 +128,7 @@ def following(tab: ComponentsTab, replies: Replies, open_tab: gr.Textbox) -> Lis
 def show_found(context: Context, v: Visit) -> str:
     """The answer to the search, as it stands for the present picture."""
     bench = context.bench(v)
-    if bench.index is None:
+    if not bench.finds:
         return ""
     offered = components_view.examples(component_search.examples(bench))
     if v.search.matches is None:
@@ -147,7 +147,7 @@ def show_page(context: Context, v: Visit, known: KnownEffects | None) -> str:
     if bench.index is None:
         if bench.making is not None and not bench.making.over:
             return components_view.index_to_come()
-        return components_view.no_index(bench.card.title, bench.setup.index_trouble)
+        return components_view.no_index(bench.card.title, bench.setup.index_trouble, bool(bench.setup.dictionary.words))
     if component is None:
         return components_view.no_page()
     effects = steering_effects.known_for(v, component, known)
@@ -226,7 +226,7 @@ def _page(bench: Workbench, index: ConceptIndex, component: int) -> components_v
     most = max(found.picture.shape[1] for found in (index.top, index.mean, index.mid))
     top, mean, usual = (bench.activating_examples(component, kind, most) for kind in ("top", "mean", "mid"))
     return components_view.Page(
-        face=Face(bench.concept(component), top, family),
+        face=Face(bench.concept(component), top, family, word=bench.word(component)),
         usual=usual,
         mean=mean,
         histogram=bench.histogram(component),

@@ -8,10 +8,13 @@ from ..workbench import Workbench
 
 
 def faces(bench: Workbench, components: Iterable[int], most: int = STRIP) -> Mapping[int, Face]:
-    """How components are recognised, with at most that many pictures each; nothing without an index."""
+    """How components are recognised, with at most that many pictures each; nothing without an index or words."""
     if bench.index is None:
-        return {}
-    return {c: Face(bench.concept(c), bench.activating_examples(c, "top", most), bench.family(c)) for c in components}
+        return {c: Face(None, word=word) for c in components if (word := bench.word(c)) is not None}
+    return {
+        c: Face(bench.concept(c), bench.activating_examples(c, "top", most), bench.family(c), bench.word(c))
+        for c in components
+    }
 
 
 def of_parts(bench: Workbench, visit: Visit) -> Mapping[int, Face]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..methods.steering import Edit, check_size
 from ..methods.target import Target
 from ..model.clip import text_classifier
 from ..model.dictionary import Dictionary
+from ..model.sae_dictionary import Normalisation
 from ..setups.identity import Tower, dictionary_fingerprint, fingerprint, identity, tower_fingerprint
 from ..setups.loading import Setup
 from .recipe import (
@@ -84,7 +85,7 @@ def make_recipe(
             text=fingerprints(setup.clip.model, "text"),
             encoder=EncoderFacts(
                 architecture=config.architecture(),
-                normalisation=dictionary.normalisation,
+                normalisation=cast(Normalisation, dictionary.encoding["normalisation"]),
                 centred=config.apply_b_dec_to_input,
                 k=config.k if competes else None,
                 held="rows" if not competes else "encoder" if whole_encoder else "nothing",

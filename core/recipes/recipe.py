@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from ..concepts.index import Identity
 from ..methods.steering import MAX_LEVERS, Edit
 from ..methods.target import Target
-from ..model.dictionary import Normalisation
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
+from ..model.sae_dictionary import Normalisation
 from ..records import Preview, Record
 from ..words import count, in_percent
 

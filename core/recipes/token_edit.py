@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.dictionary import normal
+from ..model.sae_dictionary import normal
 from ..model.scope import tokens_in_scope
 from .recipe import Recipe, needed_components
 

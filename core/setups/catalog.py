@@ -8,6 +8,7 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     clip = { folder = "bundled/clip" }          # a CLIP (see core/setups/clips), in a folder or on the Hub:
                                                 # { repo = "owner/name", [revision = "main"] }
     dictionary = { folder = "bundled/dictionary" }      # the same, and [file = "20_resid/1.pt"], what to read in it
+    [kind = "sae"]                              # or "words": then the dictionary is a file of words, one a line
     [layout = "sae_lens"]                       # how the dictionary's file is laid out: see core/setups/checkpoints
     [place = "residual"]                        # what the dictionary reads: the residual after a layer, "mlp", what the
                                                 # MLP of a layer puts out, or "embedding", which has no layer
@@ -22,6 +23,7 @@ A setup's table; folders are relative to the catalog's own, and what is in brack
     [words = "bundled/words.txt"]               # all words it was trained with, one a line
     [report = "bundled/report.json"]            # how it scored on scenes with planted shortcuts
     [statistics = "statistics/a.safetensors"]   # of the CLIP's residual (see core/setups/residual_statistics.py)
+    [mean_of = "scenes:index"]                  # pictures whose mean words are found beyond
     [index = { folder = "bundled/index" }]      # its concept index (see core/concepts/index.py), placed like the CLIP
 
 Which of them somebody has loaded from where they are published, and what that came to, stands in the record beside the
@@ -51,6 +53,9 @@ CATALOG = ASSETS / "catalog.toml"
 
 Layout = Literal["sae_lens", "saev", "prisma", "clipscope", "patchsae", "dictionary_learning", "clip_topk_sae"]
 """How a dictionary's file is laid out; `core.setups.checkpoints` has a reader for each."""
+
+DictionaryKind = Literal["sae", "words"]
+"""What a dictionary is made of: the weights of a trained SAE, or words (see `core.setups.dictionaries`)."""
 
 _FORBID: ConfigDict = {"extra": "forbid"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -138,8 +143,10 @@ class SetupSpec:
     """Of the weights."""
     note: str
     """What a visitor should know before trusting it."""
+    kind: DictionaryKind = "sae"
+    """What the dictionary is made of. One of words is a file of them, one a line, and reads the embedding."""
     layout: Layout = "sae_lens"
-    """How the dictionary's file is laid out."""
+    """How the file of an SAE is laid out."""
     place: PlaceName = "residual"
     """What of that layer the dictionary reads."""
     good_for: str = ""
@@ -154,6 +161,9 @@ class SetupSpec:
     """How it scored on scenes with planted shortcuts; None where that is not known."""
     statistics: Path | None = None
     """Mean and deviation of the CLIP's residual, for a dictionary whose file lacks them; None: measured when needed."""
+    mean_of: str | None = None
+    """Pictures whose mean is taken off before words are found in one: a folder, a zip, a data set, or scenes:index;
+    None for those that ship (see `core.setups.dictionaries.words`)."""
     index: Location | None = None
     """Its concept index; None where nobody has built one."""
     verification: Verification | None = None
@@ -184,6 +194,11 @@ class SetupSpec:
             location.repo is not None and _COMMIT.fullmatch(location.revision) is not None
             for location in (self.clip, self.dictionary)
         )
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether its dictionary was trained to hold what it reads, so that one that hardly does is a wrong one."""
+        return self.kind == "sae"
 
     @property
     def downloads(self) -> bool:
@@ -222,7 +237,12 @@ def find(cards: Mapping[str, SetupSpec], name: str) -> SetupSpec:
 
 
 _CHECKED = TypeAdapter(SetupSpec)
-_CHOICES = {"layout": get_args(Layout), "scope": get_args(Scope), "place": get_args(PlaceName)}
+_CHOICES = {
+    "layout": get_args(Layout),
+    "scope": get_args(Scope),
+    "place": get_args(PlaceName),
+    "kind": get_args(DictionaryKind),
+}
 
 
 def _card(table: dict[str, Any], folder: Path) -> SetupSpec:

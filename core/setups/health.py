@@ -4,9 +4,9 @@
 
 - *meaningless*: the model's answers rest on nothing. A number is not finite, all texts or all pictures are the same to
   the model, the logit scale is none, or no component ever fires. Such a setup is refused.
-- *unfit*: the dictionary hardly reconstructs the residual that it is given. A setup of one's own is refused then, with
-  the numbers, unless that is overridden. A catalogued one at pinned commits is not: somebody chose its files, and a few
-  pictures know less of them than that person. It opens with this doubt.
+- *unfit*: the dictionary was trained to reconstruct what it is given, and hardly does. A setup of one's own is refused
+  then, with the numbers, unless that is overridden. A catalogued one at pinned commits is not: somebody chose its
+  files, and a few pictures know less of them than that person. It opens with this doubt.
 - *odd*: all else that a reader should know before believing the setup.
 
 The pictures are few: these figures tell a wrong layer, a missing normalisation or damaged weights from a dictionary
@@ -336,6 +336,8 @@ def _meaningless(health: Health) -> tuple[Doubt, ...]:
 
 
 def _unfit(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
+    if not spec.reconstructs:
+        return ()
     where = f"on {health.pictures} {health.kind}, at layer {spec.layer} counted from 0"
     explained = decimal(health.explained_variance)
     found: list[Doubt] = []
@@ -374,6 +376,14 @@ def _odd(health: Health, spec: SetupSpec) -> tuple[Doubt, ...]:
             "together, or it has never seen pictures like these.",
         )
     published, explained, active = spec.published, health.explained_variance, health.active_per_token
+    if not spec.reconstructs and (explained < LEAST_EXPLAINED or health.answers_kept < LEAST_KEPT):
+        odd(
+            "explained variance",
+            f"Its words hold {decimal(explained)} of the variance of the image embedding, where 1 is all of it, and "
+            f"with nothing but them the model keeps {100 * health.answers_kept:.0f} % of its answers on "
+            f"{health.pictures} {health.kind}. They are not made to hold more: what they miss can be neither explained "
+            "nor steered.",
+        )
     stated, ours = published.explained_variance, comparable(health, published)
     of = " of standardised activations" * published.standardised
     if stated is not None and ours is None:

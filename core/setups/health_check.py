@@ -12,7 +12,7 @@
 What the figures mean is said in `core.setups.health`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -281,9 +281,13 @@ class _Tally:
 
     def _not_finite(self, model: _Model, seen: np.ndarray, missed: np.ndarray) -> str:
         """Where the first number stands that is not finite, from what is read to what is said; else nothing."""
-        parts = (("CLIP", model.clip.model), ("dictionary", self._dictionary.sae))
-        for part, module in parts:
-            if name := _weight_not_finite(module):
+        module = model.clip.model
+        parts = (
+            ("CLIP", dict((*module.named_parameters(), *module.named_buffers()))),
+            ("dictionary", self._dictionary.weights),
+        )
+        for part, weights in parts:
+            if name := _weight_not_finite(weights):
                 return f"the weight {name} of its {part}"
         if not np.isfinite(seen).all():
             return f"the {self._place}"
@@ -347,9 +351,9 @@ def _read_as_end(clip: SplitClip, classes: Sequence[str], spec: SetupSpec) -> st
     return str(clip.tokenizer.decode([ids[wrong[0], read[wrong[0]]]]))
 
 
-def _weight_not_finite(module: torch.nn.Module) -> str:
+def _weight_not_finite(weights: Mapping[str, Tensor]) -> str:
     """The name of the first weight with a number that is not finite; nothing when there is none."""
-    for name, weight in (*module.named_parameters(), *module.named_buffers()):
+    for name, weight in weights.items():
         if weight.is_floating_point() and weight.numel() and not _is_finite(weight):
             return name
     return ""

@@ -31,13 +31,13 @@ def fingerprint(clip: SplitClip, dictionary: Dictionary) -> str:
     Of every tensor it takes the name, the shape and at most some 4,096 evenly spaced numbers, as float32, which takes
     a fraction of a second for the largest setups and is the same wherever they are. 64 hexadecimal digits of SHA-256.
     """
-    settings = _encoding(dictionary) | dict(clip.place.facts) | {"scope": dictionary.scope}
-    return _hashed(settings, {"clip": clip.model.state_dict(), "dictionary": dictionary.sae.state_dict()})
+    settings = dict(dictionary.encoding) | dict(clip.place.facts) | {"scope": dictionary.scope}
+    return _hashed(settings, {"clip": clip.model.state_dict(), "dictionary": dictionary.weights})
 
 
 def dictionary_fingerprint(dictionary: Dictionary) -> str:
     """The same of a dictionary alone, wherever it reads."""
-    return _hashed(_encoding(dictionary), {"dictionary": dictionary.sae.state_dict()})
+    return _hashed(dictionary.encoding, {"dictionary": dictionary.weights})
 
 
 def tower_fingerprint(model: PreTrainedModel, tower: Tower, precision: torch.dtype = torch.float32) -> str:
@@ -51,13 +51,6 @@ def tower_fingerprint(model: PreTrainedModel, tower: Tower, precision: torch.dty
     begins = (f"{tower}_model.", {"vision": "visual", "text": "text"}[tower] + "_projection.")
     weights = {name: weight for name, weight in model.state_dict().items() if name.startswith(begins)}
     return _hashed({name: getattr(config, name) for name in names}, {tower: weights}, precision)
-
-
-def _encoding(dictionary: Dictionary) -> dict[str, object]:
-    """How a dictionary encodes, as plain values."""
-    encodes = ("k", "apply_b_dec_to_input", "rescale_acts_by_decoder_norm")
-    settings = {name: getattr(dictionary.sae.cfg, name, None) for name in encodes}
-    return settings | {"architecture": dictionary.sae.cfg.architecture(), "normalisation": dictionary.normalisation}
 
 
 def _hashed(

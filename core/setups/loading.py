@@ -1,8 +1,9 @@
 """Loading of a setup: from a card of the catalog to a checked CLIP with its dictionary.
 
-1. `load` fetches the files, reads the CLIP and the dictionary, and compares what the dictionary's file says of itself
-   with the card. Of several formulas that the file may have been trained with, the one that reconstructs photographs
-   best is taken, and the figures of all are kept (`core.setups.readings`).
+1. `load` fetches the files, reads the CLIP and the dictionary, as its kind is made (`core.setups.dictionaries`). What
+   an SAE's file says of itself is compared with the card. Of several formulas that the file may have been trained with,
+   the one that reconstructs photographs best is taken, and the figures of all are kept (`core.setups.readings`). A
+   dictionary of words is computed from the CLIP.
 2. Every setup is checked on a few pictures (`core.setups.health_check`), unless the figures of the same check were kept
    (`core.setups.kept_health`). What is doubtful stands with it; the rules of `core.setups.health` refuse it.
 3. Where its catalog names a concept index, that is read too. A setup works without one, and says why there is none.
@@ -13,7 +14,7 @@ Whatever goes wrong is a UserError with a sentence; it is not remembered, so tha
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -27,19 +28,16 @@ from ..model.clip import SplitClip
 from ..model.dictionary import Dictionary
 from ..model.sae_clip import SaeClip
 from ..words import size_in_words
-from .agreement import agree
 from .catalog import CATALOG, SetupSpec, find, read_catalog
-from .checkpoints import files_of, hint_for_names, read_checkpoint
 from .clips import find_clip, read_clip
 from .clips.parts import model_class
-from .foreign_errors import lacks_memory, readable
+from .dictionaries import DICTIONARIES, Hear, Made
+from .foreign_errors import lacks_memory
 from .health import Health, refusal
 from .health_check import check, probe_for
 from .hub import Download, fetch
 from .identity import fingerprint, identity
 from .kept_health import about_check, kept_health, remember
-from .readings import Chosen, choose
-from .residual_statistics import statistics_of
 from .standardisation import ResidualStatistics, Standardisation
 
 T = TypeVar("T")
@@ -160,8 +158,9 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     # Nothing large comes before it is known that both parts are there, and that the CLIP can be used.
     source = find_clip(card.clip, card.at, _downloading(tell, 0))
     clip_size = _clip_size(source.settings.config)
-    patterns = files_of(card.layout, card.dictionary.file)
-    fetched = fetch(card.dictionary, patterns, _downloading(tell, clip_size), partial(hint_for_names, card.layout))
+    kind = DICTIONARIES[card.kind]
+    patterns = kind.files_of(card)
+    fetched = fetch(card.dictionary, patterns, _downloading(tell, clip_size), kind.hint_for_names(card))
     dictionary_size = _file_sizes(fetched.folder, patterns)
     clip_files, clip_commit = source.download(_downloading(tell, dictionary_size))
     size = clip_size + dictionary_size
@@ -169,11 +168,6 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     tell(Loading("Reading the CLIP", needs=size))
     clip = read_clip(clip_files, card.at, device, prefix)
     card = replace(card, scope=clip.scope(card.scope))
-    tell(Loading("Reading the dictionary", needs=size))
-    with readable("dictionary", str(card.dictionary)):
-        readings = read_checkpoint(card.layout, fetched.folder, card.dictionary.file)
-    for reading in readings:
-        agree(card, clip, reading)
     commits = {
         part: commit for part, commit in (("clip", clip_commit), ("dictionary", fetched.commit)) if commit is not None
     }
@@ -181,27 +175,21 @@ def _loaded(card: SetupSpec, device: str, prefix: torch.dtype, tell: Tell, anywa
     def hear(what: str) -> Callable[[int, int], None]:
         return lambda done, total: tell(Loading(what, done, total, needs=size))
 
-    statistics = None
-    if any(reading.standardise for reading in readings):
-        measuring = hear("Measuring the CLIP's residual on photographs")
-        statistics = statistics_of(card, clip, clip_commit, measuring)
-    choosing = hear("Choosing among the formulas it may have been trained with")
-    chosen = choose(clip, readings, card.scope, statistics, choosing)
-    del reading, readings  # as large as what was made of them
-
-    setup_identity = identity(card, commits, clip, chosen.dictionary)
-    health = _health(card, setup_identity, clip, chosen, hear)
+    tell(Loading("Reading the dictionary", needs=size))
+    made = kind.made(card, clip, clip_commit, fetched.folder, hear)
+    setup_identity = identity(card, commits, clip, made.dictionary)
+    health = _health(card, setup_identity, clip, made, hear)
     if (refused := refusal(health, card, anyway)) is not None:
         raise UserError(refused)
     index, trouble = _index(card, setup_identity, clip, tell)
     return Setup(
         card=card,
-        model=SaeClip(clip, chosen.dictionary),
+        model=SaeClip(clip, made.dictionary),
         commits=commits,
-        formula=chosen.formula,
-        alternatives=chosen.figures,
-        standardisation=chosen.standardisation,
-        statistics=statistics if chosen.standardisation else None,
+        formula=made.formula,
+        alternatives=made.figures,
+        standardisation=made.standardisation,
+        statistics=made.statistics,
         health=health,
         index=index,
         index_trouble=trouble,
@@ -212,8 +200,8 @@ def _health(
     card: SetupSpec,
     setup_identity: Identity,
     clip: SplitClip,
-    chosen: Chosen,
-    hear: Callable[[str], Callable[[int, int], None]],
+    made: Made,
+    hear: Hear,
 ) -> Health:
     """The figures of the health check, kept ones or new ones."""
     about = about_check(card, clip, setup_identity)
@@ -222,7 +210,7 @@ def _health(
         return kept
     probe = probe_for(card)
     checking = hear(f"Checking it on {len(probe.samples)} {probe.kind}")
-    health = check(clip, chosen.dictionary, card, probe, checking, chosen.standardisation)
+    health = check(clip, made.dictionary, card, probe, checking, made.standardisation)
     if about is not None:
         remember(health, card, about)
     return health

@@ -5,9 +5,19 @@ from pathlib import Path
 from typing import get_args
 
 from ..errors import UserError
+from ..files import ASSETS
 from ..model.place_name import WITHOUT_LAYER, PlaceName
 from ..model.scope import Scope
 from .catalog import Layout, Location, SetupSpec, find, read_catalog
+
+WORDS = ASSETS / "words.txt"
+"""Everyday words and short concepts, for a CLIP without a dictionary."""
+WORDS_NOTE = (
+    "No dictionary was named, so its components are words: the image embedding as a sum of a few words’ text "
+    "embeddings. There is no map of the picture, and what these words do not say of it, often most, can be neither "
+    "explained nor steered."
+)
+"""What a visitor should know before trusting words."""
 
 
 def add_setup_options(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +35,18 @@ def add_setup_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--place",
         choices=get_args(PlaceName),
-        default="residual",
-        help="what the SAE reads: the residual after a layer, the output of a layer's MLP, or the image embedding",
+        help="what the SAE reads: the residual after a layer (as is taken where nothing is said), the output of a "
+        "layer's MLP, or the image embedding",
     )
     own.add_argument("--layer", type=int, help="that layer of the vision tower, from 0; not of the embedding")
+    own.add_argument(
+        "--words",
+        type=Path,
+        help="without a dictionary: its words, one a line, in place of the everyday ones that ship; see core/README.md",
+    )
+    own.add_argument(
+        "--mean-of", type=str, help="for words: pictures whose mean is taken off (a folder, a zip, a data set)"
+    )
     own.add_argument("--scope", choices=get_args(Scope), default="all", help="the tokens the SAE was trained on")
 
 
@@ -54,11 +72,13 @@ def named_setup(arguments: argparse.Namespace, otherwise: str) -> SetupSpec:
 
 def own_setup(arguments: argparse.Namespace) -> SetupSpec:
     """The setup of one's own that options name. Raises UserError where they do not wholly."""
+    if arguments.clip and not arguments.dictionary:
+        return _of_words(arguments)
     layer = 0 if arguments.place == WITHOUT_LAYER else arguments.layer
-    if not (arguments.clip and arguments.dictionary) or layer is None:
+    if not arguments.clip or layer is None or arguments.words or arguments.mean_of:
         raise UserError(
-            "A setup of your own needs --clip, --dictionary and --layer, or --place embedding in place of a layer. "
-            "Name all three."
+            "A setup of your own needs --clip, and a dictionary: either --dictionary and --layer (or --place embedding "
+            "in place of a layer), or none of these; then its components are words. Name one or the other."
         )
     return SetupSpec(
         name="own",
@@ -66,11 +86,34 @@ def own_setup(arguments: argparse.Namespace) -> SetupSpec:
         clip=place_named(arguments.clip, "."),
         dictionary=_dictionary_named(arguments.dictionary, arguments.file),
         layer=layer,
-        place=arguments.place,
+        place=arguments.place or "residual",
         scope=arguments.scope,
         layout=arguments.layout,
         licence="as its makers say",
         note="Named on the command line.",
+    )
+
+
+def _of_words(arguments: argparse.Namespace) -> SetupSpec:
+    """A CLIP without a dictionary: its components are words."""
+    if arguments.layer is not None or arguments.place not in (None, WITHOUT_LAYER):
+        raise UserError(
+            "Without --dictionary the components are words, which are of the image embedding. Leave --layer and "
+            "--place out, or name the dictionary that reads there."
+        )
+    file = WORDS if arguments.words is None else arguments.words.expanduser()
+    return SetupSpec(
+        name="own",
+        title="Your own setup",
+        clip=place_named(arguments.clip, "."),
+        dictionary=_dictionary_named(str(file), "."),
+        layer=0,
+        place=WITHOUT_LAYER,
+        scope="cls",
+        kind="words",
+        mean_of=arguments.mean_of,
+        licence="as its makers say",
+        note=WORDS_NOTE,
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..model.clip import SplitClip
-from ..model.dictionary import Dictionary
+from ..model.sae_dictionary import SaeDictionary
 from ..model.scope import Scope
 from ..pictures.photographs import photographs
 from ..pictures.read import read_picture
@@ -34,7 +34,7 @@ _AS_MANY = 2.0
 class Chosen:
     """A dictionary, ready to be used, and how it was chosen."""
 
-    dictionary: Dictionary
+    dictionary: SaeDictionary
     """It, in the units of x, where the CLIP is."""
     formula: str
     """How it encodes, in words."""
@@ -72,7 +72,7 @@ def choose(
         for done, (reading, standardisation) in enumerate(zip(readings, standardisations, strict=True), len(pictures)):
             if tell is not None:
                 tell(done, total)
-            dictionary = Dictionary(reading.sae, scope).to(clip.device)
+            dictionary = SaeDictionary(reading.sae, scope).to(clip.device)
             value, active = _explained(dictionary, standardisation, seen)
             explained.append(value if np.isfinite(value) else -np.inf)
             keeps.append(reading.active is None or 1 / _AS_MANY <= active / reading.active <= _AS_MANY)
@@ -82,12 +82,12 @@ def choose(
         figures = {reading.formula: value for reading, value in zip(readings, explained, strict=True)}
     reading, standardisation = readings[best], standardisations[best]
     sae = reading.sae if standardisation is None else folded(reading.sae, standardisation)
-    return Chosen(Dictionary(sae, scope).to(clip.device), reading.formula, figures, standardisation)
+    return Chosen(SaeDictionary(sae, scope).to(clip.device), reading.formula, figures, standardisation)
 
 
 @torch.no_grad()
 def _explained(
-    dictionary: Dictionary, standardisation: Standardisation | None, residuals: Sequence[Tensor]
+    dictionary: SaeDictionary, standardisation: Standardisation | None, residuals: Sequence[Tensor]
 ) -> tuple[float, float]:
     """Explained variance of x over the tokens in scope of all residuals, [T, d] each; components active at a token."""
     seen, missed, active = [], [], 0

@@ -16,7 +16,7 @@ import torch
 from sae_lens import SAE
 from torch import Tensor
 
-from ..model.dictionary import blank_sae, filled_sae
+from ..model.sae_dictionary import blank_sae, filled_sae
 from ..records import Record
 
 

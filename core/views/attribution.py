@@ -78,9 +78,8 @@ def steps(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> list[Step]:
     drawn: list[Step] = []
     for part in visit.parts:
         face = faces.get(part.component)
-        guess = "" if face is None or face.concept.label is None else f" (guess: “{face.concept.label}”)"
         measured = "" if part.measured is None else f", measured {signed(part.measured)}"
-        title = f"#{part.component}{guess}: predicted {signed(part.total)}{measured} logits"
+        title = f"#{part.component}{face.label_words if face else ''}: predicted {signed(part.total)}{measured} logits"
         drawn.append(Step(f"#{part.component}", at, part.total, title, part.component, thumb(face), part.measured))
         at = drawn[-1].end
     others = f"The other {count(found.n_others, 'active component')} together"
@@ -144,7 +143,7 @@ def part_rows(visit: Visit, faces: Mapping[int, Face] = NO_FACES, still: bool = 
             ("for", "▲", f"For {wanted}{against_other}", *side(1)),
             ("against", "▼", f"Against {wanted}{for_other}", *side(-1)),
         ),
-        pictures=next(iter(faces.values())).concept.pictures if faces else None,
+        pictures=next((face.concept.pictures for face in faces.values() if face.concept), None),
     )
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 from markupsafe import Markup
 
-from ..concepts.component import ActivatingExample, Histogram, Neighbour
+from ..concepts.component import ActivatingExample, Concept, Histogram, Neighbour
 from ..concepts.effects import SteeringEffects
 from ..concepts.index import Manifest
 from ..concepts.search import Match
@@ -22,7 +22,7 @@ from .component import actions, firing, target_words
 from .frame import notice
 from .glossary import term
 from .html import NOTHING, joined, render
-from .reference_strip import CHIPPED, STRIP, Face, alignment_words, chip, face_words, guess, sheet, strip
+from .reference_strip import CHIPPED, STRIP, Face, alignment_words, chip, face_words, named, sheet, strip
 from .row import effect_of, map_of, rows
 
 PUSHED = 3
@@ -58,16 +58,26 @@ class Page:
     source: Manifest
     """What the index was made of."""
 
+    @property
+    def concept(self) -> Concept:
+        """What the index knows of it."""
+        assert self.face.concept is not None
+        return self.face.concept
+
 
 # ---- without an index
 
 
-def no_index(title: str, trouble: str = "") -> Markup:
-    """What stands there for a setup without a concept index: what is missing, and how to get it."""
+def no_index(title: str, trouble: str = "", words: bool = False) -> Markup:
+    """What stands there for a setup without a concept index: what is missing, and how to get it.
+
+    `words`: its components are, so that they need no guesses, and are found without one.
+    """
     why = Markup("<b>{}</b> ").format(trouble) if trouble else NOTHING
-    return Markup("""<p class="empty no-index">{}{} has no {}: no reference pictures, no guesses, no search, no
- families. All else works. To build one from a folder of pictures or a data set of the Hub, run <code>{}</code> where
- this app is installed; <code>--help</code> tells how.</p>""").format(why, title, term("concept index"), BUILD)
+    lacks = f"no reference pictures, {'' if words else 'no guesses, no search, '}no families"
+    return Markup("""<p class="empty no-index">{}{} has no {}: {}. All else works. To build one from a folder of
+ pictures or a data set of the Hub, run <code>{}</code> where this app is installed; <code>--help</code> tells
+ how.</p>""").format(why, title, term("concept index"), lacks, BUILD)
 
 
 def index_to_come() -> Markup:
@@ -96,7 +106,7 @@ def component_page(visit: Visit, page: Page, effects: SteeringEffects | None, op
 
     `opening` counts the pages that were opened, for components.js, which brings a newly opened one into sight.
     """
-    c, family = page.face.concept, page.face.family
+    c, family = page.concept, page.face.family
     part = visit.part(c.component)
     others = [] if family is None else [member for member in family.members if member != c.component]
     return render(
@@ -105,7 +115,7 @@ def component_page(visit: Visit, page: Page, effects: SteeringEffects | None, op
         part=part,
         map=map_of(visit, c.component),
         opening=opening,
-        guess=guess(c),
+        guess=named(page.face),
         words=face_words(c),
         actions=actions(c.component, page.face),
         firing=firing(part),

@@ -55,10 +55,11 @@ def short(text: str, most: int) -> str:
 
 
 def _named(component: int, faces: Mapping[int, Face], most: int) -> str:
-    """Its number, and its label as a guess."""
+    """Its number, and its word, or its label as a guess."""
     face = faces.get(component)
-    label = None if face is None else face.concept.label
-    return f"#{component}" + ("" if label is None else f" “{short(label, most)}”?")
+    if face is None or face.label is None:
+        return f"#{component}"
+    return f"#{component} “{short(face.label, most)}”{'' if face.word else '?'}"
 
 
 GUESSED = "names in quotes with a question mark are guesses"

@@ -20,7 +20,7 @@ from .component import target_words
 from .html import NOTHING, render
 from .images import picture_uri
 from .log import edit_words
-from .reference_strip import NO_FACES, Face, guess, sheet, thumb
+from .reference_strip import NO_FACES, Face, named, sheet, thumb
 from .row import Axis
 
 SHOWN = 12
@@ -132,7 +132,7 @@ def _rows(
             {
                 "component": c,
                 "thumb": thumb(faces.get(c)),
-                "guess": guess(faces[c].concept) if c in faces else NOTHING,
+                "guess": named(faces.get(c)),
                 "bars": list(zip(which, totals[c], strict=True)),
             }
             for c in listed

@@ -36,12 +36,24 @@ _CLARITY = ((0.6, "very clear"), (0.35, "clear"), (0.15, "fairly clear"), (-math
 class Face:
     """One component, as it is recognised."""
 
-    concept: Concept
-    """What the index knows of it."""
-    examples: tuple[ActivatingExample, ...]
+    concept: Concept | None
+    """What the concept index knows of it; None without one."""
+    examples: tuple[ActivatingExample, ...] = ()
     """Reference pictures, the strongest first."""
     family: Family | None = None
     """The near-duplicates it belongs to; None for a component of its own."""
+    word: str | None = None
+    """What it stands for, where its dictionary is of words: that is no guess."""
+
+    @property
+    def label(self) -> str | None:
+        """Its word, or else the best guess; None where there is neither."""
+        return self.word or (None if self.concept is None else self.concept.label)
+
+    @property
+    def label_words(self) -> str:
+        """The same for the reader, in brackets, and whether it is a guess."""
+        return f" ({'' if self.word else 'guess: '}“{self.label}”)" if self.label else ""
 
 
 NO_FACES: Mapping[int, Face] = MappingProxyType({})
@@ -65,15 +77,13 @@ def strip(face: Face, examples: Sequence[ActivatingExample], which: str) -> Mark
 
     `which` says, for those who cannot see them, which pictures these are.
     """
-    c = face.concept
+    component = face.concept.component if face.concept else 0
     cls = sum(example.region.size > 0 and not example.region.any() for example in examples)
-    words = f"{count(len(examples), 'reference picture')} of component {c.component}, {which}"
+    words = f"{count(len(examples), 'reference picture')} of component {component}, {which}"
     words += "; lit where it fires" if any(example.region.size for example in examples) else ""
     words += f"; in {cls} of them it fires at CLS only" if cls else ""
     return Markup("""<div class="strip" role="img" aria-label="{words}" data-component="{component}"
- data-action="open">{pictures}</div>""").format(
-        words=words, component=c.component, pictures=joined(map(_lit, examples))
-    )
+ data-action="open">{pictures}</div>""").format(words=words, component=component, pictures=joined(map(_lit, examples)))
 
 
 def _lit(example: ActivatingExample) -> Markup:
@@ -102,7 +112,7 @@ def _classes(example: ActivatingExample) -> tuple[str, str]:
 
 def chip(component: int, note: Markup, face: Face | None) -> Markup:
     """A component in passing: its strongest picture, its number, a note. A press opens its page."""
-    label = NOTHING if face is None else Markup(" {}").format(guess(face.concept))
+    label = NOTHING if face is None else Markup(" {}").format(named(face))
     return Markup("""<button type="button" class="chip" data-component="{component}" data-action="open"
  data-row="{component}" aria-label="Open component {component}">{picture}<span><b>#{component}</b>
  {note}{label}</span></button>""").format(component=component, picture=thumb(face), note=note, label=label)
@@ -113,6 +123,15 @@ def thumb(face: Face | None) -> Markup:
     if face is None or not face.examples:
         return NOTHING
     return Markup('<span class="shot {} whole"></span>').format(_classes(face.examples[0])[0])
+
+
+def named(face: Face | None) -> Markup:
+    """What a component stands for: its word, or a label, marked as a guess; nothing where there is neither."""
+    if face is None:
+        return NOTHING
+    if face.word:
+        return Markup('<span class="word">“{}”</span>').format(face.word)
+    return guess(face.concept) if face.concept else NOTHING
 
 
 def guess(concept: Concept) -> Markup:

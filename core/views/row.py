@@ -16,7 +16,7 @@ from .component import actions, firing, heat_of
 from .glossary import term
 from .html import NOTHING, joined, render
 from .images import picture_uri
-from .reference_strip import NO_FACES, STRIP, Face, face_words, guess, strip
+from .reference_strip import NO_FACES, STRIP, Face, face_words, named, strip
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ def rows(
             map=NOTHING if still else map_of(visit, component),
             pictures=pictures(part, faces.get(component)),
             number=number(component, None if still else faces.get(component)),
-            guess=guess(faces[component].concept) if component in faces else NOTHING,
+            guess=named(faces.get(component)),
             note=(notes or {}).get(component, NOTHING),
             actions=heat_of(part, "small") if still else actions(component, faces.get(component)),
             details=_details(visit, part, faces.get(component)),
-            opens=component in faces and not still,
+            opens=_has_page(faces.get(component)) and not still,
         )
         for component, effect in effects.items()
         for part in [visit.part(component)]
@@ -121,12 +121,14 @@ def rows(
 
 def picture_of(visit: Visit, faces: Mapping[int, Face]) -> Markup:
     """The visit's picture as an attribute of a list, for rows that have none of their own."""
-    return NOTHING if faces else Markup(' style="--picture:url({})"').format(picture_uri(visit.trace.crop, 160))
+    if any(map(_has_page, faces.values())):
+        return NOTHING
+    return Markup(' style="--picture:url({})"').format(picture_uri(visit.trace.crop, 160))
 
 
 def pictures(part: Part, face: Face | None) -> Markup:
     """Its reference pictures; without a concept index its map, small, in the visit's picture."""
-    if face is None:
+    if face is None or face.concept is None:
         return heat_of(part, "small")
     if not face.examples:
         return Markup('<div class="strip"></div>')
@@ -136,10 +138,15 @@ def pictures(part: Part, face: Face | None) -> Markup:
 
 def number(component: int, face: Face | None) -> Markup:
     """Its number, which opens its page where it has one."""
-    if face is None:
+    if not _has_page(face):
         return Markup("<b>#{}</b>").format(component)
     return Markup("""<button type="button" class="opens" data-component="{component}" data-action="open"
  aria-label="Open component {component}">#{component}</button>""").format(component=component)
+
+
+def _has_page(face: Face | None) -> bool:
+    """Whether a concept index knows a component, so that there are pictures of it, and a page."""
+    return face is not None and face.concept is not None
 
 
 def map_of(visit: Visit, component: int) -> Markup:
@@ -168,7 +175,7 @@ def _details(visit: Visit, part: Part, face: Face | None) -> Markup:
         if visit.trace.class_token:
             words += Markup("; by {} {}").format(term("CLS"), signed(part.on_cls))
         told = [Markup("{} logits").format(words), firing(part)]
-    if face is not None:
+    if face is not None and face.concept is not None:
         told.append(face_words(face.concept))
     return Markup(" · ").join(told)
 

@@ -16,7 +16,7 @@ from .frame import section
 from .glossary import term
 from .html import NOTHING, flag, joined, render, sign
 from .prediction import group_name, head
-from .reference_strip import NO_FACES, Face, guess, sheet
+from .reference_strip import NO_FACES, Face, named, sheet
 from .row import Axis, map_of, number, picture_of, pictures
 
 OPERATIONS = {"suppress": "Suppress", "scale": "Scale", "set": "Set"}
@@ -101,11 +101,7 @@ def _lever(group: Sequence[Lever], visit: Visit, faces: Mapping[int, Face]) -> M
 
 def _named(component: int, face: Face | None) -> Markup:
     """Its number and what it may stand for."""
-    return (
-        number(component, face)
-        if face is None
-        else Markup("{} {}").format(number(component, face), guess(face.concept))
-    )
+    return Markup("{} {}").format(number(component, face), named(face)) if face else number(component, face)
 
 
 def _members(parts: Sequence[Part], visit: Visit) -> Markup:

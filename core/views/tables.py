@@ -48,9 +48,9 @@ def settings_rows(settings: Mapping[str, str]) -> Rows:
 
 def contribution_rows(visit: Visit, faces: Mapping[int, Face]) -> Rows:
     """The strongest components of the target."""
+    label = "word" if any(face.word for face in faces.values()) else "label_guess"
     heads = (
-        "component", "label_guess", "predicted_logits", "measured_logits", "by_cls_logits", "peak_activation",
-        "active_patches",
+        "component", label, "predicted_logits", "measured_logits", "by_cls_logits", "peak_activation", "active_patches",
     )  # fmt: skip
     return [
         heads,
@@ -63,7 +63,7 @@ def contribution_rows(visit: Visit, faces: Mapping[int, Face]) -> Rows:
 
 
 def _label(face: Face | None) -> str | None:
-    return None if face is None else face.concept.label
+    return None if face is None else face.label
 
 
 def map_rows(visit: Visit) -> Rows:

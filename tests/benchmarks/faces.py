@@ -27,9 +27,9 @@ from playwright.sync_api import Page, sync_playwright
 from sae_lens import TopKSAE, TopKSAEConfig
 from test_catalog_full_size import Geometry, write_settings, write_weights
 
-from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.page.launch import launch_options, make_page
 from core.pictures.options import CollectionOptions
 from core.pictures.photographs import crops
@@ -60,7 +60,7 @@ def made(root: Path) -> Setup:
         assert name
     note = "Random weights, of a published size."
     card = SetupSpec("rehearsed", "ViT-B/32, random", Location(folder), Location(folder), LAYER, "all", "MIT", note)
-    return Setup(card, SaeClip(clip, Dictionary(sae, "all")))
+    return Setup(card, SaeClip(clip, SaeDictionary(sae, "all")))
 
 
 def presses(page: Page, n: int) -> list[float]:

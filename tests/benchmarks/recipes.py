@@ -27,6 +27,7 @@ from core.methods.target import Target
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.recipes import Recipe, RecipeFacts, apply_recipe
 from core.recipes.making import directions_of, fingerprints
 from core.recipes.recipe import EncoderFacts
@@ -42,7 +43,7 @@ def jumprelu_of(dictionary: Dictionary) -> Dictionary:
     sae = dictionary.sae
     found = JumpReLUSAE(JumpReLUSAEConfig(d_in=sae.cfg.d_in, d_sae=sae.cfg.d_sae))
     found.load_state_dict({**sae.state_dict(), "threshold": torch.full((sae.cfg.d_sae,), 1.0)}, assign=True)
-    return Dictionary(found, dictionary.scope)
+    return SaeDictionary(found, dictionary.scope)
 
 
 def recipe_of(clip: SplitClip, dictionary: Dictionary, edit: Edit) -> Recipe:

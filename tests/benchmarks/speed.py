@@ -45,6 +45,7 @@ from core.model.dictionary import Dictionary
 from core.model.place_name import PlaceName
 from core.model.places import place_of
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.pictures.batches import Batch
 
 CLASSES = 20
@@ -103,7 +104,7 @@ def build(geometry: Geometry) -> tuple[SplitClip, Dictionary]:
     place = place_of(geometry.place, geometry.layer)
     clip = SplitClip(geometry.family(config), CLIPImageProcessorPil(), no_tokenizer, place)
     sae = TopKSAE(TopKSAEConfig(d_in=clip.width, d_sae=geometry.components, k=geometry.k))
-    return clip, Dictionary(sae, clip.scope("all"))
+    return clip, SaeDictionary(sae, clip.scope("all"))
 
 
 @torch.no_grad()

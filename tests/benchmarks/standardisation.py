@@ -26,8 +26,8 @@ from sae_lens import SAE
 from torch import Tensor
 
 from core.model.clip import SplitClip, logits, text_classifier
-from core.model.dictionary import Dictionary, blank_sae, filled_sae
 from core.model.prompts import TEMPLATES
+from core.model.sae_dictionary import SaeDictionary, blank_sae, filled_sae
 from core.model.signed_topk import SignedTopKSAEConfig
 from core.pictures.collection import scenes_named
 from core.pictures.photographs import crops
@@ -68,7 +68,7 @@ def effect(clip: SplitClip, sae: SAE, n: int, probe: ProbeSet, residuals: Sequen
     start = time.perf_counter()
     standardisation = batch_norm(measured(clip, "all", n))
     seconds = time.perf_counter() - start
-    dictionary = Dictionary(folded(sae, standardisation), "all").to(clip.device)
+    dictionary = SaeDictionary(folded(sae, standardisation), "all").to(clip.device)
     missed, active, answers = [], [], []
     for number, (sample, x) in enumerate(zip(probe.samples, residuals, strict=True)):
         found = dictionary.activations(x)
@@ -132,7 +132,7 @@ def report(clip: SplitClip, sae: SAE, setup: str | None) -> None:
         probes["rendered scenes"] = probe_for(catalog["bundled"])
     for kind, probe in probes.items():
         residuals = [clip.residual(clip.pixels(clip.crop(sample.picture)[None]))[0] for sample in probe.samples]
-        raw = Dictionary(sae, "all").to(clip.device)
+        raw = SaeDictionary(sae, "all").to(clip.device)
         left = [(x - raw.reconstruct(x[None])[0]).cpu().numpy() for x in residuals]
         explained = explained_variance(np.concatenate([x.cpu().numpy() for x in residuals]), np.concatenate(left))
         print(f"\n{len(residuals)} {kind}; fed x itself, the dictionary explains {explained:.3f}\n")

@@ -13,10 +13,10 @@ from core.methods.attribution import attribute
 from core.methods.question import Question
 from core.methods.target import Target
 from core.model.clip import text_classifier
-from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.pictures.options import CollectionOptions
 from core.scenes.scene import CLASSES
 from core.setups.clips import read_clip
@@ -37,7 +37,7 @@ def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
     assert set(CLASSES) <= set(words)
     # The parts, and not a setup: after so short a training it would be refused.
     clip = read_clip(out / "clip", ResidualStream(training.LAYER))
-    dictionary = Dictionary.from_folder(out / "dictionary", "all")
+    dictionary = SaeDictionary.from_folder(out / "dictionary", "all")
     trace = SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
     classifier = text_classifier(clip, CLASSES, TEMPLATES["single"])
     assert len(attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1))).component) > 0

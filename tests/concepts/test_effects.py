@@ -15,11 +15,12 @@ from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 
 
 @pytest.fixture(scope="module", params=["all", "cls", "patches"])
 def dictionary_in(request: pytest.FixtureRequest) -> Dictionary:
-    return Dictionary(tiny_sae("standard"), request.param)
+    return SaeDictionary(tiny_sae("standard"), request.param)
 
 
 def read_slowly(clip: SplitClip, crop: np.ndarray, classifier: torch.Tensor, change: torch.Tensor) -> np.ndarray:
@@ -59,7 +60,7 @@ def test_pushes_are_what_the_model_does(
 def test_a_picture_where_it_does_not_fire_is_not_changed_at_all(
     clip: SplitClip, classifier: torch.Tensor, index: ConceptIndex
 ) -> None:
-    dictionary = Dictionary(tiny_sae("standard"), "all")
+    dictionary = SaeDictionary(tiny_sae("standard"), "all")
     crops = np.concatenate([crops_of(index, j, 3, 32) for j in (0, 1, 2, 3)])
     traces = SaeClip(clip, dictionary).traces(crops)
     fires = np.array([[trace.activations.of(j).any() for trace in traces] for j in range(COMPONENTS)])

@@ -24,6 +24,7 @@ from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
+from core.model.sae_dictionary import SaeDictionary
 from core.setups.catalog import Location, SetupSpec
 from core.setups.clips import read_clip
 from core.setups.identity import fingerprint, identity
@@ -335,7 +336,7 @@ def test_sizes_are_those_of_the_setup(saved: Path, clip: SplitClip) -> None:
 
 
 def dictionary_of(sae: Any = None, scope: Any = "all") -> Dictionary:
-    return Dictionary(sae or tiny_sae("topk"), scope)
+    return SaeDictionary(sae or tiny_sae("topk"), scope)
 
 
 def test_a_fingerprint_says_what_the_setup_is(clip: SplitClip, clip_folder: Path, dictionary_folder: Path) -> None:
@@ -352,7 +353,7 @@ def test_a_fingerprint_says_what_the_setup_is(clip: SplitClip, clip_folder: Path
     }
     assert len(set(prints.values())) == len(prints)
     again = read_clip(clip_folder, ResidualStream(1))
-    assert fingerprint(again, Dictionary.from_folder(dictionary_folder, "all")) == prints["as it is"]
+    assert fingerprint(again, SaeDictionary.from_folder(dictionary_folder, "all")) == prints["as it is"]
 
 
 def test_a_fingerprint_changes_with_any_weight(clip_folder: Path) -> None:
@@ -384,7 +385,7 @@ def test_an_identity_names_repositories_and_folders_without_their_paths(clip: Sp
     (tmp_path / "mine").mkdir()
     here, hub = Location(folder=tmp_path / "mine" / ".", file="a/b.pt"), Location(repo="owner/clip", revision="main")
     card = SetupSpec("x", "X", hub, here, 1, "patches", "MIT", "")
-    found = identity(card, {"clip": "c" * 40}, clip, Dictionary(sae, "patches"))
+    found = identity(card, {"clip": "c" * 40}, clip, SaeDictionary(sae, "patches"))
     assert (found.clip, found.clip_commit) == ("owner/clip", "c" * 40)
     assert (found.dictionary, found.dictionary_commit) == ("mine/a/b.pt", None)
     assert (found.layer, found.scope, found.components, found.width) == (1, "patches", 48, 32)

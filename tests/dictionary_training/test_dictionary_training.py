@@ -29,8 +29,8 @@ from core.dictionary_training.recipe import DictionaryRecipe
 from core.dictionary_training.trainer import Trained, calibrate_threshold, train_dictionary
 from core.errors import UserError
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.places import AtPlace, ImageEmbedding, ResidualStream
+from core.model.sae_dictionary import SaeDictionary
 from core.pictures.collection import Collection
 from core.pictures.options import CollectionOptions
 from core.setups.catalog import Location, read_catalog
@@ -133,7 +133,7 @@ def left(residuals: torch.Tensor, x_hat: torch.Tensor) -> float:
 
 def test_it_learns_and_saves_what_the_project_loads(learned: tuple[Path, Trained], residuals: torch.Tensor) -> None:
     folder, trained = learned
-    dictionary = Dictionary.from_folder(folder, "all")
+    dictionary = SaeDictionary.from_folder(folder, "all")
     assert (dictionary.width, dictionary.n_components) == (WIDTH, 48)
     missed = left(residuals, dictionary.reconstruct(residuals))
     assert missed < 0.25
@@ -165,7 +165,7 @@ def test_tokens_out_of_scope_are_not_learned(scope: Any, levels: tuple[int, ...]
     noise[:, inside] = x[:, inside]
     recipe = small(levels=levels, samples=32_000, full_precision=True)
     trained = train_dictionary(Planted(noise), scope, Numbers(), recipe, tmp_path)  # type: ignore[arg-type]
-    dictionary = Dictionary.from_folder(tmp_path, scope)
+    dictionary = SaeDictionary.from_folder(tmp_path, scope)
     assert left(x[:, inside], dictionary.reconstruct(noise)[:, inside]) < 0.35
     active = (dictionary.encode(noise)[:, inside] != 0).sum(-1).float()
     assert active.mean() == pytest.approx(3, rel=0.05)
@@ -179,7 +179,7 @@ def test_the_first_components_reconstruct_alone(
     """Of two dictionaries of the same size, the one with levels holds more in its first components."""
 
     def missed_by_the_first(folder: Path) -> float:
-        dictionary = Dictionary.from_folder(folder, "all")
+        dictionary = SaeDictionary.from_folder(folder, "all")
         f = dictionary.encode(residuals)[..., :12]
         return left(residuals, f @ dictionary.directions(np.arange(12)) + dictionary.bias_at(residuals))
 
@@ -436,7 +436,7 @@ def test_two_processes_end_with_the_same_weights(processes: Any, residuals: torc
     assert torch.equal(first["topk_threshold"], second["topk_threshold"])  # calibrated by the tokens of both
     unit = first["W_dec"] / first["W_dec"].norm(dim=1, keepdim=True)  # as sae_lens saves it
     torch.testing.assert_close(weights(tmp_path / "two")["W_dec"], unit)
-    dictionary = Dictionary.from_folder(tmp_path / "two", "all")
+    dictionary = SaeDictionary.from_folder(tmp_path / "two", "all")
     assert left(residuals, dictionary.reconstruct(residuals)) < 0.35
     assert (dictionary.encode(residuals) != 0).sum(-1).float().mean() == pytest.approx(3, rel=0.05)
 

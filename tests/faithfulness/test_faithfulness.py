@@ -31,9 +31,9 @@ from core.methods.question import Question
 from core.methods.steering import Edit, Lever, steer
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
-from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scoring import Scoring
 from core.model.trace import Trace
 from core.pictures.read import read_picture
@@ -50,7 +50,7 @@ def question(request, picture):
     layer, architecture, scope = request.param
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), ResidualStream(layer))
-    dictionary = Dictionary(tiny_sae(architecture).to(dtype=torch.float64), scope)
+    dictionary = SaeDictionary(tiny_sae(architecture).to(dtype=torch.float64), scope)
     (trace,) = SaeClip(clip, dictionary).traces([clip.crop(picture)])
     return Question(SaeClip(clip, dictionary), trace, text_classifier(clip, CLASSES, ("a {}",)), Target(0, 1))
 
@@ -141,7 +141,7 @@ class Scales:
 def solvable(request):
     """Only the sum of what components put on CLS counts, so the best order is by that: no other does better."""
     rng = np.random.default_rng(request.param)
-    dictionary = Dictionary(tiny_sae("topk", seed=request.param, k=9).to(dtype=torch.float64), "cls")
+    dictionary = SaeDictionary(tiny_sae("topk", seed=request.param, k=9).to(dtype=torch.float64), "cls")
     x = rng.normal(size=(17, WIDTH)).astype(np.float32)
     toward = torch.as_tensor(rng.normal(size=WIDTH) / WIDTH)
     f = dictionary.activations(torch.as_tensor(x, dtype=torch.float64))
@@ -453,7 +453,7 @@ def test_steerability_needs_words(clip, dictionary, traces):
 def setup(clip_folder, dictionary_folder):
     card = SetupSpec("tiny <1>", "Tiny", Location(clip_folder), Location(dictionary_folder), 1, "all", "MIT", "")
     return Setup(
-        card, SaeClip(read_clip(clip_folder, ResidualStream(1)), Dictionary.from_folder(dictionary_folder, "all"))
+        card, SaeClip(read_clip(clip_folder, ResidualStream(1)), SaeDictionary.from_folder(dictionary_folder, "all"))
     )
 
 

@@ -32,8 +32,8 @@ from core.indexing.firing import batch_activations
 from core.indexing.summarise import alignment, clarity
 from core.indexing.thumbnails import ThumbnailStore
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 from core.pictures.collection import Collection
 from core.setups.identity import identity
@@ -261,7 +261,7 @@ def test_nothing_fires(clip: SplitClip, tmp_path: Path) -> None:
     sae = tiny_sae("jumprelu")
     sae.threshold.data.fill_(1e6)
     index = build(
-        replace(setup_of(clip), model=SaeClip(clip, Dictionary(sae, "all"))), Drawn(), tmp_path, RECIPE, quiet=True
+        replace(setup_of(clip), model=SaeClip(clip, SaeDictionary(sae, "all"))), Drawn(), tmp_path, RECIPE, quiet=True
     )
     assert not index.peak.any()
     assert (index.top.picture == -1).all()

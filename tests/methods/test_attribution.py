@@ -20,6 +20,7 @@ from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 from core.model.trace import Trace
 
@@ -44,7 +45,7 @@ class Case:
         settings = {"rescale_acts_by_decoder_norm": True} if architecture == "topk" else {}
         sae = tiny_sae(architecture, **settings).to(dtype=torch.float64)
         sae.cfg.normalize_activations = normalisation
-        self.dictionary = Dictionary(sae, scope)
+        self.dictionary = SaeDictionary(sae, scope)
         self.classifier = text_classifier(self.clip, CLASSES, ("a photo of a {}",))
         self.trace: Trace = SaeClip(self.clip, self.dictionary).traces([self.clip.crop(picture)])[0]
         self.x = torch.as_tensor(self.trace.residual)
@@ -288,7 +289,7 @@ def test_pairs_do_not_depend_on_their_chunks(
 def test_a_picture_on_which_nothing_is_active(clip: SplitClip, trace: Trace, classifier: torch.Tensor) -> None:
     sae = tiny_sae("standard")
     sae.b_enc.data.fill_(-1e6)
-    dictionary = Dictionary(sae, "all")
+    dictionary = SaeDictionary(sae, "all")
     empty = replace(trace, activations=dictionary.activations(clip.tensor(trace.residual)))
     for method in ("gradient", "integrated"):
         attribution = attribute(Question(SaeClip(clip, dictionary), empty, classifier, Target(0)), method)

@@ -49,6 +49,7 @@ from core.methods.steering import MAX_STRENGTH, Condition, Edit, Lever, Operatio
 from core.methods.target import Target
 from core.model.dictionary import Activations, Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 
 
 def energies(found: Activations, edit: Edit, dictionary: Dictionary) -> dict[int, float]:
@@ -472,7 +473,7 @@ def test_the_edits_of_chance_are_seldom_beyond_chance(question_of):
 
 
 def test_too_few_other_components_make_no_controls(clip, picture, classifier):
-    on_cls = Dictionary(tiny_sae("topk"), "cls")
+    on_cls = SaeDictionary(tiny_sae("topk"), "cls")
     trace = SaeClip(clip, on_cls).traces([clip.crop(picture)])[0]
     active = trace.activations.components()
     assert len(active) == 5

@@ -34,6 +34,7 @@ from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.model.trace import Trace
 from core.setups.catalog import Location, SetupSpec
 from core.setups.loading import Setup
@@ -395,7 +396,7 @@ names = st.lists(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=6), 
 
 @pytest.mark.parametrize(("architecture", "scope"), [("topk", "all"), ("jumprelu", "patches")])
 def test_every_hit_flips_on_the_workbench(clip: SplitClip, picture: Image.Image, architecture, scope) -> None:
-    dictionary = Dictionary(tiny_sae(architecture), scope)
+    dictionary = SaeDictionary(tiny_sae(architecture), scope)
     card = SetupSpec("tiny", "Tiny", Location(Path("a")), Location(Path("b")), 1, scope, "MIT", "")
     bench = Workbench(Setup(card, SaeClip(clip, dictionary)))
     trace = SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]

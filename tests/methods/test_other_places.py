@@ -20,7 +20,9 @@ CASES = [
     *(("clip", place) for place in (MlpOutput(2), ImageEmbedding())),
     *(("siglip", place) for place in (ResidualStream(1), MlpOutput(3), ImageEmbedding())),
     ("metaclip_2", MlpOutput(1)),
+    *((family, ImageEmbedding(), True) for family in ("clip", "siglip")),
 ]
+"""Family, place, and whether the components are words."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Twin:
         return numbered(self.clip, seen[0].detach())[0], numbered(self.clip, gradient)[0]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} {case[1].NAME}")
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} {case[1].NAME}{' words' * len(case[2:])}")
 def twin(request: pytest.FixtureRequest) -> Twin:
     question = question_at(*request.param)
     return Twin(question, question.model.clip.pixels(question.trace.crop[None]))
@@ -75,7 +77,7 @@ def test_contributions_and_what_they_leave_are_those_of_the_unsplit_model(twin: 
     seen, gradient = twin.gradient()
     found, trace, dictionary = attribute(twin.question), twin.question.trace, twin.question.model.dictionary
     f = dictionary.encode(seen)
-    v = dictionary.sae.W_dec
+    v = dictionary.directions(np.arange(dictionary.n_components))
     slow = {}
     for j in range(dictionary.n_components):
         if f[:, j].any():
@@ -85,8 +87,9 @@ def test_contributions_and_what_they_leave_are_those_of_the_unsplit_model(twin: 
     inside = list(dictionary.tokens(len(seen)))
     x = torch.as_tensor(trace.residual)
     parts = found.completeness
-    error = sum(float((seen[t] - f[t] @ v - dictionary.sae.b_dec) @ gradient[t]) for t in inside)
-    bias = sum(float(dictionary.sae.b_dec @ gradient[t]) for t in inside)
+    b = dictionary.bias_at(seen)
+    error = sum(float((seen[t] - f[t] @ v - b[t]) @ gradient[t]) for t in inside)
+    bias = sum(float(b[t] @ gradient[t]) for t in inside)
     past = sum(float((x[t] - (seen[t] if t in inside else 0)) @ gradient[t]) for t in range(len(seen)))
     assert parts.error == pytest.approx(error, abs=2e-3)
     assert parts.bias == pytest.approx(bias, abs=2e-3)
@@ -128,7 +131,7 @@ def test_what_is_measured_is_the_unsplit_model_without_the_component(twin: Twin)
     chosen = trace.activations.components()[:4]
     found = ablation_effects(twin.question, chosen)
     for j, effect in zip(chosen.tolist(), found.tolist(), strict=True):
-        without = -torch.outer(torch.as_tensor(trace.activations.of(j)), dictionary.sae.W_dec[j])
+        without = -torch.outer(torch.as_tensor(trace.activations.of(j)), dictionary.directions(np.array([j]))[0])
         assert effect == pytest.approx(twin.value() - twin.value(without), abs=1e-4)
 
 
@@ -138,7 +141,7 @@ def test_what_is_missed_is_of_what_is_read(twin: Twin) -> None:
     inside = list(model.dictionary.tokens(len(trace.residual)))
     seen = torch.as_tensor(trace.seen)
     again = seen.clone()
-    again[inside] = model.dictionary.sae(seen[inside])
+    again[inside] = model.dictionary.reconstruct_seen(seen[inside])
     difference = twin.question.target.of(found.through.logits) - twin.question.target.of(found.before.logits)
     assert difference == pytest.approx(twin.value(again - seen) - twin.value(), abs=1e-4)
     assert (found.explained_variance is None) == (len(inside) == 1)

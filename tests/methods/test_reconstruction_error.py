@@ -9,16 +9,16 @@ from conftest import CLASSES, tiny_sae
 from tiny_edits import TOKENS, unsplit
 
 from core.methods.reconstruction_error import reconstruction_error
-from core.model.dictionary import Dictionary
 from core.model.prediction import predict
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 
 
 @pytest.mark.parametrize("scope", ["all", "patches", "cls"])
 @pytest.mark.parametrize("kind", ["topk", "gated"])
 def test_what_is_missed_against_the_dense_reconstruction(clip, picture, classifier, kind: str, scope: Scope):
-    dictionary = Dictionary(tiny_sae(kind), scope)
+    dictionary = SaeDictionary(tiny_sae(kind), scope)
     trace = SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
     found = reconstruction_error(SaeClip(clip, dictionary), trace, classifier, CLASSES)
     x = trace.residual.astype(np.float64)

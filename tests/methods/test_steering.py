@@ -28,14 +28,14 @@ from core.methods.steering import (
     shift,
     steer,
 )
-from core.model.dictionary import Dictionary
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 
 TOKENS = 9
 X = torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(7))
 X[3, 4] = -0.0  # x + 0 would lose the sign of this zero
 DICTIONARIES = {
-    (kind, scope): Dictionary(tiny_sae(kind, **settings), scope)
+    (kind, scope): SaeDictionary(tiny_sae(kind, **settings), scope)
     for kind, settings in (
         ("topk", {"rescale_acts_by_decoder_norm": True}),
         ("abstopk", {}),

@@ -13,8 +13,8 @@ from core.methods.question import Question
 from core.methods.target import Target
 from core.methods.token_maps import AT_A_TOKEN, token_maps
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.model.trace import Trace
 
 
@@ -23,7 +23,7 @@ def seen(
     request: pytest.FixtureRequest, clip: SplitClip, trace: Trace, classifier: torch.Tensor
 ) -> tuple[Trace, Attribution]:
     """With many components at a token, or with negative activations."""
-    dictionary = Dictionary(tiny_sae(request.param), "all")
+    dictionary = SaeDictionary(tiny_sae(request.param), "all")
     read = SaeClip(clip, dictionary).traces([trace.crop])[0]
     return read, attribute(Question(SaeClip(clip, dictionary), read, classifier, Target(0, 1)))
 
@@ -106,7 +106,7 @@ def test_a_picture_in_which_nothing_fires_has_nothing_to_show(
 ) -> None:
     sae = tiny_sae("standard")
     sae.b_enc.data -= 1e6
-    dictionary = Dictionary(sae, "all")
+    dictionary = SaeDictionary(sae, "all")
     read = SaeClip(clip, dictionary).traces([trace.crop])[0]
     found = token_maps(read, attribute(Question(SaeClip(clip, dictionary), read, classifier, Target(0))), [3])
     assert found.tokens == ((),) * 17

@@ -16,7 +16,8 @@ from sae_lens import SAE, StandardSAE, StandardSAEConfig
 from sae_lens.saes import MatchingPursuitSAE, MatchingPursuitSAEConfig
 
 from core.errors import UserError
-from core.model.dictionary import Activations, Dictionary, blank_sae, filled_sae, nonzero
+from core.model.dictionary import Activations, Dictionary, nonzero
+from core.model.sae_dictionary import SaeDictionary, blank_sae, filled_sae
 from core.model.scope import Scope
 from core.model.signed_topk import SignedTopKSAEConfig
 
@@ -92,7 +93,7 @@ def dense(activations: Activations) -> np.ndarray:
 
 
 def test_activations_equal_the_formulas(sae: SAE, x: torch.Tensor) -> None:
-    activations = Dictionary(sae, "all").activations(x)
+    activations = SaeDictionary(sae, "all").activations(x)
     expected = np.stack([encoded_by_hand(sae, token) for token in x])
     assert 0 < len(activations.value) < TOKENS * COMPONENTS
     assert (activations.value < 0).any() == (sae.cfg.architecture() in ("abstopk", "signed_topk"))
@@ -101,7 +102,7 @@ def test_activations_equal_the_formulas(sae: SAE, x: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_only_tokens_in_scope_activate(sae: SAE, x: torch.Tensor, scope: Scope) -> None:
-    dictionary = Dictionary(sae, scope)
+    dictionary = SaeDictionary(sae, scope)
     inside = {"all": set(range(TOKENS)), "cls": {0}, "patches": set(range(1, TOKENS))}[scope]
     activations = dictionary.activations(x)
     assert set(dictionary.tokens(TOKENS)) == inside
@@ -116,7 +117,7 @@ def test_only_tokens_in_scope_activate(sae: SAE, x: torch.Tensor, scope: Scope) 
 
 
 def test_pairs_are_sorted_by_component_then_token(sae: SAE, x: torch.Tensor) -> None:
-    activations = Dictionary(sae, "all").activations(x)
+    activations = SaeDictionary(sae, "all").activations(x)
     pairs = list(zip(activations.component.tolist(), activations.token.tolist(), strict=True))
     assert pairs == sorted(pairs)
     assert (activations.value != 0).all()
@@ -128,7 +129,7 @@ def test_pairs_are_sorted_by_component_then_token(sae: SAE, x: torch.Tensor) -> 
 
 
 def test_a_large_picture_is_encoded_in_parts(sae: SAE, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    dictionary = Dictionary(sae, "patches")
+    dictionary = SaeDictionary(sae, "patches")
     at_once = dictionary.activations(x)
     decoded = dictionary.decode(at_once)
     monkeypatch.setattr("core.model.dictionary.CHUNK", 3 * COMPONENTS)
@@ -143,15 +144,15 @@ def test_directions_are_what_one_unit_of_a_component_decodes_to(sae: SAE) -> Non
     nothing = sae.decode(torch.zeros(1, COMPONENTS))[0]
     expected = sae.decode(torch.eye(COMPONENTS)) - nothing
     chosen = np.array([7, 0, 47, 7])
-    found = Dictionary(sae, "all").directions(chosen)
+    found = SaeDictionary(sae, "all").directions(chosen)
     torch.testing.assert_close(found, expected[torch.as_tensor(chosen)], atol=1e-6, rtol=1e-5)
-    bias = Dictionary(sae, "all").bias_at(torch.randn(3, 2, WIDTH))
+    bias = SaeDictionary(sae, "all").bias_at(torch.randn(3, 2, WIDTH))
     torch.testing.assert_close(bias, nothing.expand(3, 2, WIDTH))
 
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_decode_and_reconstruct_equal_the_dense_decoder(sae: SAE, x: torch.Tensor, scope: Scope) -> None:
-    dictionary = Dictionary(sae, scope)
+    dictionary = SaeDictionary(sae, scope)
     x_hat = sae.decode(sae.encode(x))
     decoded = dictionary.decode(dictionary.activations(x))
     pair = torch.stack([x, x])
@@ -169,7 +170,7 @@ def test_decode_and_reconstruct_equal_the_dense_decoder(sae: SAE, x: torch.Tenso
 def test_nothing_active_is_nothing(x: torch.Tensor) -> None:
     sae = tiny_sae("standard")
     sae.b_enc.data.fill_(-1e6)
-    dictionary = Dictionary(sae, "all")
+    dictionary = SaeDictionary(sae, "all")
     activations = dictionary.activations(x)
     assert len(activations.token) == 0
     assert len(activations.components()) == 0
@@ -179,7 +180,7 @@ def test_nothing_active_is_nothing(x: torch.Tensor) -> None:
 def test_half_precision_on_disk_is_read_in_single(tmp_path: Path, x: torch.Tensor) -> None:
     sae = tiny_sae("jumprelu")
     sae.to(dtype=torch.float16).save_model(tmp_path)
-    dictionary = Dictionary.from_folder(tmp_path, "all")
+    dictionary = SaeDictionary.from_folder(tmp_path, "all")
     assert {weight.dtype for weight in dictionary.sae.parameters()} == {torch.float32}
     assert not any(weight.requires_grad for weight in dictionary.sae.parameters())
     assert dictionary.encode(x).dtype == torch.float32
@@ -191,14 +192,14 @@ def test_a_dictionary_that_normalises_otherwise_is_trouble(setting: str) -> None
     config = StandardSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)
     config.normalize_activations = setting
     with pytest.raises(UserError, match=f"normalize_activations = '{setting}'"):
-        Dictionary(StandardSAE(config), "all")
+        SaeDictionary(StandardSAE(config), "all")
 
 
 def test_other_architectures_and_scopes_are_trouble() -> None:
     with pytest.raises(UserError, match="matching_pursuit"):
-        Dictionary(MatchingPursuitSAE(MatchingPursuitSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)), "all")
+        SaeDictionary(MatchingPursuitSAE(MatchingPursuitSAEConfig(d_in=WIDTH, d_sae=COMPONENTS)), "all")
     with pytest.raises(UserError, match="scope = 'patch'"):
-        Dictionary(tiny_sae("topk"), "patch")  # type: ignore[arg-type]
+        SaeDictionary(tiny_sae("topk"), "patch")  # type: ignore[arg-type]
 
 
 # Dictionaries that standardise every token
@@ -223,7 +224,7 @@ def far(x: torch.Tensor) -> torch.Tensor:
 def test_standardising_without_state_equals_sae_lens_with_it(
     standardising: SAE, far: torch.Tensor, scope: Scope
 ) -> None:
-    dictionary = Dictionary(standardising, scope)
+    dictionary = SaeDictionary(standardising, scope)
     inside = list(dictionary.tokens(TOKENS))
     f = standardising.encode(far)
     spread = standardising.ln_std  # it is only there between encode and decode
@@ -252,7 +253,7 @@ def test_standardising_without_state_equals_sae_lens_with_it(
 def test_the_bias_of_a_standardising_dictionary_is_its_reconstruction_of_nothing(far: torch.Tensor) -> None:
     sae = tiny_sae("standard", normalize_activations="layer_norm").requires_grad_(False)
     sae.b_enc.fill_(-1e6)
-    dictionary = Dictionary(sae, "patches")
+    dictionary = SaeDictionary(sae, "patches")
     assert len(dictionary.activations(far).value) == 0
     bias = dictionary.bias_at(far)
     torch.testing.assert_close(bias[1:], dictionary.reconstruct(far)[1:])
@@ -263,7 +264,7 @@ def test_the_bias_of_a_standardising_dictionary_is_its_reconstruction_of_nothing
 def test_the_weights_are_shared_and_the_module_given_keeps_its_own_normalisation(far: torch.Tensor) -> None:
     sae = tiny_sae("topk", normalize_activations="layer_norm")
     before = sae(far)
-    dictionary = Dictionary(sae, "all")
+    dictionary = SaeDictionary(sae, "all")
     assert sae.cfg.normalize_activations == "layer_norm"
     assert torch.equal(sae(far), before)
     for name, weight in dictionary.sae.named_parameters():
@@ -272,7 +273,7 @@ def test_the_weights_are_shared_and_the_module_given_keeps_its_own_normalisation
 
 
 def test_requests_at_one_time_do_not_take_each_others_mean(far: torch.Tensor) -> None:
-    dictionary = Dictionary(tiny_sae("topk", normalize_activations="layer_norm"), "all")
+    dictionary = SaeDictionary(tiny_sae("topk", normalize_activations="layer_norm"), "all")
     requests = [torch.stack([far * (1 + n) - n] * 40) for n in range(8)]
     alone = [dictionary.reconstruct(x)[0] for x in requests]
     with ThreadPoolExecutor(8) as threads:
@@ -285,7 +286,7 @@ def test_requests_at_one_time_do_not_take_each_others_mean(far: torch.Tensor) ->
 def test_tokens_made_of_one_length_without_state_equal_sae_lens_with_it(far: torch.Tensor, scope: Scope) -> None:
     """And so does what it misses, x - x_hat, whichever way that is put together."""
     sae = small_sae("signed_topk", normalize_activations="constant_norm_rescale")
-    dictionary = Dictionary(sae, scope)
+    dictionary = SaeDictionary(sae, scope)
     inside = list(dictionary.tokens(TOKENS))
     x_hat = sae(far)
     activations = dictionary.activations(far)
@@ -300,7 +301,7 @@ def test_tokens_made_of_one_length_without_state_equal_sae_lens_with_it(far: tor
 
 
 def test_a_token_of_no_length_has_no_numbers_that_are_none() -> None:
-    dictionary = Dictionary(tiny_sae("standard", normalize_activations="constant_norm_rescale"), "all")
+    dictionary = SaeDictionary(tiny_sae("standard", normalize_activations="constant_norm_rescale"), "all")
     assert not dictionary.encode(torch.zeros(2, WIDTH)).any()
 
 
@@ -310,9 +311,9 @@ def test_a_token_of_no_length_has_no_numbers_that_are_none() -> None:
 @pytest.mark.parametrize("normalisation", ["none", "layer_norm", "constant_norm_rescale"])
 def test_what_is_saved_is_loaded(sae: SAE, far: torch.Tensor, tmp_path: Path, normalisation: str) -> None:
     sae.cfg.normalize_activations = normalisation
-    dictionary = Dictionary(sae, "patches")
+    dictionary = SaeDictionary(sae, "patches")
     dictionary.save(tmp_path / "new" / "folder")
-    again = Dictionary.from_folder(tmp_path / "new" / "folder", "patches")
+    again = SaeDictionary.from_folder(tmp_path / "new" / "folder", "patches")
     assert again.sae.cfg.architecture() == sae.cfg.architecture()
     assert again.normalisation == dictionary.normalisation == normalisation
     assert again.activations(far) == dictionary.activations(far)
@@ -320,7 +321,7 @@ def test_what_is_saved_is_loaded(sae: SAE, far: torch.Tensor, tmp_path: Path, no
 
 
 def test_another_device(far: torch.Tensor) -> None:
-    dictionary = Dictionary(small_sae("signed_topk", normalize_activations="layer_norm"), "cls")
+    dictionary = SaeDictionary(small_sae("signed_topk", normalize_activations="layer_norm"), "cls")
     assert dictionary.to("cpu") is dictionary.to(torch.device("cpu")) is dictionary
     other = dictionary.to("meta")
     assert other.device.type == "meta"
@@ -332,7 +333,7 @@ def test_another_device(far: torch.Tensor) -> None:
 
 
 def test_bytes_of_the_weights() -> None:
-    dictionary = Dictionary(tiny_sae("jumprelu"), "all")
+    dictionary = SaeDictionary(tiny_sae("jumprelu"), "all")
     assert dictionary.n_bytes == 4 * (2 * WIDTH * COMPONENTS + 2 * COMPONENTS + WIDTH) == dictionary.to("meta").n_bytes
 
 
@@ -360,7 +361,7 @@ def test_of_and_at_tokens_equal_a_dense_table(pairs: list[tuple[int, int, float]
 
 
 def test_activations_pickle_compare_and_print(x: torch.Tensor) -> None:
-    dictionary = Dictionary(tiny_sae("topk"), "all")
+    dictionary = SaeDictionary(tiny_sae("topk"), "all")
     activations = dictionary.activations(x)
     assert pickle.loads(pickle.dumps(activations)) == activations
     assert dictionary.activations(2 * x) != activations

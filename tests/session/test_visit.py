@@ -13,9 +13,9 @@ from core.errors import UserError
 from core.methods.steering import MAX_LEVERS, Edit, Lever
 from core.methods.target import Target
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.session import visit as session
 from core.session.visit import Subject, Visit
 from core.setups.catalog import Location, SetupSpec
@@ -35,7 +35,7 @@ def visit(bench: Workbench, picture: Image.Image) -> Visit:
 def other(clip: SplitClip) -> Workbench:
     """Another dictionary for the same CLIP."""
     card = SetupSpec("other", "Other", Location(Path("a")), Location(Path("b")), 1, "all", "MIT", "")
-    return Workbench(Setup(card, SaeClip(clip, Dictionary(tiny_sae("jumprelu", seed=3), "all"))))
+    return Workbench(Setup(card, SaeClip(clip, SaeDictionary(tiny_sae("jumprelu", seed=3), "all"))))
 
 
 def test_start_answers_everything(visit: Visit) -> None:

@@ -46,7 +46,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.errors import UserError
-from core.model.dictionary import Dictionary
+from core.model.sae_dictionary import SaeDictionary
 from core.setups.catalog import Layout
 from core.setups.checkpoints import Reading, files_of, read_checkpoint
 
@@ -68,7 +68,7 @@ def check(release: Release) -> None:
     assert reading.formula
     torch.testing.assert_close(sae.encode(x), f, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(sae.decode(f), x_hat, atol=1e-4, rtol=1e-4)
-    dictionary = Dictionary(sae, "all")
+    dictionary = SaeDictionary(sae, "all")
     assert (dictionary.width, dictionary.n_components) == (release.d, release.m)
     torch.testing.assert_close(dictionary.reconstruct(x), x_hat, atol=1e-4, rtol=1e-4)
     activations = dictionary.activations(x)
@@ -95,14 +95,14 @@ def test_every_layout_can_be_saved_as_a_sae_lens_folder(name: str, tmp_path: Pat
     (tmp_path / "in").mkdir()
     release = small(name, tmp_path / "in")
     for reading in release.read():
-        dictionary = Dictionary(reading.sae, "patches")
+        dictionary = SaeDictionary(reading.sae, "patches")
         dictionary.save(tmp_path / "out")
         x = tokens(release.d)
-        again = Dictionary.from_folder(tmp_path / "out", "patches")
+        again = SaeDictionary.from_folder(tmp_path / "out", "patches")
         assert again.activations(x) == dictionary.activations(x)
         assert torch.equal(again.reconstruct(x), dictionary.reconstruct(x))
         (read_again,) = read_checkpoint("sae_lens", tmp_path / "out")
-        assert Dictionary(read_again.sae, "patches").activations(x) == dictionary.activations(x)
+        assert SaeDictionary(read_again.sae, "patches").activations(x) == dictionary.activations(x)
 
 
 # ---- what each layout leaves open
@@ -336,7 +336,7 @@ def test_sae_lens_from_before_its_version_6(tmp_path: Path) -> None:
     (reading,) = read_checkpoint("sae_lens", tmp_path)
     assert reading.sae.cfg.architecture() == "topk"
     assert reading.sae.cfg.k == K
-    assert Dictionary(reading.sae, "all").normalisation == "layer_norm"
+    assert SaeDictionary(reading.sae, "all").normalisation == "layer_norm"
     assert dict(reading.claims) == {"layer": 9, "point": "mlp", "model": "tiny"}
     (tmp_path / "cfg.json").write_text(json.dumps(old | {"activation_fn_str": "tanh-relu"}))
     with pytest.raises(UserError, match="activation_fn_str = tanh-relu"):

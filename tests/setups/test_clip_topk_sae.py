@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import UserError
-from core.model.dictionary import Dictionary
+from core.model.sae_dictionary import SaeDictionary
 from core.setups.checkpoints import files_of, read_checkpoint
 
 D, M, K = 16, 40, 6
@@ -46,7 +46,7 @@ def saved(folder: Path, **changes: Any) -> dict[str, torch.Tensor]:
 def test_it_is_what_the_authors_compute_of_unit_embeddings(tmp_path: Path, normalised: bool, biased: bool) -> None:
     w = saved(tmp_path, normalize_decoder=normalised, decoder_bias=biased)
     (reading,) = read_checkpoint("clip_topk_sae", tmp_path)
-    dictionary = Dictionary(reading.sae, "cls")
+    dictionary = SaeDictionary(reading.sae, "cls")
     z = torch.randn(5, 1, D) * torch.logspace(-1, 1, 5)[:, None, None]
     for one in z:
         length = one.norm()

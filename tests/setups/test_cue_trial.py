@@ -13,9 +13,9 @@ from PIL import Image
 from core.methods.steering import Edit
 from core.methods.target import Target
 from core.model.clip import SplitClip, text_classifier
-from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.pictures.cue_pairs import planned_cues
 from core.setups import cue_trial
 from core.setups.catalog import read_catalog
@@ -107,7 +107,7 @@ def test_a_cue_s_other_class_is_a_wrong_one_that_it_does_not_name() -> None:
 @pytest.fixture(scope="module")
 def untrained(clip: SplitClip) -> SaeClip:
     """Random weights, with more components active than are suppressed."""
-    return SaeClip(clip, Dictionary(tiny_sae("topk", k=12), "all"))
+    return SaeClip(clip, SaeDictionary(tiny_sae("topk", k=12), "all"))
 
 
 Said = Callable[[Image.Image], int]

@@ -24,6 +24,7 @@ from core.errors import UserError
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 from core.pictures.examples import FOLDER as EXAMPLES
 from core.pictures.examples import PHOTOGRAPHS, read_examples
@@ -135,7 +136,7 @@ def explained_by_hand(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
 @torch.no_grad()
 def test_every_figure_is_what_it_says(clip: SplitClip, probe: ProbeSet, kind: str, scope: Scope, layer: int) -> None:
     normalised = kind == "layer_norm"
-    dictionary = Dictionary(
+    dictionary = SaeDictionary(
         tiny_sae("standard", normalize_activations="layer_norm") if normalised else tiny_sae(kind), scope
     )
     clip = at_layer(clip, layer)
@@ -273,7 +274,7 @@ def bundled() -> Parts:
     assert card.clip.folder is not None
     assert card.dictionary.folder is not None
     clip = read_clip(card.clip.folder, card.at)
-    return clip, Dictionary.from_folder(card.dictionary.folder, card.scope), card
+    return clip, SaeDictionary.from_folder(card.dictionary.folder, card.scope), card
 
 
 @pytest.fixture(scope="module")
@@ -365,10 +366,10 @@ def test_the_bundled_dictionary_at_another_layer_is_doubted_with_numbers(
 def test_a_damaged_dictionary_is_refused(bundled: Parts, few: ProbeSet, damage: Callable[[SAE], object]) -> None:
     clip, _, card = bundled
     assert card.dictionary.folder is not None
-    sae = Dictionary.from_folder(card.dictionary.folder, card.scope).sae
+    sae = SaeDictionary.from_folder(card.dictionary.folder, card.scope).sae
     with torch.no_grad():
         damage(sae)
-    health = check(clip, Dictionary(sae, "all"), card, few)
+    health = check(clip, SaeDictionary(sae, "all"), card, few)
     for spec in (card, PINNED):
         said = refusal(health, replace(spec, layer=card.layer))
         unfit = not health.not_finite and health.components_vary > 1e-6

@@ -15,6 +15,7 @@ from core.bundled import health as command
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
+from core.model.sae_dictionary import SaeDictionary
 from core.setups import kept_health as module
 from core.setups.catalog import CATALOG, Location, SetupSpec, read_catalog
 from core.setups.health import Health
@@ -122,7 +123,12 @@ def test_what_decides_the_figures_stands_in_the_text(bundled: Workbench) -> None
 
     shallower = SplitClip(clip.model, clip.image_processor, clip.tokenizer, ResidualStream(clip.layer - 1))
     rougher = SplitClip(clip.model, clip.image_processor, clip.tokenizer, clip.place, torch.bfloat16)
-    texts = [about(), about(clip=shallower), about(clip=rougher), about(dictionary=Dictionary(dictionary.sae, "cls"))]
+    texts = [
+        about(),
+        about(clip=shallower),
+        about(clip=rougher),
+        about(dictionary=SaeDictionary(dictionary.sae, "cls")),
+    ]
     assert len({json.dumps(text) for text in texts}) == len(texts)
 
 

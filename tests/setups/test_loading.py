@@ -221,7 +221,7 @@ def test_what_a_file_says_of_itself_is_compared_with_the_card(
     said: str | None,
 ) -> None:
     reading = Reading("by hand", fitting_sae(axes), MappingProxyType(claims))
-    monkeypatch.setattr("core.setups.loading.read_checkpoint", lambda layout, root, file: (reading,))
+    monkeypatch.setattr("core.setups.dictionaries.trained.read_checkpoint", lambda layout, root, file: (reading,))
     card = card_of(clip_folder, sae_lens_folder)
     if said is None:
         assert load(card).formula == "by hand"

@@ -203,7 +203,8 @@ note = ""
 
 
 def test_the_command_line_names_a_place(clip_folder: Path) -> None:
-    said = {"clip": str(clip_folder), "dictionary": str(clip_folder), "file": ".", "scope": "all", "layout": "sae_lens"}
+    own = {"clip": str(clip_folder), "dictionary": str(clip_folder), "file": ".", "scope": "all", "layout": "sae_lens"}
+    said = own | {"words": None, "mean_of": None}
     assert own_setup(SimpleNamespace(**said, place="embedding", layer=None)).at.NAME == "embedding"  # type: ignore[arg-type]
     assert own_setup(SimpleNamespace(**said, place="mlp", layer=2)).at.facts == {"layer": 2, "place": "mlp"}  # type: ignore[arg-type]
     with pytest.raises(UserError, match="--place embedding in place of a layer"):

@@ -35,7 +35,7 @@ from published_saes import (
 from torch import Tensor
 
 from core.methods.steering import Edit, Lever, steer
-from core.model.dictionary import Dictionary
+from core.model.sae_dictionary import SaeDictionary
 from core.setups.standardisation import ResidualStatistics, folded
 
 Write = Callable[[Path, int, int], Release]
@@ -140,7 +140,7 @@ def test_a_reader_computes_what_its_project_computes(name: str, write: Write, tm
     x_hat = release.decode(f)
     reading = release.read()[release.chosen]
     sae = reading.sae if reading.standardise is None else folded(reading.sae, reading.standardise(STATISTICS))
-    dictionary = Dictionary(sae, "all")
+    dictionary = SaeDictionary(sae, "all")
     spread = release.spread(X)
     activations = dictionary.activations(X)
     assert len(activations.value) == (f != 0).sum() > 0

@@ -16,8 +16,8 @@ from published_saes import PRISMA, PRISMA_TOP_K
 from torch import Tensor
 
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
+from core.model.sae_dictionary import SaeDictionary
 from core.model.scope import Scope
 from core.pictures.collection import scenes_named
 from core.pictures.photographs import crops, photographs
@@ -544,15 +544,15 @@ def test_the_weights_are_never_held_three_times(
     tmp_path: Path,
 ) -> None:
     """Only what is taken is folded, and only once: the file's weights and one folded copy."""
-    made: list[Setup | Dictionary] = []
+    made: list[Setup | SaeDictionary] = []
 
-    class Counted(Dictionary):
+    class Counted(SaeDictionary):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments)  # type: ignore[arg-type]
             made.append(self)
 
     first, second = reading_of(standardised, tmp_path)
-    monkeypatch.setattr("core.setups.readings.Dictionary", Counted)
+    monkeypatch.setattr("core.setups.readings.SaeDictionary", Counted)
     chosen = choose(clip, (first, second), "all", statistics)
     storages = {d.sae.W_enc.data_ptr() for d in made}  # type: ignore[union-attr]
     assert len(made) == 3

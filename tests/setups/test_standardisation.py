@@ -7,7 +7,7 @@ from conftest import COMPONENTS, WIDTH, tiny_sae
 from sae_lens import SAE, StandardSAE, StandardSAEConfig
 from torch import Tensor
 
-from core.model.dictionary import Dictionary
+from core.model.sae_dictionary import SaeDictionary
 from core.model.signed_topk import SignedTopKSAE, SignedTopKSAEConfig
 from core.setups.checkpoints.clipscope import batch_norm
 from core.setups.checkpoints.saev import scaled
@@ -48,7 +48,7 @@ def test_folded_it_does_with_x_what_it_did_with_z(kind: str, minus: bool) -> Non
     assert 0 < (f != 0).sum() < f.numel()
 
     weights = {name: weight.clone() for name, weight in sae.state_dict().items()}
-    whole = Dictionary(folded(sae, STANDARDISATION), "all")
+    whole = SaeDictionary(folded(sae, STANDARDISATION), "all")
     torch.testing.assert_close(whole.encode(X), f, atol=2e-4, rtol=1e-4)
     torch.testing.assert_close(whole.reconstruct(X), x_hat, atol=2e-3, rtol=1e-4)
     assert all(torch.equal(weight, weights[name]) for name, weight in sae.state_dict().items()), "it is left alone"

@@ -20,9 +20,9 @@ from core.concepts.component import ActivatingExample, Concept, Guess
 from core.concepts.families import Family
 from core.methods.steering import Edit, Lever
 from core.model.clip import SplitClip
-from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
+from core.model.sae_dictionary import SaeDictionary
 from core.session.history import History
 from core.session.visit import Visit
 from core.setups.catalog import Location, Published, SetupSpec
@@ -151,7 +151,7 @@ def evil_setup() -> Setup:
         0.5, 0, 0.5, 0.5, 1.0, 0.0, (fit,),
     )  # fmt: skip
     health = replace(health, doubts=doubts(health, card))
-    model = SaeClip(clip, Dictionary(tiny_sae("topk"), "all"))
+    model = SaeClip(clip, SaeDictionary(tiny_sae("topk"), "all"))
     return Setup(card, model, {"clip": EVIL[0]}, EVIL[1], {EVIL[1]: 0.5, EVIL[2]: 0.4}, health=health)
 
 

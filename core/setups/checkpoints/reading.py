@@ -7,8 +7,8 @@ from types import MappingProxyType
 from sae_lens import SAE, SAEConfig
 from torch import Tensor
 
-from ...model.dictionary import blank_sae, filled_sae
 from ...model.place_name import PlaceName
+from ...model.sae_dictionary import blank_sae, filled_sae
 from ..standardisation import ResidualStatistics, Standardisation
 
 RELU = "relu((x − b_dec) W_enc + b_enc)"

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...errors import UserError
-from ...model.dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae
 from ...model.places import ImageEmbedding
+from ...model.sae_dictionary import ARCHITECTURES, NORMALISATIONS, blank_sae
 from .files import begins, few, inside
 from .reading import NORMALISED, Reading, built, claims_of
 from .settings import json_in, k_of, one_of, whole
