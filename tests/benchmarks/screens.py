@@ -23,7 +23,7 @@ WIDTHS = {390: 844, 768: 1024, 1400: 900, 1920: 1080}
 ANSWERS = {
     "Before / after": "#pair .in-two",
     "Many pictures": "#tried .by-class",
-    "Evidence": "#elsewhere >> text=95 % interval",
+    "Evidence": "#elsewhere:has-text('95 % interval')",
     "Take along": "#print-figure img",
     "Log": "#log .line-tried",
 }

@@ -85,7 +85,8 @@ def test_what_can_stand_beside(context: Context, tried: Visit, kind: str, name: 
     drawn = show_two(context, tried, asked(kind, name))
     assert words in said(drawn)[1]
     assert "Probability of each class" in drawn
-    assert "The two setups have" not in drawn
+    assert "the same number means" not in drawn
+    assert context.card(tried).title not in " ".join(said(drawn)), "what both share is not repeated"
 
 
 def test_another_setup_has_components_of_its_own(context: Context, first: Visit, tiny: Visit) -> None:
