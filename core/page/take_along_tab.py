@@ -49,12 +49,12 @@ Which = Literal["maps", "contributions", "before_after", "controls", "doses", "t
 """Figures."""
 CHOICES: Mapping[str, Which] = MappingProxyType(
     {
-        "Contributions, predicted and measured": "contributions",
+        "Contributions": "contributions",
         "Picture and maps": "maps",
         "Before and after": "before_after",
         "The edit among its controls": "controls",
         "Doses": "doses",
-        "Fixed and broken on many pictures": "turned",
+        "Fixed and broken": "turned",
     }
 )
 """By how they are called."""
