@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from ..model.place_name import PlaceName
 from ..records import Record
@@ -31,6 +31,14 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Side = Annotated[int, Field(ge=0, le=255)]
+
+
+def _both_or_none(grid: tuple[int, int]) -> tuple[int, int]:
+    if (grid[0] == 0) != (grid[1] == 0):
+        raise ValueError("rows without columns, or columns without rows")
+    return grid
+
+
 ChosenBy = Literal["activation", "attribution"]
 """What the `top` pictures of a component are ordered by: how strongly it fires there, or what it contributes there."""
 
@@ -81,7 +89,7 @@ class Manifest:
     """Tokens in scope read."""
     skipped: Count
     """Pictures of the collection that could not be read."""
-    grid: tuple[Side, Side]
+    grid: Annotated[tuple[Side, Side], AfterValidator(_both_or_none)]
     """Rows and columns of patches; 0 and 0 of an image embedding."""
     vocabulary: tuple[Text, ...]
     """The label guesses were chosen among these."""

@@ -469,7 +469,7 @@ def test_the_command_trains_on_the_image_embedding_too(
     asked = [word for word in words(clip_folder, pictures, tmp_path / "mine") if word not in ("--layer", "1")]
     with pytest.raises(SystemExit, match="Name the layer by --layer"):
         main(asked)
-    main([*asked, "--place", "embedding", "--samples", "5120"])
+    main([*asked, "--place", "embedding", "--samples", "40960"])
     capsys.readouterr()
     (card,) = read_catalog(tmp_path / "mine" / "catalog.toml").values()
     assert (card.at, card.scope) == (ImageEmbedding(), "cls")
