@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from ..errors import UserError
-from ..methods.steering import Condition, Edit, Term, check_size
+from ..methods.steering import MAX_STRENGTH, Condition, Edit, Term, check_size
 from ..session.typed import Index, Text, lever
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class LeverJson(_Value):
     """Its number, from 0."""
     operation: Annotated[Text, WithJsonSchema({"enum": ["suppress", "scale", "set"]})] = "suppress"
     """suppress: f' = 0. scale: f' = strength * f. set: f' = strength."""
-    strength: Annotated[float | Text, WithJsonSchema({"type": "number", "minimum": -100, "maximum": 100})] = 0.0
+    strength: Annotated[float | Text, WithJsonSchema({"type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH})] = 0.0
     """A factor (scale) or an activation (set)."""
     family: Index | None = None
     """The component whose family it was pulled with; all levers of one family do the same."""
