@@ -30,6 +30,9 @@ class _Value(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
+_STRENGTH = {"type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH}
+
+
 class LeverJson(_Value):
     """A lever, as in a recipe's recipe.json."""
 
@@ -37,7 +40,7 @@ class LeverJson(_Value):
     """Its number, from 0."""
     operation: Annotated[Text, WithJsonSchema({"enum": ["suppress", "scale", "set"]})] = "suppress"
     """suppress: f' = 0. scale: f' = strength * f. set: f' = strength."""
-    strength: Annotated[float | Text, WithJsonSchema({"type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH})] = 0.0
+    strength: Annotated[float | Text, WithJsonSchema(_STRENGTH)] = 0.0
     """A factor (scale) or an activation (set)."""
     family: Index | None = None
     """The component whose family it was pulled with; all levers of one family do the same."""

@@ -20,7 +20,7 @@ def test_the_page_is_there_while_its_setup_loads(browser: Browser, held_back: tu
     first, linked = opened(), opened("/?setup=tiny&example=dog-note-cat&suppress=3")
     expect(first.locator("#opening")).to_contain_text("is loading. Checking it on 18 photographs … 3 of 18.")
     expect(first.locator("#opening progress")).to_be_visible()
-    expect(linked.locator("#said-kept")).to_contain_text("comes as soon as it is there")
+    expect(linked.locator("#said-kept")).to_contain_text("What you opened comes with it.")
     first.get_by_role("tab", name="Attribution").click()
     first.locator(".half.for .act[data-action=suppress]").first.click()
     expect(first.locator("#panel .flip")).to_contain_text("Flipped")
