@@ -38,19 +38,6 @@ PAUSE = "() => new Promise((done) => setTimeout(() => requestIdleCallback(done),
 
 AT_REST = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 """Until what was changed is drawn."""
-STATE = "() => document.querySelector('#keeper')?.present?.().state"
-"""What the page is about, as its keeper writes it down."""
-BRING = """(state) => new Promise((done) => {
-  document.activeElement?.blur();
-  sessionStorage.clear();
-  localStorage.clear();
-  scrollTo(0, 0);
-  document.addEventListener('brought', () => requestAnimationFrame(() => requestAnimationFrame(done)), { once: true });
-  const key = [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, '0')).join('');
-  const detail = { state: JSON.stringify({ ...JSON.parse(state), key }), crop: '' };
-  document.dispatchEvent(new CustomEvent('bring', { detail }));
-})"""
-"""The page is about that again, as another visit, of which the server has seen nothing yet."""
 
 
 class Answers:
@@ -90,8 +77,7 @@ class Answers:
 class Windows:
     """One browser context for each width, in which the page's scripts stay loaded from one test to the next.
 
-    A page's first opening in a context takes three times as long as a later one, which still takes three times as long
-    as to bring back what a page was opened with. What pages keep is their tab's.
+    A page's first opening in a context takes three times as long as a later one. What pages keep is their tab's.
     """
 
     def __init__(self, browser: Browser, address: str) -> None:
@@ -103,7 +89,6 @@ class Windows:
         """The same."""
         self._browser = browser
         self._contexts: dict[int, BrowserContext] = {}
-        self._handed_on: dict[int, tuple[Page, str]] = {}
 
     def new_page(self, width: int, theme: Theme, query: str) -> Page:
         """The page, opened in another tab."""
@@ -125,27 +110,6 @@ class Windows:
         page.locator("#panel .bar.best").wait_for()
         return page
 
-    def handed_on(self, width: int) -> Page:
-        """The page, opened once for all that ask for it so, and brought back to what it was opened with."""
-        if width not in self._handed_on:
-            page = self.new_page(width, "light", "")
-            self._handed_on[width] = page, page.wait_for_function(STATE).json_value()
-            return page
-        page, state = self._handed_on[width]
-        until = time.monotonic() + PATIENCE / 1000
-        while not self.answers.none_open(page):
-            assert time.monotonic() < until, "an answer to the test before does not come"
-        page.set_viewport_size({"width": width, "height": SIZES[width]})
-        page.mouse.move(0, 0)
-        page.evaluate(BRING, state)
-        return page
-
-    def let_go(self) -> None:
-        """Close what was handed on: it may be in any state."""
-        for page, _ in self._handed_on.values():
-            page.close()
-        self._handed_on.clear()
-
     def close(self) -> None:
         for context in self._contexts.values():
             context.close()
@@ -164,14 +128,6 @@ class Open:
         page = self._windows.new_page(width, theme, query)
         self._pages.append(page)
         return page
-
-    def again(self, width: int = 1400) -> Page:
-        """The page as it is when it is opened, in the tab of an earlier test.
-
-        Not for tests of what an opening alone has: parts that were never drawn, fields nobody typed in, no search, the
-        tour. What is on the page alone, as how a map is drawn, stays as the earlier test left it.
-        """
-        return self._windows.handed_on(width)
 
     def close(self) -> None:
         for page in self._pages:

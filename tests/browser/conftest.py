@@ -23,10 +23,7 @@ def windows(browser: Browser, address: str) -> Iterator[Windows]:
 
 
 @pytest.fixture
-def open_page(windows: Windows, request: pytest.FixtureRequest) -> Iterator[Open]:
+def open_page(windows: Windows) -> Iterator[Open]:
     """Opens the served page, and looks to it that nothing goes wrong there."""
-    failed = request.session.testsfailed
     with watched(windows) as open_page:
         yield open_page
-        if request.session.testsfailed > failed:
-            windows.let_go()

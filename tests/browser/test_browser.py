@@ -33,7 +33,7 @@ from core.setups.loading import Loading, Setup, load
 @pytest.mark.parametrize("width", SIZES)
 def test_the_story(open_page: Open, width: int) -> None:
     """Fooled at first sight; the strongest component suppressed; the prediction comes back."""
-    page = open_page.again(width)
+    page = open_page(width)
     expect(page.locator("#panel .flip")).to_contain_text("CLIP says “cat”")
     expect(page.locator("#gallery [aria-pressed=true]")).to_contain_text("A dog with a note")
     tab(page, "Attribution")
@@ -50,7 +50,7 @@ def test_the_story(open_page: Open, width: int) -> None:
 
 
 def test_undo_redo_reset_keep_the_focus(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     press_strongest(page)
     tab(page, "Steering")
     expect(page.get_by_role("tab", name="Steering · 1")).to_be_visible()
@@ -70,7 +70,7 @@ def test_undo_redo_reset_keep_the_focus(open_page: Open) -> None:
 
 
 def test_by_keyboard(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     page.get_by_role("tab", name="Image").focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", name="Attribution")).to_be_focused()
@@ -82,7 +82,7 @@ def test_by_keyboard(open_page: Open) -> None:
 
 
 def test_quick_presses_all_count(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     tab(page, "Attribution")
     buttons = page.locator(".half.for .act[data-action=suppress]")
     n = buttons.count()
@@ -93,7 +93,7 @@ def test_quick_presses_all_count(open_page: Open) -> None:
 
 
 def test_a_drag_is_one_step(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     press_strongest(page)
     tab(page, "Steering")
     row = page.locator("#levers .lever").first
@@ -119,7 +119,7 @@ def test_a_drag_is_one_step(open_page: Open) -> None:
 
 
 def test_a_strength_that_is_no_number(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     press_strongest(page)
     tab(page, "Steering")
     page.locator("#levers").get_by_role("radio", name="Scale").click()
@@ -136,7 +136,7 @@ def test_a_strength_that_is_no_number(open_page: Open) -> None:
 
 
 def test_markup_in_a_class_is_shown_and_never_run(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     evil = "<img src=x onerror=window.pwned=1>\n`${window.pwned=2}`\n{{constructor}}\n\"'><b>dog</b>"
     page.locator("#classes textarea").fill(evil)
     page.locator("button#classify").click()
@@ -149,7 +149,7 @@ def test_markup_in_a_class_is_shown_and_never_run(open_page: Open) -> None:
 
 
 def test_bad_input_costs_nothing(open_page: Open, tmp_path: Path) -> None:
-    page = open_page.again()
+    page = open_page()
     text = page.locator("#classes textarea")
     for typed, words in (
         ("  ", "no classes"),
@@ -200,7 +200,7 @@ def test_a_mistake_before_the_tabs_were_opened(open_page: Open) -> None:
 
 
 def test_own_picture_and_own_wording(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     page.locator("#upload input[type=file]").set_input_files(EXAMPLES / "photo-cat.webp")
     expect(page.locator("#panel")).to_contain_text("Your picture")
     expect(page.locator("#about")).to_contain_text("never seen a photograph")
@@ -218,7 +218,7 @@ def test_own_picture_and_own_wording(open_page: Open) -> None:
 
 def test_a_picture_is_known_by_its_content_whatever_it_is_called(open_page: Open, tmp_path: Path) -> None:
     """Gradio went by the ending, and said "Invalid file type: photo. Only image allowed."."""
-    page = open_page.again()
+    page = open_page()
     for name in ("photo", "IMG_0001.jpg_large"):
         file = tmp_path / name
         file.write_bytes((EXAMPLES / "photo-cat.webp").read_bytes())
@@ -232,7 +232,7 @@ def test_a_picture_is_known_by_its_content_whatever_it_is_called(open_page: Open
 
 
 def test_the_same_scene_without_its_cue(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     press_strongest(page)
     page.locator("[data-twin]").click()
     expect(page.locator("[data-twin]")).to_have_text("With the note")
@@ -254,7 +254,7 @@ def test_the_photograph_says_what_it_is_and_visitors_do_not_meet(open_page: Open
 
 
 def test_a_target_of_ones_own(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     tab(page, "Attribution")
     pick(page, "#wanted", "car")
     expect(page.locator("#waterfall ol")).to_have_attribute("aria-label", re.compile("“car” against"))
@@ -273,7 +273,7 @@ def box(part: Locator) -> FloatRect:
 @pytest.mark.parametrize("width", SIZES)
 def test_the_evidence(open_page: Open, width: int) -> None:
     """The edit that repaired the picture: more than chance, what else it did, elsewhere, and against the real thing."""
-    page = open_page.again(width)
+    page = open_page(width)
     press_strongest(page)
     tab(page, "Evidence")
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
@@ -387,7 +387,7 @@ def test_the_evidence_in_sight_follows_what_is_done_elsewhere(open_page: Open) -
 
 
 def test_find_me_an_edit(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     tab(page, "Steering")
     page.locator("[data-find]").click()
     expect(page.locator("#finder")).to_contain_text("One suppression does it")
@@ -433,7 +433,7 @@ def test_another_setup(open_page: Open, width: int) -> None:
 @pytest.mark.parametrize("width", SIZES)
 def test_examples_by_what_goes_wrong(open_page: Open, width: int) -> None:
     """Rendered scenes for the bundled setup, photographs for others; which is looked at is marked without a request."""
-    page = open_page.again(width)
+    page = open_page(width)
     shown, marked = page.locator("#gallery .example"), page.locator("#gallery [aria-pressed=true]")
     expect(page.locator("#gallery h2")).to_have_text(["Written words", "Watermark", "Background", "Nothing planted"])
     expect(marked).to_have_attribute("data-example", "dog-note-cat")
@@ -455,7 +455,7 @@ def test_examples_by_what_goes_wrong(open_page: Open, width: int) -> None:
 
 
 def test_a_setup_that_cannot_be_loaded_leaves_everything_as_it_was(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     tab(page, "Attribution")
     page.locator(".half.for .act[data-action=suppress]").first.click()
     expect(page.locator("#panel .flip")).to_contain_text("Flipped")

@@ -59,7 +59,7 @@ def test_what_is_pointed_at_shows_and_asks_nobody(open_page: Open) -> None:
 
 def test_a_map_is_drawn_within_the_event(open_page: Open) -> None:
     """Nothing is waited for: it is there when the event is over."""
-    page = open_page.again()
+    page = open_page()
     tab(page, "Attribution")
     drawn = row(page).evaluate("""(row) => {
       row.dispatchEvent(new PointerEvent('pointerover', { bubbles: true, pointerType: 'mouse' }));
@@ -141,7 +141,7 @@ def test_what_fires_at_a_patch(open_page: Open) -> None:
 
 
 def test_the_target_before_and_after_the_edit(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     after = page.locator("#canvas [data-base=after]")
     expect(after).to_have_attribute("aria-disabled", "true")
     page.locator("#canvas [data-base=before]").click()
@@ -166,7 +166,7 @@ def test_the_target_before_and_after_the_edit(open_page: Open) -> None:
 
 
 def test_patches_by_mouse_and_keyboard(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     press_strongest(page)
     expect(page.locator("[data-paint]")).to_be_hidden()
     tab(page, "Steering")
@@ -193,7 +193,7 @@ def test_patches_by_mouse_and_keyboard(open_page: Open) -> None:
 
 
 def test_a_stroke_is_one_step(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     press_strongest(page)
     tab(page, "Steering")
     page.locator("[data-paint]").click()
@@ -217,7 +217,7 @@ def test_a_stroke_is_one_step(open_page: Open) -> None:
 
 
 def test_chips_release_and_buttons_follow_the_edit(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     tab(page, "Attribution")
     suppress, amplify, family = (
         row(page).locator(f"[data-action={action}]") for action in ("suppress", "amplify", "family")
@@ -247,7 +247,7 @@ def test_chips_release_and_buttons_follow_the_edit(open_page: Open) -> None:
 
 
 def test_a_lever_sends_no_rows_and_no_picture(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     tab(page, "Attribution")
     row(page).evaluate("(row) => { row.dataset.here = 'still'; }")
     page.locator("#canvas .canvas").evaluate("(canvas) => { canvas.dataset.here = 'still'; }")
@@ -259,7 +259,7 @@ def test_a_lever_sends_no_rows_and_no_picture(open_page: Open) -> None:
 
 def test_the_canvas_of_a_desktop(open_page: Open) -> None:
     """It is large, with all of the answer in sight under it, and stays in sight while the page scrolls."""
-    page = open_page.again()
+    page = open_page()
     frame = page.locator("#canvas .frame")
     expect(page.locator("#prediction")).to_be_in_viewport(ratio=1)
     box = frame.bounding_box()
@@ -325,7 +325,7 @@ def test_the_canvas_of_a_phone(open_page: Open, how: str) -> None:
 
 def test_bars_move(open_page: Open) -> None:
     """They are the same elements before and after, so that the width can move; not for those who asked for less."""
-    page = open_page.again()
+    page = open_page()
     bar = page.locator("#prediction .track i.now").first
     bar.evaluate("(bar) => { window.bar = bar; }")
     assert "width" in bar.evaluate("(bar) => getComputedStyle(bar).transitionProperty")

@@ -39,7 +39,7 @@ def searches(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("width", SIZES)
 def test_the_strongest_components_are_seen_at_once(open_page: Open, width: int) -> None:
-    page = open_page.again(width)
+    page = open_page(width)
     tab(page, "Attribution")
     expect(page.locator("#rows .axis .tick")).to_have_count(12)
     found = heights(page, "#rows .row")
@@ -80,7 +80,7 @@ def test_rows_are_as_low_everywhere(open_page: Open, where: str) -> None:
 
 @pytest.mark.parametrize("width", SIZES)
 def test_a_bar_leads_to_its_row(open_page: Open, width: int) -> None:
-    page = open_page.again(width)
+    page = open_page(width)
     tab(page, "Attribution")
     bars = page.locator("#waterfall a")
     expect(bars).to_have_count(12)
@@ -97,7 +97,7 @@ def test_a_bar_leads_to_its_row(open_page: Open, width: int) -> None:
 
 
 def test_the_bars_are_of_the_target(open_page: Open) -> None:
-    page = open_page.again()
+    page = open_page()
     tab(page, "Attribution")
     said = page.locator("#waterfall figcaption")
     before = said.inner_text()
