@@ -36,10 +36,6 @@ PAUSE = "() => new Promise((done) => setTimeout(() => requestIdleCallback(done),
 """A while by the page's own clock, and until it has nothing to do: on a busy machine that may be long."""
 
 
-AT_REST = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-"""Until what was changed is drawn."""
-
-
 class Answers:
     """What each page waits for: questions under way, and the streams in which answers come."""
 
@@ -68,11 +64,6 @@ class Answers:
             quiet = 0 if self._open[page] else quiet + 1
             assert quiet or time.monotonic() < until, [one.url for one in self._open[page]]
 
-    def none_open(self, page: Page) -> bool:
-        """Whether nothing is under way at this moment."""
-        page.evaluate(AT_REST)
-        return not self._open[page]
-
 
 class Windows:
     """One browser context for each width, in which the page's scripts stay loaded from one test to the next.
@@ -82,16 +73,11 @@ class Windows:
 
     def __init__(self, browser: Browser, address: str) -> None:
         self.address = address
-        self.answers = Answers()
-        self.errors: list[str] = []
-        """Of the test that runs now, on all its pages."""
-        self.requests: list[str] = []
-        """The same."""
         self._browser = browser
         self._contexts: dict[int, BrowserContext] = {}
 
-    def new_page(self, width: int, theme: Theme, query: str) -> Page:
-        """The page, opened in another tab."""
+    def new_page(self, width: int, theme: Theme) -> Page:
+        """An empty tab."""
         if width not in self._contexts:
             size: ViewportSize = {"width": width, "height": SIZES[width]}
             context = self._contexts[width] = self._browser.new_context(viewport=size, has_touch=width < 500)
@@ -101,13 +87,6 @@ class Windows:
         context.pages[0].evaluate("localStorage.clear()")
         page = context.new_page()
         page.emulate_media(color_scheme=theme)
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-        self.answers.watch(page)
-        page.goto(f"{self.address}/{query}" if query else self.address)
-        page.locator("#panel .bar.best").wait_for()
         return page
 
     def close(self) -> None:
@@ -119,14 +98,23 @@ class Open:
     """Opens the page, in as many tabs as it is called."""
 
     def __init__(self, windows: Windows) -> None:
-        self.address, self.answers = windows.address, windows.answers
-        self.errors, self.requests = windows.errors, windows.requests
+        self.address = windows.address
+        self.answers = Answers()
+        self.errors: list[str] = []
+        self.requests: list[str] = []
         self._windows = windows
         self._pages: list[Page] = []
 
     def __call__(self, width: int = 1400, theme: Theme = "light", query: str = "") -> Page:
-        page = self._windows.new_page(width, theme, query)
+        page = self._windows.new_page(width, theme)
         self._pages.append(page)
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        self.answers.watch(page)
+        page.goto(f"{self.address}/{query}" if query else self.address)
+        page.locator("#panel .bar.best").wait_for()
         return page
 
     def close(self) -> None:
@@ -150,13 +138,11 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def watched(windows: Windows) -> Iterator[Open]:
     """Opens the page; at the end, whatever the test did, nothing may have gone wrong or left the machine."""
-    windows.errors.clear()
-    windows.requests.clear()
     opening = Open(windows)
     yield opening
     opening.close()
-    assert not windows.errors, "\n".join(windows.errors)
-    assert [url for url in windows.requests if not url.startswith((windows.address, "data:", "blob:"))] == []
+    assert not opening.errors, "\n".join(opening.errors)
+    assert [url for url in opening.requests if not url.startswith((windows.address, "data:", "blob:"))] == []
 
 
 @contextmanager
