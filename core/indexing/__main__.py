@@ -14,7 +14,6 @@ from ..concepts.index_file import MANIFEST, load
 from ..errors import UserError
 from ..methods.side_effects import VOCABULARY, probe_words, read_vocabulary
 from ..pictures.options import CollectionOptions
-from ..setups.identity import identity
 from ..setups.loading import Setup
 from ..setups.loading import load as load_setup
 from ..setups.options import add_setup_options, named_setup
@@ -53,7 +52,7 @@ def _run(arguments: argparse.Namespace, group: Group, device: str) -> ConceptInd
         check_repository(arguments.push)
         if (arguments.out / MANIFEST).exists() and not (arguments.out / WORK).exists():
             setup = load_setup(card, device, anyway=arguments.anyway)
-            index = load(arguments.out, identity(card, setup.commits, setup.clip, setup.dictionary), setup.clip)
+            index = load(arguments.out, setup.identity, setup.clip)
             _push(arguments, group, setup, index)
             return index
     try:

@@ -27,7 +27,6 @@ from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
 from ..pictures.batches import Batch
 from ..pictures.collection import Collection
-from ..setups.identity import identity
 from ..setups.loading import Setup
 from ..streaming import Group, Streaming, begin, end, processes, restoring, stream
 from .accumulator import Accumulator
@@ -72,7 +71,7 @@ class IndexRun:
         """What was saved there, or the beginning; `licence` is that of the pictures, where they do not tell it."""
         self._setup, self._collection, self._out, self._recipe = setup, collection, out, recipe
         self._licence, clip = licence, setup.clip
-        self.made_for = identity(setup.card, setup.commits, clip, setup.dictionary)
+        self.made_for = setup.identity
         written(manifest_of(self.made_for, collection, recipe, clip, 1, 1, 0, licence))  # what could not be loaded
         if recipe.by == "attribution" and len(recipe.vocabulary) < 2:
             raise UserError(

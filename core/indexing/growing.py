@@ -18,7 +18,6 @@ from ..concepts.index import ConceptIndex
 from ..concepts.index_file import MANIFEST, load
 from ..pictures.batches import batches
 from ..pictures.collection import LICENCE, Collection
-from ..setups.identity import identity
 from ..setups.loading import Setup
 from ..streaming import WORK, Alone
 from .build import IndexRun
@@ -59,8 +58,7 @@ def growing(
     UserError as `core.indexing.build` does.
     """
     if (out / MANIFEST).exists() and not (out / WORK).exists():
-        made_for = identity(setup.card, setup.commits, setup.clip, setup.dictionary)
-        yield GrowingStep.whole(load(out, made_for, setup.clip))
+        yield GrowingStep.whole(load(out, setup.identity, setup.clip))
         return
     run = IndexRun(setup, collection, out, recipe, Alone(), licence)
     if not run.accumulator.done:

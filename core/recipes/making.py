@@ -19,7 +19,7 @@ from ..methods.target import Target
 from ..model.clip import text_classifier
 from ..model.dictionary import Dictionary
 from ..model.sae_dictionary import Normalisation
-from ..setups.identity import Tower, dictionary_fingerprint, fingerprint, identity, tower_fingerprint
+from ..setups.identity import Tower, dictionary_fingerprint, fingerprint, tower_fingerprint
 from ..setups.loading import Setup
 from .recipe import (
     Claim,
@@ -80,7 +80,7 @@ def make_recipe(
             version=1,
             title=title,
             setup=setup.card.name,
-            identity=identity(setup.card, setup.commits, setup.clip, dictionary),
+            identity=setup.identity,
             vision=fingerprints(setup.clip.model, "vision"),
             text=fingerprints(setup.clip.model, "text"),
             encoder=EncoderFacts(

@@ -31,7 +31,6 @@ from ..concepts.growth import Growth
 from ..errors import UserError, first_line
 from ..methods.side_effects import probe_words, read_vocabulary
 from ..pictures.collection import LICENCE, Collection
-from ..setups.identity import identity
 from ..setups.loading import Setup
 from ..workbench import Workbench
 
@@ -133,7 +132,7 @@ def _kept_of(setup: Setup, pictures: str) -> GrowingStep | None:
     found = []
     for path in _folder(setup).glob(f"*/{index_file.MANIFEST}"):
         with suppress(UserError, OSError):
-            index = index_file.load(path.parent, identity(setup.card, setup.commits, setup.clip, setup.dictionary))
+            index = index_file.load(path.parent, setup.identity)
             if index.manifest.source.get("name") == pictures:
                 found.append((path.stat().st_mtime, index))
     if not found:

@@ -103,6 +103,11 @@ class Setup:
         """What the weights and the concept index take in memory."""
         return self.model.n_bytes + (0 if self.index is None else self.index.n_bytes)
 
+    @property
+    def identity(self) -> Identity:
+        """Which setup it is, as files that are made for it say (`core.setups.identity`)."""
+        return identity(self.card, self.commits, self.clip, self.dictionary)
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the weights of both, and of how they are put together (`core.setups.identity`)."""

@@ -28,7 +28,6 @@ from ..model.sae_clip import SaeClip
 from ..pictures.batches import Batch
 from ..pictures.collection import Collection
 from ..pictures.intake import Intake
-from ..setups.identity import identity
 from ..setups.loading import Setup
 from ..streaming import Streaming, begin, end, held_back, made_of, processes, restoring, stream
 from .counts import TrialCounts, short
@@ -90,7 +89,7 @@ def validate(
     the beginnings of another, when a component is not in the dictionary, and when there are too many groups.
     """
     group = processes()
-    made_for = identity(setup.card, setup.commits, setup.clip, setup.dictionary)
+    made_for = setup.identity
     settings = {
         "version": VERSION,
         "setup": asdict(made_for),

@@ -23,7 +23,6 @@ from core.indexing.sharing import index_card, licence_of
 from core.model.clip import SplitClip
 from core.setups.catalog import Location
 from core.setups.hub import fetch
-from core.setups.identity import identity
 from core.setups.loading import Setup
 
 
@@ -67,7 +66,7 @@ def test_there_and_back(hub: Hub, typed: list[str], setup: Setup, capsys: pytest
     place = tomllib.loads(line)["index"]
     assert place == {"repo": "you/index", "revision": hub.commit("you/index")}
     fetched = fetch(Location(**place), INDEX_FILES, lambda _: None)
-    index = load(fetched.folder, identity(setup.card, setup.commits, setup.clip, setup.dictionary), setup.clip)
+    index = load(fetched.folder, setup.identity, setup.clip)
     assert index.manifest.source["licence"] == "cc-by-4.0"
     head, text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[1:]
     assert yaml.safe_load(head)["license"] == "cc-by-4.0"
