@@ -125,6 +125,11 @@ def threads_apart(group: PartialState) -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
+def is_whole(out: Path, last: str) -> bool:
+    """Whether a run ended in the folder, of which `last` is the file that is written last."""
+    return (out / last).exists() and not (out / WORK).exists()
+
+
 def begin(out: Path, made: str, last: str, settings: Mapping[str, Any], group: Group) -> Path:
     """See that what lies in the folder are the beginnings of this run, or nothing; where they are saved.
 
@@ -138,7 +143,7 @@ def begin(out: Path, made: str, last: str, settings: Mapping[str, Any], group: G
     if group.is_main_process:
         shutil.rmtree(out / _OVER, ignore_errors=True)
     article = "an" if made[0] in "aeiou" else "a"
-    if (out / last).exists() and not work.exists():
+    if is_whole(out, last):
         raise UserError(f"The folder {out} holds {article} {made} already. Name another, or delete that one.")
     if path.exists():
         try:

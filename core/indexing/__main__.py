@@ -18,7 +18,7 @@ from ..setups.loading import Setup
 from ..setups.loading import load as load_setup
 from ..setups.options import add_setup_options, named_setup
 from ..setups.publishing import check_repository
-from ..streaming import WORK, Group, fail, processes, stops_told
+from ..streaming import Group, fail, is_whole, processes, stops_told
 from .build import build
 from .recipe import IndexRecipe
 from .sharing import licence_of, push_index
@@ -50,7 +50,7 @@ def _run(arguments: argparse.Namespace, group: Group, device: str) -> ConceptInd
     card = named_setup(arguments, "bundled")
     if arguments.push is not None:
         check_repository(arguments.push)
-        if (arguments.out / MANIFEST).exists() and not (arguments.out / WORK).exists():
+        if is_whole(arguments.out, MANIFEST):
             setup = load_setup(card, device, anyway=arguments.anyway)
             index = load(arguments.out, setup.identity, setup.clip)
             _push(arguments, group, setup, index)

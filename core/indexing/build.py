@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from .accumulator import Accumulator
 from .attribution import contributions
 from .firing import batch_activations
 from .recipe import IndexRecipe
-from .summarise import manifest_of, summarised
+from .summarise import manifest_of, source_of, summarised
 from .thumbnails import StoredThumbnails, ThumbnailStore
 
 
@@ -94,6 +95,11 @@ class IndexRun:
     def seen(self) -> int:
         """Pictures that were read, or could not be."""
         return self.accumulator.pictures + self.accumulator.skipped
+
+    @property
+    def source(self) -> Mapping[str, str]:
+        """What the manifest will tell of the pictures."""
+        return source_of(self._collection, self._licence)
 
     def read(self, batch: Batch) -> None:
         """Look at a batch; within `with self.store`."""

@@ -17,9 +17,9 @@ from pathlib import Path
 from ..concepts.index import ConceptIndex
 from ..concepts.index_file import MANIFEST, load
 from ..pictures.batches import batches
-from ..pictures.collection import LICENCE, Collection
+from ..pictures.collection import Collection
 from ..setups.loading import Setup
-from ..streaming import WORK, Alone
+from ..streaming import Alone, is_whole
 from .build import IndexRun
 from .recipe import IndexRecipe
 
@@ -57,24 +57,23 @@ def growing(
     Goes on with one that was begun there; a finished one comes at once. Closing it saves what there is. Raises
     UserError as `core.indexing.build` does.
     """
-    if (out / MANIFEST).exists() and not (out / WORK).exists():
+    if is_whole(out, MANIFEST):
         yield GrowingStep.whole(load(out, setup.identity, setup.clip))
         return
     run = IndexRun(setup, collection, out, recipe, Alone(), licence)
     if not run.accumulator.done:
         if run.accumulator.pictures:
-            yield _step(run, collection, licence, run.index([run.store], quiet=True, whole=False))
+            yield _step(run, collection, run.index([run.store], quiet=True, whole=False))
         with closing(_reading(run, setup, collection, recipe.batch, workers)) as reading:
             for index in reading:
-                yield _step(run, collection, licence, index)
+                yield _step(run, collection, index)
     run.finish(run.index([run.store], quiet=True))
     yield GrowingStep.whole(load(out, run.made_for, setup.clip))
 
 
-def _step(run: IndexRun, collection: Collection, licence: str, index: ConceptIndex | None) -> GrowingStep:
+def _step(run: IndexRun, collection: Collection, index: ConceptIndex | None) -> GrowingStep:
     """How far a run is."""
-    source = {**({LICENCE: licence} if licence else {}), **collection.manifest}
-    return GrowingStep(run.seen, collection.size or 0, source, index)
+    return GrowingStep(run.seen, collection.size or 0, run.source, index)
 
 
 def _reading(

@@ -102,6 +102,11 @@ def summarised(
     )
 
 
+def source_of(collection: Collection, licence: str) -> dict[str, str]:
+    """What a manifest tells of the pictures; `licence` is theirs, where the collection does not know it."""
+    return ({LICENCE: licence} if licence else {}) | dict(collection.manifest)
+
+
 def manifest_of(
     made_for: Identity,
     collection: Collection,
@@ -113,11 +118,10 @@ def manifest_of(
     licence: str = "",
 ) -> Manifest:
     """The manifest of an index of so many pictures and tokens, with `skipped` pictures that could not be read."""
-    source = ({LICENCE: licence} if licence else {}) | dict(collection.manifest)
     return Manifest(
         format=FORMAT,
         setup=made_for,
-        source=source,
+        source=source_of(collection, licence),
         pictures=pictures,
         tokens=tokens,
         skipped=skipped,
