@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..methods.attribution import pair_contributions
 from ..model.clip import SplitClip, logits
-from ..model.dictionary import CHUNK, Dictionary
+from ..model.dictionary import Dictionary
 from .firing import BatchActivations
 
 
@@ -32,9 +33,6 @@ def contributions(
         return np.zeros(0)
     count = np.diff(found.first)
     component, picture = np.repeat(found.component, count), np.repeat(found.picture, count)
-    slope, step = np.empty(len(component)), max(1, CHUNK // dictionary.width)
-    for start in range(0, len(component), step):
-        part = slice(start, start + step)
-        at = (torch.as_tensor(each[part], device=gradient.device) for each in (picture, found.tokens))
-        slope[part] = (gradient[tuple(at)] * dictionary.directions(component[part])).sum(-1).cpu().double().numpy()
-    return np.add.reduceat(slope * found.values, found.first[:-1])
+    token = picture * gradient.shape[1] + found.tokens  # as if they were of one picture
+    pairs = pair_contributions(token, component, found.values, gradient.flatten(0, 1), dictionary)
+    return np.add.reduceat(pairs, found.first[:-1])

@@ -127,16 +127,23 @@ class Attribution(Record):
         return Preview(f"{title}{missed}", ("component", "attribution", "peak"), rows)
 
 
-def _pairs(activations: Activations, gradient: Tensor, dictionary: Dictionary) -> np.ndarray:
-    """f_tj <v_j, g_t> for the active pairs, float64 [n], from g [T, d]."""
+def pair_contributions(
+    token: np.ndarray, component: np.ndarray, value: np.ndarray, gradient: Tensor, dictionary: Dictionary
+) -> np.ndarray:
+    """f_tj <v_j, g_t> for n pairs of a token, which is a row of g [T, d], and a component: float64 [n]."""
     parts = [np.zeros(0)]
     step = max(1, CHUNK // dictionary.width)
-    for start in range(0, len(activations.token), step):
+    for start in range(0, len(token), step):
         part = slice(start, start + step)
-        g = gradient[torch.as_tensor(activations.token[part], dtype=torch.long, device=gradient.device)]
-        slope = (g * dictionary.directions(activations.component[part])).sum(-1)
-        parts.append(slope.cpu().double().numpy() * activations.value[part])
+        g = gradient[torch.as_tensor(token[part], dtype=torch.long, device=gradient.device)]
+        slope = (g * dictionary.directions(component[part])).sum(-1)
+        parts.append(slope.cpu().double().numpy() * value[part])
     return np.concatenate(parts)
+
+
+def _pairs(f: Activations, gradient: Tensor, dictionary: Dictionary) -> np.ndarray:
+    """The same of the active pairs of one picture."""
+    return pair_contributions(f.token, f.component, f.value, gradient, dictionary)
 
 
 def attribute(question: Question, method: Method = "gradient", n_steps: int = N_STEPS) -> Attribution:
