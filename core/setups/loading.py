@@ -31,13 +31,14 @@ from ..words import size_in_words
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .clips import find_clip, read_clip
 from .clips.parts import model_class
-from .dictionaries import DICTIONARIES, Hear, Made
+from .dictionaries import DICTIONARIES
 from .foreign_errors import lacks_memory
 from .health import Health, refusal
 from .health_check import check, probe_for
 from .hub import Download, fetch
 from .identity import fingerprint, identity
 from .kept_health import about_check, kept_health, remember
+from .made import Hear, Made
 from .standardisation import ResidualStatistics, Standardisation
 
 T = TypeVar("T")

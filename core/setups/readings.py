@@ -7,8 +7,7 @@ one that is taken is folded (`core.setups.standardisation`), so that a large dic
 each reading.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from ..pictures.photographs import photographs
 from ..pictures.read import read_picture
 from ..stats import explained_variance
 from .checkpoints import Reading
+from .made import Made
 from .standardisation import ResidualStatistics, Standardisation, folded
 
 _AS_GOOD = 1e-3
@@ -30,27 +30,13 @@ _AS_MANY = 2.0
 """A threshold that stands in for a top-k keeps about k; one that keeps this many times more, or fewer, was no such."""
 
 
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """A dictionary, ready to be used, and how it was chosen."""
-
-    dictionary: SaeDictionary
-    """It, in the units of x, where the CLIP is."""
-    formula: str
-    """How it encodes, in words."""
-    figures: Mapping[str, float] = field(default_factory=dict)
-    """Explained variance over the photographs of each formula that was tried; nothing where there was but one."""
-    standardisation: Standardisation | None = None
-    """What is folded into it; None where it was trained on x itself."""
-
-
 def choose(
     clip: SplitClip,
     readings: Sequence[Reading],
     scope: Scope,
     statistics: ResidualStatistics | None,
     tell: Callable[[int, int], None] | None = None,
-) -> Chosen:
+) -> Made:
     """The best of the readings. `statistics` are the CLIP's, needed where a reading has a `standardise`.
 
     `tell` hears before every photograph, and every reading, how many of them are done.
@@ -82,7 +68,8 @@ def choose(
         figures = {reading.formula: value for reading, value in zip(readings, explained, strict=True)}
     reading, standardisation = readings[best], standardisations[best]
     sae = reading.sae if standardisation is None else folded(reading.sae, standardisation)
-    return Chosen(SaeDictionary(sae, scope).to(clip.device), reading.formula, figures, standardisation)
+    used = None if standardisation is None else statistics
+    return Made(SaeDictionary(sae, scope).to(clip.device), reading.formula, figures, standardisation, used)
 
 
 @torch.no_grad()

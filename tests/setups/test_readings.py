@@ -29,7 +29,8 @@ from core.setups.clips import read_clip
 from core.setups.health import LEAST_EXPLAINED
 from core.setups.health_check import example_samples
 from core.setups.loading import Loading, Setup, load
-from core.setups.readings import Chosen, choose
+from core.setups.made import Made
+from core.setups.readings import choose
 from core.setups.residual_statistics import CROPS, measured
 from core.setups.standardisation import ResidualStatistics
 from core.views.setup import setup_page
@@ -79,14 +80,14 @@ def statistics(clip: SplitClip) -> ResidualStatistics:
 
 
 @pytest.fixture(scope="module")
-def read(clip: SplitClip) -> Callable[[SetupSpec], Chosen]:
+def read(clip: SplitClip) -> Callable[[SetupSpec], Made]:
     """The dictionary that `load` makes of a file, of which it then checks the health."""
 
     @cache
     def statistics(scope: Scope) -> ResidualStatistics:
         return measured(clip, scope, CROPS)
 
-    def chosen(spec: SetupSpec) -> Chosen:
+    def chosen(spec: SetupSpec) -> Made:
         assert spec.dictionary.folder is not None
         readings = read_checkpoint(spec.layout, spec.dictionary.folder, spec.dictionary.file)
         return choose(clip, readings, spec.scope, statistics(spec.scope))
@@ -256,7 +257,7 @@ def test_sae_v_is_read_by_the_formula_it_was_trained_with(
     minus: bool,
     seen: Seen,
     trained_sae_v: dict[bool, dict[str, Tensor]],
-    read: Callable[[SetupSpec], Chosen],
+    read: Callable[[SetupSpec], Made],
     tmp_path: Path,
 ) -> None:
     w = dict(trained_sae_v[scaled])
@@ -379,7 +380,7 @@ def test_prisma_from_before_it_could_say_so_is_read_by_the_formula_it_was_traine
     normalised: bool,
     seen: Seen,
     trained_prisma: Callable[[bool], dict[str, Tensor]],
-    read: Callable[[SetupSpec], Chosen],
+    read: Callable[[SetupSpec], Made],
     tmp_path: Path,
 ) -> None:
     w = trained_prisma(normalised)
@@ -448,7 +449,7 @@ def test_a_top_k_that_nothing_names_is_read_by_the_formula_it_was_trained_with(
     of_batch: bool,
     seen: Seen,
     top_ks: dict[bool, dict[str, Tensor]],
-    read: Callable[[SetupSpec], Chosen],
+    read: Callable[[SetupSpec], Made],
     tmp_path: Path,
 ) -> None:
     w = top_ks[of_batch]
@@ -469,7 +470,7 @@ def test_a_top_k_that_nothing_names_is_read_by_the_formula_it_was_trained_with(
 
 
 def test_a_threshold_that_keeps_many_more_than_k_is_not_taken_whatever_it_explains(
-    seen: Seen, top_ks: dict[bool, dict[str, Tensor]], read: Callable[[SetupSpec], Chosen], tmp_path: Path
+    seen: Seen, top_ks: dict[bool, dict[str, Tensor]], read: Callable[[SetupSpec], Made], tmp_path: Path
 ) -> None:
     """A TopK whose threshold was never set, or fell behind: with more components more can be explained."""
     for threshold in (-1.0, 0.3):

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from ...model.clip import SplitClip
 from ..catalog import DictionaryKind, SetupSpec
+from ..made import Hear, Made
 from . import trained, words
-from .made import Hear, Made
 
-__all__ = ["DICTIONARIES", "Hear", "Made"]
+__all__ = ["DICTIONARIES"]
 
 
 class _Kind(Protocol):

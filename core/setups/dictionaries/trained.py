@@ -11,9 +11,9 @@ from ..checkpoints import files_of as files_of_layout
 from ..checkpoints import hint_for_names as hint_for_layout
 from ..checkpoints import read_checkpoint
 from ..foreign_errors import readable
+from ..made import Hear, Made
 from ..readings import choose
 from ..residual_statistics import statistics_of
-from .made import Hear, Made
 
 
 def files_of(card: SetupSpec) -> tuple[str, ...]:
@@ -36,11 +36,4 @@ def made(card: SetupSpec, clip: SplitClip, clip_commit: str | None, root: Path, 
     if any(reading.standardise for reading in readings):
         statistics = statistics_of(card, clip, clip_commit, hear("Measuring the CLIP's residual on photographs"))
     choosing = hear("Choosing among the formulas it may have been trained with")
-    chosen = choose(clip, readings, card.scope, statistics, choosing)
-    return Made(
-        dictionary=chosen.dictionary,
-        formula=chosen.formula,
-        figures=chosen.figures,
-        standardisation=chosen.standardisation,
-        statistics=statistics if chosen.standardisation else None,
-    )
+    return choose(clip, readings, card.scope, statistics, choosing)

@@ -37,7 +37,7 @@ from ...pictures.opening import open_pictures
 from ..catalog import SetupSpec
 from ..health_check import is_bundled_clip
 from ..identity import tower_fingerprint
-from .made import Hear, Made
+from ..made import Hear, Made
 
 ACTIVE = 20
 """Words active in a picture, on average over the pictures that the penalty is chosen by."""

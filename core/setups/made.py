@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ...model.dictionary import Dictionary
-from ..standardisation import ResidualStatistics, Standardisation
+from ..model.dictionary import Dictionary
+from .standardisation import ResidualStatistics, Standardisation
 
 Hear = Callable[[str], Callable[[int, int], None]]
 """Told what is being done, it gives what hears how much of that is done, and how much there is."""
