@@ -1,27 +1,22 @@
 """Kept class vectors of the lists that ship, so that the next start has them: ImageNet's names take a CPU minutes.
 
-They lie in huggingface_hub's folder for assets, as figures of health checks do (`kept_health`). What they depend on is
-written into each file: the weights of the text tower, the tokens that it was given, the templates, and the list. A file
-is used only where all that is the same; a damaged one is no file.
+They depend (`core.setups.kept`) on the weights of the text tower, the tokens that it was given, the templates, and the
+list.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from huggingface_hub import cached_assets_path, constants
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import replacing
 from ..model.class_lists import lines_of
 from ..model.class_vectors import Names
 from ..model.clip import SplitClip, text_work
 from .identity import tower_fingerprint
+from .kept import keep_rows, kept_at, kept_rows
 
 WORTH = 2e11
 """Multiplications from which on vectors are kept: some seconds of a few cores. What takes less is read anew."""
@@ -42,28 +37,13 @@ class KeptClasses:
         if not self._is_worth(name, templates):
             return None
         about = self._about(name, templates)
-        path = _kept_at(about)
-        try:
-            if path is None:
-                return None
-            with safe_open(path, framework="pt") as file:
-                vectors: Tensor = file.get_tensor("classes")
-                same = json.loads((file.metadata() or {}).get("about", "null")) == about
-        except (OSError, ValueError, SafetensorError):
-            return None
-        fits = vectors.shape == (len(lines_of(name)), self._clip.projection)
-        return vectors if same and fits and bool(vectors.isfinite().all()) else None
+        return kept_rows(_file(about), about, (len(lines_of(name)), self._clip.projection))
 
     def put(self, name: str, templates: Names, vectors: Tensor) -> None:
-        """Keep them. Where nothing can be written, nothing is lost but the time."""
-        if not self._is_worth(name, templates):
-            return
-        about = self._about(name, templates)
-        path = _kept_at(about)
-        if path is None:
-            return
-        with suppress(OSError, ValueError, SafetensorError), replacing(path, shared=True) as beside:
-            save_file({"classes": vectors.float().cpu().contiguous()}, beside, {"about": json.dumps(about)})
+        """Keep them."""
+        if self._is_worth(name, templates):
+            about = self._about(name, templates)
+            keep_rows(_file(about), about, vectors)
 
     def _is_worth(self, name: str, templates: Names) -> bool:
         return text_work(self._clip, lines_of(name), templates) > WORTH
@@ -89,10 +69,5 @@ def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _kept_at(about: Mapping[str, str]) -> Path | None:
-    """The file of these vectors; None where there can be no folder."""
-    try:
-        folder = cached_assets_path("clip-levers", "classes", about["list"], assets_dir=constants.HF_ASSETS_CACHE)
-    except (OSError, ValueError):
-        return None
-    return folder / f"{_hash(dict(about))[:16]}.safetensors"
+def _file(about: Mapping[str, str]) -> Path | None:
+    return kept_at("classes", about["list"], about, "safetensors")

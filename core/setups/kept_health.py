@@ -22,7 +22,6 @@ import PIL
 import sae_lens
 import torch
 import transformers
-from huggingface_hub import cached_assets_path, constants
 from pydantic import TypeAdapter, ValidationError
 
 from ..concepts.index import Identity
@@ -32,6 +31,7 @@ from ..pictures import examples, photographs
 from .catalog import SetupSpec
 from .health import Health, doubts
 from .health_check import is_bundled_clip
+from .kept import kept_at
 
 BUNDLED_HEALTH = ASSETS / "bundled" / "health.json"
 """The figures of the bundled setup."""
@@ -121,9 +121,4 @@ def _hash_of(*folders: Path) -> str:
 
 def _remembered_at(spec: SetupSpec, about: Mapping[str, str]) -> Path | None:
     """The file for this check; None where there can be no folder."""
-    name = hashlib.sha256(json.dumps(dict(about), sort_keys=True).encode()).hexdigest()[:16]
-    try:
-        folder = cached_assets_path("clip-levers", "health", str(spec.dictionary), assets_dir=constants.HF_ASSETS_CACHE)
-    except (OSError, ValueError):
-        return None
-    return folder / f"{name}.json"
+    return kept_at("health", str(spec.dictionary), about, "json")

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub import cached_assets_path, constants
 from safetensors import safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
@@ -31,6 +30,7 @@ from ..model.scope import Scope, tokens_in_scope
 from ..pictures.photographs import FOLDER, crops
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .clips import find_clip, read_clip
+from .kept import kept_folder
 from .standardisation import ResidualStatistics
 
 CROPS = 104
@@ -143,10 +143,8 @@ def _remembered_at(about: Mapping[str, str], prefix: torch.dtype) -> Path | None
     pictures = hashlib.sha256(f"{CROPS} crops, seed 0\n".encode())
     for path in sorted(FOLDER.glob("*.webp")):
         pictures.update(path.name.encode() + path.read_bytes())
-    try:
-        clip = f"{about['clip']}@{about['commit']}"
-        folder = cached_assets_path("clip-levers", "residual-statistics", clip, assets_dir=constants.HF_ASSETS_CACHE)
-    except (OSError, ValueError):
+    folder = kept_folder("residual-statistics", f"{about['clip']}@{about['commit']}")
+    if folder is None:
         return None
     precision = str(prefix).removeprefix("torch.")
     return folder / f"layer-{about['layer']}-{about['scope']}-{precision}-{pictures.hexdigest()[:16]}.safetensors"

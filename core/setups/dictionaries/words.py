@@ -3,8 +3,8 @@
 1. The file names the words, one a line; lines that begin with # are headings. Those that the CLIP does not know, or
    whose text it does not tell from another's, are left out.
 2. Their text embeddings, and the image embeddings of a hundred pictures or more, are computed once: a minute or two of
-   a large CLIP on a CPU. Both are kept in huggingface_hub's folder for assets, under a hash of all that they depend on:
-   the weights of the tower, the precision, and the tokens or the pictures.
+   a large CLIP on a CPU. Both are kept (`core.setups.kept`), by all that they depend on: the weights of the tower, the
+   precision, and the tokens or the pictures.
 3. The pictures' mean is what all pictures share. The penalty is the largest at which some 20 words are active in a
    picture of them, on average: the paper has its penalties chosen for 5 to 30.
 """
@@ -12,7 +12,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,13 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from huggingface_hub import cached_assets_path, constants
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ...errors import UserError, echo
-from ...files import replacing
 from ...model.clip import SplitClip
 from ...model.places import ImageEmbedding
 from ...model.prompts import MAX_LENGTH, unknown_words
@@ -37,6 +32,7 @@ from ...pictures.opening import open_pictures
 from ..catalog import SetupSpec
 from ..health_check import is_bundled_clip
 from ..identity import tower_fingerprint
+from ..kept import keep_rows, kept_at, kept_rows
 from ..made import Hear, Made
 
 ACTIVE = 20
@@ -216,33 +212,9 @@ def _embeddings(clip: SplitClip, pictures: _Pictures, tell: Callable[[int, int],
 
 def _kept(about: Mapping[str, str], parts: Callable[[], Iterator[Tensor]], shape: tuple[int | None, int]) -> Tensor:
     """The rows that were kept for this very purpose, or those that are made now, on the CPU, and kept."""
-    path = _kept_at(about)
-    if path is not None and (found := _read(path, about, shape)) is not None:
+    path = kept_at("words", about["of"], about, "safetensors")
+    if (found := kept_rows(path, about, shape)) is not None:
         return found
     made = torch.cat([torch.empty(0, shape[1]), *(part.float().cpu() for part in parts())])
-    if path is not None:
-        with suppress(OSError, SafetensorError), replacing(path, shared=True) as beside:
-            save_file({"rows": made.contiguous()}, beside, {"about": json.dumps(dict(about), sort_keys=True)})
+    keep_rows(path, about, made)
     return made
-
-
-def _read(path: Path, about: Mapping[str, str], shape: tuple[int | None, int]) -> Tensor | None:
-    """None for what is not there, damaged, or for another purpose."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            same = json.loads((file.metadata() or {}).get("about", "null")) == about
-            rows: Tensor = file.get_tensor("rows")
-    except (OSError, ValueError, SafetensorError):
-        return None
-    fits = rows.ndim == 2 and rows.shape[1] == shape[1] and shape[0] in (None, len(rows))
-    return rows if same and fits and rows.dtype == torch.float32 and bool(rows.isfinite().all()) else None
-
-
-def _kept_at(about: Mapping[str, str]) -> Path | None:
-    """The file of these rows; None where there can be no folder."""
-    name = hashlib.sha256(json.dumps(dict(about), sort_keys=True).encode()).hexdigest()[:16]
-    try:
-        folder = cached_assets_path("clip-levers", "words", about["of"], assets_dir=constants.HF_ASSETS_CACHE)
-    except (OSError, ValueError):
-        return None
-    return folder / f"{name}.safetensors"
