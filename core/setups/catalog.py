@@ -178,7 +178,8 @@ class SetupSpec:
     def stated(self) -> str:
         """What is loaded for it, and how it is read, in a line: a verification is of that."""
         where = f"layer {self.layer}" if self.place == "residual" else f"{self.place}, layer {self.layer}"
-        return f"{self.clip.stated}; {self.dictionary.stated}; {where}, {self.scope}, {self.layout}"
+        how = self.layout if self.kind == "sae" else self.kind
+        return f"{self.clip.stated}; {self.dictionary.stated}; {where}, {self.scope}, {how}"
 
     @property
     def at(self) -> "Place":

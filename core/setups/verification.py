@@ -30,9 +30,9 @@ from ..model.devices import best_device
 from ..model.prompts import TEMPLATES
 from ..model.sae_clip import SaeClip
 from .catalog import Location, SetupSpec
-from .checkpoints import files_of
 from .clips import layout_of
 from .cue_trial import cue_pairs_for, levers_at_work
+from .dictionaries import DICTIONARIES
 from .foreign_errors import lacks_memory
 from .health import About, Health, Weight
 from .health_check import ProbeSet, check, probe_for
@@ -122,7 +122,7 @@ def _steps(card: SetupSpec, found: Verification, tell: Tell) -> Iterator[Verific
         device=setup.clip.device.type,
         formula=setup.formula,
         clip=_checked(card.clip, clip_files, layout_of(clip_files).patterns(), tell),
-        dictionary=_checked(card.dictionary, dictionary_files, files_of(card.layout, card.dictionary.file), tell),
+        dictionary=_checked(card.dictionary, dictionary_files, DICTIONARIES[card.kind].files_of(card), tell),
     )
     yield found
     if found.expected is not None:

@@ -1,7 +1,10 @@
 """A CLIP without a dictionary opens with words for its components: from the command line to a question answered."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +21,13 @@ from core.methods.target import Target
 from core.model.prompts import TEMPLATES
 from core.serving.command_line import app_arguments
 from core.session import component_search
+from core.setups import verification
 from core.setups.catalog import SetupSpec
 from core.setups.dictionaries import words as of_words
 from core.setups.health import doubts, refusal
 from core.setups.loading import Loading, Setup, load
 from core.setups.options import WORDS, own_setup
+from core.setups.verified import Verification
 from core.workbench import Workbench
 
 LISTED = [first + second for first in "abcdefgh" for second in "ijklmn"]
@@ -190,6 +195,15 @@ def test_lists_that_cannot_be_used_are_told(folders: Mapping[str, Path], picture
 
 
 # ---- how it is judged
+
+
+def test_a_verification_hashes_the_words(opened: Setup, words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "load", lambda *_, **__: opened)
+    begun = Verification(opened.card.stated, datetime.now(UTC), {})
+    _, found = islice(verification._steps(opened.card, begun, lambda _: None), 2)
+    assert found.dictionary is not None
+    assert found.dictionary.hashes == {words_file.name: hashlib.sha256(words_file.read_bytes()).hexdigest()}
+    assert opened.card.stated.endswith(", words")
 
 
 def test_words_are_not_refused_for_what_they_miss(opened: Setup) -> None:
