@@ -73,6 +73,7 @@ from .scenes.scene import CLASSES
 from .setups.catalog import SetupSpec
 from .setups.kept_classes import KeptClasses
 from .setups.loading import Setup
+from .setups.options import as_options
 
 CACHED_CLASSIFIERS = 64
 AT_ONCE = 2e11
@@ -510,17 +511,14 @@ class Workbench:
 
     def _indexed(self) -> ConceptIndex:
         if self.setup.index is None:
-            card = self.card
-            at = " ".join(f"--{name} {value}" for name, value in card.at.facts.items())
-            own = "--clip ..." if self.setup.dictionary.words else f"--clip ... --dictionary ... {at}"
-            which = f"--setup {card.name}" if card.name != "own" else own
             why = self.setup.index_trouble or (
-                f"Build one with: python -m core.indexing {which} --pictures FOLDER --out INDEX"
+                f"Build one with: python -m core.indexing {as_options(self.card)} --pictures FOLDER --out INDEX"
             )
             if self.making is not None and not self.making.over:
                 why = "One is being made. Ask again in a minute."
             raise UserError(
-                f"The setup {card.name!r} has no concept index, so what its components fire for is not known. {why}"
+                f"The setup {self.card.name!r} has no concept index, so what its components fire for is not known. "
+                f"{why}"
             )
         return self.setup.index
 

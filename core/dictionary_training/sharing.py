@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..pictures.collection import LICENCE
-from ..setups.catalog import SetupSpec
-from ..setups.publishing import CARD, besides, card, check_repository, plain, publish
+from ..setups.catalog import Location, SetupSpec
+from ..setups.options import as_options
+from ..setups.publishing import CARD, besides, card, check_repository, data_set_of, plain, publish
 from ..words import markdown_table
 from .recipe import DictionaryRecipe
 from .trainer import Trained
@@ -60,8 +62,7 @@ A dictionary (sparse autoencoder, BatchTopK) of the vision tower of a CLIP, in s
 ## Use it
 
 ```sh
-python app.py --clip {of.repo or "CLIP_FOLDER"} --dictionary {repo} \\
-  --place {setup.place} --layer {setup.layer} --scope {setup.scope}
+python app.py {as_options(replace(setup, name="own", dictionary=Location(repo=repo)))}
 ```
 
 or as an entry of a CLIP Levers catalog, or with `SAE.from_pretrained("{repo}", ".")` of sae_lens. Nobody but its maker
@@ -73,5 +74,5 @@ has looked at its components.
         licence=licence,
         tags=["clip", "sparse-autoencoder", "interpretability", "saelens"],
         base_model=of.repo,
-        data_set=name if source.get("kind") == "dataset" and "/" in name else None,
+        data_set=data_set_of(source),
     )

@@ -10,7 +10,8 @@ from ..concepts.index_file import INDEX_FILES
 from ..errors import UserError
 from ..pictures.collection import LICENCE
 from ..setups.loading import Setup
-from ..setups.publishing import CARD, besides, card, check_repository, plain, publish
+from ..setups.options import as_options
+from ..setups.publishing import CARD, besides, card, check_repository, data_set_of, plain, publish
 from ..words import markdown_table
 
 
@@ -47,7 +48,7 @@ def index_card(repo: str, index: ConceptIndex, setup: Setup, licence: str) -> st
     made_of, of, spec = index.manifest, index.manifest.setup, setup.card
     place = setup.clip.place
     source = made_of.source
-    name, kind = source.get("name", "a collection"), source.get("kind", "")
+    name = source.get("name", "a collection")
     by = {
         "activation": "their largest activation",
         "attribution": "their attribution to the label that the CLIP takes a picture for, of the list below",
@@ -63,11 +64,6 @@ def index_card(repo: str, index: ConceptIndex, setup: Setup, licence: str) -> st
         ("reference pictures", f"chosen by {by}"),
         ("label guesses", f"among {len(made_of.vocabulary):,} words"),
     ]
-    opened = f"--setup {spec.name}"
-    if spec.name == "own":
-        clip, dictionary = spec.clip.repo or "CLIP_FOLDER", spec.dictionary.repo or "DICTIONARY_FOLDER"
-        opened = f"--clip {clip} --dictionary {dictionary} --layout {spec.layout} --place {spec.place}"
-        opened += f" --layer {of.layer} --scope {of.scope}"
     body = f"""
 What each component (SAE latent) of one dictionary fires for: reference pictures with the place that fires, histograms,
 label guesses, and neighbours. It was made for one setup of CLIP Levers, and is refused for any other.
@@ -77,7 +73,7 @@ label guesses, and neighbours. It was made for one setup of CLIP Levers, and is 
 ## Use it
 
 ```sh
-python app.py {opened} --index {repo}
+python app.py {as_options(spec)} --index {repo}
 ```
 
 or, in the setup's entry of a catalog, at the commit that you have looked at:
@@ -94,7 +90,7 @@ The pictures belong to whoever made them. A label is a guess, the pictures are t
         licence=licence,
         tags=["clip", "sparse-autoencoder", "interpretability"],
         base_model=spec.clip.repo,
-        data_set=name if kind == "dataset" and "/" in name else None,
+        data_set=data_set_of(source),
     )
 
 

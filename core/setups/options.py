@@ -117,6 +117,23 @@ def _of_words(arguments: argparse.Namespace) -> SetupSpec:
     )
 
 
+def as_options(card: SetupSpec) -> str:
+    """The options that name a setup, as `named_setup` reads them; of a folder not where it lies."""
+    if card.name != "own":
+        return f"--setup {card.name}"
+    told, dictionary = [f"--clip {card.clip.repo or 'CLIP_FOLDER'}"], card.dictionary
+    if card.kind == "words":
+        told += [f"--words {dictionary.file}"] * (dictionary != Location(WORDS.parent, file=WORDS.name))
+        told += ["--mean-of PICTURES"] * (card.mean_of is not None)
+        return " ".join(told)
+    told.append(f"--dictionary {dictionary.repo or 'DICTIONARY_FOLDER'}")
+    told += [f"--file {dictionary.file}"] * (dictionary.file != ".")
+    told += [f"--layout {card.layout}"] * (card.layout != "sae_lens")
+    told += [f"--place {card.place}"] * (card.place != "residual")
+    told += [f"--layer {card.layer}"] * (card.place != WITHOUT_LAYER)
+    return " ".join([*told, f"--scope {card.scope}"])
+
+
 def place_named(text: str, file: str) -> Location:
     """A folder where there is one of that name, else a repository. Raises UserError for what can be neither."""
     folder = Path(text).expanduser()

@@ -78,6 +78,12 @@ def plain(text: str) -> str:
     return _MARKUP.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
+def data_set_of(source: Mapping[str, str]) -> str | None:
+    """The data set of the Hub that pictures are of, from the manifest of their collection; None for others."""
+    name = source.get("name", "")
+    return name if source.get("kind") == "dataset" and "/" in name else None
+
+
 def besides(source: Mapping[str, str]) -> str:
     """What identifies pictures besides their name, from the manifest of their collection, in brackets; or nothing."""
     told = [f"{key} {plain(source[key])}" for key in ("split", "config", "revision", "fingerprint") if source.get(key)]

@@ -26,7 +26,7 @@ from core.setups.catalog import SetupSpec
 from core.setups.dictionaries import words as of_words
 from core.setups.health import doubts, refusal
 from core.setups.loading import Loading, Setup, load
-from core.setups.options import WORDS, own_setup
+from core.setups.options import WORDS, as_options, own_setup
 from core.setups.verified import Verification
 from core.workbench import Workbench
 
@@ -105,6 +105,26 @@ def test_a_clip_alone_has_the_words_that_ship(folders: Mapping[str, Path]) -> No
 def test_what_is_half_said_is_told(typed: Sequence[object]) -> None:
     with pytest.raises(UserError, match="components are words"):
         card_of(*typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "--clip a/b",
+        "--clip a/b --dictionary c/d --layer 3 --scope all",
+        "--clip a/b --dictionary c/d --file 20/1.pt --layout clipscope --layer 20 --scope cls",
+        "--clip a/b --dictionary c/d --place mlp --layer 3 --scope patches",
+        "--clip a/b --dictionary c/d --layout clip_topk_sae --place embedding --scope cls",
+    ],
+)
+def test_what_was_typed_is_told_again(typed: str) -> None:
+    assert as_options(card_of(*typed.split())) == typed
+
+
+def test_a_folder_is_told_without_the_way_to_it(folders: Mapping[str, Path], words_file: Path, pictures: Path) -> None:
+    card = card_of("--clip", folders["clip"], "--words", words_file, "--mean-of", pictures)
+    assert as_options(card) == "--clip CLIP_FOLDER --words mine.txt --mean-of PICTURES"
+    assert as_options(replace(card, name="mine")) == "--setup mine"
 
 
 # ---- what is made
