@@ -84,7 +84,8 @@ def measuring(tab: AttributionTab, replies: Replies) -> Listener:
 
 def show_target(context: Context, v: Visit) -> str:
     """The target's value, and what of it the components can explain."""
-    return attribution_view.target_line(v, context.bench(v).setup.clip.logit_scale)
+    setup = context.bench(v).setup
+    return attribution_view.target_line(v, setup.clip.logit_scale, bool(setup.dictionary.words))
 
 
 def show_waterfall(context: Context, v: Visit) -> str:

@@ -18,16 +18,20 @@ from .row import Axis, disagreement, effect_of, rows
 # ---- the target
 
 
-def target_line(visit: Visit, logit_scale: float) -> Markup:
-    """The target's value and what of it the components can explain."""
+def target_line(visit: Visit, logit_scale: float, words: bool = False) -> Markup:
+    """The target's value and what of it the components, which may be `words`, cannot explain."""
     share = visit.attribution.completeness.error_share or 0.0
     return Markup("""<p class="target"><b>{} {}</b> <small>({:.0f} × cosine) · {} {} %</small></p>""").format(
         signed(visit.attribution.value),
         term("logit", "logits"),
         logit_scale,
-        term("reconstruction error", "the SAE misses"),
+        term("reconstruction error", f"the {_misses(words)}"),
         percent(share),
     )
+
+
+def _misses(words: bool) -> str:
+    return "words miss" if words else "SAE misses"
 
 
 # ---- what it is made of
@@ -84,7 +88,7 @@ def steps(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> list[Step]:
         at = drawn[-1].end
     others = f"The other {count(found.n_others, 'active component')} together"
     rest: list[tuple[Markup | str, float, str]] = [(f"{found.n_others} others", found.others, others)]
-    for name, size, title in [*rest, *((term(what, words), size, "") for words, size, what in _besides(found))]:
+    for name, size, title in [*rest, *((term(what, words), size, "") for words, size, what in _besides(found, faces))]:
         if size:
             drawn.append(Step(name, at, size, title))
             at = drawn[-1].end
@@ -92,10 +96,10 @@ def steps(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> list[Step]:
     return [*drawn, Step(term("target"), 0.0, found.value, value, whole=True)]
 
 
-def _besides(found: Waterfall) -> list[tuple[str, float, str]]:
+def _besides(found: Waterfall, faces: Mapping[int, Face]) -> list[tuple[str, float, str]]:
     """What no component has part in: name, size and the term for it."""
     return [
-        ("SAE misses", found.error, "reconstruction error"),
+        (_misses(any(face.word for face in faces.values())), found.error, "reconstruction error"),
         ("offset", found.offset, "offset"),
         ("not linear", found.beyond, "not linear"),
     ]
@@ -113,7 +117,7 @@ def waterfall_chart(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Marku
         axis=Axis.over(value for step in drawn for value in (step.start, step.end, step.tick)),
         target=target_words(visit),
         components=found.components,
-        besides=_besides(found),
+        besides=_besides(found, faces),
         value=found.value,
     )
 

@@ -69,7 +69,7 @@ def report(
         chart=compare.chart(visit),
         table=compare.table(visit),
         target=target_words(visit),
-        target_line=attribution.target_line(visit, setup.clip.logit_scale),
+        target_line=attribution.target_line(visit, setup.clip.logit_scale, bool(setup.dictionary.words)),
         waterfall=attribution.waterfall_chart(visit, faces),
         rows=attribution.part_rows(visit, faces, still=True),
         levers=_levers(visit, faces),

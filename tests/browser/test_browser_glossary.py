@@ -38,7 +38,7 @@ def test_a_term_is_explained_by_a_tap(open_page: Open) -> None:
     tab(page, "Attribution")
     box, term = page.locator(".meaning"), page.locator("#waterfall .term", has_text="not linear")
     term.tap()
-    expect(box).to_contain_text("the layers after the SAE")
+    expect(box).to_contain_text("what comes after the dictionary")
     place = box.bounding_box()
     assert place is not None
     assert place["x"] >= 0

@@ -11,7 +11,7 @@ from unsplit_places import words_at
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
-from core.page.attribution_tab import show_rows
+from core.page.attribution_tab import show_rows, show_target, show_waterfall
 from core.page.components_tab import search, search_words, show_found, show_page
 from core.page.context import Context
 from core.page.faces import of_parts
@@ -54,6 +54,13 @@ def test_rows_and_levers_say_the_word_and_no_guess(page: Context, v: Visit) -> N
         assert (word in levers) == (part.component == v.edit.levers[0].component)
     assert "guess" not in rows + levers
     assert 'data-action="open"' not in rows, "there is no page of a word without an index"
+
+
+def test_what_is_left_is_what_the_words_miss(page: Context, v: Visit) -> None:
+    told = plain(show_target(page, v)), plain(show_waterfall(page, v))
+    for part in told:
+        assert "words miss" in part
+        assert "SAE" not in part
 
 
 def test_tables_call_it_a_word(page: Context, v: Visit) -> None:
