@@ -17,7 +17,7 @@ def as_text(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def as_words(data: bytes) -> tuple[str, bool]:
+def decoded(data: bytes) -> tuple[str, bool]:
     """The text in a file's bytes, and whether its encoding was guessed: UTF-8 or UTF-16 by its mark, else Windows-1252.
 
     The last is what spreadsheets of the West write; as nobody says so, other letters may come out wrong.

@@ -75,7 +75,8 @@ from .setups.kept_classes import KeptClasses
 from .setups.loading import Setup
 from .setups.options import as_options
 
-CACHED_CLASSIFIERS = 64
+CHECKED_QUESTIONS = 64
+"""Of which it is remembered that their classes are told apart."""
 AT_ONCE = 2e11
 """Multiplications of the text tower that nobody is told the progress of: some seconds of a few cores."""
 MOST_TEXT_WORK = 1e14
@@ -122,7 +123,7 @@ class Workbench:
 
         self._vectors = ClassVectors(setup.clip, KeptClasses(setup.clip))
 
-        @lru_cache(maxsize=CACHED_CLASSIFIERS)
+        @lru_cache(maxsize=CHECKED_QUESTIONS)
         def told_apart(classes: Names, templates: Names) -> None:
             known = [part for listed, part in segments(classes) if listed is not None]
             if pair := indistinct_classes(setup.clip, classes, templates, frozenset().union(*known)):
@@ -436,7 +437,7 @@ class Workbench:
         return words[component] if words else None
 
     @property
-    def finds(self) -> bool:
+    def is_searchable(self) -> bool:
         """Whether components can be searched for, by words or by a picture."""
         return self.index is not None or bool(self.setup.dictionary.words)
 

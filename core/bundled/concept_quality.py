@@ -93,7 +93,7 @@ def look(setup: Setup, painter: Painter, scenes: Sequence[Scene]) -> Seen:
     clip, dictionary = setup.clip, setup.dictionary
     shape = dictionary.width, dictionary.n_components
     directions = clip.tensor(np.random.default_rng(SEED).normal(size=shape).astype(np.float32))
-    scope = dictionary.tokens(1 + clip.grid[0] * clip.grid[1])
+    scope = dictionary.tokens(clip.n_tokens)
     largest, token, random = [], [], []
     for start in tqdm(range(0, len(scenes), _BATCH), desc="pictures", unit="batch", leave=False):
         crops = np.stack([painter.paint(scene) for scene in scenes[start : start + _BATCH]])

@@ -180,7 +180,7 @@ def score_model(kinds: dict[str, HeldOut]) -> dict[str, float]:
 @torch.no_grad()
 def score_dictionary(scorer: Scorer, kinds: dict[str, HeldOut]) -> dict[str, float]:
     """Explained variance, L0, dead components, and accuracy of the prediction through the reconstruction alone."""
-    scope = scorer.dictionary.tokens(1 + scorer.clip.grid[0] * scorer.clip.grid[1])
+    scope = scorer.dictionary.tokens(scorer.clip.n_tokens)
     fired = torch.zeros(scorer.dictionary.n_components, dtype=torch.bool)
     active, active_cls, tokens, pictures = 0, 0, 0, 0
     everything = torch.cat([scorer.residuals(kind.crops) for kind in kinds.values()])

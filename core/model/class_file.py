@@ -5,7 +5,7 @@ import io
 import json
 
 from ..errors import UserError, echo, printable
-from ..files import as_words
+from ..files import decoded
 from .prompts import MAX_CLASSES, MAX_TEXT, ClassList, parse_classes
 
 MOST_BYTES = 4 * MAX_TEXT
@@ -25,7 +25,7 @@ def read_classes(data: bytes, name: str) -> ClassList:
     name = echo(printable(name))
     if len(data) > MOST_BYTES:
         raise UserError(f"The file {name} has more than {MOST_BYTES // 1000} KB. Keep at most {MAX_CLASSES:,} names.")
-    text, guessed = as_words(data)
+    text, guessed = decoded(data)
     if "\0" in text:
         raise UserError(f"The file {name} is no text. Bring names one a line (TXT), in a table (CSV) or a list (JSON).")
     if not text.strip():

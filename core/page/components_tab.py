@@ -77,7 +77,7 @@ def build(context: Context, first: Visit) -> ComponentsTab:
     """Its layout."""
     with gr.Tab(NAME, id=COMPONENTS, render_children=True) as tab, gr.Row(elem_id="components", equal_height=False):
         with gr.Column(elem_id="finding", min_width=260):
-            with gr.Row(elem_id="search", visible=context.bench(first).finds) as searching:
+            with gr.Row(elem_id="search", visible=context.bench(first).is_searchable) as searching:
                 words_for = gr.Textbox(label="Find components by words", elem_id="words-for", scale=3, min_width=200)
                 picture_for = gr.File(label="or by a picture", height=84, elem_id="picture-for", scale=2, min_width=150)
             said = widgets.notice_place("said-search")
@@ -95,7 +95,7 @@ def build(context: Context, first: Visit) -> ComponentsTab:
 
 def redraws(tab: ComponentsTab) -> list[Redraw]:
     """What it draws anew, and since when; what was found and opened follows by `following`, where it is in sight."""
-    return [Redraw(tab.searching, Change.SETUP, lambda context, v: gr.Row(visible=context.bench(v).finds))]
+    return [Redraw(tab.searching, Change.SETUP, lambda context, v: gr.Row(visible=context.bench(v).is_searchable))]
 
 
 def at_first(tab: ComponentsTab) -> list[Besides]:
@@ -128,7 +128,7 @@ def following(tab: ComponentsTab, replies: Replies, open_tab: gr.Textbox) -> Lis
 def show_found(context: Context, v: Visit) -> str:
     """The answer to the search, as it stands for the present picture."""
     bench = context.bench(v)
-    if not bench.finds:
+    if not bench.is_searchable:
         return ""
     offered = components_view.examples(component_search.examples(bench))
     if v.search.matches is None:

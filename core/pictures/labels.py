@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import UserError, echo, printable
-from ..files import as_words
+from ..files import decoded
 from ..words import listed
 from .intake import LeftOut
 
@@ -232,7 +232,7 @@ def _plain(values: Mapping[str, Any], column: str, longest: int) -> str | None:
 
 def _text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     """A file's text, and a remark where its encoding was guessed."""
-    text, guessed = as_words(data)
+    text, guessed = decoded(data)
     remarks = (f"{name} is not UTF-8 and was read as Windows-1252. Save it as UTF-8 if letters are wrong.",) * guessed
     if "\0" in text:
         raise UserError(f"The file {name} is no text. Save the labels as a CSV in UTF-8.")

@@ -77,7 +77,8 @@ def strip(face: Face, examples: Sequence[ActivatingExample], which: str) -> Mark
 
     `which` says, for those who cannot see them, which pictures these are.
     """
-    component = face.concept.component if face.concept else 0
+    assert face.concept is not None  # it knows the pictures
+    component = face.concept.component
     cls = sum(example.region.size > 0 and not example.region.any() for example in examples)
     words = f"{count(len(examples), 'reference picture')} of component {component}, {which}"
     words += "; lit where it fires" if any(example.region.size for example in examples) else ""

@@ -171,7 +171,7 @@ def test_numbers_are_those_of_transformers(opened: Setup, folders: Mapping[str, 
 
 def test_words_are_found_by_their_name_and_in_a_picture(opened: Setup, picture: Image.Image) -> None:
     bench = Workbench(opened)
-    assert bench.finds
+    assert bench.is_searchable
     found = component_search.search(bench, component_search.ComponentSearch(), "cm", None)
     assert found.matches is not None
     assert bench.word(found.matches[0].component) == "cm"
