@@ -116,13 +116,7 @@ def read_labels(data: bytes, name: str, label_column: str | None = None, group_c
     return LabelTable(name, MappingProxyType(rows), tuple(left_out), remarks)
 
 
-def matched(table: LabelTable, names: Sequence[str]) -> tuple[dict[str, Known], tuple[LeftOut, ...]]:
-    """What a table says of the pictures with these names, and its lines that name none of them."""
-    found, left_out = matched_rows(table, names)
-    return {name: row.known for name, row in found.items()}, left_out
-
-
-def matched_rows(table: LabelTable, names: Sequence[str]) -> tuple[dict[str, LabelRow], tuple[LeftOut, ...]]:
+def matched(table: LabelTable, names: Sequence[str]) -> tuple[dict[str, LabelRow], tuple[LeftOut, ...]]:
     """The row of each of the pictures with these names, and the lines that name none of them."""
     by_path = {comparable(name): name for name in names}
     found: dict[str, LabelRow] = {}

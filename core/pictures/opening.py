@@ -22,7 +22,7 @@ from .archives import OTHER_ARCHIVES, TABLES, Archive, is_archive
 from .collection import ENDINGS, Collection, Files, fingerprint, picture_files, scenes_named, spread
 from .hub_dataset import DataSetChoice, data_set
 from .intake import Bounds, LeftOut, intake
-from .labels import LabelRow, LabelTable, from_folders, matched_rows, read_labels
+from .labels import LabelRow, LabelTable, from_folders, matched, read_labels
 from .read import MAX_PIXELS
 
 _TWICE = "Another picture has the same name, and is taken."
@@ -271,8 +271,8 @@ def _labels(
 
 
 def _matched(table: LabelTable, names: Sequence[str]) -> tuple[Mapping[str, LabelRow], tuple[LeftOut, ...]]:
-    """As `matched_rows`. Raises UserError when the table is not that of these pictures at all."""
-    rows, unknown = matched_rows(table, names)
+    """As `matched`. Raises UserError when the table is not that of these pictures at all."""
+    rows, unknown = matched(table, names)
     if not rows:
         raise UserError(
             f"The file {table.name} names none of the pictures: it has “{echo(next(iter(table.rows)))}”, say, and they "

@@ -202,7 +202,7 @@ def table_of(*paths: str) -> LabelTable:
 def test_rows_find_their_pictures() -> None:
     names = ["cat/1.png", "dog/1.png", "dog/2.png", "cafe\u0301.png"]
     found, left_out = matched(table_of("cat/1.png", "2.png", "data/dog/1.png", "caf\xe9.png"), names)
-    assert {name: row.label for name, row in found.items()} == {
+    assert {name: row.known.label for name, row in found.items()} == {
         "cat/1.png": "cat/1.png",
         "dog/2.png": "2.png",
         "dog/1.png": "data/dog/1.png",
@@ -228,7 +228,7 @@ def test_rows_that_name_no_picture_or_several_are_listed() -> None:
 def test_a_path_that_ends_as_several_do_names_none() -> None:
     assert matched(table_of("b/c.png"), ["a/b/c.png", "c.png"])[0] == {}
     assert matched(table_of("c.png"), ["a/b/c.png", "a/c.png"])[0] == {}
-    assert matched(table_of("c.png"), ["a/b/c.png", "c.png"])[0] == {"c.png": Known("c.png", None)}
+    assert matched(table_of("c.png"), ["a/b/c.png", "c.png"])[0] == {"c.png": LabelRow(2, Known("c.png", None))}
 
 
 def test_many_rows_about_many_pictures_of_one_name_take_no_time() -> None:
@@ -247,7 +247,8 @@ def test_every_row_is_matched_once_or_listed_once(paths: list[str], names: list[
     assert len(found) + len(left_out) == len(paths)
     assert set(found) <= set(names)
     for name, row in found.items():
-        assert row.label is not None
-        assert name == row.label or name.endswith(f"/{row.label}") or row.label.endswith(f"/{name}")
+        label = row.known.label
+        assert label is not None
+        assert name == label or name.endswith(f"/{label}") or label.endswith(f"/{name}")
         if name in paths:
-            assert row.label == name
+            assert label == name
