@@ -24,6 +24,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     import torch
+    from fake_hub import Hub
     from gradio_client import Client
     from PIL import Image
     from sae_lens import SAE
@@ -437,6 +438,17 @@ def held_back(
     yield url.rstrip("/"), let_go
     let_go.set()
     page.close()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A hub with nothing on it, asked by somebody who may write."""
+    from fake_hub import TOKEN, serve
+
+    with serve({}) as hub:
+        hub.attach(monkeypatch, tmp_path / "cache")
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield hub
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,13 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import EVIL
-from fake_hub import TOKEN, Hub, Misbehave, serve
+from fake_hub import Hub, Misbehave
 from streamed import Drawn
 from tiny_setups import setup_of
 
@@ -24,15 +23,6 @@ from core.model.clip import SplitClip
 from core.setups.catalog import Location
 from core.setups.hub import fetch
 from core.setups.loading import Setup
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A hub with nothing on it, asked by somebody who may write."""
-    with serve({}) as hub:
-        hub.attach(monkeypatch, tmp_path / "cache")
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield hub
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Recipes on the Hub: pushed, taken at a revision, and told about in a model card."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +15,6 @@ from core.model.clip import SplitClip
 from core.recipes import Recipe, load_recipe, push_recipe, save_recipe
 from core.recipes.files import ARRAYS, FACTS
 from core.recipes.sharing import model_card
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A hub with nothing on it, asked by somebody who may write."""
-    with serve({}) as hub:
-        hub.attach(monkeypatch, tmp_path / "cache")
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield hub
 
 
 @pytest.fixture(scope="module")
