@@ -155,7 +155,7 @@ def attribution(a: Attribution, trace: Trace, classes: tuple[str, ...], shown: i
         "error_share": a.completeness.error_share,
         "for": [_component(a, int(j)) for j in a.strongest_for(shown)],
         "against_it": [_component(a, int(j)) for j in a.strongest_against(shown)],
-        "picture": _file(overlay(trace.crop, patches(trace, contributions(trace, a)))),
+        "picture": _file(overlay(trace.crop, patches(trace, contributions(trace, a)))) if trace.has_map else None,
     }
 
 

@@ -1,5 +1,6 @@
 """A CLIP without a dictionary on the page: components are named by their words, found by them, and pulled as any."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from core.page.side_panel import show_canvas
 from core.page.steering_tab import show_levers
 from core.page.wire import AskWords
 from core.recipes.making import make_recipe
+from core.serving.api import Programs
 from core.serving.settings import Settings, make_pool
 from core.session import visit as session
 from core.session.visit import Subject, Visit
@@ -83,6 +85,14 @@ def test_a_picture_is_answered_by_its_words(page: Context, v: Visit, tmp_path: P
     trace = page.pool.get("own").open(tmp_path / "a.png")
     assert found.search.matches is not None
     assert found.search.matches[0].component == int(trace.activations.component[trace.activations.value.argmax()])
+
+
+def test_programs_are_answered(page: Context, v: Visit, tmp_path: Path) -> None:
+    Image.fromarray(v.trace.crop).save(tmp_path / "a.png")
+    found = Programs(page.pool, lambda: "own").attribute(str(tmp_path / "a.png"), ",".join(CLASSES), shown=3)
+    assert found["picture"] is None, "there is no map"
+    assert len(found["for"]) == 3
+    assert json.dumps(found)
 
 
 def test_what_there_is_not_is_said(page: Context, v: Visit) -> None:
