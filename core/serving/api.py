@@ -90,7 +90,7 @@ class Programs:
         trace = bench.open(picture)
         target = named_target(bench.classify(trace, asked.names, SINGLE), wanted, against)
         found = bench.attribute(trace, asked.names, SINGLE, target)
-        told = plain.attribution(found, trace, asked.names, max(1, shown or SHOWN)) | plain.picture(trace)
+        told = plain.attribution(found, trace, asked.names, max(1, shown or SHOWN), bench.word) | plain.picture(trace)
         return _told(bench, "attribute", told, asked)
 
     def steer(
@@ -144,6 +144,8 @@ class Programs:
             raise UserError("Name a component by its number, from 0.")
         bench = self._bench(setup)
         shown = min(MOST_PICTURES, SHOWN_PICTURES if pictures_shown is None else pictures_shown)
+        if bench.index is None and component < len(bench.setup.dictionary.words):
+            return _told(bench, "component", plain.named(component, bench.word(component)))
         found = plain.concept(bench.concept(component), bench.family(component))
         found["references"] = {
             "strongest": plain.references(bench.activating_examples(component, "top", shown)),
@@ -169,7 +171,8 @@ class Programs:
             found = bench.matches_words(words, most)
         else:
             found = bench.matches_picture(bench.open(picture).embedding, most)
-        return _told(bench, "search", {"found": [{"component": m.component, "score": m.score} for m in found]})
+        told = [plain.named(one.component, bench.word(one.component)) | {"score": one.score} for one in found]
+        return _told(bench, "search", {"found": told})
 
     def find_edit(
         self, picture: Picture = None, classes: Classes = "", truth: Truth = "", setup: SetupName = ""

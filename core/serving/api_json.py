@@ -1,7 +1,7 @@
 """JSON of the API for programs: answers as plain values, each with its units."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -68,7 +68,10 @@ UNITS: dict[str, Plain] = {
         "mean_active, peak, activation, set_to": "units of the dictionary's activations",
         "region": "0 to 1, 1 at its strongest", "value": "cosine", "pushes": "logits, after less before",
     },
-    "search": {"score": "cosine, beyond what everyday words have in common"},
+    "search": {
+        "score": "cosine, beyond what everyday words have in common; of a dictionary of words the cosine, or, in a "
+        "picture, the activation"
+    },
     "find_edit": {"margin": "logits: of `truth`, less the best other", "effect": "logits", "side_effect": "logits"},
     "try_on_many": {
         "counts": "pictures; intervals are Wilson's, of 95 %; p_value by McNemar's exact test",
@@ -147,21 +150,28 @@ def target(of: Target, classes: Sequence[str]) -> Plain:
     return {"wanted": classes[of.wanted], "against": None if of.against is None else classes[of.against]}
 
 
-def attribution(a: Attribution, trace: Trace, classes: tuple[str, ...], shown: int) -> Plain:
+def named(component: int, word: str | None) -> Plain:
+    """A component, with its word where its dictionary is of words."""
+    return {"component": component} | ({} if word is None else {"word": word})
+
+
+def attribution(
+    a: Attribution, trace: Trace, classes: tuple[str, ...], shown: int, word: Callable[[int], str | None]
+) -> Plain:
     """The target's value, the `shown` strongest components for it and against it, and where all of them count."""
     return target(a.target, classes) | {
         "value": a.value,
         "method": a.method,
         "error_share": a.completeness.error_share,
-        "for": [_component(a, int(j)) for j in a.strongest_for(shown)],
-        "against_it": [_component(a, int(j)) for j in a.strongest_against(shown)],
+        "for": [_component(a, int(j), word) for j in a.strongest_for(shown)],
+        "against_it": [_component(a, int(j), word) for j in a.strongest_against(shown)],
         "picture": _file(overlay(trace.crop, patches(trace, contributions(trace, a)))) if trace.has_map else None,
     }
 
 
-def _component(a: Attribution, component: int) -> Plain:
+def _component(a: Attribution, component: int, word: Callable[[int], str | None]) -> Plain:
     peak = float(a.peak[np.searchsorted(a.component, component)])
-    return {"component": component, "contribution": a.total_of(component), "activation": peak}
+    return named(component, word(component)) | {"contribution": a.total_of(component), "activation": peak}
 
 
 def picture(trace: Trace) -> Plain:

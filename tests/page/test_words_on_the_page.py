@@ -87,12 +87,19 @@ def test_a_picture_is_answered_by_its_words(page: Context, v: Visit, tmp_path: P
     assert found.search.matches[0].component == int(trace.activations.component[trace.activations.value.argmax()])
 
 
-def test_programs_are_answered(page: Context, v: Visit, tmp_path: Path) -> None:
+def test_programs_are_answered_and_told_the_words(page: Context, v: Visit, tmp_path: Path) -> None:
     Image.fromarray(v.trace.crop).save(tmp_path / "a.png")
-    found = Programs(page.pool, lambda: "own").attribute(str(tmp_path / "a.png"), ",".join(CLASSES), shown=3)
+    bench, ask = page.pool.get("own"), Programs(page.pool, lambda: "own")
+    found = ask.attribute(str(tmp_path / "a.png"), ",".join(CLASSES), shown=3)
     assert found["picture"] is None, "there is no map"
-    assert len(found["for"]) == 3
+    assert [one["word"] for one in found["for"]] == [bench.word(one["component"]) for one in found["for"]]
+    assert found["for"]
     assert json.dumps(found)
+    (match,) = ask.search("bk", shown=1)["found"]
+    assert match["word"] == "bk"
+    assert ask.component(match["component"])["word"] == "bk"
+    with pytest.raises(UserError, match="no concept index"):
+        ask.component(bench.setup.dictionary.n_components)
 
 
 def test_what_there_is_not_is_said(page: Context, v: Visit) -> None:
