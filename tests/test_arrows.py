@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parents[1] / "core"
-GROUND = frozenset({"errors", "records", "stats", "files", "hashing", "words", "background"})
+GROUND = frozenset({"errors", "records", "stats", "files", "hashing", "words", "background", "progress"})
 """Single modules that anything may import, and that import nothing but each other."""
 LEVELS: Mapping[str, int] = {
     name: level

@@ -24,6 +24,7 @@ from ..model.sae_clip import BATCH
 from ..pictures.batches import batches
 from ..pictures.drawn import n_pictures
 from ..pictures.options import LabelledOptions
+from ..progress import show_stage
 from ..recipes import claim_of, make_recipe, save_recipe
 from ..setups.loading import load as load_setup
 from ..setups.options import add_setup_options, named_setup
@@ -117,9 +118,7 @@ def _answer(steps: Iterable[Step | Answer]) -> Answer:
         for step in steps:
             if not isinstance(step, tuple):
                 return step
-            bar.set_description(step[0])
-            bar.n, bar.total = step[1:]
-            bar.refresh()
+            show_stage(bar, *step)
     raise AssertionError
 
 

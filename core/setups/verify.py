@@ -17,6 +17,7 @@ from time import monotonic
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..progress import show_stage
 from ..words import count, markdown_table, size_in_words
 from .catalog import CATALOG, SetupSpec, find, read_catalog
 from .loading import Loading
@@ -89,9 +90,7 @@ def _told(card: SetupSpec) -> Verification:
     with tqdm(unit="", leave=False, unit_scale=True, disable=None) as bar:
 
         def tell(step: Loading) -> None:
-            bar.set_description(f"{card.name}: {step.said}")
-            bar.n, bar.total = step.done, step.total or None
-            bar.refresh()
+            show_stage(bar, f"{card.name}: {step.said}", step.done, step.total or None)
 
         return verify(card, tell)
 
