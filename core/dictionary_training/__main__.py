@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..model.clip import SplitClip
+from ..model.devices import device_name
 from ..model.place_name import WITHOUT_LAYER, PlaceName
 from ..model.places import Place, place_of
 from ..model.sae_dictionary import SaeDictionary
@@ -32,7 +33,7 @@ from ..setups.publishing import CARD, check_repository
 from .checkpoint import CHECKPOINTS, newest_checkpoint
 from .recipe import DictionaryRecipe
 from .sharing import dictionary_card, push_dictionary
-from .trainer import device_name, new_accelerator, train_dictionary
+from .trainer import new_accelerator, train_dictionary
 
 
 def write_catalog(folder: Path, clip: Location, at: Place, scope: Scope, recipe: DictionaryRecipe, on: str) -> Path:
@@ -145,7 +146,7 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UserError("Name the layer by --layer, or read the image embedding by --place embedding.")
     at = place_of(arguments.place, arguments.layer or 0)
     place, files = _fetch_clip(arguments.clip, at, accelerator)
-    clip = read_clip(files, at, device_name(accelerator))
+    clip = read_clip(files, at, device_name(accelerator.device))
     scope = clip.scope(arguments.scope)
     trained = train_dictionary(
         clip,

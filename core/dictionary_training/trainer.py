@@ -47,6 +47,7 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..model.clip import SplitClip
+from ..model.devices import device_name
 from ..model.dictionary import CHUNK
 from ..model.sae_dictionary import SaeDictionary
 from ..model.scope import Scope
@@ -98,12 +99,12 @@ def train_dictionary(
     to_read, capacity = -(-_size(collection) // world), -(-recipe.buffer // world)
     parts = share(collection.n_parts, rank, world)
     ring = Ring(clip, scope, collection, min(capacity, _size(collection)), parts, workers)
-    trainer = DistributedTrainer(new_sae(clip, recipe, device_name(accelerator)), recipe, accelerator)
+    trainer = DistributedTrainer(new_sae(clip, recipe, device_name(accelerator.device)), recipe, accelerator)
     generator = torch.Generator().manual_seed(recipe.seed + 1_000 * rank)
 
     def draw(source: torch.Generator) -> Tensor:
         tokens = ring.draw(recipe.batch // world, recipe.class_token_share, source)
-        return tokens.to(device_name(accelerator))
+        return tokens.to(device_name(accelerator.device))
 
     checkpoint = newest_checkpoint(folder / CHECKPOINTS)
     with _bar(accelerator, "Reading pictures", min(len(ring.held), to_read), "pictures") as bar:
@@ -136,9 +137,9 @@ def train_dictionary(
         _tidy(folder, half=not recipe.full_precision)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     accelerator.wait_for_everyone()
-    counts = torch.tensor([ring.read, ring.skipped], device=device_name(accelerator))
+    counts = torch.tensor([ring.read, ring.skipped], device=device_name(accelerator.device))
     read, skipped = accelerator.reduce(counts, "sum").tolist()
-    explained, active = _measured(SaeDictionary.from_folder(folder, scope, device_name(accelerator)), tokens)
+    explained, active = _measured(SaeDictionary.from_folder(folder, scope, device_name(accelerator.device)), tokens)
     return Trained(read + skipped, skipped, explained, active)
 
 
@@ -170,7 +171,7 @@ class DistributedTrainer(SAETrainer[Any, Any]):
             lr_decay_steps=steps // 5,
             dead_feature_window=min(recipe.dead_after, max(1, steps // 5)),
             n_batches_for_norm_estimate=50,
-            device=device_name(accelerator),
+            device=device_name(accelerator.device),
         )
         super().__init__(config, sae, iter(()))
         self.steps = -(-config.total_training_samples // config.train_batch_size_samples)
@@ -192,7 +193,7 @@ class DistributedTrainer(SAETrainer[Any, Any]):
             lengths = draw().norm(dim=-1)
             norms += lengths.float().sum().item()
             drawn += lengths.numel()
-        mean = torch.tensor(norms / drawn, dtype=torch.float64, device=device_name(self._accelerator))
+        mean = torch.tensor(norms / drawn, dtype=torch.float64, device=device_name(self._accelerator.device))
         self.activation_scaler.scaling_factor = self.sae.cfg.d_in**0.5 / self._accelerator.reduce(mean, "mean").item()
 
     def train_step(self, batch: Tensor) -> TrainStepOutput:
@@ -271,11 +272,6 @@ def _tidy(folder: Path, half: bool) -> None:
 def new_accelerator() -> Accelerator:
     """This process among those that train together. Without CUDA on the CPU: on Apple's GPU `sae_lens` cannot train."""
     return Accelerator(cpu=not torch.cuda.is_available())
-
-
-def device_name(accelerator: Accelerator) -> str:
-    """Where this process computes, as safetensors names it: some ways to start processes make "cpu:0" of a CPU."""
-    return "cpu" if accelerator.device.type == "cpu" else str(accelerator.device)
 
 
 def _size(collection: Collection) -> int:

@@ -13,6 +13,7 @@ from ..concepts.index import ConceptIndex
 from ..concepts.index_file import MANIFEST, load
 from ..errors import UserError
 from ..methods.side_effects import VOCABULARY, probe_words, read_vocabulary
+from ..model.devices import device_name
 from ..pictures.options import CollectionOptions
 from ..setups.loading import Setup
 from ..setups.loading import load as load_setup
@@ -100,7 +101,7 @@ def main(words: Sequence[str] | None = None) -> None:
         fail(processes(), str(trouble), 1)
     group = processes()
     with stops_told(group, arguments.out, arguments.recipe.batch):
-        index = _run(arguments, group, str(group.device))
+        index = _run(arguments, group, device_name(group.device))
     if group.is_main_process:
         manifest, fires = index.manifest, int((index.active_pictures > 0).sum())
         skipped = f" ({manifest.skipped:,} could not be read)" if manifest.skipped else ""

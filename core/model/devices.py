@@ -27,6 +27,15 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def device_name(device: torch.device) -> str:
+    """The device as tensors there name it: some ways to start processes say "cpu:0" of the CPU.
+
+    Weights that are on the CPU would be copied to that one: twice the memory, and elsewhere in it, which sums depend
+    on. What is read in place from a file is not where torch would put it, and MKL adds up in another order there.
+    """
+    return "cpu" if device.type == "cpu" else str(device)
+
+
 def prefix_precision(name: str) -> torch.dtype:
     """The precision of that name. Raises UserError when there is none."""
     if name not in PREFIXES:

@@ -14,6 +14,7 @@ from pathlib import Path
 from simple_parsing import ArgumentParser, DashVariant
 
 from ..errors import UserError
+from ..model.devices import device_name
 from ..pictures.options import LabelledOptions
 from ..recipes import RecipeFacts, check_setup, load_recipe
 from ..setups.catalog import SetupSpec
@@ -88,7 +89,7 @@ def main(words: Sequence[str] | None = None) -> None:
         fail(processes(), str(trouble), CANNOT)
     group = processes()
     with stops_told(group, arguments.out, arguments.report.batch, CANNOT), threads_apart(group) as threads:
-        report = _run(arguments, str(group.device), threads)
+        report = _run(arguments, device_name(group.device), threads)
     group.destroy_process_group()
     if group.is_main_process:  # where another said so too, the launcher would end this one before its words are out
         print(f"{report.recipe}: {report.outcome}")

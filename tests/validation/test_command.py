@@ -10,7 +10,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from labelled import CLASSES, Labelled
+from streamed import at_a_time
 
+import core.pictures.collection
 from core.__main__ import COMMANDS
 from core.methods.steering import Edit, Lever
 from core.methods.target import Target
@@ -55,6 +57,19 @@ def ran(words: list[str]) -> int:
         main(words)
     assert isinstance(end.value.code, int)
     return end.value.code
+
+
+def test_several_processes_write_what_one_does(
+    place: Path, tmp_path: Path, setup_words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte for byte. Each loads the model: sums depend on where in memory its weights are, see `device_name`."""
+    monkeypatch.setattr(core.pictures.collection, "PART", 10)
+    words = [str(place / "my-recipe"), "--pictures", str(place / "held-out"), *setup_words, "--max-broken", "0.9"]
+    assert ran([*words, "--out", str(tmp_path / "one")]) == 0
+    assert at_a_time(2, lambda: main([*words, "--out", str(tmp_path / "two")])) == [0, 0]
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two
+    assert len(one) == 3
 
 
 @pytest.mark.parametrize(
