@@ -19,7 +19,7 @@ from ..session.visit import Counterfactual, Visit
 from ..words import MINUS, NONE, count, percent, signed
 from . import charts
 from .component import target_words
-from .frame import heading, section, table, waiting
+from .frame import heading, section, table, waiting, without_levers
 from .glossary import term
 from .html import NOTHING, joined, render
 from .images import picture_uri
@@ -54,7 +54,8 @@ KIND_WORDS = {"clean": "no cue"} | {kind: shortcut.shown for kind, shortcut in S
 
 def no_edit() -> Markup:
     """What stands in place of the edit while there is no lever."""
-    return Markup('<p class="empty">No lever yet. Pull one in <b>Attribution</b>, or find one in <b>Steering</b>.</p>')
+    said = Markup("No lever yet. Pull one in <b>Attribution</b>, or find one in <b>Steering</b>.")
+    return Markup('<p class="empty">{}</p>').format(without_levers(said))
 
 
 def lever_words(group: Sequence[Lever]) -> str:

@@ -50,6 +50,13 @@ def section(title: str, body: Markup) -> Markup:
     return Markup('<section class="sheet">{}{}</section>').format(heading(title), body)
 
 
+def without_levers(words: Markup) -> Markup:
+    """Words that hold while no lever is pulled. Once one is, and its answer is awaited, the style sheet hides them."""
+    return Markup('<span class="no-levers">{}</span><span class="levers-wait">Waiting to be measured …</span>').format(
+        words
+    )
+
+
 def waiting(what: str, done: int = 0, total: int = 0, stops: bool = False) -> Markup:
     """A part that is still being computed, and how far it is; `stops`: with a button that stops it (many.js)."""
     bar = NOTHING

@@ -21,7 +21,7 @@ from ..session.visit import Visit
 from ..words import MINUS, NONE, count, in_percent, percent, signed, size_in_words
 from . import charts, frame
 from .evidence import KIND_WORDS, condition_words, interval_words, lever_words
-from .frame import table
+from .frame import table, without_levers
 from .glossary import term
 from .html import NOTHING, flag, joined, render
 from .images import picture_uri
@@ -148,9 +148,10 @@ def standing(pictures: PictureSet) -> Markup:
         for name, of in _by_class(pictures)
     ]
     if not strips:
-        return Markup('<p class="empty">No lever yet. Pull one, and see here what else it changes.</p>')
-    told = Markup("""<p class="told">No lever yet. Press a confusion below for the components behind it.</p>""")
-    return _strips(strips) + told
+        said = Markup("No lever yet. Pull one, and see here what else it changes.")
+        return Markup('<p class="empty">{}</p>').format(without_levers(said))
+    said = Markup("No lever yet. Press a confusion below for the components behind it.")
+    return _strips(strips) + Markup('<p class="told">{}</p>').format(without_levers(said))
 
 
 def tried_so_far(visit: Visit, pictures: PictureSet, so_far: TrialSoFar) -> Markup:

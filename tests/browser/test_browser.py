@@ -353,9 +353,11 @@ def test_a_lever_is_dragged_along_its_doses(open_page: Open, width: int) -> None
 def test_the_evidence_follows_the_edit(open_page: Open) -> None:
     page = open_page()
     tab(page, "Evidence")
-    expect(page.locator("#summary")).to_contain_text("No lever yet")
+    expect(page.locator("#summary .no-levers")).to_contain_text("No lever yet")
+    expect(page.locator("#summary .levers-wait")).to_have_css("display", "none")
     expect(page.locator("#really")).to_contain_text("Without the note, the model says “dog”")
     press_strongest(page)
+    expect(page.locator("#summary .no-levers")).to_have_css("display", "none")
     press_strongest(page, "against")
     tab(page, "Evidence")
     expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
