@@ -30,3 +30,16 @@ const look = () => {
 };
 look();
 watch('value', () => requestAnimationFrame(look));
+// Details that somebody unfolded stay so when their row is drawn anew, as when pictures come or effects are measured.
+const unfolded = new Set();
+element.addEventListener('click', (event) => {
+  const details = event.target.closest('summary')?.closest('.unfold');
+  if (!details) return;
+  const { row } = details.closest('[data-row]').dataset;
+  if (details.open) unfolded.delete(row);  // after this it turns
+  else unfolded.add(row);
+});
+const unfold = () => element.querySelectorAll('[data-row] .unfold').forEach((details) => {
+  if (unfolded.has(details.closest('[data-row]').dataset.row)) details.open = true;
+});
+watch('value', () => requestAnimationFrame(unfold));

@@ -1,20 +1,16 @@
 """Reference pictures that come while the page answers: told how far, and drawn when there are more."""
 
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import EVIL, opening_visit
-from huggingface_hub import constants
+from held_pictures import HeldPictures, held_pictures
 from plain_text import plain
-from streamed import Drawn
 
 from core.background import Job
 from core.concepts.growth import Growth
 from core.concepts.index import ConceptIndex
-from core.indexing import growing
 from core.page.components_tab import NAME, NOTHING, follow
 from core.page.context import Context
 from core.page.index_growth import show_growth, show_more
@@ -22,7 +18,6 @@ from core.page.press import press
 from core.page.replies import Outcome
 from core.page.setup_bar import show_page
 from core.page.wire import OpenTab, PressComponent
-from core.pictures.collection import Collection
 from core.serving import settings as serving
 from core.serving.index_builder import IndexBuilder
 from core.serving.settings import Settings, make_pool
@@ -31,49 +26,15 @@ from core.session.visit import Visit
 from core.setups.catalog import SetupSpec
 from core.views.growth import growth
 
-HOLDS = (14, 30)
-"""Pictures before which the reading is held."""
 
-
-class Licensed(Drawn):
-    """Pictures whose licence is known."""
-
-    def __init__(self, look: Callable[[int], None]) -> None:
-        super().__init__((37,), look)
-        self.manifest = {**self.manifest, "licence": "cc-by-4.0"}
-
-
-@dataclass
-class Held:
-    """Pictures that come when the test lets them: no clock."""
-
-    pictures: str = "/home/somebody/pictures"
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        self.reached, self.go = {n: threading.Event() for n in HOLDS}, {n: threading.Event() for n in HOLDS}
-
-    def look(self, place: int) -> None:
-        if place in self.go:
-            self.reached[place].set()
-            assert self.go[place].wait(60)
-
-    def open(self) -> Collection:
-        return Licensed(self.look)
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HeldPictures]:
+    with held_pictures(monkeypatch, tmp_path, 14, 30) as held:
+        yield held
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Held]:
-    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path))
-    monkeypatch.setattr(growing, "FIRST", 4)
-    held = Held()
-    yield held
-    for go in held.go.values():
-        go.set()
-
-
-@pytest.fixture
-def growing_context(context: Context, held: Held) -> Context:
+def growing_context(context: Context, held: HeldPictures) -> Context:
     """The page's setups, loaded already, of which those without an index get one from what is held."""
     setups = {name: context.pool.get(name).setup for name in ("bundled", "tiny")}
     given = Settings.from_environment({})
@@ -87,7 +48,7 @@ def growing_context(context: Context, held: Held) -> Context:
     return Context.of(pool)
 
 
-def test_faces_come_while_the_page_answers(growing_context: Context, held: Held) -> None:
+def test_faces_come_while_the_page_answers(growing_context: Context, held: HeldPictures) -> None:
     context = growing_context
     v = opening_visit(context, "tiny")
     assert held.reached[14].wait(60)
@@ -127,7 +88,7 @@ def test_faces_come_while_the_page_answers(growing_context: Context, held: Held)
 
 
 def test_what_stands_on_the_components_tab_is_drawn_again_when_there_is_more(
-    growing_context: Context, held: Held
+    growing_context: Context, held: HeldPictures
 ) -> None:
     context = growing_context
     v = opening_visit(context, "tiny")
