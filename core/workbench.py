@@ -135,6 +135,14 @@ class Workbench:
 
         self._check_told_apart = told_apart
 
+    @property
+    def grown(self) -> int:
+        """Bytes of a concept index that was made since the setup was loaded, and of what is held to go on with it."""
+        if self.making is None:
+            return 0
+        held = 0 if self.making.over or self.making.step is None else self.making.step.n_bytes
+        return held + (0 if self.setup.index is None else self.setup.index.n_bytes)
+
     def _forget_index(self) -> None:
         """Nothing is known of the index but the index itself."""
         self._indexed_pictures = ReadOnce(lambda: self._read(reference_pictures(self._indexed(), INDEXED)))

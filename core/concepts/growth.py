@@ -17,5 +17,7 @@ class Growth:
     """Pictures that were looked at."""
     total: int = 0
     """Pictures there are; 0 where that is not known."""
+    n_bytes: int = 0
+    """What is held in memory to go on with, beside what there is to show."""
     shown: int = 0
     """How often there was more to show: what was drawn since a smaller number is of fewer pictures."""

@@ -219,6 +219,12 @@ class Accumulator:
         self._keep(_NO_OCCURRENCES)
         self.sample: list[SampledPicture] = []
 
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory."""
+        parts = (self, *self.best.values(), *self._occurrences, *self.sample)
+        return sum(v.nbytes for part in parts for v in vars(part).values() if isinstance(v, np.ndarray))
+
     def add(
         self,
         ids: np.ndarray,

@@ -41,6 +41,8 @@ class GrowingStep:
     """The collection, as the manifest of the index tells it."""
     index: ConceptIndex | None
     """What there is to show, where that is more than before."""
+    n_bytes: int = 0
+    """What is held in memory to go on with."""
 
     @classmethod
     def whole(cls, index: ConceptIndex) -> GrowingStep:
@@ -73,7 +75,7 @@ def growing(
 
 def _step(run: IndexRun, collection: Collection, index: ConceptIndex | None) -> GrowingStep:
     """How far a run is."""
-    return GrowingStep(run.seen, collection.size or 0, run.source, index)
+    return GrowingStep(run.seen, collection.size or 0, run.source, index, run.accumulator.n_bytes)
 
 
 def _reading(

@@ -59,9 +59,17 @@ class NamedPictures(Protocol):
 class IndexBuilder:
     """What gives setups the index that they lack. One for all setups of a page."""
 
-    def __init__(self, pictures: NamedPictures, rest: Callable[[], None] = lambda: None) -> None:
-        """From these pictures; `rest` is called before every batch, and returns when others have what they want."""
-        self._pictures, self._rest = pictures, rest
+    def __init__(
+        self,
+        pictures: NamedPictures,
+        rest: Callable[[], None] = lambda: None,
+        grew: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """From these pictures; `rest` is called before every batch, and returns when others have what they want.
+
+        `grew` is told the name of a setup that takes more memory than before.
+        """
+        self._pictures, self._rest, self._grew = pictures, rest, grew
         self._turn = Lock()
 
     def begin(self, bench: Workbench) -> Job[Growth, None] | None:
@@ -89,8 +97,10 @@ class IndexBuilder:
                 del bench
                 shown = growth.shown + (step.index is not None)
                 of = step.source.get("name", ""), step.source.get(LICENCE, "")  # a folder's name, not the way to it
-                growth = Growth(*of, step.done, step.total, shown)
+                growth = Growth(*of, step.done, step.total, step.n_bytes, shown)
                 tell(growth)
+                if step.index is not None:
+                    self._grew(setup.card.name)
                 del step  # the workbench may be given a larger index next
                 self._rest()
 

@@ -48,7 +48,7 @@ class Settings:
     hosted: bool
     """Whether it is a public Space: then only setups of the catalog are loaded."""
     memory: int
-    """Bytes that the weights of all loaded setups may take. CLIP_LEVERS_MEMORY_GB; by default 6."""
+    """Bytes that all loaded setups may take, weights and concept indexes. CLIP_LEVERS_MEMORY_GB; by default 6."""
     prefix: torch.dtype
     """The precision of the layers up to L. CLIP_LEVERS_PREFIX; by default float32."""
     device: str
@@ -134,9 +134,11 @@ def make_pool(
 
         make = partial(Far, ask=ask, ask_in_steps=ask_in_steps)
     if settings.index_from is not None:
-        make = _with_index(make, IndexBuilder(settings.index_from, rest))
+        make = _with_index(make, IndexBuilder(settings.index_from, rest, lambda name: pool.make_room(name)))
     loader = loader or partial(load, device=settings.device, prefix=settings.prefix, anyway=settings.anyway)
-    pool = SetupPool(cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader)
+    pool = SetupPool(
+        cards, make, pinned={"bundled"}, limit_bytes=settings.memory, loader=loader, grown=lambda bench: bench.grown
+    )
     return pool
 
 

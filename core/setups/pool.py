@@ -43,8 +43,8 @@ def _job_name(setup: str) -> str:
 class SetupPool(Generic[T]):
     """Loaded setups, shared by all visitors, each with what was made of it (a Workbench, say).
 
-    The weights of all together stay below a limit: what was used longest ago leaves before another setup is read. What
-    is in use then lives on until it no longer is. Safe to use from several threads.
+    All together stay below a limit, weights and concept indexes: what was used longest ago leaves before another setup
+    is read, or when one has grown. What is in use then lives on until it no longer is. Several threads may use it.
     """
 
     def __init__(
@@ -55,13 +55,18 @@ class SetupPool(Generic[T]):
         limit_bytes: int,
         pinned: Collection[str] = (),
         loader: Loader = load,
+        grown: Callable[[T], int] = lambda _: 0,
     ) -> None:
-        """Nothing is loaded yet. What is `pinned` never leaves once it is, and is loaded whatever the limit."""
+        """Nothing is loaded yet. What is `pinned` never leaves once it is, and is loaded whatever the limit.
+
+        `grown` says by how many bytes what was made of a setup has grown since (`make_room`).
+        """
         self.cards = cards
         self._make = make
         self._limit = limit_bytes
         self._pinned = frozenset(pinned)
         self._loader = loader
+        self._grown = grown
         self._kept: OrderedDict[str, tuple[T, int]] = OrderedDict()  # with bytes; used longest ago comes first
         self._loads: dict[str, _Load[T]] = {}
         self._lock = Lock()
@@ -79,6 +84,13 @@ class SetupPool(Generic[T]):
         """
         kept = self._kept.get(name)
         return None if kept is None else kept[0]
+
+    def make_room(self, name: str) -> None:
+        """Let others leave for what was made of a setup, and has grown. It stays, however large it is."""
+        with self._lock:
+            kept = self._kept.get(name)
+        if kept is not None:
+            self._let_leave(name, kept[1] + self._grown(kept[0]))
 
     def get(self, name: str) -> T:
         """What was made of a setup, loaded if need be. Raises UserError when there is no such setup or it fails.
@@ -167,31 +179,35 @@ class SetupPool(Generic[T]):
                 raise StoppedError
         tell(step)
         if step.needs:
-            self._make_room(load.card, step.needs, ask_only=step.in_bytes)
+            self._make_room_to_load(load.card, step.needs, ask_only=step.in_bytes)
 
     def _forget(self, load: _Load[T]) -> None:
         if self._loads.get(load.card.name) is load:
             del self._loads[load.card.name]
 
     def _keep(self, card: SetupSpec, made: T, n_bytes: int) -> None:
-        self._make_room(card, n_bytes)
+        self._make_room_to_load(card, n_bytes)
         with self._lock:
             self._kept[card.name] = made, n_bytes
 
-    def _make_room(self, card: SetupSpec, n_bytes: int, ask_only: bool = False) -> None:
+    def _make_room_to_load(self, card: SetupSpec, n_bytes: int, ask_only: bool = False) -> None:
         """Let others leave until n_bytes more are within the limit. Raises UserError when that cannot be."""
         with self._lock:
-            # Sizes alone: a name here that is still bound to what leaves would keep it alive.
-            sizes = {name: kept[1] for name, kept in self._kept.items()}
-            pinned = sum(size for name, size in sizes.items() if name in self._pinned)
-            if n_bytes > self._limit - pinned and card.name not in self._pinned:
-                taken = f", of which {size_in_words(pinned)} are taken for good" if pinned else ""
-                raise UserError(
-                    f"The setup {card.name!r} takes {size_in_words(n_bytes)} of memory; this page has "
-                    f"{size_in_words(self._limit)} for setups{taken}. Choose a smaller one."
-                )
-            if ask_only:
-                return
+            pinned = sum(size for name, size in self._sizes().items() if name in self._pinned)
+        if n_bytes > self._limit - pinned and card.name not in self._pinned:
+            taken = f", of which {size_in_words(pinned)} are taken for good" if pinned else ""
+            raise UserError(
+                f"The setup {card.name!r} takes {size_in_words(n_bytes)} of memory; this page has "
+                f"{size_in_words(self._limit)} for setups{taken}. Choose a smaller one."
+            )
+        if not ask_only:
+            self._let_leave(card.name, n_bytes)
+
+    def _let_leave(self, for_: str, n_bytes: int) -> None:
+        """Let others leave until so many bytes for that setup are within the limit, or none is left."""
+        with self._lock:
+            sizes = self._sizes()
+            sizes.pop(for_, None)
             leaving, total = [], n_bytes + sum(sizes.values())
             for name, size in sizes.items():
                 if total > self._limit and name not in self._pinned:
@@ -201,3 +217,7 @@ class SetupPool(Generic[T]):
                 del self._kept[name]
         if leaving:
             gc.collect()  # modules of transformers and sae_lens refer to themselves in circles
+
+    def _sizes(self) -> dict[str, int]:
+        """Sizes alone: a name that is still bound to what leaves would keep it alive. Within the lock."""
+        return {name: n_bytes + self._grown(made) for name, (made, n_bytes) in self._kept.items()}

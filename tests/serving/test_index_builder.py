@@ -93,13 +93,20 @@ def test_what_there_is_is_shown_while_the_rest_is_read(setup: Setup) -> None:
     gate, bench = Gate(30), Workbench(setup)
     with pytest.raises(UserError, match="no concept index"):
         bench.concept(0)
-    job = IndexBuilder(Given(lambda: Drawn((37,), gate))).begin(bench)
+    told: list[tuple[str, int]] = []
+    before = bench.grown
+    builder = IndexBuilder(Given(lambda: Drawn((37,), gate)), grew=lambda name: told.append((name, bench.grown)))
+    job = builder.begin(bench)
     assert gate.reached.wait(60)
     assert job is not None
-    assert job.step == Growth("drawn for tests", "", 28, 37, shown=2)
+    assert job.step is not None
+    assert job.step == Growth("drawn for tests", "", 28, 37, job.step.n_bytes, shown=2)
     assert not job.over
     first = bench.index
     assert first is not None
+    assert before == 0
+    assert bench.grown == first.n_bytes + job.step.n_bytes
+    assert job.step.n_bytes > 8 * bench.setup.dictionary.n_components * (len(first.edges) - 1), "the histogram alone"
     assert first.manifest.pictures == 14, "twice as many as were shown first"
     assert bench.concept(0).pictures == first.manifest.pictures
     assert bench.families == (), "families come with the whole"
@@ -108,6 +115,9 @@ def test_what_there_is_is_shown_while_the_rest_is_read(setup: Setup) -> None:
     assert trouble(bench) == ""
     assert job.step == Growth("drawn for tests", "", 37, 37, shown=3)
     assert bench.index is not None
+    assert bench.grown == bench.index.n_bytes, "nothing is held to go on with"
+    assert [name for name, _ in told] == 3 * [bench.card.name]
+    assert told[-1][1] == bench.grown
     assert bench.index.manifest.pictures == 32
     assert bench.concept(0).guesses, "so do labels"
     assert IndexBuilder(Given(Drawn)).begin(bench) is None, "a setup with an index needs none"

@@ -665,6 +665,26 @@ def test_what_was_not_used_for_longest_leaves_and_what_is_pinned_stays() -> None
     assert pool.loaded() == ("pin", "wide", "b")
 
 
+def test_others_leave_for_what_has_grown() -> None:
+    sizes, more = {"pin": 1, "a": 1, "b": 1, "c": 1}, dict.fromkeys("abc", 0)
+    pool: SetupPool[Any] = SetupPool(
+        cards(*sizes), same, limit_bytes=4, pinned={"pin"}, loader=sized(sizes), grown=lambda toy: more.get(toy.name, 0)
+    )
+    for name in sizes:
+        pool.get(name)
+    pool.make_room("a")
+    assert pool.loaded() == ("pin", "a", "b", "c"), "all as large as before"
+    more["a"] = 1
+    pool.make_room("lost")
+    pool.make_room("a")
+    assert pool.loaded() == ("pin", "a", "c"), "though it was used longest ago"
+    pool.get("b")
+    assert pool.loaded() == ("pin", "c", "b"), "it counts as large as it is"
+    more["c"] = 9
+    pool.make_room("c")
+    assert pool.loaded() == ("pin", "c"), "it stays, however large"
+
+
 @patch("core.setups.pool.gc.collect", lambda: 0)  # it takes longer than all the rest
 @given(
     sizes=st.lists(st.integers(1, 6), min_size=4, max_size=4),
