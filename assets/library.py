@@ -15,7 +15,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from core.files import ASSETS
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.pictures.batches import batches
 from core.pictures.opening import open_pictures
@@ -31,7 +31,7 @@ question = trace, ("dog", "cat", "fox", "bear", "car"), TEMPLATES["single"]
 print(bench.classify(*question))
 
 # %% Attribute: which components speak for "cat" against "dog", in logits
-cat_not_dog = Target(wanted=1, against=0)
+cat_not_dog = ClassTarget(wanted=1, against=0)
 found = bench.attribute(*question, cat_not_dog)
 print(found)
 first = int(found.strongest_for(1)[0])
@@ -60,7 +60,7 @@ print(trial)
 
 # %% Recipe: the edit, what it needs, and what may be claimed of it
 claim = claim_of(trial, "scenes rendered by this project", unseen=True)
-recipe = make_recipe(bench.setup, edit, *question[1:], Target(0, 1), title="Past a note", claims=[claim])
+recipe = make_recipe(bench.setup, edit, *question[1:], ClassTarget(0, 1), title="Past a note", claims=[claim])
 print(recipe)
 
 # %% Apply it: a plain CLIPModel of transformers, with the edit in it; it counts what it does

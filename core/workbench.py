@@ -55,7 +55,7 @@ from .methods.side_effects import (
     side_effects,
 )
 from .methods.steering import Edit, edited, steered
-from .methods.target import Target
+from .methods.targets import Target
 from .model.class_lists import segments
 from .model.class_vectors import ClassVectors
 from .model.clip import check_text_work, indistinct_classes, text_work

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from core.concepts.index import ConceptIndex
     from core.methods.question import Question
-    from core.methods.target import Target
+    from core.methods.targets import ClassTarget
     from core.model.clip import SplitClip
     from core.model.dictionary import Dictionary
     from core.model.trace import Trace
@@ -267,7 +267,7 @@ def classifier(clip: SplitClip) -> torch.Tensor:
 
 
 @pytest.fixture(scope="session")
-def question_of(clip: SplitClip, picture: Image.Image, classifier: torch.Tensor) -> Callable[[Target], Question]:
+def question_of(clip: SplitClip, picture: Image.Image, classifier: torch.Tensor) -> Callable[[ClassTarget], Question]:
     """Questions about the picture, with more components active than a lever has neighbours."""
     from core.methods.question import Question
     from core.model.sae_clip import SaeClip
@@ -279,12 +279,12 @@ def question_of(clip: SplitClip, picture: Image.Image, classifier: torch.Tensor)
 
 
 @pytest.fixture(scope="session")
-def strongest(question_of: Callable[[Target], Question]) -> list[int]:
+def strongest(question_of: Callable[[ClassTarget], Question]) -> list[int]:
     """The components of these questions that speak most for dog against cat."""
     from core.methods.attribution import attribute
-    from core.methods.target import Target
+    from core.methods.targets import ClassTarget
 
-    return attribute(question_of(Target(0, 1))).strongest_for(4).tolist()
+    return attribute(question_of(ClassTarget(0, 1))).strongest_for(4).tolist()
 
 
 @pytest.fixture(scope="session")

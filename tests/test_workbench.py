@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.methods.attribution import ablation_effects, attribute
 from core.methods.question import Question
 from core.methods.steering import Edit, Lever, edited
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.prediction import Comparison, Prediction, compare, predict
@@ -28,7 +28,7 @@ from core.setups.loading import Setup
 from core.workbench import Workbench
 
 ONE = ("a photo of a {}",)
-TARGET = Target(0, 1)
+TARGET = ClassTarget(0, 1)
 EDITS = [  # components 2 and 43 are active in the picture, 1 is not
     Edit(),
     Edit((Lever(2), Lever(43, "scale", -2.0))),
@@ -277,7 +277,7 @@ EVIL = ("<b>dog</b>", "cat", "owl")
 
 def previews(bench: Workbench, trace: Trace) -> dict[str, object]:
     """Every kind of answer, by name."""
-    before = bench.attribute(trace, EVIL, ONE, Target(0, 1))
+    before = bench.attribute(trace, EVIL, ONE, ClassTarget(0, 1))
     strongest, edit = before.strongest_for(3), Edit.of_suppressed(before.strongest_for(2))
     asked = (trace, EVIL, ONE)
     return {
@@ -285,9 +285,9 @@ def previews(bench: Workbench, trace: Trace) -> dict[str, object]:
         "prediction": bench.classify(*asked),
         "comparison": bench.compare(trace, edit, EVIL, ONE),
         "attribution": before,
-        "controls": list(bench.controls(*asked, Target(0, 1), edit))[-1],
-        "response": next(bench.responses(*asked, Target(0, 1), edit)),
-        "side effects": bench.side_effects(*asked, Target(0, 1), edit),
+        "controls": list(bench.controls(*asked, ClassTarget(0, 1), edit))[-1],
+        "response": next(bench.responses(*asked, ClassTarget(0, 1), edit)),
+        "side effects": bench.side_effects(*asked, ClassTarget(0, 1), edit),
         "attribution changes": bench.attribution_changes(*asked, before, edit),
         "reconstruction error": bench.reconstruction_error(*asked),
         "generalization": list(bench.generalize(edit))[-1],
@@ -311,7 +311,7 @@ def test_every_answer_prints_as_a_short_table_and_escapes_it(indexed: Workbench,
 def test_a_comparison_prints_what_became_of_the_prediction() -> None:
     def said(*logits: float) -> Prediction:
         row = np.array(logits, dtype=np.float32)
-        return Prediction(("dog", "cat"), row, (np.exp(row) / np.exp(row).sum()).astype(np.float32))
+        return Prediction(("dog", "cat"), row, (np.exp(row) / np.exp(row).sum()).astype(np.float32), row)
 
     text = str(Comparison(said(1, 2.046), said(1.5, 1.0945), 0.9))
     assert text == (

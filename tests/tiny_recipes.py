@@ -7,7 +7,7 @@ import torch
 from conftest import CLASSES, tiny_sae
 
 from core.methods.steering import Condition, Edit, Lever, Term
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip
 from core.model.sae_clip import SaeClip
 from core.model.sae_dictionary import SaeDictionary
@@ -51,6 +51,6 @@ def with_edit(setup: Setup, recipe: Recipe, edit: Edit) -> Recipe:
 def recipe_of(setup: Setup, edit: Edit = EDIT, whole_encoder: bool = True) -> Recipe:
     """A recipe of an edit of that setup, with a claim."""
     return make_recipe(
-        setup, edit, CLASSES, ("a photo of a {}",), Target(0, 1), title="not the word", claims=[CLAIM],
+        setup, edit, CLASSES, ("a photo of a {}",), ClassTarget(0, 1), title="not the word", claims=[CLAIM],
         whole_encoder=whole_encoder,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPImageProcessorPil, PreTrainedModel
 
 from core.methods.question import Question
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.places import ImageEmbedding, Place
 from core.model.sae_clip import SaeClip
@@ -51,7 +51,7 @@ def question_at(name: str, place: Place, words: bool = False) -> Question:
     model = words_at(name) if words else model_at(name, place)
     crop = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     classifier = text_classifier(model.clip, CLASSES, ("a photo of a {}",))
-    return Question(model, model.trace(crop), classifier, Target(0, 1))
+    return Question(model, model.trace(crop), classifier, ClassTarget(0, 1))
 
 
 def module_of(model: Any, place: Place) -> Any:

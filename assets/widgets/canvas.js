@@ -65,10 +65,10 @@ const showComponent = ({ component, map }) => {
   paint(values, peak || 1, colours[how]);
   const name = `#${component}${guess(component)}${whole || !own.length ? '' : ', where it is among the strongest'}`;
   if (!own.length) return `${name}: not active in this picture`;
-  if (!data.rows) return `${name}. Activation ${number(own[0][1])}, attribution ${shaped(own[0][2])} logits`;
+  if (!data.rows) return `${name}. Activation ${number(own[0][1])}, attribution ${shaped(own[0][2])} ${data.unit}`;
   return how === 'activation'
     ? `${name}. Activation: full colour at ${number(peak)}${byCls(`; at CLS ${number(values[0] || 0)}`)}`
-    : `${name}. Attribution: full colour at ${number(peak, 2)} logits; in all ${shaped(sum)}${byCls(`, of it by CLS ${shaped(values[0] || 0)}`)}`;
+    : `${name}. Attribution: full colour at ${number(peak, 2)} ${data.unit}; in all ${shaped(sum)}${byCls(`, of it by CLS ${shaped(values[0] || 0)}`)}`;
 };
 const current = () => (after && after.of === prediction()?.dataset.digest ? after : null);
 const showTarget = () => {
@@ -81,8 +81,8 @@ const showTarget = () => {
   const peak = Math.max(...[data.before, current()].flatMap((one) => (one ? one.tokens.slice(1).map(Math.abs) : [])), 0) || 1;
   paint(shown.tokens, peak, colours.attribution);
   const byPatches = shown.tokens.slice(1).reduce((total, value) => total + value, 0);
-  return `${data.target} ${base === 'after' ? 'after the edit' : 'before any edit'}: ${signed(shown.value)} logits; by patches ` +
-    `${shaped(byPatches)}${byCls(`, by CLS ${shaped(shown.tokens[0])}`)}. Full colour at ${number(peak, 2)} logits`;
+  return `${data.target} ${base === 'after' ? 'after the edit' : 'before any edit'}: ${signed(shown.value)} ${data.unit}; by patches ` +
+    `${shaped(byPatches)}${byCls(`, by CLS ${shaped(shown.tokens[0])}`)}. Full colour at ${number(peak, 2)} ${data.unit}`;
 };
 const show = () => {
   const row = painting ? null : pointed ?? focused ?? pinned ?? opened();
@@ -114,7 +114,7 @@ const showToken = (at) => {
   find('.firing').replaceChildren(...known.map(([c, f, a]) => make('li', {}, make('button', {
     type: 'button', 'data-row': c, ...(data.pages ? { 'data-component': c, 'data-action': 'open', title: `Open component ${c}` } : {}),
   }, make('b', {}, `#${c}`), make('span', { class: 'guess' }, guess(c)), make('span', {}, `activation ${number(f)}`),
-  make('span', { class: `sum ${tone(a)}` }, shaped(a), make('small', {}, ' logits'))))));
+  make('span', { class: `sum ${tone(a)}` }, shaped(a), make('small', {}, ` ${data.short}`))))));
 };
 const mark = () => {
   put(find('[data-look-at-cls]'), { 'aria-pressed': kept === 0 });

@@ -3,7 +3,12 @@
 const PLACE = `clip-levers ${location.pathname}`;
 const FIELDS = ['#classes textarea', '#own textarea', '#words-for :is(textarea, input)'];
 const find = (selector) => document.querySelector(selector);
+const ROOM = 1_900_000;  // characters of two crops that a request has room for
 const crop = () => find('#crop-sheet img')?.src ?? '';
+const second = () => {
+  const uri = find('#second img[data-own]')?.src ?? '';
+  return uri.length + crop().length > ROOM ? '' : uri;
+};
 const stored = () => {
   try { return JSON.parse(sessionStorage.getItem(PLACE)); } catch { return null; }
 };
@@ -17,7 +22,7 @@ const whole = (state) => {
 };
 const present = () => {
   const typed = FIELDS.map((field) => find(field)?.value ?? null);
-  return { state: JSON.stringify({ ...whole(JSON.parse(props.value)), tab: tabOpen() }), crop: crop(), typed };
+  return { state: JSON.stringify({ ...whole(JSON.parse(props.value)), tab: tabOpen() }), crop: crop(), second: second(), typed };
 };
 const save = () => {
   if (bringing) return;
@@ -27,7 +32,7 @@ const save = () => {
 const bring = (from, pressed, link = '') => {
   bringing = { ...from, link, tab: link ? new URLSearchParams(link).get('tab') ?? FIRST : JSON.parse(from.state).tab };
   find('#desk').inert = true;  // what is in sight is not what will be there
-  element.closest('#keeper').bringing = { state: from.state, crop: from.crop, pressed, link };
+  element.closest('#keeper').bringing = { state: from.state, crop: from.crop, second: from.second ?? '', pressed, link };
   trigger('restore', element.closest('#keeper').bringing);
 };
 const open = (tab) => {
@@ -105,7 +110,7 @@ const go = (to) => {
   const kept = views.get(to.query) ?? here;
   const { key, step, revision } = JSON.parse(here.state);
   const state = JSON.stringify({ ...JSON.parse(kept.state), key, step, revision });
-  bring({ state, crop: kept.crop, typed: [] }, false, `${to.query}&tab=${to.tab}`);
+  bring({ state, crop: kept.crop, second: kept.second, typed: [] }, false, `${to.query}&tab=${to.tab}`);
 };
 watch(Object.keys({ query: 0 }), follow);
 // To a place on this page: Gradio's <base> would make another page of it, since the address has a query.

@@ -1,6 +1,6 @@
 // The Log tab: drawn by the server, of what tried.js keeps in this browser. It comes into the page when it is first opened.
 const find = (selector) => document.querySelector(selector);
-const { kept, change, present, crop, hex } = find('#asking').log;
+const { kept, change, present, crops, hex } = find('#asking').log;
 const inSight = () => find('#tabs [role=tab][aria-selected=true]')?.dataset.tabId === 'log';
 const line = (log, id) => log.lines.find((one) => one.id === id);
 let chosen = [];
@@ -36,7 +36,7 @@ const choose = () => {
   element.querySelector('[data-pair]').setAttribute('aria-disabled', String(chosen.length !== 2));
 };
 const bring = (one, tab) => document.dispatchEvent(new CustomEvent('bring', {
-  detail: { state: JSON.stringify({ ...one.state, key: hex(16), tab: tab ?? one.state.tab }), crop: crop(one) },
+  detail: { state: JSON.stringify({ ...one.state, key: hex(16), tab: tab ?? one.state.tab }), ...crops(one) },
 }));
 const download = (name, text, type) => {
   const link = Object.assign(document.createElement('a'), { download: name, href: URL.createObjectURL(new Blob([text], { type })) });

@@ -24,7 +24,7 @@ const keep = (log) => {
   log.lines = log.lines.slice(-bounds.lines);
   while (JSON.stringify(log.lines).length > bounds.characters) log.lines.shift();
   let room = bounds.crops;
-  const used = [...new Set(log.lines.map((line) => line.state.picture.content).reverse())].filter((content) => {
+  const used = [...new Set(log.lines.flatMap(({ state }) => [state.second?.content, state.picture.content]).reverse())].filter((content) => {
     const uri = log.pictures[content];
     if (typeof uri !== 'string' || uri.length > Math.min(bounds.crop, room)) return false;
     room -= uri.length;
@@ -44,13 +44,13 @@ const change = (how) => {
 };
 
 // What is in sight, and whether that is one edit, on one picture, with one question.
-const about = ({ setup, picture, classes, templates, truth, wanted, against, edit }) => JSON.stringify(
-  [setup, picture.content, classes, templates, truth ?? null, wanted, against ?? null, edit ?? {}]);
+const about = ({ setup, picture, second, classes, templates, truth, wanted, against, edit }) => JSON.stringify(
+  [setup, picture.content, second?.content ?? null, classes, templates, truth ?? null, wanted ?? null, against ?? null, edit ?? {}]);
 const levers = ({ setup, picture, edit }) => JSON.stringify([setup, picture.content, edit?.tokens ?? null, edit?.condition ?? null,
   Array.from(edit?.levers ?? [], (one) => [one?.component, one?.operation ?? 'suppress', one?.family ?? null])]);
 const present = () => {
   const held = find('#keeper')?.present?.();
-  return held && { state: JSON.parse(held.state), crop: held.crop, observed: JSON.parse(prediction().dataset.observed || 'null') };
+  return held && { state: JSON.parse(held.state), crop: held.crop, second: held.second, observed: JSON.parse(prediction().dataset.observed || 'null') };
 };
 const alike = (log, state) => log.lines.findLast((one) => about(one.state) === about(state));
 
@@ -66,6 +66,7 @@ const commit = () => {
   if (before && !said && !one.expectation && levers(before.state) === levers(one.state)) log.lines.pop();
   log.lines.push({ id: hex(8), time: Date.now(), expectation: one.expectation, state: one.state, observed: one.observed });
   if (one.crop) log.pictures[one.state.picture.content] = one.crop;
+  if (one.second) log.pictures[one.state.second.content] = one.second;
   keep(log);
 };
 const reveal = () => {
@@ -191,12 +192,16 @@ addEventListener('pagehide', () => {
   commit();
 });
 // For log.js and pair.js, which come when their tabs are opened. `two`: lines to be compared there.
-const crop = ({ state: { picture: { content } } }) => {
+const crops = ({ state: { picture, second } }) => {
   const here = present();
-  return kept().pictures[content] ?? (here?.state.picture.content === content ? here.crop : '');
+  const known = (content, mine, shown) => kept().pictures[content] ?? (mine === content ? shown : '') ?? '';
+  return {
+    crop: known(picture.content, here?.state.picture.content, here?.crop),
+    second: second ? known(second.content, here?.state.second?.content, here?.second) : '',
+  };
 };
 const source = (id) => {
   const one = kept().lines.find((line) => line.id === id);
-  return one && { state: JSON.stringify(one.state), crop: crop(one), pressed: false };
+  return one && { state: JSON.stringify(one.state), ...crops(one), pressed: false };
 };
-element.closest('#asking').log = { kept, change, present, crop, source, hex, two: null };
+element.closest('#asking').log = { kept, change, present, crops, source, hex, two: null };

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..methods.steering import Edit
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.prompts import TEMPLATES
 from ..pictures.examples import FOLDER, Example, GoesWrong, written
 from ..scenes.sampling import bare, easy_scene, hard_scene, place_label, place_stamp, place_thing
@@ -134,7 +134,7 @@ def behaves(bench: Workbench, wish: Wish, scene: Scene, painter: Painter) -> boo
         return False
     if wish.levers is None:
         return True
-    found = bench.attribute(trace, classes, templates, Target(prediction.top, 0))
+    found = bench.attribute(trace, classes, templates, ClassTarget(prediction.top, 0))
     after = bench.compare(trace, Edit.of_suppressed(found.strongest_for(wish.levers)), classes, templates).after
     return after.best == wish.truth and bool(after.probabilities[after.top] > CLEARLY)
 

@@ -39,7 +39,7 @@ from ..methods.failures import Confusion, Findings, find_candidates
 from ..methods.generalization import Counts, Generalization, generalize
 from ..methods.picture_set import PictureSet, class_logits, embeddings_of, peaks, said_of, split
 from ..methods.steering import Edit
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.prompts import TEMPLATES
 from ..model.sae_clip import BATCH
 from ..recipes import Claim, apply_recipe, make_recipe
@@ -217,7 +217,7 @@ def strongest(judge: Judge, proposing: PictureSet) -> tuple[np.ndarray, np.ndarr
     """Components by mean attribution to the failures of a set, and by mean of max f ||v|| in them: int [m] each."""
     model, which = judge.scorer.model, Confusion().failures(proposing)
     failing = proposing.part(which)
-    targets = [Target(int(s), int(t)) for s, t in zip(failing.said, failing.truth, strict=True)]
+    targets = [ClassTarget(int(s), int(t)) for s, t in zip(failing.said, failing.truth, strict=True)]
     total = sum(rows.sum(0) for rows in attributions(model, failing.traces, judge.scorer.classifier, targets))
     norms = model.dictionary.directions(np.arange(model.dictionary.n_components)).norm(dim=-1).cpu().numpy()
     active = peaks(failing, model.dictionary).sum(0) * norms
@@ -351,7 +351,7 @@ def watched(judge: Judge, setup: Setup, at: PictureSet, edit: Edit, n: int) -> P
         changes=int((trial.before != trial.after).sum()),
     )
     single = TEMPLATES["single"]
-    recipe = make_recipe(setup, edit, CLASSES, single, Target(0), title="Against written words", claims=[claim])
+    recipe = make_recipe(setup, edit, CLASSES, single, ClassTarget(0), title="Against written words", claims=[claim])
     steered: Any = apply_recipe(setup.clip.model, recipe, count="answers")
     rng = np.random.default_rng([SEED, 9])
     kinds = [draw for _, draw in LIKE_THESE.values()]

@@ -27,7 +27,7 @@ from ..methods.attribution import Attribution, ablation_effects, attribute
 from ..methods.controls import matched_controls
 from ..methods.question import Question
 from ..methods.steering import Edit, steered
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.clip import SplitClip, text_classifier
 from ..model.dictionary import Dictionary
 from ..model.prompts import TEMPLATES
@@ -223,7 +223,7 @@ def score_levers(
     predicted, rival, random, kept_edits = [], [], [], []
     corrected: list[float] = []
     for trace, at in zip(traces, fooled, strict=True):
-        target = Target(int(kind.foil[at]), int(kind.truth[at]))
+        target = ClassTarget(int(kind.foil[at]), int(kind.truth[at]))
         question = Question(scorer.model, trace, scorer.classifier, target)
         attribution = attribute(question)
         order = attribution.strongest_for(max(LEVERS))

@@ -27,7 +27,7 @@ from ..bundled.scoring import Scorer, look_at
 from ..errors import UserError
 from ..files import ASSETS
 from ..methods.question import Question
-from ..methods.target import Target, default_target
+from ..methods.targets import ClassTarget, default_target
 from ..model.clip import text_classifier
 from ..model.prediction import predict
 from ..model.prompts import TEMPLATES, parse_classes
@@ -73,7 +73,7 @@ def report_bundled(setup: Setup, sizes: FaithfulnessSizes) -> dict[str, Any]:
         crops.append(kind.crops[: sizes.seen])
         at = np.flatnonzero(kind.fooled)[: max(sizes.recovered, sizes.curves)]
         fooled[name] = [
-            Question(setup.model, trace, scorer.classifier, Target(int(foil), int(truth)))
+            Question(setup.model, trace, scorer.classifier, ClassTarget(int(foil), int(truth)))
             for trace, foil, truth in zip(scorer.traces(kind.crops[at]), kind.foil[at], kind.truth[at], strict=True)
         ]
     explained = [one for questions in fooled.values() for one in questions[: math.ceil(sizes.curves / len(SHORTCUTS))]]

@@ -45,7 +45,8 @@ def by_lens(question: Question) -> np.ndarray:
     components, which = np.unique(f.component, return_inverse=True)
     v = dictionary.directions(components)
     seen = clip.place.lens(clip.family, v)  # [k, p]
-    toward = question.target.of(question.classifier.T)  # [p]
+    units = torch.eye(question.classifier.shape[1]).to(question.classifier)
+    toward = question.target.of(question.classifier.T, units)  # [p]
     read = (f.token == 0) | (dictionary.scope == "patches")
     written = np.bincount(which, weights=f.value * read, minlength=len(components))
     return written * (seen @ toward).cpu().double().numpy()

@@ -26,7 +26,7 @@ def causes(question: Question) -> np.ndarray:
     for start in range(0, len(components), BATCH):
         edits = [Edit.of_suppressed([int(j)]) for j in components[start : start + BATCH]]
         after = question.logits_of(question.embeddings_under(edits))
-        moved.append((after.argmax(-1) != question.target.wanted).cpu().numpy())
+        moved.append((after.argmax(-1) != question.target.classes[0]).cpu().numpy())
     return components[np.concatenate(moved)]
 
 

@@ -1,4 +1,4 @@
-"""Attribution of the target y (a class's logit, or the difference of two) to the components (SAE latents).
+"""Attribution of the target y (`core.methods.targets`) to the components (SAE latents).
 
 1. `gradient`: A_tj = f_tj <v_j, dy/dx_t>, activation x gradient, for ALL active pairs from one forward and
    one backward through the layers after L ("From What to How", arXiv 2505.20229; as attribution patching with
@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 
@@ -28,7 +29,7 @@ from ..records import Preview, Record
 from ..words import count, decimal, in_percent, signed
 from .question import Question
 from .steering import Edit
-from .target import Target
+from .targets import Target
 
 Method = Literal["gradient", "integrated"]
 """How contributions are computed."""
@@ -40,7 +41,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Completeness:
-    """Where the target's value goes, in logits.
+    """Where the target's value goes, in its unit.
 
     gradient: components + error + bias + rest = whole = <x, dy/dx>, exactly. (This is not y(x): the layers
     after the place are not linear.) integrated: components = whole = y(x) - y(x with every component off), up to the
@@ -80,15 +81,15 @@ class Attribution(Record):
     target: Target
     """What was explained."""
     value: float
-    """y(x), in logits."""
+    """y(x), in the target's unit, as is all else that follows from it."""
     method: Method
     """gradient or integrated."""
     component: np.ndarray
     """int32 [k]: the active components, ascending."""
     total: np.ndarray
-    """float32 [k]: A_j, in logits; positive speaks for the target, negative against it."""
+    """float32 [k]: A_j; positive speaks for the target, negative against it."""
     pair: np.ndarray
-    """float32 [n]: A_tj for every pair of the trace's activations, in their order, in logits."""
+    """float32 [n]: A_tj for every pair of the trace's activations, in their order."""
     peak: np.ndarray
     """float32 [k]: the activation of largest size over tokens, with its sign, in the units of f."""
     energy: np.ndarray
@@ -97,7 +98,7 @@ class Attribution(Record):
     """Where the target's value goes, and the share of it no component can explain."""
 
     def total_of(self, component: int) -> float:
-        """A_j, in logits; 0 for a component that is not active."""
+        """A_j; 0 for a component that is not active."""
         at = int(np.searchsorted(self.component, component))
         return float(self.total[at]) if at < len(self.component) and self.component[at] == component else 0.0
 
@@ -123,7 +124,8 @@ class Attribution(Record):
         ]
         share = self.completeness.error_share
         missed = "" if share is None else f", {in_percent(share)} through what the dictionary misses"
-        title = f"{self.target.words}: {decimal(self.value)} logits; {count(len(self.component), 'active component')}"
+        value = f"{decimal(self.value)} {self.target.UNIT}"
+        title = f"{self.target.words}: {value}; {count(len(self.component), 'active component')}"
         return Preview(f"{title}{missed}", ("component", "attribution", "peak"), rows)
 
 
@@ -190,7 +192,7 @@ def attribute(question: Question, method: Method = "gradient", n_steps: int = N_
 def attributions(
     model: SaeClip, traces: Sequence[Trace], classifier: Tensor, targets: Sequence[Target], batch: int = BATCH
 ) -> Iterator[sparse.csr_array]:
-    """A_j of every component in many pictures, each for its own target, by activation x gradient, in logits.
+    """A_j of every component in many pictures, each for its own target, by activation x gradient.
 
     Float64 [B, m], sparse, for every batch of them in turn: one forward and one backward through the layers after L.
     Raises UserError for a target that is not among the classes of the unit vectors [C, p].
@@ -199,8 +201,10 @@ def attributions(
         some = traces[start : start + batch]
         with torch.enable_grad():
             x = torch.stack([model.residual(trace) for trace in some]).requires_grad_()
-            y = logits(model.clip.embed_from_residual(x), classifier, model.clip.scoring)
-            values = [target.of(each) for target, each in zip(targets[start : start + batch], y, strict=True)]
+            z = model.clip.embed_from_residual(x)
+            y, units = logits(z, classifier, model.clip.scoring), F.normalize(z, dim=-1)
+            some_targets = targets[start : start + batch]
+            values = [target.of(*each) for target, *each in zip(some_targets, y, units, strict=True)]
             (gradient,) = torch.autograd.grad(torch.stack(values).sum(), x)
         rows, columns, sums = [], [], []
         for row, (trace, g) in enumerate(zip(some, gradient, strict=True)):
@@ -243,7 +247,7 @@ def _energy(f: Activations, component: np.ndarray, first: np.ndarray, dictionary
 
 @torch.no_grad()
 def ablation_effects(question: Question, components: Sequence[int] | np.ndarray, batch: int = BATCH) -> np.ndarray:
-    """y(x) - y(x without component j on any token), float32 [k], in logits: positive if j held y up.
+    """y(x) - y(x without component j on any token), float32 [k]: positive if j held y up.
 
     Exact ablation, one component at a time, `batch` of them in one forward. A component that is not active
     has exactly no effect, and costs no forward.
@@ -254,6 +258,6 @@ def ablation_effects(question: Question, components: Sequence[int] | np.ndarray,
     for start in range(0, len(active), batch):
         part = active[start : start + batch]
         edits = [Edit.of_suppressed([int(components[i])]) for i in part]
-        y = question.target.of(question.logits_of(question.embeddings_under(edits)))
+        y = question.values_of(question.embeddings_under(edits))
         effects[part] = value - y.cpu().double().numpy()
     return effects

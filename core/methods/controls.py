@@ -4,7 +4,7 @@ Controls do the same operations on random components, matched in number and in e
 residual stream they make up in this picture. Beside them stand random directions of the same norms, and the strongest
 simple rival, the most energetic components. Where does the edit's effect lie among them?
 
-The effect of an edit is y(after) - y(before), in logits, y the target. Everything runs the layers after L only.
+The effect of an edit is y(after) - y(before), in the unit of the target y. Everything runs the layers after L only.
 """
 
 from __future__ import annotations
@@ -218,19 +218,21 @@ class Controls(Record):
     """
 
     effect: float
-    """Of the edit, y(after) - y(before), in logits."""
+    """Of the edit, y(after) - y(before), in `unit`."""
     random: np.ndarray
-    """float32 [n]: the effects of n different matched controls, in logits; none where the picture has fewer other
+    """float32 [n]: the effects of n different matched controls, in `unit`; none where the picture has fewer other
     active components than the edit has levers."""
     directions: np.ndarray
-    """float32 [m]: the effects of random directions of the same norms, in logits."""
+    """float32 [m]: the effects of random directions of the same norms, in `unit`."""
     rival: float
-    """The effect of the same operations on the most energetic components, in logits."""
+    """The effect of the same operations on the most energetic components, in `unit`."""
     rival_edit: Edit
     """That edit."""
     energy: float | None
     """The median energy of the matched controls as a share of the edit's, sqrt(sum_j ||f_j||^2 ||v_j||^2) each; None
     without controls, or for an edit of components that are not active."""
+    unit: str
+    """Of the target."""
 
     @property
     def percentile(self) -> float:
@@ -273,7 +275,7 @@ class Controls(Record):
         ]
         said = "beyond chance" if self.beyond_chance else "not beyond chance"
         heads = ("control", "number", "lowest", "median", "highest", "p")
-        return Preview(f"An effect of {signed(self.effect)} logits, {said}", heads, rows)
+        return Preview(f"An effect of {signed(self.effect)} {self.unit}, {said}", heads, rows)
 
 
 def _rank_p(effect: float, others: np.ndarray) -> float:
@@ -316,15 +318,15 @@ def controls(question: Question, edit: Edit, draws: int = 64, seed: int = 0) -> 
     )[:draws]
     energy = _relative_energy(f, edit, matched, dictionary)
     rival_edit = by_activation(f, edit, dictionary)
-    edits = [edit, rival_edit, *matched]
+    edits, unit = [edit, rival_edit, *matched], question.target.UNIT
     measured, directions = np.zeros((2, 0), dtype=np.float32)
     for start in range(0, len(edits), BATCH):
         part = question.effects(question.steered(edits[start : start + BATCH]))
         measured = np.concatenate([measured, part])
-        yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy)
+        yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy, unit)
     x = question.model.residual(question.trace)
     directions = question.effects(random_directions(x, f, edit, dictionary, DIRECTIONS, rng))
-    yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy)
+    yield Controls(float(measured[0]), measured[2:], directions, float(measured[1]), rival_edit, energy, unit)
 
 
 def _relative_energy(

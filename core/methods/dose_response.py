@@ -58,17 +58,31 @@ class Response(Record):
     component: int | None
     """The component whose lever acts alone, of a family the first, or None for the whole edit."""
     before: float
-    """y of the picture without any edit, in logits."""
+    """y of the picture without any edit, in `unit`."""
     logits_before: np.ndarray
     """float32 [C]: of all classes, without any edit."""
     doses: np.ndarray
     """float64 [S], ascending: 0 suppresses, 1 leaves suppress and scale levers untouched."""
     target: np.ndarray
-    """float32 [S]: y, in logits."""
+    """float32 [S]: y, in `unit`."""
     logits: np.ndarray
     """float32 [S, C]: of all classes."""
     target_classes: tuple[int, ...]
-    """The classes that y is made of: one, or two for a difference."""
+    """The classes that y is made of: one, two for a difference, or none."""
+    unit: str
+    """Of y."""
+    per_logit: float
+    """What a logit of a class is in the unit of y, 1 where that is a logit."""
+
+    @property
+    def moved(self) -> np.ndarray:
+        """How far every dose moves the target, float64 [S], in `unit`."""
+        return self.target.astype(np.float64) - self.before
+
+    @property
+    def classes_moved(self) -> np.ndarray:
+        """How far it moves every class, float64 [S, C], in the unit of the target, so that they compare."""
+        return (self.logits.astype(np.float64) - self.logits_before) * self.per_logit
 
     @property
     def top(self) -> np.ndarray:
@@ -97,7 +111,9 @@ class Response(Record):
         whose = "The whole edit" if self.component is None else f"The lever on #{self.component} alone"
         numbers = zip(self.doses.tolist(), self.target.tolist(), self.top.tolist(), strict=True)
         rows = [(f"{decimal(dose)} x", decimal(y), f"class {top}") for dose, y, top in numbers]
-        title = f"{whose}: the target is {decimal(self.before)} logits without it; {count(len(self.flips), 'flip')}"
+        title = (
+            f"{whose}: the target is {decimal(self.before)} {self.unit} without it; {count(len(self.flips), 'flip')}"
+        )
         return Preview(title, ("dose", "target", "predicted"), rows)
 
 
@@ -108,16 +124,18 @@ def responses(question: Question, edit: Edit) -> Iterator[Response]:
     target that is not among the classes, and as `steering.shift`.
     """
     ask_for_a_lever(edit)
-    target, plain = question.target, question.logits
+    target, scale = question.target, question.model.clip.logit_scale
     parts = [replace(edit, levers=group) for group in edit.groups()]
     for part in [edit, *parts] if len(parts) > 1 else [edit]:
-        answers = question.answers(question.steered([dosed(part, dose) for dose in DOSES]))
+        answers, y = question.answers(question.steered([dosed(part, dose) for dose in DOSES]))
         yield Response(
             component=None if part is edit else part.levers[0].component,
-            before=target.of(plain).item(),
-            logits_before=plain.cpu().numpy().astype(np.float32),
+            before=question.value,
+            logits_before=question.logits.cpu().numpy().astype(np.float32),
             doses=np.array(DOSES),
-            target=target.of(answers).cpu().numpy().astype(np.float32),
+            target=y.cpu().numpy().astype(np.float32),
             logits=answers.cpu().numpy().astype(np.float32),
-            target_classes=tuple(index for index in (target.wanted, target.against) if index is not None),
+            target_classes=target.classes,
+            unit=target.UNIT,
+            per_logit=target.per_cosine(scale) / scale,
         )

@@ -28,7 +28,7 @@ from ..words import count, decimal, listed, signed
 from .attribution import attribute
 from .question import Question
 from .steering import Edit
-from .target import Target
+from .targets import ClassTarget
 
 MOST = 10
 """The most suppressions an edit may have."""
@@ -155,11 +155,10 @@ def find_edit(
     """
     if not 0 <= truth < len(classifier):
         raise UserError(f"There is no class number {truth}: there are {len(classifier)}. Choose the truth again.")
-    return _search(Question(model, trace, classifier, Target(truth)), probes)
+    return _search(Question(model, trace, classifier, ClassTarget(truth)), truth, probes)
 
 
-def _search(question: Question, probes: Tensor | None) -> Iterator[Search]:
-    truth = question.target.wanted
+def _search(question: Question, truth: int, probes: Tensor | None) -> Iterator[Search]:
     values = question.logits.cpu().numpy()
     predicted = int(values.argmax())
     if probes is not None and len(probes) < 2:
@@ -180,7 +179,7 @@ def _search(question: Question, probes: Tensor | None) -> Iterator[Search]:
         )
         return
 
-    question = replace(question, target=Target(predicted, truth))
+    question = replace(question, target=ClassTarget(predicted, truth))
     candidates: Components = tuple(attribute(question).strongest_for(CANDIDATES).tolist())
     begun = Search(truth, predicted, candidates, tried=0, size=0)
     tried: dict[Components, Candidate] = {}
@@ -239,7 +238,7 @@ def _measured(question: Question, truth: int, edits: Sequence[Edit], probes: Ten
     """What the model does under each edit, in one forward; the target is the predicted class minus `truth`."""
     after = question.embeddings_under(edits)
     values = question.logits_of(after)
-    effects = (question.target.of(values) - question.value).tolist()
+    effects = (question.values_of(after) - question.value).tolist()
     sides: list[float] | list[None] = [None] * len(edits)
     if probes is not None:
         changes = logit_change(question.trace.embedding, after, probes, question.model.clip.logit_scale)

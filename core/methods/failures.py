@@ -31,7 +31,7 @@ from .attribution import attributions
 from .generalization import Counts, Generalization, generalize
 from .picture_set import PictureSet, peaks
 from .steering import Edit
-from .target import Target
+from .targets import ClassTarget
 
 FIRST = 5
 """A component is among the first of a picture when no more than four have a larger attribution."""
@@ -183,7 +183,7 @@ def find_candidates(
     tallies = []
     for part, words in ((on, "the failures"), (pictures.part(judging), "failures among the other pictures")):
         which, rows = confusion.failures(part), []
-        targets = [Target(int(part.said[i]), int(part.truth[i])) for i in which]
+        targets = [ClassTarget(int(part.said[i]), int(part.truth[i])) for i in which]
         for each in attributions(model, [part.traces[i] for i in which], classifier, targets, batch):
             rows.append(each)
             yield f"What drives {words}", sum(row.shape[0] for row in rows), len(which)

@@ -2,8 +2,9 @@
 
 1. The probe vocabulary, `assets/vocabulary.txt`, names everyday concepts. Those a setup knows, and the visitor does not
    ask about, are its probe words (`probe_words`).
-2. How far an edit moved the logit of each of them. A shift common to all is invisible to any softmax, so what counts is
-   their spread around it: the side effect.
+2. How far an edit moved each of them, in the unit of the target: a logit for one of classes, hundredths of cosine for a
+   similarity. A shift common to all is invisible to any softmax, so what counts is their spread around it: the side
+   effect.
 3. selectivity = |effect on the target| / side effect: how many times more the edit did to what it was meant for than
    to concepts it was not meant for.
 4. `attribution_changes`: which components outside the edit now mean something else to the target.
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..files import ASSETS
@@ -34,7 +34,7 @@ SHOWN = 5
 """Concepts of either direction in a printed table."""
 
 ROUNDING = 1e-4
-"""Logits. Side effects below it are the float32 noise of another batch, and no measure for anything."""
+"""Logits, or hundredths of cosine. Side effects below it are float32 noise of another batch, and measure nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,22 @@ class SideEffects(Record):
     concepts: tuple[str, ...]
     """The probe words."""
     change: np.ndarray
-    """float32 [V]: each concept's logit with the edit minus without."""
+    """float32 [V]: each concept's logit, or cosine, with the edit minus without, in `unit`."""
     cosine: float
     """Between the image embeddings without and with the edit, -1 to 1: 1 when it did not turn at all."""
     effect: float
-    """The target with the edit minus without, in logits."""
+    """The target with the edit minus without, in `unit`."""
+    unit: str
+    """Of the target."""
 
     @property
     def relative(self) -> np.ndarray:
-        """The change of each concept beyond that of all, float32 [V], in logits: what a softmax can see of it."""
+        """The change of each concept beyond that of all, float32 [V]: what a softmax can see of it."""
         return beyond_common(self.change).astype(np.float32)
 
     @property
     def side_effect(self) -> float | None:
-        """Standard deviation of `change` over the concepts, in logits; None for fewer than 2 concepts."""
+        """Standard deviation of `change` over the concepts; None for fewer than 2 concepts."""
         return float(self.change.std(dtype=np.float64)) if len(self.change) > 1 else None
 
     @property
@@ -90,10 +92,10 @@ class SideEffects(Record):
         rows = [(self.concepts[k], signed(float(self.relative[k]))) for k in shown]
         side, times = decimal(self.side_effect), decimal(self.selectivity)
         title = (
-            f"The target moved by {signed(self.effect)} logits, {count(len(self.concepts), 'concept')} by {side} "
+            f"The target moved by {signed(self.effect)} {self.unit}, {count(len(self.concepts), 'concept')} by {side} "
             f"(selectivity {times}); cosine {self.cosine:.3f}"
         )
-        return Preview(title, ("concept", "logit, against the others"), rows)
+        return Preview(title, ("concept", f"{self.unit}, against the others"), rows)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,9 +105,9 @@ class AttributionChanges(Record):
     component: np.ndarray
     """int32 [k]."""
     before: np.ndarray
-    """float32 [k]: A_j without the edit, in logits; 0 where the component is not active."""
+    """float32 [k]: A_j without the edit, in the unit of the target; 0 where the component is not active."""
     after: np.ndarray
-    """float32 [k]: A_j with it, in logits."""
+    """float32 [k]: A_j with it."""
 
     def preview(self) -> Preview:
         """Each of them without the edit and with it."""
@@ -162,18 +164,18 @@ def side_effects(
     """
     if len(concepts) != len(vocabulary_classifier):
         raise ValueError(f"{len(concepts)} concepts with {len(vocabulary_classifier)} vectors")
-    before, scale = question.trace.embedding, question.model.clip.logit_scale
+    before, target, scale = question.trace.embedding, question.target, question.model.clip.logit_scale
     found = []
     for start in range(0, len(edits), batch):
         embeddings = question.embeddings_under(edits[start : start + batch])
-        changes = logit_change(before, embeddings, vocabulary_classifier, scale)
-        # The target is linear in the logits: its effect is the target of their changes.
-        of_classes = logit_change(before, embeddings, question.classifier, scale)
-        effects = question.target.of(torch.as_tensor(of_classes)).tolist()
+        changes = logit_change(before, embeddings, vocabulary_classifier, target.per_cosine(scale))
+        # The target is linear in both: its effect is the target of their changes.
+        turned = turn(before, embeddings)
+        effects = target.of(logit_change(before, embeddings, question.classifier, scale), turned).tolist()
         # |u' - u|^2 = 2 - 2 cos, which has no rounding to lose where the two are nearly the same.
-        cosines = 1 - (turn(before, embeddings) ** 2).sum(-1) / 2
+        cosines = 1 - (turned**2).sum(-1) / 2
         found += [
-            SideEffects(tuple(concepts), change, max(-1.0, float(cosine)), effect)
+            SideEffects(tuple(concepts), change, max(-1.0, float(cosine)), effect, target.UNIT)
             for change, cosine, effect in zip(changes, cosines, effects, strict=True)
         ]
     return tuple(found)

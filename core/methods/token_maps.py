@@ -1,7 +1,7 @@
 """Token maps of a picture: which components (SAE latents) fire at each of its patches, and what counts there.
 
 Two things that are easily taken for each other are kept apart. A component's *activation map* is where it fires: f_tj.
-Its *attribution map* is where its firing counts for this prediction: A_tj, in logits. It may fire strongly where that
+Its *attribution map* is where its firing counts for this prediction: A_tj. It may fire strongly where that
 changes nothing. Both are as sparse as the activations are, and are handed over at once, so that a page which shows them
 under the pointer asks for nothing more. What is handed over is bounded: of a dense dictionary ten thousand components
 fire, in half a million places.
@@ -38,7 +38,7 @@ class TokenMap(Record):
     activation: np.ndarray
     """float32 [n]: f_tj, in the units of f."""
     attribution: np.ndarray
-    """float32 [n]: A_tj, in logits; positive speaks for the target."""
+    """float32 [n]: A_tj, in the unit of the target; positive speaks for the target."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

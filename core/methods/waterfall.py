@@ -1,4 +1,4 @@
-"""Waterfall of the target y: what leads from zero to its value, each step of it in logits.
+"""Waterfall of the target y: what leads from zero to its value, each step of it in the unit of y.
 
     y = named components + all other components + error + offset + beyond
 

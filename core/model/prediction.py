@@ -23,6 +23,8 @@ class Prediction(Record):
     probabilities: np.ndarray
     """float32 [C]: what the model means by its logits (`Scoring`): their softmax, which compares these classes and no
     more, or, with `per_class`, a sigmoid of each, which says of every class alone whether it fits."""
+    unit_embedding: np.ndarray
+    """float32 [p]: the image embedding that says so, of length 1."""
     per_class: bool = False
     """Whether the model judges each class alone: then the probabilities need not add up to 1."""
 
@@ -117,6 +119,7 @@ def predict(
         classes=tuple(classes),
         logits=values.cpu().numpy().astype(np.float32),
         probabilities=scoring.probabilities(values).cpu().numpy().astype(np.float32),
+        unit_embedding=torch.nn.functional.normalize(z, dim=-1).cpu().numpy().astype(np.float32),
         per_class=scoring.per_class,
     )
 

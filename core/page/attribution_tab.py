@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from ..methods.target import Target
+from ..errors import UserError
+from ..methods.targets import ClassTarget
 from ..session import visit as session
 from ..session.typed import Index
 from ..session.visit import Visit
@@ -19,6 +20,8 @@ from .replies import Besides, Change, Changes, Listener, Redraw, Replies
 
 NOTHING = -1
 """The choice of no class in a list of classes."""
+ALIKE = -2
+"""The choice of the second picture in place of a class."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,19 @@ def redraws(tab: AttributionTab) -> list[Redraw]:
     ]
 
 
+def lists(tab: AttributionTab) -> list[Besides]:
+    """The lists in which the target is chosen, drawn anew where a second picture comes or goes."""
+    return [
+        Besides(tab.wanted, lambda _, __, v, *_read: gr.update(**_wanted_list(v))),
+        Besides(tab.against, lambda _, __, v, *_read: gr.update(value=_against_list(v)["value"])),
+    ]
+
+
 def listen(tab: AttributionTab, replies: Replies, slow: Lane) -> Changes:
     """Its listeners, but for the presses on components (see press.py)."""
-    targeted = replies.step(set_target, Change.TARGET, tab.wanted, tab.against, notices=[tab.said])
+    targeted = replies.step(
+        set_target, Change.TARGET, tab.wanted, tab.against, notices=[tab.said], on_trouble=lists(tab)
+    )  # fmt: skip
     return [(Change.TARGET, gr.on([tab.wanted.input, tab.against.input], *targeted, **(slow | AS_SENT)))]
 
 
@@ -103,9 +116,16 @@ def show_sheet(context: Context, v: Visit) -> str:
     return sheet(example for face in of_parts(context.bench(v), v).values() for example in face.examples)
 
 
-def set_target(context: Context, v: Visit, wanted: Index, against: Index | Literal[-1] | None) -> Visit:
-    """Another target."""
-    return session.set_target(context.bench(v), v, Target(wanted, None if against in (None, NOTHING) else against))
+def set_target(context: Context, v: Visit, wanted: Index | Literal[-2], against: Index | Literal[-1] | None) -> Visit:
+    """Another target. Raises UserError for a similarity against a class."""
+    other = None if against in (None, NOTHING) else against
+    if wanted != ALIKE:
+        return session.set_target(context.bench(v), v, ClassTarget(wanted, other))
+    if v.second is None:
+        raise UserError("There is no second picture. Choose one in Image, under “Compare with another picture”.")
+    if v.about_second and other is not None:
+        raise UserError("The similarity to a picture stands against no class. Choose a class on the left first.")
+    return session.set_target(context.bench(v), v, v.second.target)
 
 
 def measure(context: Context, v: Visit) -> Visit:
@@ -118,8 +138,11 @@ def _choices(v: Visit, none: str) -> list[tuple[str, int]]:
 
 
 def _wanted_list(v: Visit) -> dict[str, Any]:
-    return {"choices": _choices(v, "")[1:], "value": v.target.wanted}
+    alike = [] if v.second is None else [("similarity", ALIKE)]
+    wanted, *_ = (*v.target.classes, ALIKE)
+    return {"choices": [*alike, *_choices(v, "")[1:]], "value": wanted}
 
 
 def _against_list(v: Visit) -> dict[str, Any]:
-    return {"choices": _choices(v, "(nothing)"), "value": NOTHING if v.target.against is None else v.target.against}
+    _, against = (*v.target.classes, NOTHING, NOTHING)[:2]
+    return {"choices": _choices(v, "(nothing)"), "value": against}

@@ -72,6 +72,13 @@ class Context:
         example = self.example(visit)
         return None if example is None else example.cue
 
+    def second(self, visit: Visit) -> Source | None:
+        """The second picture of a visit: the example, or what the model saw of the visitor's own; None without one."""
+        if visit.second is None:
+            return None
+        example = self.example_named(visit.second.subject.example)
+        return visit.second.crop if example is None else example.file()
+
     def picture(self, visit: Visit, file: str | None) -> Source:
         """The picture of a visit: the example, the visitor's file, or, where that is gone, what the model saw of it."""
         example = self.example(visit)

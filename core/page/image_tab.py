@@ -26,7 +26,7 @@ from ..views import frame
 from ..views import image as image_view
 from ..words import count
 from ..workbench import Workbench
-from . import widgets
+from . import second_picture, widgets
 from .context import Context
 from .lanes import AS_SENT, EVERY, LONG, PRIVATE, Lane
 from .picture_sets import halt
@@ -78,6 +78,7 @@ class ImageTab:
     classify: gr.Button
     said_classes: gr.HTML
     words: gr.HTML
+    second: second_picture.Offer
 
 
 def build(context: Context, first: Visit) -> ImageTab:
@@ -112,10 +113,11 @@ def build(context: Context, first: Visit) -> ImageTab:
                 reading = widgets.widget("reading", "")
                 said_classes = widgets.notice_place("said-classes")
                 words = widgets.html(show_unknown_words(context, first), elem_id="words")
+        second = second_picture.build_offer()
         before, readings = gr.State(""), gr.State(LatestOnly())
     return ImageTab(
         tab, gallery, upload, said_picture, truth, classes, listed, file, back, before, reading, readings, wording, own,
-        classify, said_classes, words,
+        classify, said_classes, words, second,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import gradio as gr
 
 from ..errors import UserError, echo
-from ..pictures.read import read_picture
+from ..pictures.read import Source, read_picture
 from ..session import visit as session
 from ..session.links import Link, from_query
 from ..session.view_state import EditState, PictureState, ViewState, content_hash, is_of, restored, state_of
@@ -36,6 +36,10 @@ FORGOTTEN = (
 BRING_IT_AGAIN = (
     "The server has forgotten your picture, and this page does not hold it either: bring it again. "
     "Your classes, target and levers are kept; until then they are applied to this example."
+)
+NO_SECOND = (
+    "The second picture is not here any more: bring it again under “Compare with another picture”. "
+    "Until then classes are asked about."
 )
 BRINGING = "(...told) => [...told.slice(0, -1), JSON.stringify(document.querySelector('#keeper').bringing)]"
 """A listener's `js`: its last input becomes a `BringBack`."""
@@ -115,18 +119,18 @@ def bring_back(context: Context, held: Visit, asked: BringBack, tabs: Collection
     state = ViewState.parsed(asked.state)
     if is_of(context.bench(held), held, state):
         return Outcome(held if held.key == state.key else replace(held, key=state.key), None)
-    visit, notes = rebuilt(context, held, state, asked.picture(), BRING_IT_AGAIN)
+    visit, notes = rebuilt(context, held, state, (asked.picture(), asked.second_picture()), BRING_IT_AGAIN)
     told = [FORGOTTEN, *notes] if asked.pressed else notes
     return Outcome(visit, Change.SETUP, tuple(told), tone="warn")
 
 
 def rebuilt(
-    context: Context, held: Visit, state: ViewState, crop: bytes | None, lost: str
+    context: Context, held: Visit, state: ViewState, crops: tuple[bytes | None, bytes | None], lost: str
 ) -> tuple[Visit, Sequence[str]]:
     """The visit that a state is of, measured, and what of it could not be brought back, in sentences.
 
-    Its picture is its example, or else the file `crop`; the sentence `lost` is for where neither shows it. `held`: the
-    visit of whose setup it is where its own cannot be had.
+    Its pictures are its examples, or else the files `crops`, the first and the second; the sentence `lost` is for where
+    nothing shows the first. `held`: the visit of whose setup it is where its own cannot be had.
     """
     notes = []
     bench = context.bench(held)
@@ -138,10 +142,12 @@ def rebuilt(
     if templates != state.templates:
         state = state.model_copy(update={"templates": templates})
         notes.append(ONE_WORDING)
-    visit = from_state(context, bench, state, crop)
+    visit = from_state(context, bench, state, *crops)
     if visit is None:
         notes.append(lost)
-        visit = _on_an_example(context, bench, state)
+        visit = _on_an_example(context, bench, state, crops[1])
+    if state.second is not None and visit.second is None:
+        notes.append(NO_SECOND)
     if state.edit.levers and not visit.edit.levers:
         notes.append(LEFT_BEHIND)
     return session.measure(bench, visit), notes
@@ -152,26 +158,33 @@ def _no_tab(link: Link, tabs: Collection[str]) -> Iterator[str]:
         yield f"This link opens a tab “{echo(link.tab)}”, which is not among those of this page."
 
 
-def from_state(context: Context, bench: Workbench, state: ViewState, crop: bytes | None) -> Visit | None:
-    """A state's visit, from its example or the crop; without its levers where this setup has no such components.
+def from_state(
+    context: Context, bench: Workbench, state: ViewState, crop: bytes | None, second: bytes | None = None
+) -> Visit | None:
+    """A state's visit, from its examples or the crops; without its levers where this setup has no such components.
 
-    None where neither shows its picture.
+    None where neither shows its picture; without a second picture where neither shows that.
     """
-    example = context.example_named(state.picture.example)
-    shown = None if example is None else example.file(state.picture.counterfactual)
-    sources = [source for source in (shown, crop) if source is not None]
+    sources = _sources(context, state.picture, crop), _sources(context, state.second, second)
     try:
-        return restored(bench, state, sources)
+        return restored(bench, state, *sources)
     except UserError:
-        return restored(bench, state.model_copy(update={"edit": EditState(), "component": None}), sources)
+        return restored(bench, state.model_copy(update={"edit": EditState(), "component": None}), *sources)
 
 
-def _on_an_example(context: Context, bench: Workbench, state: ViewState) -> Visit:
+def _sources(context: Context, picture: PictureState | None, crop: bytes | None) -> list[Source]:
+    """Where a picture of a state may be found."""
+    example = None if picture is None else context.example_named(picture.example)
+    shown = None if example is None or picture is None else example.file(picture.counterfactual)
+    return [source for source in (shown, crop) if source is not None]
+
+
+def _on_an_example(context: Context, bench: Workbench, state: ViewState, second: bytes | None) -> Visit:
     """All of a visit but its picture, on the first example until that picture is brought again."""
     example, *_ = context.gallery(bench.card)
     subject = subject_of(example)
     crop = bench.setup.clip.crop(read_picture(example.file()))
     picture = PictureState(caption=subject.caption, example=example.name, content=content_hash(crop))
-    visit = from_state(context, bench, state.model_copy(update={"picture": picture}), None)
+    visit = from_state(context, bench, state.model_copy(update={"picture": picture}), None, second)
     assert visit is not None  # its hash was just taken
     return replace(visit, awaited=state.picture.content)

@@ -29,6 +29,7 @@ from . import (
     pair_box,
     press,
     recipe_box,
+    second_picture,
     setup_bar,
     side_panel,
     steering_tab,
@@ -174,7 +175,8 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         parts.evidence.side_effects,
     )  # fmt: skip
     said = parts.attribution.said, parts.components.said, parts.many.said
-    of_picture = image_tab.asked_again(parts.image)
+    of_picture = [*image_tab.asked_again(parts.image), *second_picture.asked_again(parts.image.second)]
+    targets = attribution_tab.lists(parts.attribution)
     asked_again = [*setup_bar.asked_again(parts.bar), *of_picture, *many_tab.asked_again(parts.many)]
     tabs = [str(tab.id) for tab in parts.tabs.children if isinstance(tab, gr.Tab)]
     return [
@@ -182,6 +184,7 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
         *setup_bar.listen(parts.bar, replies, parts.image.upload, parts.keeper.said, another),
         *side_panel.listen(parts.side, replies, parts.keeper.said, another),
         *image_tab.listen(parts.image, replies, another),
+        *second_picture.listen(parts.side.second, parts.image.second, replies, targets, slow),
         *attribution_tab.listen(parts.attribution, replies, slow),
         *press.listen(places, parts.components, parts.tabs, replies, said),
         *steering_tab.listen(parts.steering, replies),

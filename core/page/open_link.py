@@ -10,24 +10,29 @@ from typing import NamedTuple
 
 from ..errors import UserError, echo
 from ..methods.steering import Edit
-from ..methods.target import Target
+from ..methods.targets import ClassTarget, Target
 from ..pictures.read import Source, read_picture
 from ..session import visit as session
 from ..session.component_search import ComponentSearch
 from ..session.links import Link
 from ..session.many_pictures import OWN, ManyPictures
 from ..session.view_state import ViewState, commits_of, content_hash
-from ..session.visit import Subject, Visit, class_index, subject_of
+from ..session.visit import SecondPicture, Subject, Visit, class_index, subject_of
 from ..workbench import Workbench
 from .context import Context
 from .picture_sets import choices
 from .replies import Change, Outcome
+from .second_picture import OWN as OWN_SECOND
 from .setup_bar import LEFT_BEHIND, ONE_WORDING
 from .wire import BringBack
 
 NO_PICTURE_IN_A_LINK = (
     "This link is about somebody’s own picture, which no link can carry: bring it. Until then, the rest is applied to "
     "this example."
+)
+NO_SECOND_IN_A_LINK = (
+    "This link compares with somebody’s own picture, which no link can carry: bring it under “Compare with another "
+    "picture”. Until then classes are asked about."
 )
 OTHER_COMMITS = "The files of this setup are others than those of the link: so may be their components."
 
@@ -59,7 +64,11 @@ def open_link(context: Context, held: Visit, asked: BringBack, link: Link, said:
     edit = _possible(bench, link.edit, trace.activations.n_tokens, notes) if theirs else Edit()
     if link.edit.levers and not theirs:
         notes.append(LEFT_BEHIND)
-    target, foil = _target(link, classes, notes), class_index(classes, looked.foil)
+    second = _second(context, bench, link, state, asked.second_picture(), notes)
+    target: Target | None = _target(link, classes, notes)
+    if link.target is None and second is not None:
+        target = second.target
+    foil = class_index(classes, looked.foil)
     foil = None if foil == truth else foil
     templates = bench.readable(classes, link.templates)
     if templates != link.templates:
@@ -74,6 +83,7 @@ def open_link(context: Context, held: Visit, asked: BringBack, link: Link, said:
         step=max(state.step, held.step) + 1,
         revision=max(state.revision, held.revision) + 1,
         awaited=looked.awaited,
+        second=second,
         search=_search(bench, held, link.component if theirs else None, notes),
         many=_many(bench, held, link, notes),
     )
@@ -127,6 +137,23 @@ def _looked(
     return Looked(context.picture(held, None), held.subject, held.classes, truth)
 
 
+def _second(
+    context: Context, bench: Workbench, link: Link, state: ViewState, crop: bytes | None, notes: list[str]
+) -> SecondPicture | None:
+    """The picture to compare with: the example of a link, or one's own, where the page still holds that."""
+    example = context.example_named(link.like)
+    if example is not None:
+        return session.second_picture(bench, example.file(), subject_of(example))
+    if link.like is not None:
+        notes.append(f"This link compares with an example “{echo(link.like)}”, which is not here.")
+    if link.like_picture is not None:
+        if crop is not None and _content(bench, crop).startswith(link.like_picture):
+            caption = OWN_SECOND if state.second is None else state.second.caption
+            return session.second_picture(bench, crop, Subject(caption, photograph=True))
+        notes.append(NO_SECOND_IN_A_LINK)
+    return None
+
+
 def _content(bench: Workbench, crop: bytes) -> str:
     try:
         return content_hash(bench.setup.clip.crop(read_picture(crop)))
@@ -144,7 +171,7 @@ def _truth(link: Link, looked: Looked, classes: tuple[str, ...], notes: list[str
     return truth
 
 
-def _target(link: Link, classes: tuple[str, ...], notes: list[str]) -> Target | None:
+def _target(link: Link, classes: tuple[str, ...], notes: list[str]) -> ClassTarget | None:
     """The target of a link; None where one is chosen."""
     if link.target is None:
         return None
@@ -152,7 +179,7 @@ def _target(link: Link, classes: tuple[str, ...], notes: list[str]) -> Target | 
     if wanted is None or wanted == against or (against is None and link.target.against is not None):
         notes.append("The target of this link is not among the classes: another one is explained.")
         return None
-    return Target(wanted, against)
+    return ClassTarget(wanted, against)
 
 
 def _possible(bench: Workbench, edit: Edit, n_tokens: int, notes: list[str]) -> Edit:

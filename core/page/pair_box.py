@@ -73,7 +73,8 @@ def _beside(context: Context, v: Visit, asked: ShowTwo) -> Visit:
     if asked.kind == "setup":
         other = _loaded(context, asked.name)
         source = v.trace.crop if example is None else example.file(v.subject.counterfactual)
-        return session.set_target(other, session.change_setup(other, v, source), v.target)
+        moved = session.change_setup(other, v, source, context.second(v))
+        return moved if v.about_second else session.set_target(other, moved, v.target)
     shown = context.example_named(asked.name) if asked.kind == "example" else example
     on = asked.kind == "cue" and not v.subject.counterfactual
     if shown is None or (on and shown.counterfactual is None):
@@ -83,7 +84,7 @@ def _beside(context: Context, v: Visit, asked: ShowTwo) -> Visit:
 
 def _line(context: Context, line: BringBack) -> Visit:
     state = ViewState.parsed(line.state)
-    visit = keeper.from_state(context, _loaded(context, state.setup), state, line.picture())
+    visit = keeper.from_state(context, _loaded(context, state.setup), state, line.picture(), line.second_picture())
     if visit is None:
         raise UserError("This browser does not keep the picture of that line: bring it again in Image, then compare.")
     return visit

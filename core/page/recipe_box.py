@@ -114,7 +114,7 @@ def save(context: Context, v: Visit, title: Text, own: OwnPictures, stops: Lates
             else:
                 yield {"said": step, "file": None}
         name = title.strip()[:200] or many_view.edit_words(v)[:200]
-        asked = v.edit, v.classes, v.templates, v.target
+        asked = v.edit, v.classes, v.templates, v.class_target
         vectors = bench.class_vectors(v.classes, v.templates)
         recipe = make_recipe(bench.setup, *asked, title=name, claims=claims, vectors=vectors)
         yield {"said": many_view.saved(v, recipe, FOLDER), "file": zipped(recipe)}

@@ -223,7 +223,7 @@ def stop_loading(context: Context, v: Visit, loading: LatestOnly[Progress]) -> S
 
 
 def _moved(context: Context, v: Visit, name: str, file: str | None) -> Outcome:
-    moved = session.change_setup(context.pool.get(name), v, context.picture(v, file))
+    moved = session.change_setup(context.pool.get(name), v, context.picture(v, file), context.second(v))
     notes = [LEFT_BEHIND] if v.edit.levers else []
     if moved.templates != v.templates:
         notes.append(ONE_WORDING)

@@ -13,7 +13,7 @@ from ..views import canvas as canvas_view
 from ..views import frame
 from ..views import prediction as prediction_view
 from ..views.report_words import repair_words
-from . import widgets
+from . import second_picture, widgets
 from .context import Context
 from .lanes import EVERY, LATEST, Lane
 from .replies import Change, Changes, Outcome, Redraw, Replies, Shown
@@ -27,19 +27,22 @@ class SidePanel:
     canvas: gr.HTML
     """The picture and its maps; its value is a `ChoosePatches`, once the page wrote one, and its prop `measured` the
     whole target after the edit, once that was asked for."""
+    second: gr.HTML
+    """The second picture, where there is one (see second_picture.py)."""
     prediction: gr.HTML
     """What is predicted, and the edit."""
     about: gr.HTML
     """What to know before believing it, over the tabs."""
 
 
-def build(context: Context, first: Visit) -> tuple[gr.HTML, gr.HTML]:
-    """The layout of what stands at the side: the canvas, the prediction, and the link to both."""
+def build(context: Context, first: Visit) -> tuple[gr.HTML, gr.HTML, gr.HTML]:
+    """The layout of what stands at the side: canvas, second picture, prediction, and the link to all of it."""
     with gr.Column(elem_id="panel"):
         canvas = widgets.message_widget("canvas", show_canvas(context, first), "", measured="")
+        second = second_picture.build_shown(context, first)
         prediction = widgets.widget("prediction", show_prediction(context, first))
         widgets.widget("links", frame.links())
-        return canvas, prediction
+        return canvas, second, prediction
 
 
 def build_about(context: Context, first: Visit) -> gr.HTML:
@@ -51,6 +54,7 @@ def redraws(side: SidePanel) -> list[Redraw]:
     """What it draws anew, and since when."""
     return [
         Redraw(side.canvas, Change.TARGET, lambda context, v: widgets.redrawn(show_canvas(context, v))),
+        *second_picture.redraws(side.second),
         Redraw(side.prediction, Change.LEVER, show_prediction),
         Redraw(side.about, Change.PICTURE, show_about),
     ]

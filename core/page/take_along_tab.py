@@ -322,7 +322,7 @@ def tables_of(context: Context, v: Visit, found: EditEvidence, trial: Trial | No
     if found.side_effects is not None:
         shown["side-effects"] = tables.side_effect_rows(found.side_effects)
     if found.changes is not None:
-        shown["other-components"] = tables.change_rows(found.changes)
+        shown["other-components"] = tables.change_rows(v, found.changes)
     if found.generalization is not None:
         shown["reference-pictures"] = tables.picture_rows(found.generalization)
     if trial is not None:
@@ -343,8 +343,8 @@ def take_up(context: Context, v: Visit, file: str | None) -> Outcome:
 
     The page stays the one that it is: the report's visit becomes the next step of its own.
     """
-    state, crop = read_report(Path(file or ""))
-    there, notes = rebuilt(context, v, state, crop, NOT_IN_IT)
+    state, *crops = read_report(Path(file or ""))
+    there, notes = rebuilt(context, v, state, (crops[0], crops[1]), NOT_IN_IT)
     there = replace(
         there, key=v.key, step=v.step, revision=v.revision + 1, latest_message=v.latest_message, searches=v.searches
     )

@@ -57,8 +57,12 @@ class VisitState:
         example = context.example_named(state.picture.example)
         if example is not None and state.setup in context.pool.loaded():
             bench = context.pool.get(state.setup)
-            visit = restored(bench, state, [example.file(state.picture.counterfactual)])
-            return None if visit is None else session.measure(bench, visit)
+            second = None if state.second is None else context.example_named(state.second.example)
+            seconds = [] if second is None else [second.file()]
+            visit = restored(bench, state, [example.file(state.picture.counterfactual)], seconds)
+            if visit is None or (visit.second is None) != (state.second is None):
+                return None
+            return session.measure(bench, visit)
         return None
 
     def kept_as(self, context: Context, visit: Visit, carried: str | None = None) -> dict[Block, Any]:

@@ -50,10 +50,17 @@ class Message(BaseModel):
 
 
 class ChooseExample(Message):
-    """An example of the gallery was pressed (gallery.js)."""
+    """An example of the gallery was pressed (gallery.js), or one to compare with (likes.js)."""
 
     example: Name
     """Its name."""
+
+
+class SecondStep(Message):
+    """A button beside the second picture was pressed (second.js)."""
+
+    step: Literal["ask", "take away"]
+    """Which."""
 
 
 class ShowCounterfactual(Message):
@@ -235,6 +242,8 @@ class BringBack(Message):
     """What it is about: a serialised ViewState."""
     crop: Annotated[str, Field(max_length=MAX_CROP)]
     """The data URI of what the model saw of a visitor's own picture; empty for an example."""
+    second: Annotated[str, Field(max_length=MAX_CROP)] = ""
+    """The same of a second picture of their own; empty, too, where the two together are too large to be sent."""
     pressed: Annotated[bool, Field(strict=True)]
     """Whether something was pressed, and not answered."""
     link: Annotated[str, Field(max_length=MAX_STATE)] = ""
@@ -242,10 +251,18 @@ class BringBack(Message):
 
     def picture(self) -> bytes | None:
         """The crop as a file; None where there is none."""
-        try:
-            return base64.b64decode(self.crop.partition(";base64,")[2], validate=True) or None
-        except ValueError:
-            return None
+        return _decoded(self.crop)
+
+    def second_picture(self) -> bytes | None:
+        """The same of the second picture."""
+        return _decoded(self.second)
+
+
+def _decoded(uri: str) -> bytes | None:
+    try:
+        return base64.b64decode(uri.partition(";base64,")[2], validate=True) or None
+    except ValueError:
+        return None
 
 
 class ShowTwo(Message):

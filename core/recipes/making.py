@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from ..errors import UserError
 from ..methods.generalization import Generalization
 from ..methods.steering import Edit, check_size
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.clip import text_classifier
 from ..model.dictionary import Dictionary
 from ..model.sae_dictionary import Normalisation
@@ -43,7 +43,7 @@ def make_recipe(
     edit: Edit,
     classes: Sequence[str],
     templates: Sequence[str],
-    target: Target,
+    target: ClassTarget,
     *,
     title: str,
     claims: Sequence[Claim] = (),

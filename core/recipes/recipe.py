@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from ..concepts.index import Identity
 from ..methods.steering import MAX_LEVERS, Edit
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
 from ..model.sae_dictionary import Normalisation
 from ..records import Preview, Record
@@ -149,7 +149,7 @@ class RecipeFacts(_Value):
     """What the pictures may show."""
     templates: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TEMPLATES)]
     """How a class is put into words."""
-    target: Target
+    target: ClassTarget
     """What the edit was made to change, by places among the classes."""
     edit: Edit
     """The levers, with their thresholds, and the condition."""
@@ -162,7 +162,7 @@ class RecipeFacts(_Value):
 
     @model_validator(mode="after")
     def _is_one_edit(self) -> Self:
-        named = (self.target.wanted, *(() if self.target.against is None else (self.target.against,)))
+        named = self.target.classes
         if not all(0 <= index < len(self.classes) for index in named) or len(set(named)) < len(named):
             raise ValueError("the target is not among the classes")
         if not 0 < len(self.edit.levers) <= MAX_LEVERS:

@@ -17,7 +17,7 @@ from ..methods.failures import confusions
 from ..methods.generalization import Generalization
 from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.devices import best_device
 from ..model.prompts import TEMPLATES, parse_classes
 from ..model.sae_clip import BATCH
@@ -82,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> None:
         title=arguments.title,
         whole_encoder=arguments.whole_encoder,
     )
-    recipe_of(Edit.of_suppressed([0]), target=Target(0))  # what could not be saved is not to be looked for
+    recipe_of(Edit.of_suppressed([0]), target=ClassTarget(0))  # what could not be saved is not to be looked for
     if others is not None:
         drawn_of = f"{len(read):,} of {n_pictures(collection):,} pictures"
         print(f"It is looked for on {drawn_of}, drawn by a hash of their names; the others judge it.")

@@ -21,7 +21,7 @@ from ..methods.failures import Candidates, Confusion, Findings, find_candidates
 from ..methods.generalization import Generalization, joined
 from ..methods.picture_set import MOST_BYTES, PictureSet, read_traces, split
 from ..methods.steering import MAX_LEVERS, Edit
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.clip import text_classifier
 from ..model.sae_clip import BATCH
 from ..pictures.batches import batches
@@ -103,10 +103,10 @@ class FoundRepair:
     """Of the judging part."""
 
     @property
-    def target(self) -> Target:
+    def target(self) -> ClassTarget:
         """The class that the failures show less the one that is said of them, or one of both; the first of any."""
         confusion = self.findings.confusion
-        return Target(*[c for c in (confusion.truth, confusion.said) if c is not None] or [0])
+        return ClassTarget(*[c for c in (confusion.truth, confusion.said) if c is not None] or [0])
 
 
 def find_repair(

@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..methods.controls import ask_for_a_lever
 from ..methods.dose_response import Response
 from ..methods.steering import Edit, acts
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.prompts import ClassList, parse_classes
 from ..recipes import Recipe, claim_of, make_recipe
 from ..session.typed import class_named, named_target
@@ -212,7 +212,7 @@ class Programs:
         claim = claim_of(trial.found, trial.pictures, unseen=unseen)
         name = " ".join(title.split())[:200] or f"More of {asked.names[first]}"
         vectors = bench.class_vectors(asked.names, SINGLE)
-        target = Target(first, second)
+        target = ClassTarget(first, second)
         yield make_recipe(bench.setup, edit, asked.names, SINGLE, target, title=name, claims=[claim], vectors=vectors)
 
     def _trial(

@@ -18,7 +18,7 @@ from ..methods.edit_search import Candidate, Search
 from ..methods.generalization import Counts, Generalization
 from ..methods.reconstruction_error import ReconstructionError
 from ..methods.side_effects import SideEffects
-from ..methods.target import Target
+from ..methods.targets import Target
 from ..model.prediction import Comparison, Prediction
 from ..model.trace import Trace
 from ..pictures.overlay import overlay
@@ -146,8 +146,9 @@ def comparison(c: Comparison) -> Plain:
 
 
 def target(of: Target, classes: Sequence[str]) -> Plain:
-    """The classes of a target."""
-    return {"wanted": classes[of.wanted], "against": None if of.against is None else classes[of.against]}
+    """The classes of a target; none where it is the similarity to a picture."""
+    wanted, against = (*(classes[index] for index in of.classes), None, None)[:2]
+    return {"wanted": wanted, "against": against}
 
 
 def named(component: int, word: str | None) -> Plain:

@@ -6,7 +6,8 @@ What has its default is left out. A list is separated by commas; a comma within 
 backslash `\\\\`, which outlives programs that encode an address anew. Levers keep their order, so that a parameter may
 come again: `suppress=99&scale=12:2,7:-0.5@1.25&suppress=4~4.8.15` suppresses 99, doubles 12, turns 7 around where it
 fires with 1.25 or more, and suppresses the family that was pulled with 4. `tokens=0,3-9` are those the edit acts on,
-and `when=7,3:-0.5@2` is the condition f_7 - 0.5 f_3 >= 2. Classes of a list that ships stand there by its name,
+and `when=7,3:-0.5@2` is the condition f_7 - 0.5 f_3 >= 2. `like=cat` names the example that the picture is compared
+with; without a `target` of classes, that is the target. Classes of a list that ships stand there by its name,
 `classes=list:imagenet-1k,zebra crossing`. Commits, and the content hash of a picture of one's own, are
 abbreviated as git does: a picture itself is in no link.
 
@@ -79,7 +80,11 @@ class Link:
     truth: str | None = None
     """The class that it should be; empty where the visitor says none."""
     target: TargetNames | None = None
-    """What is explained."""
+    """What is explained; None, too, where it is the similarity to the second picture."""
+    like: str | None = None
+    """The name of the example that is the second picture."""
+    like_picture: str | None = None
+    """How the content hash of a second picture begins that is no example."""
     edit: Edit = Edit()
     """The edit, of components that the setup may not have."""
     pictures: str = ""
@@ -114,8 +119,11 @@ def to_query(state: ViewState) -> str:
         said.append(("truth", state.classes[state.truth]))
     elif picture.example is not None:
         said.append(("truth", ""))  # an example comes with one
-    asked = [state.wanted] if state.against is None else [state.wanted, state.against]
-    said.append(("target", _list(state.classes[k] for k in asked)))
+    if state.second is not None:
+        example = state.second.example
+        said.append(("like-picture", state.second.content[:HASHED]) if example is None else ("like", example))
+    if asked := [k for k in (state.wanted, state.against) if k is not None]:
+        said.append(("target", _list(state.classes[k] for k in asked)))
     said += _levers(state.edit.levers)
     if state.edit.tokens is not None:
         said.append(("tokens", ",".join(_ranges(state.edit.tokens)) or "none"))
@@ -393,6 +401,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "templates": _read_templates,
     "truth": _read_text,
     "target": _read_target,
+    "like": _read_name,
+    "like-picture": _digits(HASHED),
     "tokens": _read_tokens,
     "when": _read_condition,
     "pictures": _read_text,
@@ -402,5 +412,5 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "tab": _read_name,
 }
 """What reads each parameter but the levers'."""
-_FIELDS = {"cue": "counterfactual", "wording": "templates", "labels": "by_labels"}
+_FIELDS = {"cue": "counterfactual", "wording": "templates", "labels": "by_labels", "like-picture": "like_picture"}
 """Of `Link`, where its name is another one than the parameter's."""

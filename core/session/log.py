@@ -45,7 +45,7 @@ class Observed(Value):
     after_share: Share
     """Its probability."""
     effect: Logits
-    """How far the edit moved the target, in logits."""
+    """How far the edit moved the target, in its unit."""
 
 
 class ChanceCheck(Value):
@@ -61,7 +61,7 @@ class SideCheck(Value):
     """What else the edit changed."""
 
     spread: Logits | None = None
-    """Standard deviation of the change over other concepts, in logits; None where there is none to ask about."""
+    """Standard deviation of the change over other concepts, in the target's unit; None where none is asked about."""
     selectivity: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     """How many times further the target moved."""
 
@@ -127,13 +127,13 @@ def _line(told: object) -> LogLine | None:
 
 def observed(visit: Visit) -> Observed:
     """What a visit's edit did."""
-    c = visit.comparison
+    c, (was, now) = visit.comparison, visit.moved
     return Observed(
         before=c.before.top,
         before_share=float(c.before.probabilities[c.before.top]),
         after=c.after.top,
         after_share=float(c.after.probabilities[c.after.top]),
-        effect=float(visit.target.of(c.after.logits) - visit.target.of(c.before.logits)),
+        effect=now - was,
     )
 
 

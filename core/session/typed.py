@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from ..errors import UserError, echo
 from ..methods.steering import Lever
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.prediction import Prediction
 from .visit import class_index, target_for
 
@@ -58,9 +58,9 @@ def class_named(classes: Sequence[str], name: str | None) -> int | None:
     return index
 
 
-def named_target(prediction: Prediction, wanted: str | None, against: str | None) -> Target:
+def named_target(prediction: Prediction, wanted: str | None, against: str | None) -> ClassTarget:
     """A target by class names; what is not named is chosen. Raises UserError for names that are not asked about."""
     first, second = (class_named(prediction.classes, name) for name in (wanted, against))
     if first is None:
         return target_for(prediction, second)
-    return Target(first, second)
+    return ClassTarget(first, second)

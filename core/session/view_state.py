@@ -40,16 +40,15 @@ from ..methods.steering import (
     Term,
     check_size,
 )
-from ..methods.target import Target
+from ..methods.targets import ClassTarget, Target
 from ..model.class_lists import expanded, expanded_templates, written, written_templates
 from ..model.prompts import MAX_CLASSES, MAX_LENGTH, MAX_TEMPLATES
-from ..model.trace import Trace
 from ..pictures.labels import LONGEST_LABEL
 from ..pictures.read import Source, read_picture
 from ..workbench import Workbench
 from .component_search import ComponentSearch
 from .many_pictures import ManyPictures
-from .visit import Subject, Visit, begin
+from .visit import Subject, Visit, begin, second_picture
 
 MAX_STATE = 250_000
 """Characters of a serialised state."""
@@ -197,10 +196,12 @@ class ViewState(Value):
     templates: Templates
     truth: Index | None = None
     """The class the visitor says it should be, by its place among the classes."""
-    wanted: Index
-    """The target's class."""
+    wanted: Index | None = None
+    """The target's class; None where the target is the similarity to the second picture."""
     against: Index | None = None
     """The class it is compared with."""
+    second: PictureState | None = None
+    """The picture to compare with; None without one."""
     edit: EditState = EditState()
     many: ManyState = ManyState()
     tab: Annotated[str, StringConstraints(max_length=40)] | None = None
@@ -243,6 +244,8 @@ class ViewState(Value):
         for index in (self.truth, self.wanted, self.against):
             if index is not None and index >= len(self.classes) and self.is_whole:
                 raise ValueError("it names a class that there is not")
+        if self.wanted is None and (self.second is None or self.against is not None):
+            raise ValueError("it has no target")
         return self
 
 
@@ -258,28 +261,33 @@ def content_hash(crop: np.ndarray) -> str:
 
 def state_of(bench: Workbench, visit: Visit) -> ViewState:
     """What a visit is about; the open tab is the page's own to add. Raises UserError for more than 256 levers."""
-    subject = visit.subject
+    wanted, against = (*visit.target.classes, None, None)[:2]
     return ViewState(
         key=visit.key,
         step=visit.step,
         revision=visit.revision,
         setup=visit.setup,
         commits=commits_of(bench),
-        picture=PictureState(
-            caption=subject.caption[:400],
-            example=subject.example,
-            counterfactual=subject.counterfactual,
-            photograph=subject.photograph,
-            content=content_hash(visit.trace.crop),
-        ),
+        picture=_picture_state(visit.subject, visit.trace.crop),
         classes=visit.classes,
         templates=visit.templates,
         truth=visit.truth,
-        wanted=visit.target.wanted,
-        against=visit.target.against,
+        wanted=wanted,
+        against=against,
+        second=None if visit.second is None else _picture_state(visit.second.subject, visit.second.crop),
         edit=EditState.of(visit.edit),
         many=ManyState(**asdict(visit.many)),
         component=visit.search.opened,
+    )
+
+
+def _picture_state(subject: Subject, crop: np.ndarray) -> PictureState:
+    return PictureState(
+        caption=subject.caption[:400],
+        example=subject.example,
+        counterfactual=subject.counterfactual,
+        photograph=subject.photograph,
+        content=content_hash(crop),
     )
 
 
@@ -295,47 +303,69 @@ def is_of(bench: Workbench, visit: Visit, state: ViewState) -> bool:
     return state_of(bench, visit) == state.model_copy(update={"key": "", "tab": None})
 
 
-def restored(bench: Workbench, state: ViewState, sources: Iterable[Source]) -> Visit | None:
+def restored(
+    bench: Workbench, state: ViewState, sources: Iterable[Source], seconds: Iterable[Source] = ()
+) -> Visit | None:
     """The visit that a state is of, worked out anew from the first of `sources` that shows its picture.
 
     A source may be the very crop that the model saw. None where nothing shows that picture: it has to be brought again.
+    Where none of `seconds` shows its second picture, the visit has none, and another target where that was about it.
     Undo and redo begin anew. The levers stay behind, and the target is chosen anew, where another setup answers than
     the state's, or the same one from other commits: its components are others. Raises UserError for levers, or an
     open component, that this setup does not have.
     """
-    trace = next(_traces(bench, state, sources), None)
-    if trace is None:
+    same_setup = (bench.card.name, commits_of(bench)) == (state.setup, state.commits)
+    crop = next(_crops(bench, state, state.picture, sources), None)
+    if crop is None:
         return None
-    picture, same_setup = state.picture, (bench.card.name, commits_of(bench)) == (state.setup, state.commits)
+    second = None
+    if state.second is not None and (again := next(_crops(bench, state, state.second, seconds), None)) is not None:
+        second = second_picture(bench, again, _subject(state.second))
+    target: Target | None = None
+    if state.wanted is None:
+        target = None if second is None else second.target
+    elif same_setup:
+        target = ClassTarget(state.wanted, state.against)
     visit = begin(
         bench,
-        trace,
-        Subject(picture.caption, picture.example, picture.counterfactual, picture.photograph),
+        bench.trace(crop),
+        _subject(state.picture),
         state.classes,
         state.templates,
         state.truth,
-        Target(state.wanted, state.against) if same_setup else None,
+        target,
         state.edit.edit() if same_setup else None,
     )
     opened = state.component if same_setup and bench.index is not None else None
     if opened is not None:
         bench.concept(opened)
-    many = ManyPictures(**dict(state.many))
     return replace(
-        visit, key=state.key, step=state.step, revision=state.revision, search=ComponentSearch(opened=opened), many=many
+        visit,
+        second=second,
+        key=state.key,
+        step=state.step,
+        revision=state.revision,
+        search=ComponentSearch(opened=opened),
+        many=ManyPictures(**dict(state.many)),
     )
 
 
-def _traces(bench: Workbench, state: ViewState, sources: Iterable[Source]) -> Iterator[Trace]:
-    """Of the sources that show the picture, as this setup sees it."""
+def _subject(picture: PictureState) -> Subject:
+    return Subject(picture.caption, picture.example, picture.counterfactual, picture.photograph)
+
+
+def _crops(
+    bench: Workbench, state: ViewState, picture: PictureState, sources: Iterable[Source]
+) -> Iterator[np.ndarray]:
+    """Of the sources that show a picture of the state, what this setup sees."""
     for source in sources:
         try:
-            picture = read_picture(source)
+            shown = read_picture(source)
         except UserError:  # a file that is gone, say; another may do
             continue
-        seen = bench.setup.clip.crop(picture)
-        if bench.card.name != state.setup or content_hash(seen) == state.picture.content:
-            yield bench.trace(seen)
+        seen = bench.setup.clip.crop(shown)
+        if bench.card.name != state.setup or content_hash(seen) == picture.content:
+            yield seen
 
 
 def commits_of(bench: Workbench) -> dict[Literal["clip", "dictionary"], str]:

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..methods.attribution import Attribution
 from ..methods.picture_set import PictureSet
 from ..methods.steering import Edit, Lever, check_size
-from ..methods.target import Target, default_target
+from ..methods.targets import ClassTarget, PictureTarget, Target, default_target
 from ..model.prediction import Comparison, Prediction
 from ..model.prompts import MAX_CLASSES, check_classes
 from ..model.trace import Trace
@@ -47,23 +47,39 @@ class Subject:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class SecondPicture(Record):
+    """Another picture, with which the one that is looked at may be compared."""
+
+    subject: Subject
+    """Which picture it is."""
+    crop: np.ndarray
+    """uint8 [S, S, 3]: what the model sees of it."""
+    target: PictureTarget
+    """Similarity to it."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Part(Record):
     """One component's part in the target: what a card or a lever shows."""
 
     component: int
     """Index into the dictionary."""
     total: float
-    """Its contribution to the target over all tokens, in logits."""
+    """Its contribution to the target over all tokens, in `unit`."""
     on_cls: float
-    """What of it comes by the CLS token, in logits."""
+    """What of it comes by the CLS token."""
     heat: np.ndarray
-    """float32 [rows, columns]: what of it comes by each patch, in logits."""
+    """float32 [rows, columns]: what of it comes by each patch."""
     peak: float
     """Its activation of largest size in this picture; 0 when it is not active."""
     n_patches: int
     """Patches it is active on."""
     measured: float | None
-    """What the target lost when the model ran without it, in logits; None as long as that was not measured."""
+    """What the target lost when the model ran without it; None as long as that was not measured."""
+    unit: str
+    """Of the target."""
+    short_unit: str
+    """The same where space is scarce."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,6 +116,8 @@ class Visit(Record):
     """The strongest components, for and against."""
     comparison: Comparison
     """The prediction before and after the edit."""
+    second: SecondPicture | None = None
+    """Another picture, to which the similarity is, or may be, the target."""
     history: History = History()
     """The edit and its undo."""
     revision: int = 0
@@ -131,14 +149,24 @@ class Visit(Record):
         return self.history.present
 
     @property
-    def wanted(self) -> str:
-        """The class the target is about."""
-        return self.classes[self.target.wanted]
+    def about_second(self) -> bool:
+        """Whether the similarity to the second picture is the target."""
+        return self.second is not None and self.target == self.second.target
 
     @property
-    def against(self) -> str | None:
-        """The class it is compared with."""
-        return None if self.target.against is None else self.classes[self.target.against]
+    def class_target(self) -> ClassTarget:
+        """The target, or, where it has no class in it, the one that would be chosen."""
+        if self.target.classes:
+            return ClassTarget(*self.target.classes)
+        return target_for(self.prediction, self.truth)
+
+    @property
+    def moved(self) -> tuple[float, float]:
+        """The target before the edit and after it, in its unit."""
+        was, now = (
+            float(self.target.of(p.logits, p.unit_embedding)) for p in (self.comparison.before, self.comparison.after)
+        )
+        return was, now
 
     @property
     def agreement(self) -> float | None:
@@ -205,6 +233,7 @@ def after(old: Visit, new: Visit) -> Visit:
         search=old.search,
         searches=old.searches,
         many=old.many,
+        second=old.second if new.setup == old.setup else None,
         key=old.key,
         step=old.step,
     )
@@ -217,17 +246,22 @@ def changed(old: Visit, new: Visit) -> Visit:
     return replace(new, key=old.key or secrets.token_hex(16), step=old.step + 1)
 
 
-def change_setup(bench: Workbench, visit: Visit, source: Source | None) -> Visit:
+def change_setup(bench: Workbench, visit: Visit, source: Source | None, second: Source | None = None) -> Visit:
     """The same picture and question put to another setup. The levers stay behind: its components are others.
 
-    Wordings that take that setup minutes to read stay behind, too: `Workbench.readable`.
+    Wordings that take that setup minutes to read stay behind, too: `Workbench.readable`. `second` is the second picture
+    of the visit, if it has one; without it, what this setup saw of it is taken.
     """
     truth = None if visit.truth is None else visit.classes[visit.truth]
     templates = bench.readable(visit.classes, visit.templates)
     new = after(visit, start(bench, source, visit.subject, visit.classes, templates, truth))
     searches = visit.searches | {visit.setup: visit.search}
     search = replace(searches.get(new.setup, ComponentSearch()), openings=visit.search.openings)
-    return replace(new, search=search, searches=searches)
+    new = replace(new, search=search, searches=searches)
+    if visit.second is None:
+        return new
+    seen_again = second_picture(bench, visit.second.crop if second is None else second, visit.second.subject)
+    return compare_with(bench, new, seen_again) if visit.about_second else replace(new, second=seen_again)
 
 
 def open_from_set(
@@ -267,14 +301,32 @@ def restart(bench: Workbench, visit: Visit, classes: Names, templates: Names, ta
 
 
 def ask(bench: Workbench, visit: Visit, classes: Names, templates: Names, truth: str | None) -> Visit:
-    """Other classes or other words for them; the levers stay. The target is chosen anew."""
-    answers = _answers(bench, visit.trace, classes, templates, class_index(classes, truth), visit.edit)
+    """Other classes or other words for them; the levers stay. The target is chosen anew where it is of classes."""
+    target = visit.target if visit.about_second else None
+    answers = _answers(bench, visit.trace, classes, templates, class_index(classes, truth), visit.edit, target)
     return replace(visit, classes=classes, templates=templates, **answers)
 
 
 def set_target(bench: Workbench, visit: Visit, target: Target) -> Visit:
     """Another target. Raises UserError for a class against itself."""
     return replace(visit, **_explained(bench, visit.trace, visit.classes, visit.templates, target))
+
+
+def second_picture(bench: Workbench, source: Source | None, subject: Subject) -> SecondPicture:
+    """A picture to be compared with. Raises UserError for one that cannot be read."""
+    trace = bench.open(source)
+    return SecondPicture(subject, trace.crop, PictureTarget.like(trace.embedding, subject.caption))
+
+
+def compare_with(bench: Workbench, visit: Visit, second: SecondPicture) -> Visit:
+    """With a second picture, and the similarity to it as the target."""
+    return set_target(bench, replace(visit, second=second), second.target)
+
+
+def without_second(bench: Workbench, visit: Visit) -> Visit:
+    """Without the second picture; a target that is about it is chosen anew."""
+    without = replace(visit, second=None)
+    return set_target(bench, without, visit.class_target) if visit.about_second else without
 
 
 def measure(bench: Workbench, visit: Visit) -> Visit:
@@ -354,7 +406,7 @@ def afterwards(bench: Workbench, visit: Visit) -> tuple[Trace, Attribution]:
 
 
 def contributions(trace: Trace, attribution: Attribution) -> np.ndarray:
-    """What all components together contribute at every token, float64 [T], in logits."""
+    """What all components together contribute at every token, float64 [T], in its unit."""
     return np.bincount(trace.activations.token, weights=attribution.pair, minlength=trace.activations.n_tokens)
 
 
@@ -382,14 +434,14 @@ def _answers(
     }
 
 
-def target_for(prediction: Prediction, truth: int | None, foil: int | None = None) -> Target:
+def target_for(prediction: Prediction, truth: int | None, foil: int | None = None) -> ClassTarget:
     """The predicted class against the truth, or against the runner-up where that is right or not known.
 
     Where it is right, a foil is compared with in the runner-up's place.
     Not the predicted class alone: most of what carries one logit carries all the others as well.
     """
     if foil is not None and prediction.top == truth:
-        return Target(prediction.top, foil)
+        return ClassTarget(prediction.top, foil)
     return default_target(prediction, prediction.top if truth is None else truth)
 
 
@@ -411,6 +463,8 @@ def _part(trace: Trace, attribution: Attribution, component: int) -> Part:
         peak=float(f[np.abs(f).argmax()]),
         n_patches=int(np.count_nonzero(f[1:])),
         measured=None,
+        unit=attribution.target.UNIT,
+        short_unit=attribution.target.SHORT_UNIT,
     )
 
 

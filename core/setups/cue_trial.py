@@ -31,7 +31,7 @@ from ..methods.attribution import attribute
 from ..methods.controls import by_activation, matched_controls
 from ..methods.question import Question
 from ..methods.steering import Edit
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.clip import text_classifier
 from ..model.prompts import TEMPLATES
 from ..model.sae_clip import SaeClip
@@ -187,7 +187,7 @@ class _Trial:
         if not fooled:
             return
         self._sources.add(pair.source)
-        question = Question(self._model, cued, self._classifier, Target(pair.foil, pair.truth))
+        question = Question(self._model, cued, self._classifier, ClassTarget(pair.foil, pair.truth))
         found = attribute(question)
         own = self._with_controls(Edit.of_suppressed(found.strongest_for(LEVERS).tolist()), cued)
         self._count_fooled("each picture", own, pair, cued)
@@ -235,8 +235,8 @@ class _Trial:
 
     def _said(self, trace: Trace, edits: Sequence[Edit]) -> list[int]:
         """The class that is said with each edit."""
-        question = Question(self._model, trace, self._classifier, Target(0))
-        return question.answers(question.steered(edits)).argmax(-1).tolist()
+        question = Question(self._model, trace, self._classifier, ClassTarget(0))
+        return question.answers(question.steered(edits))[0].argmax(-1).tolist()
 
     def _read(self, picture: Image.Image) -> Trace:
         return self._model.trace(self._model.clip.crop(picture))

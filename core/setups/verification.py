@@ -24,7 +24,7 @@ from time import monotonic
 
 from ..errors import UserError, first_line
 from ..methods.question import Question
-from ..methods.target import Target
+from ..methods.targets import ClassTarget
 from ..model.clip import SplitClip, text_classifier
 from ..model.devices import best_device
 from ..model.prompts import TEMPLATES
@@ -192,7 +192,7 @@ def _golden(model: SaeClip, probe: ProbeSet, tell: Tell) -> GoldenLogits:
         digest.update(f"{sample.picture.size} {sample.classes} {sample.truth}".encode() + sample.picture.tobytes())
         classifier = text_classifier(model.clip, sample.classes, TEMPLATES["single"])
         trace = model.trace(model.clip.crop(sample.picture))
-        target = Target(sample.classes.index(sample.truth))
+        target = ClassTarget(sample.classes.index(sample.truth))
         logits.append(round(Question(model, trace, classifier, target).value, 3))
     return GoldenLogits(digest.hexdigest(), tuple(logits))
 

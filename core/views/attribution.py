@@ -10,7 +10,7 @@ from ..methods.waterfall import Waterfall, waterfall
 from ..session.visit import Visit
 from ..words import count, percent, signed
 from .component import target_words
-from .glossary import term
+from .glossary import term, unit_term
 from .html import NOTHING, render, sign
 from .reference_strip import NO_FACES, Face, thumb
 from .row import Axis, disagreement, effect_of, rows
@@ -20,11 +20,11 @@ from .row import Axis, disagreement, effect_of, rows
 
 def target_line(visit: Visit, logit_scale: float, words: bool = False) -> Markup:
     """The target's value and what of it the components, which may be `words`, cannot explain."""
-    share = visit.attribution.completeness.error_share or 0.0
+    share, target = visit.attribution.completeness.error_share or 0.0, visit.target
     return Markup("""<p class="target"><b>{} {}</b> <small>({:.0f} × cosine) · {} {} %</small></p>""").format(
         signed(visit.attribution.value),
-        term("logit", "logits"),
-        logit_scale,
+        unit_term(target),
+        target.per_cosine(logit_scale),
         term("reconstruction error", f"the {_misses(words)}"),
         percent(share),
     )
@@ -44,9 +44,9 @@ class Step:
     name: Markup | str
     """Under the bar."""
     start: float
-    """Where it begins, in logits."""
+    """Where it begins, in the target's unit."""
     size: float
-    """What it adds, in logits."""
+    """What it adds."""
     title: str
     """The same in words; nothing for one that a term explains."""
     component: int | None = None
@@ -54,13 +54,13 @@ class Step:
     picture: Markup = NOTHING
     """Of that component."""
     measured: float | None = None
-    """What that component adds according to the model, in logits."""
+    """What that component adds according to the model."""
     whole: bool = False
     """Whether it is the value itself, which begins at zero."""
 
     @property
     def end(self) -> float:
-        """Where it ends, in logits."""
+        """Where it ends."""
         return self.start + self.size
 
     @property
@@ -83,7 +83,9 @@ def steps(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> list[Step]:
     for part in visit.parts:
         face = faces.get(part.component)
         measured = "" if part.measured is None else f", measured {signed(part.measured)}"
-        title = f"#{part.component}{face.label_words if face else ''}: predicted {signed(part.total)}{measured} logits"
+        title = (
+            f"#{part.component}{face.label_words if face else ''}: predicted {signed(part.total)}{measured} {part.unit}"
+        )
         drawn.append(Step(f"#{part.component}", at, part.total, title, part.component, thumb(face), part.measured))
         at = drawn[-1].end
     others = f"The other {count(found.n_others, 'active component')} together"
@@ -92,7 +94,7 @@ def steps(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> list[Step]:
         if size:
             drawn.append(Step(name, at, size, title))
             at = drawn[-1].end
-    value = f"{target_words(visit)} stands at {signed(found.value)} logits"
+    value = f"{target_words(visit)} stands at {signed(found.value)} {visit.target.UNIT}"
     return [*drawn, Step(term("target"), 0.0, found.value, value, whole=True)]
 
 
@@ -116,6 +118,7 @@ def waterfall_chart(visit: Visit, faces: Mapping[int, Face] = NO_FACES) -> Marku
         steps=drawn,
         axis=Axis.over(value for step in drawn for value in (step.start, step.end, step.tick)),
         target=target_words(visit),
+        unit=visit.target.UNIT,
         components=found.components,
         besides=_besides(found, faces),
         value=found.value,
@@ -133,8 +136,7 @@ def part_rows(visit: Visit, faces: Mapping[int, Face] = NO_FACES, still: bool = 
     """
     effects = {part.component: effect_of(part, awaited=True) for part in visit.parts}
     axis = Axis.over(value for effect in effects.values() for value in (effect.bar, effect.tick))
-    wanted, other = f"“{visit.wanted}”", f"“{visit.against}”"
-    for_other, against_other = ("", "") if visit.against is None else (f", for {other}", f", against {other}")
+    speaks_for, speaks_against = visit.target.sides(visit.classes)
 
     def side(way: int) -> tuple[int, Markup]:
         shown = {c: effect for c, effect in effects.items() if effect.bar * way > 0}
@@ -144,8 +146,8 @@ def part_rows(visit: Visit, faces: Mapping[int, Face] = NO_FACES, still: bool = 
         "rows",
         agreement=_agreement(visit),
         sides=(
-            ("for", "▲", f"For {wanted}{against_other}", *side(1)),
-            ("against", "▼", f"Against {wanted}{for_other}", *side(-1)),
+            ("for", "▲", speaks_for, *side(1)),
+            ("against", "▼", speaks_against, *side(-1)),
         ),
         pictures=next((face.concept.pictures for face in faces.values() if face.concept), None),
     )

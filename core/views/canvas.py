@@ -34,7 +34,7 @@ def canvas(
 ) -> Markup:
     """The picture, its maps, and what can be chosen to be shown on it.
 
-    `by_token`: what all components together contribute at every token, [T], in logits; `labels`: guesses by component;
+    `by_token`: what all components together contribute at every token, [T]; `labels`: guesses by component;
     `pages`: whether components have pages to open; `cls_in_scope`: whether an edit can act on CLS. With `cue` (what the
     counterfactual lacks) comes the button that shows the same scene without it.
     """
@@ -50,6 +50,8 @@ def canvas(
             "labels": {str(component): labels[component] for component in sorted(told) if component in labels},
             "pages": pages,
             "target": target_words(visit),
+            "unit": visit.target.UNIT,
+            "short": visit.target.SHORT_UNIT,
             "cls": visit.trace.class_token,
             "before": _support(visit.attribution.value, by_token),
         },

@@ -16,7 +16,7 @@ from ..methods.dose_response import Response
 from ..methods.generalization import Counts
 from ..methods.side_effects import SideEffects
 from ..methods.steering import Lever
-from ..methods.target import Target
+from ..methods.targets import Target
 from ..words import MINUS
 from .html import NOTHING, joined, render
 
@@ -113,9 +113,8 @@ def handle(group: Sequence[Lever], name: str) -> Handle | None:
 
 def dose(response: Response, classes: Sequence[str], target: Target, dragged: Handle | None, sets: bool) -> Markup:
     """The target and the classes most affected besides it, against the dose; `sets`: whether a lever sets."""
-    against = "" if target.against is None else f" {MINUS} {classes[target.against]}"
-    lines = [(f"target: {classes[target.wanted]}{against}", response.target.astype(float) - response.before)]
-    change = response.logits.astype(float) - response.logits_before
+    lines = [(f"target: {target.short(classes)}", response.moved)]
+    change = response.classes_moved
     lines += [(classes[k], change[:, k]) for k in response.most_affected().tolist()]
     x = ChartAxis(float(response.doses.min()), float(response.doses.max()))
     y = ChartAxis.around(np.concatenate([values for _, values in lines]).tolist())
@@ -131,6 +130,7 @@ def dose(response: Response, classes: Sequence[str], target: Target, dragged: Ha
         below=x.place(0.0),
         flips=[(x.place((f.low + f.high) / 2), classes[f.before], classes[f.after]) for f in response.flips],
         handle=dragged,
+        unit=response.unit,
         low=x.low,
         high=x.high,
         at=x.place(dragged.strength / dragged.unit) if dragged else 0.0,

@@ -14,7 +14,7 @@ def heat_of(part: Part, size: str = "") -> Markup:
     """What a component contributes by each patch, over the visit's picture (--picture); nothing without patches."""
     if not part.heat.size:
         return NOTHING
-    words = f"Where component {part.component} acts; its strongest patch: {signed(_strongest(part.heat))} logits"
+    words = f"Where component {part.component} acts; its strongest patch: {signed(_strongest(part.heat))} {part.unit}"
     return Markup("""<span class="heat {size}" role="img" aria-label="{words}" title="{words}"><i
  style="background-image:url({heat})"></i>{nowhere}</span>""").format(
         size=size, words=words, heat=heat_uri(part.heat), nowhere=_nowhere(part)
@@ -61,6 +61,5 @@ def _lever(component: int, action: str, offer: str, done: str) -> Markup:
 
 
 def target_words(visit: Visit) -> str:
-    """The target by the names of its classes."""
-    against = "" if visit.against is None else f" against “{visit.against}”"
-    return f"“{visit.wanted}”{against}"
+    """The target in a sentence."""
+    return visit.target.named(visit.classes)

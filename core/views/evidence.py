@@ -150,14 +150,13 @@ def _figure(value: str, unit: str) -> Markup:
 
 def effect(visit: Visit) -> Markup:
     """From where to where the target moved, and whether the prediction flipped."""
-    c, target = visit.comparison, visit.target
-    was, now = (float(target.of(prediction.logits)) for prediction in (c.before, c.after))
+    c, (was, now) = visit.comparison, visit.moved
     tone, says = "open", f"still “{c.after.best}”"
     if c.flipped:
         wrong = visit.truth is not None and c.after.top != visit.truth
         tone, says = ("doubt" if wrong else "good"), f"flips to “{c.after.best}”"
     reference = f"{target_words(visit)}: {signed(was)} → {signed(now)}"
-    figure = _figure(signed(now - was), "logits")
+    figure = _figure(signed(now - was), visit.target.UNIT)
     return _answer("effect", charts.effect_glance(was, now), figure, tone, says, reference, None)
 
 
@@ -233,12 +232,13 @@ def chance_words(controls: Controls) -> Markup:
     if controls.energy is not None:
         weak = ": weaker, so the directions are the fairer comparison" if controls.energy < 0.5 else ""
         theirs = f" (of {controls.energy:.2g} times its energy{weak})"
-    return Markup("""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{effect} logits</b>; its
+    return Markup("""<p class="told"><b>{words}.</b> Your edit moves the target by <b>{effect} {unit}</b>; its
  {controls}: {sets}{theirs} move {moved}; {directions}, by {range} (the middle 90 %); the
  most active components ({rival}), by {by_rival}.</p>""").format(
         words=words,
         controls=term("controls"),
         effect=signed(controls.effect),
+        unit=controls.unit,
         sets=count(len(controls.random), "random set"),
         theirs=theirs,
         moved=moved,
@@ -273,7 +273,7 @@ def side_effects(visit: Visit, ripple: SideEffects, shifted: AttributionChanges)
 
 
 def _spread(ripple: SideEffects) -> str:
-    return NONE if ripple.side_effect is None else f"{ripple.side_effect:.2f} logits"
+    return NONE if ripple.side_effect is None else f"{ripple.side_effect:.2f} {ripple.unit}"
 
 
 def concepts(ripple: SideEffects, others: Markup) -> Markup:
@@ -287,6 +287,7 @@ def concepts(ripple: SideEffects, others: Markup) -> Markup:
         side=_spread(ripple),
         concepts=len(ripple.concepts),
         effect=ripple.effect,
+        unit=ripple.unit,
         cosine=ripple.cosine,
         moves=(
             ("for", "▲ Rose most", moves(ripple.most_up(MOVED))),
@@ -301,8 +302,8 @@ def _attribution_changes(visit: Visit, changes: AttributionChanges) -> Markup:
     if not len(changes.component):
         return Markup('<p class="told">No other component’s attribution changed.</p>')
     return Markup("""<details><summary>Other components whose attribution changed</summary>
-<p class="legend">Bar: {} before, in logits. Tick: now.</p>{}</details>""").format(
-        term("attribution"), changed(visit, changes)
+<p class="legend">Bar: {} before, in {}. Tick: now.</p>{}</details>""").format(
+        term("attribution"), visit.target.UNIT, changed(visit, changes)
     )
 
 

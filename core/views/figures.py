@@ -17,7 +17,7 @@ from ..methods.controls import Controls
 from ..methods.dose_response import Response
 from ..methods.generalization import Counts, Generalization
 from ..session.visit import Part, Visit
-from ..words import MINUS, count, percent, signed
+from ..words import count, percent, signed
 from .component import target_words
 from .evidence import KIND_WORDS, verdict
 from .figure_files import PrintFigure, Width
@@ -77,7 +77,7 @@ def picture_and_maps(visit: Visit, faces: Mapping[int, Face], settings: str) -> 
     nowhere = "" if visit.trace.has_map else "There is no map: what is read is the image embedding. "
     caption = (
         f"The picture as the model sees it, and what {_some_components(len(shown))}{where} to the target "
-        f"{target_words(visit)} (activation × gradient, in logits{cls}). {nowhere}"
+        f"{target_words(visit)} (activation × gradient, in {visit.target.UNIT}{cls}). {nowhere}"
         f"Green: for the target; orange and hatched: against it; full colour is each map’s strongest patch, outlined. "
         f"▲ and ▼: the component’s sum over all tokens; {GUESSED}. {settings}"
     )
@@ -143,7 +143,8 @@ def contributions(visit: Visit, faces: Mapping[int, Face], settings: str) -> Pri
     said = "" if agreement is None or np.isnan(agreement) else f" Rank correlation of the two: {agreement:.2f}."
     caption = (
         f"Contributions of the strongest components to the target {target_words(visit)}, which stands at "
-        f"{signed(visit.attribution.value)} logits. Bars: predicted (activation × gradient, summed over tokens), "
+        f"{signed(visit.attribution.value)} {visit.target.UNIT}. "
+        "Bars: predicted (activation × gradient, summed over tokens), "
         "hatched where against the target. Diamonds: measured, what the target lost when the model ran without the "
         "component."
         f"{said} In the margin: predicted, and measured after the slash; {GUESSED}. {settings}"
@@ -153,11 +154,13 @@ def contributions(visit: Visit, faces: Mapping[int, Face], settings: str) -> Pri
         "Contributions, predicted and measured",
         caption,
         lambda _: 14.0 + 4.3 * max(len(parts), 2),
-        partial(_draw_contributions, parts, faces),
+        partial(_draw_contributions, parts, visit.target.UNIT, faces),
     )
 
 
-def _draw_contributions(parts: Sequence[Part], faces: Mapping[int, Face], figure: Figure, width: Width) -> None:
+def _draw_contributions(
+    parts: Sequence[Part], unit: str, faces: Mapping[int, Face], figure: Figure, width: Width
+) -> None:
     place = figure.subplots()
     for y, part in enumerate(parts):
         positive = part.total >= 0
@@ -173,7 +176,7 @@ def _draw_contributions(parts: Sequence[Part], faces: Mapping[int, Face], figure
         place.text(1.02, y, numbers, transform=place.get_yaxis_transform(), va="center", fontsize=6)
     _names(place, [_named(part.component, faces, 14 if width == "one" else 30) for part in parts])
     place.axvline(0, color="black", linewidth=0.5)
-    place.set_xlabel("logits")
+    place.set_xlabel(unit)
 
 
 def _names(place: Axes, names: Sequence[str]) -> None:
@@ -238,10 +241,11 @@ def among_controls(visit: Visit, found: Controls, settings: str) -> PrintFigure:
     """What random edits of the same size do to the target, and where the edit stands among them."""
     _, words, how = verdict(found)
     caption = (
-        f"{words}. The edit moves the target {target_words(visit)} by {signed(found.effect)} logits (dark line); grey: "
-        f"the same done to {count(len(found.random), 'random set')} of active components as near as there are to its "
-        f"energy ‖f‖·‖v‖ (p = {found.p_value:.3f}); outline: {count(len(found.directions), 'random direction')} of the "
-        f"same norm (p = {found.p_directions:.3f}); dashed: the most active components, {signed(found.rival)}. "
+        f"{words}. The edit moves the target {target_words(visit)} by {signed(found.effect)} {found.unit} "
+        f"(dark line); grey: the same done to {count(len(found.random), 'random set')} of active components "
+        f"as near as there are to its energy ‖f‖·‖v‖ (p = {found.p_value:.3f}); outline: "
+        f"{count(len(found.directions), 'random direction')} of the same norm (p = {found.p_directions:.3f}); dashed: "
+        f"the most active components, {signed(found.rival)}. "
         f"Two-sided permutation tests by rank; {how}. {settings}"
     )
     return PrintFigure(
@@ -259,7 +263,7 @@ def _draw_controls(found: Controls, figure: Figure, _: Width) -> None:
     place.hist(found.directions, edges, histtype="step", color="black", linewidth=0.8, label="random directions")
     place.axvline(found.rival, color="#b4480a", linestyle=(0, (4, 2)), label="most active components")
     place.axvline(found.effect, color=NOW, linewidth=2.2, label=f"the edit, {signed(found.effect)}")
-    place.set_xlabel("change of the target, logits")
+    place.set_xlabel(f"change of the target, {found.unit}")
     place.set_ylabel("number of edits")
     place.yaxis.set_major_locator(MaxNLocator(integer=True))
     _keys(figure, place)
@@ -278,7 +282,8 @@ def doses(visit: Visit, response: Response, settings: str) -> PrintFigure:
     sets = any(lever.operation == "set" for lever in visit.edit.levers)
     unit = "1: levers that set, as they were set" if sets else "0 suppresses, 1 leaves it as it is"
     caption = (
-        f"Dose response of the edit’s components: change of the logit against the factor on the activation ({unit}). "
+        f"Dose response of the edit’s components: change, in {response.unit}, against the factor "
+        f"on the activation ({unit}). "
         f"{f'Dotted lines: the prediction flips from {flips}.' if flips else 'The prediction flips at none of these.'} "
         f"{settings}"
     )
@@ -288,17 +293,16 @@ def doses(visit: Visit, response: Response, settings: str) -> PrintFigure:
 def _draw_doses(visit: Visit, response: Response, figure: Figure, width: Width) -> None:
     place = figure.subplots()
     most = 14 if width == "one" else 32
-    against = "" if visit.against is None else f" {MINUS} {short(visit.against, most)}"
-    change = response.logits.astype(float) - response.logits_before
-    lines = [(f"target: {short(visit.wanted, most)}{against}", response.target.astype(float) - response.before)]
-    lines += [(short(visit.classes[k], most), change[:, k]) for k in response.most_affected().tolist()]
+    names, change = [short(name, most) for name in visit.classes], response.classes_moved
+    lines = [(f"target: {visit.target.short(names)}", response.moved)]
+    lines += [(names[k], change[:, k]) for k in response.most_affected().tolist()]
     place.axhline(0, color=QUIET, linewidth=0.5)
     for k, ((name, values), how) in enumerate(zip(lines, LINES, strict=False)):
         place.plot(response.doses, values, markersize=2.5, label=name, zorder=3 - k / 10, **how)
     for flip in response.flips:
         place.axvline((flip.low + flip.high) / 2, color="black", linewidth=0.7, linestyle=(0, (1, 2)))
     place.set_xlabel("factor on the activation")
-    place.set_ylabel("change, logits")
+    place.set_ylabel(f"change, {response.unit}")
     _keys(figure, place)
 
 

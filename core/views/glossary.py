@@ -13,6 +13,7 @@ from types import MappingProxyType
 from markupsafe import Markup
 
 from ..files import ASSETS
+from ..methods.targets import Target
 
 _LINK = r'<a class="term" href="#\1">\2</a>'
 
@@ -30,6 +31,11 @@ def term(name: str, words: Markup | str = "") -> Markup:
     return Markup('<button type="button" class="term" aria-describedby="{}">{}</button>').format(
         _place(name), words or name
     )
+
+
+def unit_term(target: Target) -> Markup:
+    """The unit of a target, which explains itself."""
+    return term(target.UNIT.removesuffix("s"), target.UNIT)
 
 
 def glossary() -> Markup:

@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ..methods.steering import Edit
+from ..methods.targets import ClassTarget, PictureTarget, similarity_to
 from ..session.log import MAX_CROP, MAX_CROPS, MAX_EXPECTATION, MAX_LINES, MAX_LOG, Log, LogLine
 from ..session.view_state import ViewState
 from ..words import NONE, count, percent, signed
@@ -70,7 +71,8 @@ class Tried:
         if told is None:
             return ""
         times = "" if told.selectivity is None else f"; target {told.selectivity:.1f}\u00a0× as far"
-        return f"{NONE if told.spread is None else f'{told.spread:.2f} logits'}{times}"
+        spread = NONE if told.spread is None else f"{told.spread:.2f} {unit_of(self.line.state)}"
+        return f"{spread}{times}"
 
 
 def log(found: Log, titles: Mapping[str, str], pictures: Mapping[str, str]) -> Markup:
@@ -89,6 +91,7 @@ def log(found: Log, titles: Mapping[str, str], pictures: Mapping[str, str]) -> M
                 "picture": None if state.picture.counterfactual else pictures.get(state.picture.example or ""),
                 "setup": titles.get(state.setup, state.setup),
                 "target": target_words(state),
+                "unit": unit_of(state),
                 "tried": [Tried.of(line) for line in lines],
             }
             for state, lines in _by_subject(found.lines[::-1])
@@ -122,14 +125,20 @@ def edit_words(edit: Edit) -> str:
 
 
 def target_words(state: ViewState) -> str:
-    """The target by the names of its classes."""
-    against = "" if state.against is None else f" against “{state.classes[state.against]}”"
-    return f"“{state.classes[state.wanted]}”{against}"
+    """The target in a sentence."""
+    if state.wanted is None:
+        return similarity_to("" if state.second is None else state.second.caption)
+    return ClassTarget(state.wanted, state.against).named(state.classes)
+
+
+def unit_of(state: ViewState) -> str:
+    """Of its target."""
+    return PictureTarget.UNIT if state.wanted is None else ClassTarget.UNIT
 
 
 def markdown(found: Log, titles: Mapping[str, str], link: Callable[[ViewState], str]) -> str:
     """The log as a Markdown document, each line with its `link`, if it has one. Text of visitors stays text."""
-    parts = ["# Log of edits", f"{count(len(found.lines), 'edit')} tried with CLIP Levers. Effects are in logits."]
+    parts = ["# Log of edits", f"{count(len(found.lines), 'edit')} tried with CLIP Levers."]
     for state, lines in _by_subject(found.lines):
         setup = titles.get(state.setup, state.setup)
         parts.append(f"## {plain(state.picture.caption)}")
@@ -144,7 +153,7 @@ def _markdown_line(tried: Tried, link: str) -> str:
         ("Edit", plain(tried.edit)),
         ("Expected", plain(line.expectation) or "not said"),
         ("Prediction", f"{plain(tried.before)} → {plain(tried.after)}"),
-        ("Effect on the target", signed(line.observed.effect)),
+        ("Effect on the target", f"{signed(line.observed.effect)} {unit_of(line.state)}"),
         ("Against chance", tried.chance or "not asked"),
         ("Side effect", tried.side or "not asked"),
         ("Verdict", VERDICTS.get(line.verdict or "", "not given")),
@@ -166,7 +175,8 @@ def _by_subject(lines: Sequence[LogLine]) -> list[tuple[ViewState, list[LogLine]
 
     def asked(line: LogLine) -> tuple[Any, ...]:
         state = line.state
-        return state.setup, state.picture, state.classes, state.templates, state.wanted, state.against
+        question = state.classes, state.templates, state.wanted, state.against, state.second
+        return state.setup, state.picture, question
 
     grouped = [list(together) for _, together in groupby(lines, asked)]
     return [(together[0].state, together) for together in grouped]

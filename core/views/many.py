@@ -448,10 +448,14 @@ def saved(visit: Visit, recipe: Recipe, folder: str) -> Markup:
     """What was claimed of a recipe that was saved, of which edit, and how it is used in code."""
     title, words = recipe.facts.title, edit_words(visit)
     edit = "" if title == words[:200] else f"Its edit: {words}."
+    of_classes = (
+        f"A recipe is about classes: in place of the similarity it names {recipe.facts.target.named(visit.classes)}."
+    )
+    asked = "" if visit.target.classes else of_classes
     claims = [claim.said for claim in recipe.facts.claims] or ["Without a claim: there is no set to try it on here."]
     return Markup("""{}<pre class="code" tabindex="0"><code>from clip_levers.recipes import apply_recipe
 steered = apply_recipe(model, "{}")  # the unpacked folder; model: the CLIPModel of this setup</code></pre>""").format(
-        frame.notice(f"“{title}” is ready.", edit, *claims), folder
+        frame.notice(f"“{title}” is ready.", edit, asked, *claims), folder
     )
 
 

@@ -64,7 +64,7 @@ class SideView:
             "caption": v.subject.caption,
             "setup": self.setup,
             "says": v.comparison.after.words,
-            "target": f"{target_words(v)} {signed(self.attribution.value)} logits",
+            "target": f"{target_words(v)} {signed(self.attribution.value)} {v.target.UNIT}",
         }
 
 

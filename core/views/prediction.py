@@ -10,10 +10,12 @@ from markupsafe import Markup
 from ..methods.steering import Edit, Lever
 from ..model.prediction import Comparison, Prediction
 from ..session.log import observed
+from ..session.view_state import content_hash
 from ..session.visit import Visit
 from ..stats import beyond_common
 from .html import render
 from .row import map_of
+from .second import similarity_line
 
 SHOWN_CLASSES = 6
 """Classes beside the picture; the chart has all, or more."""
@@ -49,6 +51,7 @@ def prediction(visit: Visit, shown: int = SHOWN_CLASSES) -> Markup:
         tone=tone,
         flip=flip,
         cosine=c.cosine,
+        similarity=similarity_line(visit),
         shares=at(c.after.shares, order) if c.after.per_class else None,
         steps=(
             ("undo", "↶", "Undo", bool(visit.history.past)),
@@ -68,8 +71,7 @@ def meaning(prediction: Prediction) -> str:
 
 def _asked_about(visit: Visit) -> list[int]:
     """The classes of the target, and the one that it should be."""
-    named = (visit.target.wanted, visit.target.against, visit.truth)
-    return [k for k in named if k is not None]
+    return [*visit.target.classes, *([] if visit.truth is None else [visit.truth])]
 
 
 def listed(visit: Visit) -> list[int]:
@@ -110,7 +112,9 @@ def held(edit: Edit) -> list[dict[str, Any]]:
 
 def digest(visit: Visit) -> str:
     """A name for what is in sight: the picture, the question and the edit."""
-    said = (visit.setup, visit.subject, visit.revision, visit.classes, visit.templates, visit.target, visit.edit)
+    second = None if visit.second is None else content_hash(visit.second.crop)
+    question = visit.classes, visit.templates, visit.target, second
+    said = (visit.setup, visit.subject, visit.revision, *question, visit.edit)
     return hashlib.blake2s(repr(said).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ..files import ASSETS
 from ..methods.generalization import Generalization
 from ..session.evidence import EditEvidence
-from ..session.report_file import CROP_ID, STATE_NAME, packed
+from ..session.report_file import CROP_ID, SECOND_ID, STATE_NAME, packed
 from ..session.view_state import ViewState
 from ..session.visit import Visit
 from ..setups.loading import Setup
@@ -58,6 +58,9 @@ def report(
         readable=state.model_dump_json(indent=1, exclude_defaults=True),
         crop_id=CROP_ID,
         crop=lossless_uri(visit.trace.crop),
+        second_id=SECOND_ID,
+        second=visit.second,
+        second_crop=None if visit.second is None else lossless_uri(visit.second.crop),
         small=picture_uri(visit.trace.crop, 160),
         page_style=Markup(style),  # noqa: S704 - it is ours
         dark=Markup(dark[1]),  # noqa: S704
@@ -110,7 +113,7 @@ def _answers(visit: Visit, found: EditEvidence, trial: Trial | None, cue: str) -
     if found.responses:
         told.append((evidence.STRENGTH, _doses(visit, found)))
     if found.side_effects is not None:
-        told.append((evidence.ASKS["side_effects"], evidence.concepts(found.side_effects, _changes(found))))
+        told.append((evidence.ASKS["side_effects"], evidence.concepts(found.side_effects, _changes(visit, found))))
     if found.generalization is not None:
         told.append((evidence.ASKS["generalization"], evidence.by_kind(found.generalization)))
     if trial is not None:
@@ -123,9 +126,9 @@ def _answers(visit: Visit, found: EditEvidence, trial: Trial | None, cue: str) -
 
 
 def _effect(visit: Visit) -> Markup:
-    was, now = (float(visit.target.of(p.logits)) for p in (visit.comparison.before, visit.comparison.after))
-    return Markup('<p class="told">The target {} goes from {} to <b>{}</b>: {} logits.</p>').format(
-        target_words(visit), signed(was), signed(now), signed(now - was)
+    was, now = visit.moved
+    return Markup('<p class="told">The target, {}, goes from {} to <b>{}</b>: {} {}.</p>').format(
+        target_words(visit), signed(was), signed(now), signed(now - was), visit.target.UNIT
     )
 
 
@@ -144,7 +147,7 @@ def _doses(visit: Visit, found: EditEvidence) -> Markup:
     )
 
 
-def _changes(found: EditEvidence) -> Markup:
+def _changes(visit: Visit, found: EditEvidence) -> Markup:
     """Other components that contribute otherwise now."""
     if found.changes is None or not len(found.changes.component):
         return NOTHING
@@ -153,7 +156,7 @@ def _changes(found: EditEvidence) -> Markup:
         found.changes.component.tolist(), found.changes.before.tolist(), found.changes.after.tolist(), strict=True
     )
     listed = [row.format(component, signed(before), signed(after)) for component, before, after in numbers]
-    return table(("Other components, logits", "Before", "With the edit"), listed)
+    return table((f"Other components, {visit.target.UNIT}", "Before", "With the edit"), listed)
 
 
 def _tried(found: Generalization) -> Markup:

@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..methods.side_effects import AttributionChanges
+from ..methods.targets import ClassTarget
 from ..session.visit import Part, Visit
 from ..words import signed
 from .component import actions, firing, heat_of
@@ -21,7 +22,7 @@ from .reference_strip import NO_FACES, STRIP, Face, face_words, named, strip
 
 @dataclass(frozen=True)
 class Axis:
-    """The axis that the rows of a list share, in logits; zero is on it."""
+    """The axis that the rows of a list share, in their unit; zero is on it."""
 
     low: float
     """Its left end, at most 0."""
@@ -46,7 +47,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a row's bar and tick stand for, in logits."""
+    """What a row's bar and tick stand for."""
 
     bar: float
     """Told by the bar."""
@@ -56,21 +57,22 @@ class Effect:
     """What stands under the bar's number: the tick's, or that it is awaited."""
     doubt: str = ""
     """How the two disagree; nothing where they do not."""
+    unit: str = ClassTarget.SHORT_UNIT
+    """Of both."""
 
 
 def effect_of(part: Part, awaited: bool = False) -> Effect:
     """Predicted and measured; `awaited`: what is not measured yet will be."""
     if part.measured is None:
-        return Effect(part.total, words="measuring …" if awaited else NOTHING)
-    return Effect(
-        part.total, part.measured, f"measured {signed(part.measured)}", disagreement(part.total, part.measured)
-    )
+        return Effect(part.total, words="measuring …" if awaited else NOTHING, unit=part.short_unit)
+    doubt = disagreement(part.total, part.measured)
+    return Effect(part.total, part.measured, f"measured {signed(part.measured)}", doubt, part.short_unit)
 
 
 def disagreement(predicted: float, measured: float) -> str:
     """How a measured effect contradicts its prediction, in words; nothing where they agree within a factor of two.
 
-    Effects that both round to nothing (below 0.01 logits) are not worth a sentence.
+    Effects that both round to nothing (below 0.01) are not worth a sentence.
     """
     small, large = sorted((abs(predicted), abs(measured)))
     if large < 0.01:
@@ -152,7 +154,7 @@ def _has_page(face: Face | None) -> bool:
 def map_of(visit: Visit, component: int) -> Markup:
     """Where a component fires, and what for, as an attribute for the picture at the side.
 
-    [[token, activation, attribution], ...], to 3 digits and to 0.0001 logits. Nothing for the target's strongest
+    [[token, activation, attribution], ...], to 3 digits and to 0.0001. Nothing for the target's strongest
     components, whose maps that picture has, and for one that is not active.
     """
     f = visit.trace.activations
@@ -174,7 +176,7 @@ def _details(visit: Visit, part: Part, face: Face | None) -> Markup:
         words = Markup("by patches {}, at most {} by one").format(signed(part.total - part.on_cls), signed(strongest))
         if visit.trace.class_token:
             words += Markup("; by {} {}").format(term("CLS"), signed(part.on_cls))
-        told = [Markup("{} logits").format(words), firing(part)]
+        told = [Markup("{} {}").format(words, part.unit), firing(part)]
     if face is not None and face.concept is not None:
         told.append(face_words(face.concept))
     return Markup(" · ").join(told)
@@ -188,5 +190,7 @@ def changed(visit: Visit, changes: AttributionChanges, faces: Mapping[int, Face]
     numbers: Sequence[tuple[int, float, float]] = list(
         zip(changes.component.tolist(), changes.before.tolist(), changes.after.tolist(), strict=True)
     )
-    effects = {c: Effect(before, after, f"now {signed(after)}") for c, before, after in numbers}
+    effects = {
+        c: Effect(before, after, f"now {signed(after)}", unit=visit.target.SHORT_UNIT) for c, before, after in numbers
+    }
     return rows(visit, effects, faces)

@@ -1,10 +1,12 @@
 """Settings of a view -> words: all that is needed to get the same numbers again, for captions, reports and tables."""
 
+import numpy as np
+
 from ..errors import printable
 from ..files import ASSETS
 from ..model.class_lists import words_of
 from ..session.view_state import content_hash
-from ..session.visit import Visit
+from ..session.visit import Subject, Visit
 from ..setups.catalog import Location
 from ..setups.loading import Setup
 from ..words import count
@@ -27,14 +29,26 @@ def settings(setup: Setup, visit: Visit) -> dict[str, str]:
         "CLIP": _place(card.clip, commits.get("clip")),
         "Dictionary": _place(card.dictionary, commits.get("dictionary")),
         "Place": f"{place.words(setup.clip.n_layers)}; {place.tokens_words(card.scope).only}",
-        "Picture": f"{visit.subject.caption} (SHA-256 of its pixels {content_hash(visit.trace.crop)[:12]}…)",
+        "Picture": _picture(visit.subject, visit.trace.crop),
         "Classes": ", ".join(words_of(visit.classes)),
         "Wording": "; ".join(visit.templates),
         "Target": target_words(visit),
+        **_second(visit),
         "Should be": "not said" if visit.truth is None else f"“{visit.classes[visit.truth]}”",
         "Edit": edit_words(visit),
     }
     return {name: printable(value) for name, value in told.items()}
+
+
+def _picture(subject: Subject, crop: np.ndarray) -> str:
+    return f"{subject.caption} (SHA-256 of its pixels {content_hash(crop)[:12]}…)"
+
+
+def _second(visit: Visit) -> dict[str, str]:
+    """The picture that the target is about, besides the first."""
+    if visit.second is None or not visit.about_second:
+        return {}
+    return {"Second picture": _picture(visit.second.subject, visit.second.crop)}
 
 
 def edit_words(visit: Visit) -> str:

@@ -96,6 +96,7 @@ def _lever(group: Sequence[Lever], visit: Visit, faces: Mapping[int, Face]) -> M
         members=_members(parts, visit) if several else NOTHING,
         active=any(part.peak for part in parts),
         total=sum(part.total for part in parts),
+        target_unit=visit.target.SHORT_UNIT,
     )
 
 
@@ -111,9 +112,9 @@ def _members(parts: Sequence[Part], visit: Visit) -> Markup:
         member.format(part.component, map_of(visit, part.component), part.component, _share_of(part))
         for part in sorted(parts, key=lambda part: (not part.peak, -abs(part.total)))
     )
-    return Markup(
-        '<ul class="members" aria-label="Its components, and what each contributes in logits">{}</ul>'
-    ).format(listed)
+    return Markup('<ul class="members" aria-label="Its components, and what each contributes in {}">{}</ul>').format(
+        visit.target.UNIT, listed
+    )
 
 
 def _share_of(part: Part) -> str:

@@ -50,7 +50,8 @@ def contribution_rows(visit: Visit, faces: Mapping[int, Face]) -> Rows:
     """The strongest components of the target."""
     label = "word" if any(face.word for face in faces.values()) else "label_guess"
     heads = (
-        "component", label, "predicted_logits", "measured_logits", "by_cls_logits", "peak_activation", "active_patches",
+        "component", label, *(f"{what}_{unit_name(visit.target.UNIT)}" for what in ("predicted", "measured", "by_cls")),
+        "peak_activation", "active_patches",
     )  # fmt: skip
     return [
         heads,
@@ -68,7 +69,7 @@ def _label(face: Face | None) -> str | None:
 
 def map_rows(visit: Visit) -> Rows:
     """What these components contribute by each patch; none where that is nothing."""
-    rows: Rows = [("component", "row", "column", "contribution_logits")]
+    rows: Rows = [("component", "row", "column", f"contribution_{unit_name(visit.target.UNIT)}")]
     for part in visit.parts:
         rows += [
             (part.component, i, j, float(part.heat[i, j]))
@@ -104,14 +105,19 @@ def lever_rows(visit: Visit) -> Rows:
 
 def control_rows(found: Controls) -> Rows:
     """The edit's effect, and that of each of its controls."""
-    rows: Rows = [("kind", "effect_logits"), ("the edit", found.effect), ("most active components", found.rival)]
+    rows: Rows = [
+        ("kind", f"effect_{unit_name(found.unit)}"),
+        ("the edit", found.effect),
+        ("most active components", found.rival),
+    ]
     rows += [("random edit", value) for value in found.random.tolist()]
     return rows + [("random direction", value) for value in found.directions.tolist()]
 
 
 def dose_rows(visit: Visit, responses: Sequence[Response]) -> Rows:
     """Target and classes at every dose, of the whole edit and of each lever alone."""
-    rows: Rows = [("levers", "dose", "target_logits", *(f"logit of {name}" for name in visit.classes))]
+    unit = unit_name(visit.target.UNIT)
+    rows: Rows = [("levers", "dose", f"target_{unit}", *(f"logit of {name}" for name in visit.classes))]
     for response in responses:
         who = "all" if response.component is None else f"#{response.component} alone"
         for dose, target, logits in zip(
@@ -124,13 +130,20 @@ def dose_rows(visit: Visit, responses: Sequence[Response]) -> Rows:
 def side_effect_rows(found: SideEffects) -> Rows:
     """What else changed: every concept that was asked about."""
     numbers = zip(found.concepts, found.change.tolist(), found.relative.tolist(), strict=True)
-    return [("concept", "change_logits", "change_beyond_the_mean_logits"), *numbers]
+    unit = unit_name(found.unit)
+    return [("concept", f"change_{unit}", f"change_beyond_the_mean_{unit}"), *numbers]
 
 
-def change_rows(found: AttributionChanges) -> Rows:
+def change_rows(visit: Visit, found: AttributionChanges) -> Rows:
     """Other components that contribute otherwise with the edit."""
     numbers = zip(found.component.tolist(), found.before.tolist(), found.after.tolist(), strict=True)
-    return [("component", "before_logits", "after_logits"), *numbers]
+    unit = unit_name(visit.target.UNIT)
+    return [("component", f"before_{unit}", f"after_{unit}"), *numbers]
+
+
+def unit_name(unit: str) -> str:
+    """A unit as part of a column's name."""
+    return unit.replace(" ", "_")
 
 
 def picture_rows(found: Generalization) -> Rows:

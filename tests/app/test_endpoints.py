@@ -14,7 +14,7 @@ from gradio_client.exceptions import AppError
 from test_app import CLASSES, DOG, EXAMPLES, SINGLE
 
 from core.methods.steering import Condition, Edit, Lever, Term
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.recipes import load_recipe
 from core.serving import api_trial
 from core.serving.api import Programs
@@ -82,7 +82,7 @@ def test_thresholds_and_conditions(client: Client, bundled: Workbench, at_least:
 
 
 def test_evidence(client: Client, bundled: Workbench) -> None:
-    trace, edit, target = bundled.open(DOG), Edit.of_suppressed([99]), Target(1, 0)
+    trace, edit, target = bundled.open(DOG), Edit.of_suppressed([99]), ClassTarget(1, 0)
     said = ask(client, "evidence", **ASKED, wanted="cat", against="dog", levers=NOTE)
     *_, chance = bundled.controls(trace, CLASSES, SINGLE, target, edit)
     (whole,) = bundled.responses(trace, CLASSES, SINGLE, target, edit)
@@ -160,7 +160,7 @@ def test_a_recipe_is_the_edit_with_its_claim(client: Client, bundled: Workbench,
         archive.extractall(tmp_path)
     recipe = load_recipe(tmp_path / "recipe")
     assert recipe.facts.edit == Edit((Lever(99),), None, Condition((Term(99),), 5.0))
-    assert (recipe.facts.title, recipe.facts.target) == ("Past the note", Target(0, 1))
+    assert (recipe.facts.title, recipe.facts.target) == ("Past the note", ClassTarget(0, 1))
     (claim,) = recipe.facts.claims
     assert (claim.n, claim.unseen) == (3, True)
     assert "some.zip" in claim.pictures

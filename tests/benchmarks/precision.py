@@ -20,7 +20,7 @@ import torch
 
 from core.methods.attribution import attribute
 from core.methods.question import Question
-from core.methods.target import default_target
+from core.methods.targets import default_target
 from core.model.clip import SplitClip, text_classifier
 from core.model.devices import PREFIXES, best_device
 from core.model.dictionary import Dictionary

@@ -23,7 +23,7 @@ from core.concepts.index import Identity
 from core.methods.attribution import attribute
 from core.methods.question import Question
 from core.methods.steering import Condition, Edit, Term
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
@@ -64,7 +64,8 @@ def recipe_of(clip: SplitClip, dictionary: Dictionary, edit: Edit) -> Recipe:
             k=config.k if competes else None, held="nothing" if competes else "rows",
             fingerprint=dictionary_fingerprint(dictionary),
         ),
-        classes=tuple(map(str, range(CLASSES))), templates=("{}",), target=Target(0, 1), edit=edit, software="speed",
+        classes=tuple(map(str, range(CLASSES))), templates=("{}",), target=ClassTarget(0, 1), edit=edit,
+        software="speed",
         directions=arrays_digest(arrays),
     )  # fmt: skip
     return Recipe(facts, arrays)
@@ -80,7 +81,7 @@ def models(geometry: Geometry, crops: np.ndarray) -> tuple[torch.Tensor, dict[st
         SaeClip(clip, topk),
         SaeClip(clip, topk).trace(crops[0]),
         torch.nn.functional.normalize(torch.randn(CLASSES, clip.projection), dim=-1),
-        Target(0, 1),
+        ClassTarget(0, 1),
     )
     order = attribute(question).ranked()[:LEVERS].tolist()
     first = Edit.of_suppressed(order)

@@ -39,7 +39,7 @@ from core.methods.controls import controls
 from core.methods.dose_response import responses
 from core.methods.question import Question
 from core.methods.steering import Edit, steer
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip
 from core.model.dictionary import Dictionary
 from core.model.place_name import PlaceName
@@ -121,7 +121,7 @@ def steps(clip: SplitClip, dictionary: Dictionary) -> dict[str, Callable[[], obj
     rng = np.random.default_rng(0)
     crop = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
     classifier = torch.nn.functional.normalize(torch.randn(CLASSES, clip.projection), dim=-1)
-    pixels, target = clip.pixels(crop[None]), Target(0, 1)
+    pixels, target = clip.pixels(crop[None]), ClassTarget(0, 1)
     check_split(clip, pixels)
     (trace,) = SaeClip(clip, dictionary).traces([crop])
     x = clip.tensor(trace.residual)

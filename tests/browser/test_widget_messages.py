@@ -21,6 +21,7 @@ from core.page.wire import (
     OpenPicture,
     OpenTab,
     PressComponent,
+    SecondStep,
     ShowCounterfactual,
     UseCondition,
     UseEdit,
@@ -28,7 +29,8 @@ from core.page.wire import (
 
 WRITTEN = json.loads((Path(__file__).parents[1] / "page" / "widget_messages.json").read_text(encoding="utf-8"))
 READ_BY: dict[str, type[Message]] = {
-    "choose": ChooseExample, "twin": ShowCounterfactual, "act": PressComponent, "ask": AskWords, "use": UseEdit,
+    "choose": ChooseExample, "like": ChooseExample, "second": SecondStep,
+    "twin": ShowCounterfactual, "act": PressComponent, "ask": AskWords, "use": UseEdit,
     "look": OpenPicture, "explain": ExplainConfusion, "condition": UseCondition, "claim": ClaimUnseen,
     "step": HistoryStep,
     "pull": EditMessage, "pick": ChoosePatches, "tab": OpenTab,
@@ -68,6 +70,10 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
     expect(page.locator("#gallery [data-example=owl-note-nonsense]")).to_have_attribute("aria-pressed", "true")
     page.locator("#gallery [data-example=dog-note-cat]").click()
     expect(page.locator("#gallery [data-example=dog-note-cat]")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Compare with another picture").click()
+    page.locator("#likes [data-like=car-note-car]").click()
+    page.locator("#second [data-take-away]").click()
+    expect(page.locator("#second .second")).to_have_count(0)
     for pressed in ("true", "false"):
         page.locator("[data-twin]").click()
         expect(page.locator("[data-twin]")).to_have_attribute("aria-pressed", pressed)

@@ -19,7 +19,7 @@ from core.methods.picture_set import PictureSet, split
 from core.methods.question import Question
 from core.methods.reference_scenes import reference_cases
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.scenes.scene import CLASSES
 from core.setups.loading import Setup, load_setup
 
@@ -116,7 +116,7 @@ def test_the_strongest_are_so_on_the_mean(judge: repair.Judge, few: PictureSet) 
     norms = model.dictionary.directions(np.arange(model.dictionary.n_components)).norm(dim=1).numpy()
     total, active = np.zeros(len(norms)), np.zeros(len(norms))
     for i in np.flatnonzero(few.said != few.truth):
-        target = Target(int(few.said[i]), int(few.truth[i]))
+        target = ClassTarget(int(few.said[i]), int(few.truth[i]))
         one = attribute(Question(model, few.traces[i], judge.scorer.classifier, target))
         total[one.component] += one.total
         active[one.component] += one.peak * norms[one.component]

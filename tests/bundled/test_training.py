@@ -11,7 +11,7 @@ from core.bundled.training import contrast, pace, reading_loss
 from core.dictionary_training.recipe import DictionaryRecipe
 from core.methods.attribution import attribute
 from core.methods.question import Question
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import text_classifier
 from core.model.places import ResidualStream
 from core.model.prompts import TEMPLATES
@@ -40,7 +40,7 @@ def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
     dictionary = SaeDictionary.from_folder(out / "dictionary", "all")
     trace = SaeClip(clip, dictionary).traces([clip.crop(picture)])[0]
     classifier = text_classifier(clip, CLASSES, TEMPLATES["single"])
-    assert len(attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1))).component) > 0
+    assert len(attribute(Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(0, 1))).component) > 0
     assert json.loads((out / "dictionary" / "cfg.json").read_text())["architecture"] == "jumprelu"
 
     monkeypatch.setattr("sys.argv", ["training", "--work", str(work), "--out", str(out), "--pictures", "384"])

@@ -29,7 +29,7 @@ from core.faithfulness.steerability import SHOWN, concentration, impulse, steera
 from core.methods.attribution import ablation_effects, attribute
 from core.methods.question import Question
 from core.methods.steering import Edit, Lever, steer
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.places import ResidualStream
 from core.model.sae_clip import SaeClip
@@ -52,7 +52,7 @@ def question(request, picture):
     clip = SplitClip(tiny_model().double(), processor, tiny_tokenizer(), ResidualStream(layer))
     dictionary = SaeDictionary(tiny_sae(architecture).to(dtype=torch.float64), scope)
     (trace,) = SaeClip(clip, dictionary).traces([clip.crop(picture)])
-    return Question(SaeClip(clip, dictionary), trace, text_classifier(clip, CLASSES, ("a {}",)), Target(0, 1))
+    return Question(SaeClip(clip, dictionary), trace, text_classifier(clip, CLASSES, ("a {}",)), ClassTarget(0, 1))
 
 
 def dense(question):
@@ -147,7 +147,7 @@ def solvable(request):
     f = dictionary.activations(torch.as_tensor(x, dtype=torch.float64))
     trace = Trace(np.zeros((1, 1, 3), np.uint8), x, f, np.array([x[0] @ toward.numpy(), 1.0]), (4, 4))
     model = SaeClip(Scales(toward), dictionary)  # type: ignore[arg-type]  # a stand-in
-    return Question(model, trace, torch.eye(2, dtype=torch.float64), Target(0))
+    return Question(model, trace, torch.eye(2, dtype=torch.float64), ClassTarget(0))
 
 
 def test_the_gradient_order_is_the_best_where_everything_adds_up(solvable):
@@ -249,7 +249,7 @@ def led(question):
     """The same question about what the model says, so that some components may be causes."""
     top = int(class_logits(question, question.trace.residual).argmax())
     runner_up = int(np.argsort(-class_logits(question, question.trace.residual))[1])
-    return replace(question, target=Target(top, runner_up))
+    return replace(question, target=ClassTarget(top, runner_up))
 
 
 def test_causes_are_single_suppressions_that_change_the_prediction(question):
@@ -282,7 +282,7 @@ def asked(clip, dictionary):
     crops = rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8)
     classifier = text_classifier(clip, CLASSES[1:3], ("a {}",))  # two: of more, some suppression always finds one
     traces = SaeClip(clip, dictionary).traces(crops)
-    return [led(Question(SaeClip(clip, dictionary), trace, classifier, Target(0))) for trace in traces]
+    return [led(Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(0))) for trace in traces]
 
 
 def test_recovery_by_brute_force(asked):
@@ -526,7 +526,7 @@ def test_a_picture_is_asked_about_what_the_model_says_of_it(setup, folder):
     for name in ("a.png", "b.webp"):
         crop = setup.clip.crop(read_picture(folder / name))
         (trace,) = setup.model.traces([crop])
-        question = led(Question(setup.model, trace, classifier, Target(0)))
+        question = led(Question(setup.model, trace, classifier, ClassTarget(0)))
         active = trace.activations.components()
         whole.append(y(question, trace.residual))
         changes.append(y(question, without(question, active).astype(np.float32)) - whole[-1])

@@ -24,7 +24,8 @@ def test_every_number_is_there_and_curves_end_where_all_is_gone(family: str, pla
     change = -question.model.dictionary.decode(trace.activations)
     with hooked(clip.model, place, own(clip, change[None])):
         z = whole(clip.model, clip.pixels(trace.crop[None]))[0]
-    without = question.target.of(clip.scoring.scale * (question.classifier @ (z / z.norm()))).item()
+    units = z / z.norm()
+    without = question.target.of(clip.scoring.scale * (question.classifier @ units), units).item()
     assert deletion[-1] == pytest.approx(without, abs=1e-4)
     assert insertion[0] == pytest.approx(without, abs=1e-4)
     assert insertion[-1] == pytest.approx(question.value, abs=1e-4)

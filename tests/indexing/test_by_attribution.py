@@ -17,7 +17,7 @@ from core.indexing.build import build
 from core.indexing.recipe import IndexRecipe
 from core.methods.attribution import attribute
 from core.methods.question import Question
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.prompts import TEMPLATES
 from core.model.scope import Scope
@@ -48,7 +48,7 @@ def test_the_strongest_are_those_with_the_largest_attribution(
     for row, crop in enumerate(crops):
         (trace,) = setup.model.traces([crop])
         taken_for = int((torch.as_tensor(trace.embedding) @ classifier.T).argmax())
-        found = attribute(Question(setup.model, trace, classifier, Target(taken_for)))
+        found = attribute(Question(setup.model, trace, classifier, ClassTarget(taken_for)))
         value, j = trace.activations.value, trace.activations.component
         np.add.at(total[row], j, np.where(value > 0, found.pair, 0))  # below 0, a component does not fire
         np.maximum.at(peak[row], j, value)

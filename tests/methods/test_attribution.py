@@ -15,7 +15,7 @@ from transformers import CLIPImageProcessorPil
 from core.errors import UserError
 from core.methods.attribution import ablation_effects, attribute
 from core.methods.question import Question
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.places import ResidualStream
@@ -33,7 +33,7 @@ SETUPS: list[tuple[int, str, Scope, str]] = [
     (2, "gated", "cls", "none"),
     (3, "topk", "all", "none"),
 ]
-TARGETS = [Target(0), Target(3), Target(0, 1), Target(4, 2)]
+TARGETS = [ClassTarget(0), ClassTarget(3), ClassTarget(0, 1), ClassTarget(4, 2)]
 
 
 class Case:
@@ -61,11 +61,11 @@ class Case:
             x = self.x.numpy()
             self.bias = x.mean(1, keepdims=True) + x.std(1, ddof=1, keepdims=True) * self.bias
 
-    def question(self, target: Target) -> Question:
+    def question(self, target: ClassTarget) -> Question:
         """What the methods are asked."""
         return Question(SaeClip(self.clip, self.dictionary), self.trace, self.classifier, target)
 
-    def y(self, x: np.ndarray, target: Target) -> float:
+    def y(self, x: np.ndarray, target: ClassTarget) -> float:
         """The target through the unsplit model: a hook puts x in place of the residual after layer L."""
         layer = self.clip.model.vision_model.encoder.layers[self.clip.layer]
         hook = layer.register_forward_hook(lambda module, inputs, output: torch.as_tensor(x)[None])
@@ -76,7 +76,7 @@ class Case:
         y = cosines[target.wanted] - (0 if target.against is None else cosines[target.against])
         return float(np.exp(self.clip.model.logit_scale.item()) * y)
 
-    def slope(self, x: np.ndarray, direction: np.ndarray, target: Target, h: float = 1e-4) -> float:
+    def slope(self, x: np.ndarray, direction: np.ndarray, target: ClassTarget, h: float = 1e-4) -> float:
         """<direction, dy/dx> by a central difference."""
         return (self.y(x + h * direction, target) - self.y(x - h * direction, target)) / (2 * h)
 
@@ -92,11 +92,11 @@ def case(request: pytest.FixtureRequest, picture: Image.Image) -> Case:
 
 
 @pytest.fixture(params=TARGETS, ids=str)
-def target(request: pytest.FixtureRequest) -> Target:
+def target(request: pytest.FixtureRequest) -> ClassTarget:
     return request.param
 
 
-def test_value_is_the_target(case: Case, target: Target) -> None:
+def test_value_is_the_target(case: Case, target: ClassTarget) -> None:
     attribution = attribute(case.question(target))
     assert attribution.value == pytest.approx(case.y(case.x.numpy(), target), abs=1e-9)
     assert attribution.target == target
@@ -104,7 +104,7 @@ def test_value_is_the_target(case: Case, target: Target) -> None:
 
 
 def test_gradient_pairs_equal_finite_differences(case: Case) -> None:
-    target = Target(0, 1)
+    target = ClassTarget(0, 1)
     found = case.trace.activations
     attribution = attribute(case.question(target))
     assert len(attribution.pair) == len(found.value) >= 5
@@ -118,7 +118,7 @@ def test_gradient_pairs_equal_finite_differences(case: Case) -> None:
 
 
 def test_gradient_totals_equal_finite_differences_for_every_component(case: Case) -> None:
-    target = Target(3)
+    target = ClassTarget(3)
     attribution = attribute(case.question(target))
     assert attribution.component.tolist() == np.flatnonzero(case.f.any(axis=0)).tolist()
     for j in range(COMPONENTS):
@@ -126,7 +126,7 @@ def test_gradient_totals_equal_finite_differences_for_every_component(case: Case
         assert attribution.total_of(j) == pytest.approx(expected, abs=1e-5, rel=1e-4)
 
 
-def test_gradient_is_complete_to_first_order(case: Case, target: Target) -> None:
+def test_gradient_is_complete_to_first_order(case: Case, target: ClassTarget) -> None:
     found = attribute(case.question(target)).completeness
     x, inside = case.x.numpy(), case.inside
     decoded = case.f @ case.v
@@ -145,7 +145,7 @@ def test_gradient_is_complete_to_first_order(case: Case, target: Target) -> None
 
 
 def test_peak_and_energy(case: Case) -> None:
-    attribution = attribute(case.question(Target(0)))
+    attribution = attribute(case.question(ClassTarget(0)))
     for n, j in enumerate(attribution.component):
         expected = max(case.f[:, j], key=abs)
         assert attribution.peak[n] == pytest.approx(expected)
@@ -154,7 +154,7 @@ def test_peak_and_energy(case: Case) -> None:
 
 
 def test_integrated_equals_an_integral_of_finite_differences(case: Case) -> None:
-    target = Target(0, 1)
+    target = ClassTarget(0, 1)
     attribution = attribute(case.question(target), "integrated", n_steps=200)
     assert attribution.method == "integrated"
     decoded = case.f @ case.v
@@ -164,7 +164,7 @@ def test_integrated_equals_an_integral_of_finite_differences(case: Case) -> None
         assert attribution.total_of(j) == pytest.approx(weights @ slopes / 2, abs=2e-3, rel=2e-3)
 
 
-def test_integrated_adds_up_to_what_all_components_do(case: Case, target: Target) -> None:
+def test_integrated_adds_up_to_what_all_components_do(case: Case, target: ClassTarget) -> None:
     found = attribute(case.question(target), "integrated", n_steps=300).completeness
     expected = case.y(case.x.numpy(), target) - case.y(case.x.numpy() - case.f @ case.v, target)
     assert found.whole == pytest.approx(expected, abs=1e-9)
@@ -176,7 +176,7 @@ def test_integrated_adds_up_to_what_all_components_do(case: Case, target: Target
 
 
 def test_integral_does_not_depend_on_its_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    question = case.question(Target(1))
+    question = case.question(ClassTarget(1))
     at_once = attribute(question, "integrated", 10)
     monkeypatch.setattr("core.methods.attribution.BATCH", 3)
     np.testing.assert_allclose(attribute(question, "integrated", 10).pair, at_once.pair, atol=1e-6)
@@ -184,7 +184,7 @@ def test_integral_does_not_depend_on_its_batches(case: Case, monkeypatch: pytest
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
 def test_ablation_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case: Case, batch: int) -> None:
-    target = Target(0, 1)
+    target = ClassTarget(0, 1)
     components = list(range(COMPONENTS))[::-1] + [3]
     found = ablation_effects(case.question(target), components, batch=batch)
     whole = case.y(case.x.numpy(), target)
@@ -196,7 +196,7 @@ def test_ablation_effects_equal_one_ablation_at_a_time_in_the_unsplit_model(case
     assert not found[inactive].any()
 
 
-def test_attribution_predicts_what_small_changes_do(case: Case, target: Target) -> None:
+def test_attribution_predicts_what_small_changes_do(case: Case, target: ClassTarget) -> None:
     """Taking away a little of a component moves y by as much of A_j: what links attribution and ablation."""
     attribution = attribute(case.question(target))
     for j in attribution.strongest_for(2):
@@ -210,7 +210,7 @@ def test_attribution_predicts_what_small_changes_do(case: Case, target: Target) 
 def test_order_of_the_strongest(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
 ) -> None:
-    attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1)))
+    attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(0, 1)))
     totals = {int(j): attribution.total_of(int(j)) for j in attribution.component}
     positive = sorted((j for j in totals if totals[j] > 0), key=lambda j: -totals[j])
     negative = sorted((j for j in totals if totals[j] < 0), key=lambda j: totals[j])
@@ -229,7 +229,7 @@ def test_totals_are_sums_of_pairs(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
 ) -> None:
     for method in ("gradient", "integrated"):
-        attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(2)), method)
+        attribution = attribute(Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(2)), method)
         for j in attribution.component:
             heat = trace.activations.at_tokens(attribution.pair, j)
             assert attribution.total_of(j) == pytest.approx(heat.sum(), abs=1e-5)
@@ -241,7 +241,7 @@ def test_a_difference_is_the_difference_of_attributions(
 ) -> None:
     a, b, difference, reverse = (
         attribute(Question(SaeClip(clip, dictionary), trace, classifier, target))
-        for target in (Target(0), Target(1), Target(0, 1), Target(1, 0))
+        for target in (ClassTarget(0), ClassTarget(1), ClassTarget(0, 1), ClassTarget(1, 0))
     )
     np.testing.assert_allclose(a.pair - b.pair, difference.pair, atol=1e-5)
     np.testing.assert_allclose(reverse.total, -difference.total, atol=1e-6)
@@ -253,7 +253,7 @@ def test_one_forward_and_one_backward_for_all_components(
     forward, backward = Mock(wraps=clip.embed_from_residual), Mock(wraps=torch.autograd.grad)
     monkeypatch.setattr(clip, "embed_from_residual", forward)
     monkeypatch.setattr(torch.autograd, "grad", backward)
-    attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)))
+    attribute(Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(0)))
     assert [len(called.args[0]) for called in forward.call_args_list] == [1]
     assert backward.call_count == 1
 
@@ -263,7 +263,7 @@ def test_gradients_of_several_pictures_are_their_own(
 ) -> None:
     x = clip.tensor(trace.residual)
     residuals = torch.stack([x, x.flip(0), 2 * x])
-    for target in (Target(0), Target(1), Target(2, 0)):
+    for target in (ClassTarget(0), ClassTarget(1), ClassTarget(2, 0)):
         question = Question(SaeClip(clip, dictionary), trace, classifier, target)
         values, gradients = question.gradients(residuals)
         for n in range(3):
@@ -279,10 +279,10 @@ def test_gradients_of_several_pictures_are_their_own(
 def test_pairs_do_not_depend_on_their_chunks(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_once = attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0)))
+    at_once = attribute(Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(0)))
     monkeypatch.setattr("core.methods.attribution.CHUNK", 1)
     np.testing.assert_allclose(
-        attribute(Question(SaeClip(clip, dictionary), trace, classifier, Target(0))).pair, at_once.pair, atol=1e-6
+        attribute(Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(0))).pair, at_once.pair, atol=1e-6
     )
 
 
@@ -292,20 +292,24 @@ def test_a_picture_on_which_nothing_is_active(clip: SplitClip, trace: Trace, cla
     dictionary = SaeDictionary(sae, "all")
     empty = replace(trace, activations=dictionary.activations(clip.tensor(trace.residual)))
     for method in ("gradient", "integrated"):
-        attribution = attribute(Question(SaeClip(clip, dictionary), empty, classifier, Target(0)), method)
+        attribution = attribute(Question(SaeClip(clip, dictionary), empty, classifier, ClassTarget(0)), method)
         assert len(attribution.component) == len(attribution.pair) == len(attribution.peak) == 0
         assert attribution.completeness.components == 0
         assert attribution.strongest_for(3).tolist() == []
-    assert ablation_effects(Question(SaeClip(clip, dictionary), empty, classifier, Target(0)), [1, 2]).tolist() == [
+    assert ablation_effects(
+        Question(SaeClip(clip, dictionary), empty, classifier, ClassTarget(0)), [1, 2]
+    ).tolist() == [
         0,
         0,
     ]
-    assert ablation_effects(Question(SaeClip(clip, dictionary), empty, classifier, Target(0)), []).shape == (0,)
+    assert ablation_effects(Question(SaeClip(clip, dictionary), empty, classifier, ClassTarget(0)), []).shape == (0,)
 
 
-@pytest.mark.parametrize("target", [Target(5), Target(-1), Target(0, 5), Target(2, -1), Target(2, 2)], ids=str)
+@pytest.mark.parametrize(
+    "target", [ClassTarget(5), ClassTarget(-1), ClassTarget(0, 5), ClassTarget(2, -1), ClassTarget(2, 2)], ids=str
+)
 def test_targets_that_make_no_sense_are_trouble(
-    target: Target, clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+    target: ClassTarget, clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
 ) -> None:
     for method in ("gradient", "integrated"):
         with pytest.raises(UserError):
@@ -318,7 +322,8 @@ def test_attributions_pickle_and_compare(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
 ) -> None:
     a, b = (
-        attribute(Question(SaeClip(clip, dictionary), trace, classifier, target)) for target in (Target(0), Target(1))
+        attribute(Question(SaeClip(clip, dictionary), trace, classifier, target))
+        for target in (ClassTarget(0), ClassTarget(1))
     )
     assert pickle.loads(pickle.dumps(a)) == a
     assert a != b

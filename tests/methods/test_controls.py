@@ -46,7 +46,7 @@ from core.methods.controls import (
 )
 from core.methods.question import Question
 from core.methods.steering import MAX_STRENGTH, Condition, Edit, Lever, Operation, Term, steer
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.dictionary import Activations, Dictionary
 from core.model.sae_clip import SaeClip
 from core.model.sae_dictionary import SaeDictionary
@@ -257,7 +257,7 @@ def test_what_the_picture_does_not_have_is_trouble(edit: Edit) -> None:
 
 def among(effect: float, random: Sequence[float]) -> Controls:
     values = np.array(random, dtype=np.float32)
-    return Controls(float(effect), values, values, 0.0, Edit(), None)
+    return Controls(float(effect), values, values, 0.0, Edit(), None, "logits")
 
 
 def test_percentile_and_p_in_closed_form():
@@ -283,9 +283,9 @@ def test_nineteen_controls_are_just_enough():
 def test_beyond_chance_is_beyond_components_and_directions():
     near, far = (np.linspace(-reach, reach, 40, dtype=np.float32) for reach in (1, 9))
     for random, directions, beyond in ((near, near, True), (near, far, False), (far, near, False)):
-        found = Controls(5.0, random, directions, 0.0, Edit(), None)
+        found = Controls(5.0, random, directions, 0.0, Edit(), None, "logits")
         assert found.beyond_chance is beyond
-        assert found.p_directions == Controls(5.0, directions, random, 0.0, Edit(), None).p_value
+        assert found.p_directions == Controls(5.0, directions, random, 0.0, Edit(), None, "logits").p_value
 
 
 def test_without_controls_nothing_is_beyond_chance():
@@ -327,7 +327,7 @@ def last(found):
 
 def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(question_of):
     """Exact ablation of the 20 components nearest in energy, for every active component in turn."""
-    question = question_of(Target(0, 1))
+    question = question_of(ClassTarget(0, 1))
     energy = energies(question.trace.activations, Edit(), question.model.dictionary)
     active = sorted(energy)
     assert len(active) > 21
@@ -356,7 +356,7 @@ def test_the_controls_of_one_lever_are_all_its_nearest_neighbours_once(question_
         Edit((Lever(0, "scale", 3.0), Lever(1, "set", 0.7), Lever(2)), tokens=(0, 3, 4, 5, 6, 7, 8)),
     ],
 )
-@pytest.mark.parametrize("target", [Target(2), Target(0, 1)])
+@pytest.mark.parametrize("target", [ClassTarget(2), ClassTarget(0, 1)])
 def test_every_effect_again_through_the_unsplit_model(question_of, edit, target, monkeypatch):
     """What is drawn is written down as it is drawn, and measured anew, one by one."""
     drawn: list[Edit] = []
@@ -402,13 +402,13 @@ def test_every_effect_again_through_the_unsplit_model(question_of, edit, target,
 
 def test_what_is_yielded_grows_to_the_whole(question_of, strongest):
     edit = Edit.of_suppressed(strongest[:3])
-    steps = list(controls(question_of(Target(0, 1)), edit))
+    steps = list(controls(question_of(ClassTarget(0, 1)), edit))
     assert [(len(s.random), len(s.directions)) for s in steps] == [(30, 0), (62, 0), (64, 0), (64, DIRECTIONS)]
     for step in steps:
         assert (step.effect, step.rival, step.rival_edit) == (steps[-1].effect, steps[-1].rival, steps[-1].rival_edit)
         np.testing.assert_array_equal(step.random, steps[-1].random[: len(step.random)])
-    assert last(controls(question_of(Target(0, 1)), edit)) == steps[-1]
-    other = last(controls(question_of(Target(0, 1)), edit, seed=1))
+    assert last(controls(question_of(ClassTarget(0, 1)), edit)) == steps[-1]
+    other = last(controls(question_of(ClassTarget(0, 1)), edit, seed=1))
     assert other != steps[-1]
     assert other.effect == steps[-1].effect
 
@@ -424,7 +424,7 @@ def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
     question_of, components, tokens, wanted, seed
 ):
     edit = Edit(tuple(Lever(j, "scale", 1.0) for j in components), tokens)
-    found = last(controls(question_of(Target(wanted, 4)), edit, draws=20, seed=seed))
+    found = last(controls(question_of(ClassTarget(wanted, 4)), edit, draws=20, seed=seed))
     assert found.effect == found.rival == 0
     assert not found.random.any()
     assert found.directions.shape == (DIRECTIONS,)
@@ -437,7 +437,7 @@ def test_an_edit_that_does_nothing_has_no_effect_and_neither_have_its_controls(
 @settings(max_examples=30)
 @given(edits.filter(lambda edit: len(edit.levers) > 0), st.integers(0, 40), seeds)
 def test_controls_of_any_edit(question_of, edit, draws, seed):
-    question = question_of(Target(1))
+    question = question_of(ClassTarget(1))
     found = last(controls(question, edit, draws=draws, seed=seed))
     own = {lever.component for lever in edit.levers}
     active = set(energies(question.trace.activations, edit, question.model.dictionary))
@@ -454,7 +454,7 @@ def test_controls_of_any_edit(question_of, edit, draws, seed):
 
 def test_the_edits_of_chance_are_seldom_beyond_chance(question_of):
     """60 edits drawn as controls are drawn: by its definition p <= 0.05 for about one in twenty of them."""
-    trace, dictionary = question_of(Target(0)).trace, question_of(Target(0)).model.dictionary
+    trace, dictionary = question_of(ClassTarget(0)).trace, question_of(ClassTarget(0)).model.dictionary
     rng = np.random.default_rng(5)
     active, beyond, percentiles = trace.activations.components(), 0, []
     kinds: list[tuple[Operation, float]] = [("suppress", 0.0), ("scale", 2.0), ("set", 0.5)]
@@ -463,7 +463,7 @@ def test_the_edits_of_chance_are_seldom_beyond_chance(question_of):
         tokens = None if seed % 2 else tuple(rng.choice(TOKENS, 12, replace=False).tolist())
         seeded = Edit(tuple(Lever(int(j), *kinds[rng.integers(3)]) for j in chosen), tokens)
         (edit,) = matched_controls(trace.activations, seeded, dictionary, 1, rng)
-        target = Target(*rng.choice(len(CLASSES), 2, replace=False).tolist())
+        target = ClassTarget(*rng.choice(len(CLASSES), 2, replace=False).tolist())
         steps = controls(question_of(target), edit, draws=60, seed=seed)
         found = last(itertools.islice(steps, 2))  # the random components; the directions would follow
         beyond += found.p_value <= CHANCE  # alone, without the help of the directions
@@ -478,7 +478,9 @@ def test_too_few_other_components_make_no_controls(clip, picture, classifier):
     active = trace.activations.components()
     assert len(active) == 5
     five, two = (
-        last(controls(Question(SaeClip(clip, on_cls), trace, classifier, Target(0)), Edit.of_suppressed(active[:k])))
+        last(
+            controls(Question(SaeClip(clip, on_cls), trace, classifier, ClassTarget(0)), Edit.of_suppressed(active[:k]))
+        )
         for k in (5, 2)
     )
     assert len(five.random) == 0

@@ -31,7 +31,7 @@ from core.methods.controls import (
 )
 from core.methods.dose_response import DOSES, Response, dosed, responses
 from core.methods.steering import MAX_STRENGTH, Edit, Lever, steer
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prediction import predict
 
 
@@ -78,7 +78,7 @@ def test_a_dose_that_is_no_number_is_trouble():
         dosed(Edit.of_suppressed([1]), float("nan"))
 
 
-@pytest.mark.parametrize("target", [Target(3), Target(0, 1)])
+@pytest.mark.parametrize("target", [ClassTarget(3), ClassTarget(0, 1)])
 def test_doses_again_through_the_unsplit_model(question_of, strongest, target):
     a, b, c = strongest[:3]
     edit = Edit((Lever(a), Lever(b, "set", 0.8), Lever(c, "scale", 2.0)), tokens=tuple(range(0, 17, 2)))
@@ -103,13 +103,13 @@ def test_doses_again_through_the_unsplit_model(question_of, strongest, target):
         assert np.ptp(response.target) > 1e-2
         assert response.target.dtype == response.logits.dtype == np.float32
         assert response.top.tolist() == response.logits.argmax(1).tolist()
-        assert response.target_classes == ((3,) if target == Target(3) else (0, 1))
+        assert response.target_classes == ((3,) if target == ClassTarget(3) else (0, 1))
         assert pickle.loads(pickle.dumps(response)) == response
 
 
 @pytest.mark.parametrize("kind", ["suppress", "scale"])
 def test_dose_1_is_the_picture_unedited_bit_for_bit(question_of, strongest, kind):
-    question = question_of(Target(2))
+    question = question_of(ClassTarget(2))
     before = predict(question.trace.embedding, question.classifier, CLASSES, question.model.clip.scoring).logits
     edit = Edit(tuple(Lever(j, kind, 0.0) for j in strongest[:3]))
     for response in responses(question, edit):
@@ -121,13 +121,13 @@ def test_dose_1_is_the_picture_unedited_bit_for_bit(question_of, strongest, kind
 
 def test_one_lever_has_one_response(question_of, strongest):
     edit = Edit.of_suppressed(strongest[:1])
-    (found,) = responses(question_of(Target(0)), edit)
+    (found,) = responses(question_of(ClassTarget(0)), edit)
     assert found.component is None
 
 
 def answered(logits: Sequence[Sequence[float]], *classes: int) -> Response:
     values = np.array(logits, dtype=np.float32)
-    return Response(None, 0.0, values[0], np.array(DOSES[: len(values)]), values[:, 0], values, classes)
+    return Response(None, 0.0, values[0], np.array(DOSES[: len(values)]), values[:, 0], values, classes, "logits", 1.0)
 
 
 def test_flips_by_hand():
@@ -169,6 +169,6 @@ def test_three_are_shown_unless_asked():
 def test_an_empty_edit_is_trouble(question_of):
     for ask in (controls, responses):
         with pytest.raises(UserError, match="Pull a lever first"):
-            next(ask(question_of(Target(0)), Edit(tokens=(1,))))
+            next(ask(question_of(ClassTarget(0)), Edit(tokens=(1,))))
         with pytest.raises(UserError, match="no class number 9"):
-            next(ask(question_of(Target(9)), Edit.of_suppressed([1])))
+            next(ask(question_of(ClassTarget(9)), Edit.of_suppressed([1])))

@@ -30,7 +30,7 @@ from core.methods.edit_search import (
 )
 from core.methods.question import Question
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
@@ -93,7 +93,7 @@ class Case:
         *self.steps, self.found = find_edit(SaeClip(clip, dictionary), trace, self.classifier, truth)
         *_, self.probed = find_edit(SaeClip(clip, dictionary), trace, self.classifier, truth, PROBES)
         self.predicted = int(unsplit.logits(unsplit.before, self.classifier).argmax())
-        target = Target(self.predicted, truth)
+        target = ClassTarget(self.predicted, truth)
         totals = attribute(Question(SaeClip(clip, dictionary), trace, self.classifier, target))
         self.ranked = tuple(int(j) for j in totals.ranked() if totals.total_of(int(j)) > 0)[:CANDIDATES]
         self.seen: dict[Components, Candidate] = {}

@@ -27,7 +27,7 @@ from core.methods.picture_set import PictureSet, split
 from core.methods.question import Question
 from core.methods.reference_scenes import read_references
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prompts import TEMPLATES
@@ -131,7 +131,7 @@ def test_auroc_is_the_share_of_pairs(data: st.DataObject) -> None:
 
 def test_attributions_of_many_are_those_of_each(model: SaeClip, vectors: Tensor, pictures: PictureSet) -> None:
     traces = pictures.traces[:7]
-    targets = [Target(k, None if k % 3 == 0 else k + 1) for k in range(7)]
+    targets = [ClassTarget(k, None if k % 3 == 0 else k + 1) for k in range(7)]
     many = sparse.vstack(list(attributions(model, traces, vectors, targets, batch=3))).toarray()
     assert many.shape == (7, COMPONENTS)
     for row, trace, target in zip(many, traces, targets, strict=True):
@@ -140,7 +140,7 @@ def test_attributions_of_many_are_those_of_each(model: SaeClip, vectors: Tensor,
         slow[one.component] = one.total
         np.testing.assert_allclose(row, slow, atol=1e-5)
     with pytest.raises(UserError, match="no class number 99"):
-        list(attributions(model, traces[:1], vectors, [Target(99)]))
+        list(attributions(model, traces[:1], vectors, [ClassTarget(99)]))
 
 
 def slow_standing(
@@ -150,7 +150,7 @@ def slow_standing(
     failures = [i for i in range(len(part)) if part.truth[i] >= 0 and part.said[i] != part.truth[i]]
     each = []
     for i in failures:
-        question = Question(model, part.traces[i], vectors, Target(int(part.said[i]), int(part.truth[i])))
+        question = Question(model, part.traces[i], vectors, ClassTarget(int(part.said[i]), int(part.truth[i])))
         one = attribute(question)
         each.append([sum(one.total_of(j) for j in unit) for unit in units])
     among = [0] * len(units)

@@ -1,6 +1,9 @@
-"""Attribution, steering and what is missed at every place of every family, against the unsplit model."""
+"""Attribution, steering and what is missed at every place of every family, against the unsplit model.
 
-from dataclasses import dataclass
+What is explained is what speaks for a class against another, or the similarity to another picture: the same tests.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from core.methods.attribution import ablation_effects, attribute
 from core.methods.question import Question
 from core.methods.reconstruction_error import reconstruction_error
 from core.methods.steering import Edit, Lever, edited
+from core.methods.targets import PictureTarget
 from core.model.clip import SplitClip
 from core.model.places import ImageEmbedding, MlpOutput, ResidualStream
 
@@ -20,6 +24,7 @@ CASES = [
     *(("clip", place) for place in (MlpOutput(2), ImageEmbedding())),
     *(("siglip", place) for place in (ResidualStream(1), MlpOutput(3), ImageEmbedding())),
     ("metaclip_2", MlpOutput(1)),
+    ("clip", ResidualStream(2)),
     *((family, ImageEmbedding(), True) for family in ("clip", "siglip")),
 ]
 """Family, place, and whether the components are words."""
@@ -31,18 +36,26 @@ class Twin:
 
     question: Question
     pixels: Tensor
+    other: Tensor | None
+    """Pixels of the picture that the similarity is to, [1, 3, S, S]; None where classes are asked about."""
+
+    def y(self, z: Tensor) -> Tensor:
+        """The target of an image embedding [p] of any length, by the formula of its kind, where no bias counts."""
+        if self.other is not None:
+            v = whole(self.clip.model, self.other)[0].to(z)
+            return 100 * (z @ v) / (z.norm() * v.norm())
+        values = self.clip.scoring.scale * (self.question.classifier.to(z) @ (z / z.norm()))
+        return values[0] - values[1]
 
     @property
     def clip(self) -> SplitClip:
         return self.question.model.clip
 
     def value(self, change: Tensor | None = None) -> float:
-        """y in logits by the unsplit model, float64, with `change` [T, d] added at the place."""
+        """y by the unsplit model, float64, with `change` [T, d] added at the place."""
         with hooked(self.clip.model, self.clip.place, None if change is None else own(self.clip, change[None])):
             z = whole(self.clip.model, self.pixels)[0].double()
-        scoring = self.clip.scoring
-        values = scoring.scale * (self.question.classifier.double() @ (z / z.norm())) + scoring.bias
-        return float(self.question.target.of(values))
+        return float(self.y(z))
 
     def gradient(self) -> tuple[Tensor, Tensor]:
         """What the unsplit model has at the place, and dy of it, [T, d] each."""
@@ -51,15 +64,29 @@ class Twin:
             hooked(self.clip.model, self.clip.place, torch.zeros((), requires_grad=True)) as seen,
         ):
             z = self.clip.model.get_image_features(pixel_values=self.pixels).pooler_output[0]
-            y = self.question.target.of(self.clip.scoring.scale * (self.question.classifier @ (z / z.norm())))
-            (gradient,) = torch.autograd.grad(y, seen[0])
+            (gradient,) = torch.autograd.grad(self.y(z), seen[0])
         return numbered(self.clip, seen[0].detach())[0], numbered(self.clip, gradient)[0]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} {case[1].NAME}{' words' * len(case[2:])}")
-def twin(request: pytest.FixtureRequest) -> Twin:
+def of_classes(request: pytest.FixtureRequest) -> Twin:
     question = question_at(*request.param)
-    return Twin(question, question.model.clip.pixels(question.trace.crop[None]))
+    return Twin(question, question.model.clip.pixels(question.trace.crop[None]), None)
+
+
+@pytest.fixture(scope="module", params=["classes", "picture"])
+def twin(request: pytest.FixtureRequest, of_classes: Twin) -> Twin:
+    if request.param == "classes":
+        return of_classes
+    question = of_classes.question
+    other = np.random.default_rng(8).integers(0, 256, question.trace.crop.shape, dtype=np.uint8)
+    alike = PictureTarget.like(question.model.trace(other).embedding, "another")
+    return replace(of_classes, question=replace(question, target=alike), other=question.model.clip.pixels(other[None]))
+
+
+def test_the_value_is_that_of_the_unsplit_model(twin: Twin) -> None:
+    assert twin.question.value / 100 == pytest.approx(twin.value() / 100, abs=1e-5)
+    assert attribute(twin.question).value == pytest.approx(twin.value(), abs=1e-3)
 
 
 def test_the_trace_says_what_it_holds(twin: Twin) -> None:
@@ -110,7 +137,7 @@ def test_the_integral_is_what_all_components_do(twin: Twin) -> None:
 
 def test_levers_move_the_target_as_in_the_unsplit_model(twin: Twin) -> None:
     model, trace = twin.question.model, twin.question.trace
-    one, other = attribute(twin.question).strongest_for(2).tolist()
+    one, other = attribute(twin.question).ranked()[[0, -1]].tolist()
     for edit in (
         Edit((Lever(one), Lever(other, "scale", -2.0))),
         Edit((Lever(one, "set", 3.0),), tokens=(0, 2)),
@@ -142,7 +169,9 @@ def test_what_is_missed_is_of_what_is_read(twin: Twin) -> None:
     seen = torch.as_tensor(trace.seen)
     again = seen.clone()
     again[inside] = model.dictionary.reconstruct_seen(seen[inside])
-    difference = twin.question.target.of(found.through.logits) - twin.question.target.of(found.before.logits)
+    target = twin.question.target
+    through, before = (target.of(one.logits, one.unit_embedding) for one in (found.through, found.before))
+    difference = through - before
     assert difference == pytest.approx(twin.value(again - seen) - twin.value(), abs=1e-4)
     assert (found.explained_variance is None) == (len(inside) == 1)
     if 0 in inside:

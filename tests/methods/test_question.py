@@ -8,7 +8,7 @@ from conftest import COMPONENTS
 from core.errors import UserError
 from core.methods.question import Question
 from core.methods.steering import Edit, Lever, steer
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, logits
 from core.model.dictionary import Dictionary
 from core.model.sae_clip import SaeClip
@@ -23,7 +23,7 @@ EDITS = (
 
 @pytest.fixture(scope="module")
 def question(clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor) -> Question:
-    return Question(SaeClip(clip, dictionary), trace, classifier, Target(0, 1))
+    return Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(0, 1))
 
 
 @torch.no_grad()
@@ -37,12 +37,13 @@ def alone(question: Question, edit: Edit) -> tuple[np.ndarray, np.ndarray]:
 
 def test_place_steer_embed_and_logits(question: Question) -> None:
     residuals, embeddings = question.steered(EDITS), question.embeddings_under(EDITS)
-    for edit, z, answer, value in zip(
-        EDITS, embeddings, question.answers(residuals), question.values(residuals), strict=True
+    for edit, z, answer, y, value in zip(
+        EDITS, embeddings, *question.answers(residuals), question.values(residuals), strict=True
     ):
         expected, said = alone(question, edit)
         np.testing.assert_allclose(z, expected, atol=1e-5)
         np.testing.assert_allclose(answer, said, atol=1e-4)
+        assert y.item() == pytest.approx(said[0] - said[1], abs=1e-4)
         assert value.item() == pytest.approx(said[0] - said[1], abs=1e-4)
     effects = question.effects(residuals)
     whole = question.value
@@ -62,7 +63,7 @@ def test_an_edit_that_does_nothing_is_seen_to_do_nothing_in_any_batch(question: 
         assert not question.effects(residuals)[len(others) :].any()
         for z in question.embeddings_under([*others, *nothing])[len(others) :]:
             assert np.array_equal(z, question.trace.embedding)
-        for answer in question.answers(residuals)[len(others) :]:
+        for answer in question.answers(residuals)[0][len(others) :]:
             assert torch.equal(answer, question.logits)
 
 
@@ -72,6 +73,6 @@ def test_the_model_is_not_run_for_what_no_edit_changed(question: Question, monke
 
 
 def test_a_target_that_is_not_among_the_classes(question: Question) -> None:
-    wrong = Question(question.model, question.trace, question.classifier, Target(9))
+    wrong = Question(question.model, question.trace, question.classifier, ClassTarget(9))
     with pytest.raises(UserError, match="no class number 9"):
         _ = wrong.value

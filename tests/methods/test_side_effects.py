@@ -26,7 +26,7 @@ from core.methods.side_effects import (
     side_effects,
 )
 from core.methods.steering import Edit, Lever, edited, steer
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.dictionary import Dictionary
 from core.model.prediction import logit_change
@@ -39,7 +39,7 @@ from core.setups.catalog import read_catalog
 VOCABULARY = read_vocabulary()
 NAMES = [concept.name for concept in VOCABULARY]
 WORDS = ("tree", "sky", "blue boat", "queen", "soup", "piano")
-TARGET = Target(1, 0)
+TARGET = ClassTarget(1, 0)
 ROWS = torch.nn.functional.normalize(torch.randn(5, 6, generator=torch.Generator().manual_seed(1)), dim=-1)
 
 vectors = st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6).filter(lambda v: math.hypot(*v) > 0.1)
@@ -52,7 +52,9 @@ def words(clip: SplitClip) -> Tensor:
 
 
 def made(change: list[float], effect: float = 1.0) -> SideEffects:
-    return SideEffects(tuple(f"word {i}" for i in range(len(change))), np.array(change, dtype=np.float32), 1.0, effect)
+    return SideEffects(
+        tuple(f"word {i}" for i in range(len(change))), np.array(change, dtype=np.float32), 1.0, effect, "logits"
+    )
 
 
 # The vocabulary
@@ -275,7 +277,7 @@ def test_what_cannot_be_measured_is_refused(
     clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: Tensor, words: Tensor
 ) -> None:
     with pytest.raises(UserError, match="no class number 9"):
-        side_effects(Question(SaeClip(clip, dictionary), trace, classifier, Target(9)), [Edit()], WORDS, words)
+        side_effects(Question(SaeClip(clip, dictionary), trace, classifier, ClassTarget(9)), [Edit()], WORDS, words)
     with pytest.raises(UserError, match="no component 48"):
         side_effects(
             Question(SaeClip(clip, dictionary), trace, classifier, TARGET),
@@ -335,7 +337,7 @@ def test_without_an_edit_no_attribution_changes(attributions: tuple[Attribution,
 
 def test_only_like_attributions_are_compared(attributions: tuple[Attribution, Attribution, Edit]) -> None:
     before, after, edit = attributions
-    for other in (replace(after, target=Target(0)), replace(after, method="integrated")):
+    for other in (replace(after, target=ClassTarget(0)), replace(after, method="integrated")):
         with pytest.raises(ValueError, match="different"):
             attribution_changes(before, other, edit)
 
@@ -344,4 +346,7 @@ def test_results_pickle_compare_and_print(attributions: tuple[Attribution, Attri
     for record in (made([1, 2, 3]), attribution_changes(*attributions)):
         assert pickle.loads(pickle.dumps(record)) == record
     assert made([1, 2]) != made([1, 3])
-    assert repr(made([1, 2])) == "SideEffects(concepts=('word 0', 'word 1'), change=float32[2], cosine=1.0, effect=1.0)"
+    assert (
+        repr(made([1, 2]))
+        == "SideEffects(concepts=('word 0', 'word 1'), change=float32[2], cosine=1.0, effect=1.0, unit='logits')"
+    )

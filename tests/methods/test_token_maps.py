@@ -10,7 +10,7 @@ from conftest import COMPONENTS, tiny_sae
 
 from core.methods.attribution import Attribution, attribute
 from core.methods.question import Question
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.methods.token_maps import AT_A_TOKEN, token_maps
 from core.model.clip import SplitClip
 from core.model.sae_clip import SaeClip
@@ -25,7 +25,7 @@ def seen(
     """With many components at a token, or with negative activations."""
     dictionary = SaeDictionary(tiny_sae(request.param), "all")
     read = SaeClip(clip, dictionary).traces([trace.crop])[0]
-    return read, attribute(Question(SaeClip(clip, dictionary), read, classifier, Target(0, 1)))
+    return read, attribute(Question(SaeClip(clip, dictionary), read, classifier, ClassTarget(0, 1)))
 
 
 def dense(trace: Trace, attribution: Attribution) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +108,7 @@ def test_a_picture_in_which_nothing_fires_has_nothing_to_show(
     sae.b_enc.data -= 1e6
     dictionary = SaeDictionary(sae, "all")
     read = SaeClip(clip, dictionary).traces([trace.crop])[0]
-    found = token_maps(read, attribute(Question(SaeClip(clip, dictionary), read, classifier, Target(0))), [3])
+    found = token_maps(read, attribute(Question(SaeClip(clip, dictionary), read, classifier, ClassTarget(0))), [3])
     assert found.tokens == ((),) * 17
     assert found.maps == ()
     assert found.plain() == {"rows": 4, "columns": 4, "tokens": [[]] * 17, "maps": {}}

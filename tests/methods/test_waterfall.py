@@ -7,7 +7,7 @@ from PIL import Image
 from test_attribution import SETUPS, TARGETS, Case
 
 from core.methods.attribution import attribute
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.methods.waterfall import waterfall
 from core.model.scope import Scope
 
@@ -15,7 +15,7 @@ from core.model.scope import Scope
 @pytest.mark.parametrize("setup", SETUPS, ids=str)
 @pytest.mark.parametrize("target", TARGETS[1::2], ids=str)
 def test_the_steps_lead_from_zero_to_the_value(
-    setup: tuple[int, str, Scope, str], target: Target, picture: Image.Image
+    setup: tuple[int, str, Scope, str], target: ClassTarget, picture: Image.Image
 ) -> None:
     """Each step by its definition; their sum is the target, through the unsplit model."""
     case = Case(*setup, picture)
@@ -44,7 +44,7 @@ def test_the_steps_lead_from_zero_to_the_value(
 
 def test_with_every_component_named_there_are_no_others(picture: Image.Image) -> None:
     case = Case(1, "topk", "all", "none", picture)
-    attribution = attribute(case.question(Target(0)))
+    attribution = attribute(case.question(ClassTarget(0)))
     found = waterfall(attribution, attribution.component.tolist())
     assert found.n_others == 0
     assert found.others == pytest.approx(0, abs=1e-4)
@@ -52,7 +52,7 @@ def test_with_every_component_named_there_are_no_others(picture: Image.Image) ->
 
 def test_of_an_integral_what_is_left_is_the_value_without_components(picture: Image.Image) -> None:
     case = Case(1, "topk", "all", "none", picture)
-    attribution = attribute(case.question(Target(0)), "integrated", 64)
+    attribution = attribute(case.question(ClassTarget(0)), "integrated", 64)
     found = waterfall(attribution, [])
     assert (found.error, found.offset) == (0, 0)
-    assert found.beyond == pytest.approx(case.y(case.x.numpy() - case.f @ case.v, Target(0)), abs=1e-2)
+    assert found.beyond == pytest.approx(case.y(case.x.numpy() - case.f @ case.v, ClassTarget(0)), abs=1e-2)

@@ -40,7 +40,7 @@ def test_predict_equals_the_formula(z: list[float], scale: float) -> None:
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=8))
 def test_order_and_ranks(values: list[int]) -> None:
     logits = np.array(values, dtype=np.float32)
-    prediction = Prediction(tuple(map(str, range(len(values)))), logits, logits)
+    prediction = Prediction(tuple(map(str, range(len(values)))), logits, logits, logits)
     expected = sorted(range(len(values)), key=lambda i: (-values[i], i))
     assert prediction.order.tolist() == expected
     assert prediction.top == expected[0]
@@ -84,5 +84,6 @@ def test_comparisons_pickle_compare_and_print() -> None:
     assert pickle.loads(pickle.dumps(comparison)) == comparison
     assert comparison != compare(ROWS[0], ROWS[2], ROWS, NAMES, Scoring(10.0))
     assert repr(comparison.before) == (
-        "Prediction(classes=('a', 'b', 'c', 'd'), logits=float32[4], probabilities=float32[4], per_class=False)"
+        "Prediction(classes=('a', 'b', 'c', 'd'), logits=float32[4], probabilities=float32[4], "
+        "unit_embedding=float32[6], per_class=False)"
     )

@@ -3,6 +3,7 @@
 import pytest
 
 from core.errors import UserError
+from core.methods.targets import ClassTarget
 from core.page.attribution_tab import (
     NOTHING,
     measure,
@@ -19,12 +20,12 @@ from core.session.visit import Visit
 def test_a_target_of_ones_own(context: Context, first: Visit) -> None:
     dog, cat = first.classes.index("dog"), first.classes.index("cat")
     v = set_target(context, first, dog, cat)
-    assert (v.wanted, v.against) == ("dog", "cat")
+    assert v.target == ClassTarget(dog, cat)
     assert v.attribution.value == pytest.approx(-first.attribution.value)
     assert show_target(context, v) != show_target(context, first)
     assert "“dog” against “cat” stands at" in show_waterfall(context, v)
     for none in (NOTHING, None):
-        assert set_target(context, first, dog, none).against is None
+        assert set_target(context, first, dog, none).target == ClassTarget(dog)
     with pytest.raises(UserError, match="itself"):
         set_target(context, first, dog, dog)
 

@@ -11,7 +11,7 @@ from gradio.state_holder import SessionState
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.page import image_tab, press
 from core.page.context import Context
@@ -55,7 +55,7 @@ def own(context: Context, first: Visit) -> Visit:
     assert example is not None
     subject = Subject("Your picture", photograph=True)
     v = session.start(bench, example.file(), subject, ("horse", "frog", "sheep"), TEMPLATES["single"], "sheep")
-    v = session.set_target(bench, v, Target(1, 0))
+    v = session.set_target(bench, v, ClassTarget(1, 0))
     return session.changed(first, session.change(bench, v, Edit((Lever(v.parts[0].component),))))
 
 

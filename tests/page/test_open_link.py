@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.methods.steering import Condition, Edit, Lever, Term
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.page import image_tab
 from core.page.context import Context
@@ -48,7 +48,7 @@ def other(context: Context, first: Visit) -> Visit:
     assert example is not None
     v = session.look_at(bench, first, example.file(True), session.subject_of(example, True))
     v = session.ask(bench, v, ("sheep, woolly", "horse", "frog"), TEMPLATES["ensemble"], "horse")
-    v = session.set_target(bench, v, Target(2, 0))
+    v = session.set_target(bench, v, ClassTarget(2, 0))
     levers = Lever(v.parts[0].component), Lever(3, "scale", 2.0), Lever(5, "set", 1.5, at_least=0.25)
     v = session.change(bench, v, Edit(levers, (0, 2, 3, 4, 9), Condition((Term(7, 0.5), Term(99)), -1.0)))
     v = replace(v, search=v.search.open_page(12), many=ManyPictures("attacked", confusion=("dog", "")))

@@ -62,8 +62,8 @@ def test_the_target_after_the_edit_says_of_what_it_is(context: Context, first: V
     after = json.loads(show_after(context, pulled))
     assert f'data-digest="{after["of"]}"' in show_prediction(context, pulled)
     assert f'data-digest="{after["of"]}"' not in show_prediction(context, first)
-    change = pulled.comparison.logit_change
-    expected = first.attribution.value + change[first.target.wanted] - change[first.target.against or 0]
+    change, (wanted, against) = pulled.comparison.logit_change, first.target.classes
+    expected = first.attribution.value + change[wanted] - change[against]
     assert after["value"] == pytest.approx(expected, abs=1e-2)
     assert after["tokens"] != json.loads(show_after(context, first))["tokens"]
 

@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.page.context import Context
 from core.page.setup_bar import LEFT_BEHIND
@@ -39,7 +39,7 @@ def own(context: Context, first: Visit) -> Visit:
     assert example is not None
     subject = Subject("Your picture <b>", photograph=True)
     v = session.start(bench, example.file(), subject, CLASSES, TEMPLATES["single"], "=sheep")
-    v = session.set_target(bench, v, Target(1, 0))
+    v = session.set_target(bench, v, ClassTarget(1, 0))
     edit = Edit(tuple(Lever(part.component) for part in v.parts[:5]), (0, 3, 4))
     return session.changed(first, session.change(bench, v, edit))
 

@@ -24,6 +24,7 @@ from core.page.wire import (
     OpenPicture,
     OpenTab,
     PressComponent,
+    SecondStep,
     ShowCounterfactual,
     UseCondition,
     UseEdit,
@@ -38,6 +39,8 @@ what `TELL_THE_TAB` writes."""
 
 def test_what_the_scripts_write_is_read() -> None:
     assert ChooseExample.read(WRITTEN["choose"]).example == "owl-note-nonsense"
+    assert ChooseExample.read(WRITTEN["like"]).example == "car-note-car"
+    assert SecondStep.read(WRITTEN["second"]).step == "take away"
     assert ShowCounterfactual.read(WRITTEN["twin"]).on
     assert PressComponent.read(WRITTEN["act"]) == PressComponent(component=99, action="suppress", on=True)
     assert AskWords.read(WRITTEN["ask"]) == AskWords(words="the word cat", moment=812.3)
@@ -89,6 +92,7 @@ LEVER = {"component": 1, "operation": "scale", "strength": "2", "family": None}
         )),
         (HistoryStep, {"step": "__class__"}),
         (ShowCounterfactual, {"on": None}),
+        *((SecondStep, told) for told in (None, {}, {"step": "undo"}, {"step": "ask", "more": 1})),
         *((EditMessage, told) for told in ("", "null", "[]", "{", "[" * 100_000, "\ud800", "NaN", None, 3, b"{}")),
         *((EditMessage, json.dumps(EDIT | wrong)) for wrong in (
             {"revision": None}, {"revision": -1}, {"moment": "soon"}, {"moment": float("inf")}, {"gesture": None},

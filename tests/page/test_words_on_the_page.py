@@ -108,4 +108,4 @@ def test_what_there_is_not_is_said(page: Context, v: Visit) -> None:
     assert "no guesses" not in told
     assert "map" in plain(show_canvas(page, v))
     with pytest.raises(UserError, match="A recipe is of an edit of a CLIP's residual stream"):
-        make_recipe(page.pool.get("own").setup, v.edit, CLASSES, SINGLE, v.target, title="no")
+        make_recipe(page.pool.get("own").setup, v.edit, CLASSES, SINGLE, v.class_target, title="no")

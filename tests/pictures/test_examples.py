@@ -9,7 +9,7 @@ import pytest
 from core.bundled.examples import CLEARLY, PHOTOGRAPH, WISHES
 from core.errors import UserError
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.pictures.examples import (
     FOLDER,
@@ -106,7 +106,7 @@ def test_without_the_cue_the_model_is_right(wish, bench):
 def test_one_suppression_found_by_attribution_repairs_the_first_example(bench):
     wish = WISHES[0]
     trace, classes, said = asked(bench, wish.name, wish.name)
-    found = bench.attribute(trace, classes, TEMPLATES["single"], Target(said.top, classes.index(wish.truth)))
+    found = bench.attribute(trace, classes, TEMPLATES["single"], ClassTarget(said.top, classes.index(wish.truth)))
     (first,) = found.strongest_for(1)
     after = bench.compare(trace, Edit.of_suppressed([first]), classes, TEMPLATES["single"]).after
     assert said.best == wish.foil

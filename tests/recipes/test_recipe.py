@@ -17,7 +17,7 @@ from tiny_recipes import CLAIM, CONDITION, EDIT, KINDS, recipe_of, setup_of
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip
 from core.recipes import Claim, Recipe, load_recipe, make_recipe, save_recipe
 from core.recipes.files import ARRAYS, FACTS, facts_text
@@ -114,7 +114,7 @@ def test_tokens_stay_behind(clip: SplitClip) -> None:
 )
 def test_edits_that_are_no_recipe(clip: SplitClip, edit: Edit, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_recipe(setup_of(clip, "topk"), edit, CLASSES, ("{}",), Target(0), title="none")
+        make_recipe(setup_of(clip, "topk"), edit, CLASSES, ("{}",), ClassTarget(0), title="none")
 
 
 def test_what_recipe_json_cannot_hold_is_told_when_it_is_made(clip: SplitClip) -> None:
@@ -127,9 +127,9 @@ def test_what_recipe_json_cannot_hold_is_told_when_it_is_made(clip: SplitClip) -
         (CLASSES, "claims", (CLAIM,) * 65, "claims: "),
     ):
         with pytest.raises(UserError, match=message):
-            make_recipe(setup_of(clip, "topk"), EDIT, classes, ("{}",), Target(0), title=title, claims=claims)
+            make_recipe(setup_of(clip, "topk"), EDIT, classes, ("{}",), ClassTarget(0), title=title, claims=claims)
     with pytest.raises(UserError, match="target"):
-        make_recipe(setup_of(clip, "topk"), EDIT, CLASSES, ("{}",), Target(1, 1), title="target")
+        make_recipe(setup_of(clip, "topk"), EDIT, CLASSES, ("{}",), ClassTarget(1, 1), title="target")
 
 
 def test_no_folder_of_that_name(tmp_path: Path) -> None:

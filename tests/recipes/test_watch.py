@@ -18,7 +18,7 @@ from transformers import CLIPModel
 from core.files import ASSETS
 from core.methods.reference_scenes import painted, reference_cases
 from core.methods.steering import Condition, Edit, Lever, Term
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip
 from core.recipes import Claim, Recipe, apply_recipe, make_recipe
 from core.recipes.rate_test import RateTest, log_evidence
@@ -234,7 +234,7 @@ def test_a_shift_of_real_pictures_is_noticed() -> None:
     acts = sum(bool(np.isin(components, trace.activations.component).any()) for trace in traces)
     claim = Claim(pictures="clean scenes", unseen=True, n=60, acts=acts, changes=0)
     recipe = make_recipe(
-        setup, edit, CLASSES, ("a photo of a {}",), Target(0, 1), title="Written words are ignored", claims=[claim]
+        setup, edit, CLASSES, ("a photo of a {}",), ClassTarget(0, 1), title="Written words are ignored", claims=[claim]
     )
     steered: Any = apply_recipe(CLIPModel.from_pretrained(ASSETS / "bundled" / "clip"), recipe)
 

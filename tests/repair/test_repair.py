@@ -13,7 +13,7 @@ from core.methods.failures import Confusion
 from core.methods.generalization import Generalization
 from core.methods.picture_set import PictureSet, split
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.sae_clip import BATCH
 from core.pictures.batches import batches
 from core.pictures.collection import Collection
@@ -202,14 +202,14 @@ def test_the_command_goes_from_a_folder_to_a_recipe(
 @pytest.mark.parametrize(
     ("meant", "target"),
     [
-        ([], Target(0)),
-        (["--truth", "a bus"], Target(2)),
-        (["--said", "dog"], Target(0)),
-        (["--truth", "owl", "--said", "dog"], Target(1, 0)),
+        ([], ClassTarget(0)),
+        (["--truth", "a bus"], ClassTarget(2)),
+        (["--said", "dog"], ClassTarget(0)),
+        (["--truth", "owl", "--said", "dog"], ClassTarget(1, 0)),
     ],
 )
 def test_the_target_is_of_the_classes_of_the_failures(
-    words: list[str], tmp_path: Path, meant: list[str], target: Target
+    words: list[str], tmp_path: Path, meant: list[str], target: ClassTarget
 ) -> None:
     main([*words, *meant, "--classes", ", ".join(CLASSES), "--terms", "0", "--out", str(tmp_path)])
     assert load_recipe(tmp_path).facts.target == target

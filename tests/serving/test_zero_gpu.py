@@ -20,7 +20,7 @@ from core.methods.failures import Confusion
 from core.methods.generalization import Generalization
 from core.methods.picture_set import PictureSet
 from core.methods.steering import Edit, Lever
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.serving.settings import Settings, make_pool
 from core.serving.zero_gpu import LONG, LONG_IN_STEPS, Answers, Call, Far, seconds
@@ -169,7 +169,7 @@ def test_what_the_visitor_must_be_told_crosses(far: Far, visit: Visit) -> None:
     with pytest.raises(UserError, match="no component"):
         list(far.generalize(Edit.of_suppressed([10**6])))
     with pytest.raises(UserError):
-        far.ablation_effects(*asked, Target(99), visit.attribution.ranked()[:2])
+        far.ablation_effects(*asked, ClassTarget(99), visit.attribution.ranked()[:2])
     with pytest.raises(UserError):
         next(far.controls(*asked, visit.target, Edit()))
     with pytest.raises(UserError, match="never fired"):

@@ -51,6 +51,9 @@ def states(draw: st.DrawFn) -> ViewState:
     example = draw(st.none() | names)
     which = st.integers(0, len(classes) - 1)
     own = names.map(lambda name: f"{name} {{}}".strip()).map(visible)
+    likes = st.builds(PictureState, caption=st.just(""), example=st.none() | names, content=st.just("ab" * 32))
+    second = draw(st.none() | likes)
+    wanted = draw(which if second is None else st.none() | which)
     return ViewState(
         setup=draw(names),
         commits=draw(st.dictionaries(st.sampled_from(["clip", "dictionary"]), st.sampled_from(["0a" * 20, "f1" * 20]))),
@@ -60,8 +63,9 @@ def states(draw: st.DrawFn) -> ViewState:
         classes=classes,
         templates=draw(st.sampled_from([*TEMPLATES.values()]) | st.lists(own, min_size=1, unique=True).map(tuple)),
         truth=draw(st.none() | which),
-        wanted=draw(which),
-        against=draw(st.none() | which),
+        wanted=wanted,
+        against=None if wanted is None else draw(st.none() | which),
+        second=second,
         edit=EditState.of(draw(edits())),
         many=draw(
             st.builds(
@@ -79,7 +83,7 @@ def states(draw: st.DrawFn) -> ViewState:
 def said_of(state: ViewState) -> Link:
     """What a link says of it, from the state itself."""
     picture, many, classes = state.picture, state.many, state.classes
-    unsaid = None if picture.example is None else ""
+    unsaid, second = None if picture.example is None else "", state.second
     return Link(
         setup=state.setup,
         commits={name: commit[: links.ABBREVIATED] for name, commit in state.commits.items()},
@@ -89,7 +93,11 @@ def said_of(state: ViewState) -> Link:
         classes=classes,
         templates=state.templates,
         truth=unsaid if state.truth is None else classes[state.truth],
-        target=TargetNames(classes[state.wanted], None if state.against is None else classes[state.against]),
+        target=None
+        if state.wanted is None
+        else TargetNames(classes[state.wanted], None if state.against is None else classes[state.against]),
+        like=None if second is None else second.example,
+        like_picture=second.content[: links.HASHED] if second is not None and second.example is None else None,
         edit=state.edit.edit(),
         pictures=many.which,
         by_labels=many.by_labels,
@@ -123,6 +131,16 @@ def test_the_common_case_is_for_readers() -> None:
     assert to_query(state_of_levers(Lever(99))) == (
         "setup=bundled&example=dog-note-cat&classes=dog,cat,red+fox&truth=dog&target=cat,dog&suppress=99&tab=evidence"
     )
+
+
+def test_a_picture_to_compare_with_is_the_target_where_no_class_is() -> None:
+    second = PictureState(caption="", example="owl-plain", content="0" * 64)
+    state = state_of_levers().model_copy(update={"second": second, "wanted": None, "against": None})
+    assert to_query(state).endswith("&truth=dog&like=owl-plain&tab=evidence")
+    offered = state_of_levers().model_copy(update={"second": second})
+    assert to_query(offered).endswith("&truth=dog&like=owl-plain&target=cat,dog&tab=evidence")
+    own = state.model_copy(update={"second": PictureState(caption="", content="0123456789abcdef" * 4)})
+    assert "&like-picture=0123456789abcdef&" in to_query(own)
 
 
 def state_of_levers(*levers: Lever) -> ViewState:
@@ -185,6 +203,8 @@ def test_five_levers_with_all_that_a_link_can_say_are_short() -> None:
         ("target=a,b,c", "“target=a,b,c” in this link is not one class, or two."),
         ("confusion=a", "“confusion=a” in this link is not two classes."),
         ("picture=../../etc/passwd", "in this link is not 16 or more hexadecimal digits."),
+        ("like-picture=cat", "in this link is not 16 or more hexadecimal digits."),
+        ("like=", "“like” in this link names nothing."),
         ("clip=main", "“clip=main” in this link is not 7 or more hexadecimal digits."),
         ("component=-1", "“component=-1” in this link names “-1”, which is no whole number from 0."),
         ("setup=", "“setup” in this link names nothing."),

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.session.report_file import CROP_ID, MAX_REPORT, STATE_NAME, CarriedInquiry, packed, read_report
+from core.session.report_file import CROP_ID, MAX_REPORT, SECOND_ID, STATE_NAME, CarriedInquiry, packed, read_report
 from core.session.view_state import PictureState, ViewState
 
 STATE = ViewState(
@@ -39,16 +39,24 @@ def read(tmp_path: Path, content: str | bytes) -> CarriedInquiry:
 
 
 def test_what_is_carried_comes_back(tmp_path: Path) -> None:
-    assert read(tmp_path, f"<!doctype html>{mark(packed(STATE))}<p>") == CarriedInquiry(STATE, PICTURE)
+    assert read(tmp_path, f"<!doctype html>{mark(packed(STATE))}<p>") == CarriedInquiry(STATE, PICTURE, None)
 
 
 def test_a_report_without_its_picture_has_its_state_still(tmp_path: Path) -> None:
-    assert read(tmp_path, mark(packed(STATE), None)) == CarriedInquiry(STATE, None)
+    assert read(tmp_path, mark(packed(STATE), None)) == CarriedInquiry(STATE, None, None)
 
 
 def test_all_else_of_a_report_is_not_looked_at(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script><base href=//evil>" + "<div>" * 100_000
-    assert read(tmp_path, hostile + mark(packed(STATE))) == CarriedInquiry(STATE, PICTURE)
+    assert read(tmp_path, hostile + mark(packed(STATE))) == CarriedInquiry(STATE, PICTURE, None)
+
+
+def test_a_second_picture_comes_back_beside_the_first(tmp_path: Path) -> None:
+    other = base64.b64encode(b"another").decode()
+    second = f'<img id="{SECOND_ID}" src="data:image/webp;base64,{other}" alt="">'
+    assert read(tmp_path, mark(packed(STATE)) + second) == CarriedInquiry(STATE, PICTURE, b"another")
+    with pytest.raises(UserError, match="changed"):
+        read(tmp_path, mark(packed(STATE)) + 2 * second)
 
 
 forged = STATE.model_dump(mode="json") | {"exec": "import os"}

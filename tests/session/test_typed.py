@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from core.errors import UserError
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
 from core.session.typed import lever, named_target
@@ -25,8 +25,8 @@ def test_strengths_as_people_type_them(typed: str | float, strength: float) -> N
 
 def test_targets_by_name(bench: Workbench, picture: Image.Image) -> None:
     visit = session.start(bench, picture, Subject("a picture"), ("dog", "cat", "owl"), TEMPLATES["single"], None)
-    assert named_target(visit.prediction, "CAT", "dog") == Target(1, 0)
-    assert named_target(visit.prediction, "cat", None) == Target(1, None)
+    assert named_target(visit.prediction, "CAT", "dog") == ClassTarget(1, 0)
+    assert named_target(visit.prediction, "cat", None) == ClassTarget(1, None)
     assert named_target(visit.prediction, "", "") == visit.target
     with pytest.raises(UserError, match="not among the classes"):
         named_target(visit.prediction, "horse", None)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from core.errors import UserError
 from core.methods.steering import MAX_LEVERS, Condition, Edit, Lever, Term
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.page.context import Context
 from core.session import visit as session
@@ -58,30 +58,35 @@ edits = st.builds(
     tokens=st.none() | st.lists(numbers, max_size=6).map(tuple),
     condition=st.none() | conditions,
 )
-states = st.builds(
+pictures = st.builds(
+    PictureState,
+    caption=st.text(characters, max_size=400),
+    example=st.none() | words,
+    counterfactual=st.booleans(),
+    photograph=st.booleans(),
+    content=st.just("0" * 64),
+)
+targets = st.fixed_dictionaries(
+    {"wanted": st.integers(0, 2), "against": st.none() | st.integers(0, 2), "second": st.none() | pictures}
+) | st.fixed_dictionaries({"second": pictures})
+"""Classes, with a second picture or without, or the similarity to one."""
+plain_states = st.builds(
     ViewState,
     key=st.text("0123456789abcdef", max_size=32),
     step=numbers,
     revision=numbers,
     setup=words,
     commits=st.dictionaries(st.sampled_from(["clip", "dictionary"]), st.text("0123456789abcdef", max_size=40)),
-    picture=st.builds(
-        PictureState,
-        caption=st.text(characters, max_size=400),
-        example=st.none() | words,
-        counterfactual=st.booleans(),
-        photograph=st.booleans(),
-        content=st.just("0" * 64),
-    ),
+    picture=pictures,
     classes=st.lists(words, min_size=3, max_size=5).map(tuple),
     templates=st.lists(words, min_size=1, max_size=3).map(tuple),
     truth=st.none() | st.integers(0, 2),
-    wanted=st.integers(0, 2),
-    against=st.none() | st.integers(0, 2),
+    wanted=st.just(0),
     edit=edits,
     tab=st.none() | st.text("abc", max_size=40),
     component=st.none() | numbers,
 )
+states = st.builds(lambda state, target: state.model_copy(update={"wanted": None, **target}), plain_states, targets)
 
 
 @given(states)
@@ -92,7 +97,7 @@ def test_what_is_written_down_comes_back(state: ViewState) -> None:
 @pytest.fixture(scope="module")
 def visit(bench: Workbench, picture: Image.Image) -> Visit:
     found = session.start(bench, picture, Subject("mine"), CLASSES, TEMPLATES["single"], "cat")
-    found = session.set_target(bench, found, Target(2, 0))
+    found = session.set_target(bench, found, ClassTarget(2, 0))
     active = int(found.attribution.ranked()[0])
     edit = Edit((Lever(active), Lever(3, "scale", 2.0), Lever(5, "set", 1.5)), (0, 2, 3))
     return session.changed(found, session.change(bench, found, edit))
@@ -118,6 +123,34 @@ def test_a_visit_is_rebuilt_as_it_was(bench: Workbench, visit: Visit, picture: I
         assert again.edit == visit.edit
         assert is_of(bench, again, state)
         assert state_of(bench, again) == state
+
+
+def test_a_second_picture_comes_back_where_it_is_shown(bench: Workbench, visit: Visit, picture: Image.Image) -> None:
+    second = session.second_picture(bench, picture.rotate(90), Subject("Another."))
+    alike = session.compare_with(bench, visit, second)
+    state = ViewState.parsed(state_of(bench, alike).serialised())
+    assert (state.wanted, state.against) == (None, None)
+    for shown in (picture.rotate(90), second.crop):
+        again = restored(bench, state, [picture], [picture, shown])
+        assert again is not None
+        assert (again.second, again.target, again.attribution) == (second, second.target, alike.attribution)
+        assert is_of(bench, again, state)
+    lost = restored(bench, state, [picture], [picture])
+    assert lost is not None
+    assert lost.second is None
+    assert lost.target == session.target_for(lost.prediction, lost.truth)
+    offered = session.set_target(bench, alike, ClassTarget(1, 0))
+    kept = restored(bench, state_of(bench, offered), [picture], [second.crop])
+    assert kept is not None
+    assert (kept.second, kept.target) == (second, ClassTarget(1, 0))
+
+
+@pytest.mark.parametrize("target", [{}, {"against": 1}, {"second": {"caption": "", "content": "0" * 64}, "against": 1}])
+def test_a_state_without_a_target_is_refused(bench: Workbench, visit: Visit, target: dict[str, Any]) -> None:
+    told = json.loads(state_of(bench, visit).serialised())
+    told = {name: value for name, value in told.items() if name not in ("wanted", "against")}
+    with pytest.raises(UserError, match="Reload the page"):
+        ViewState.parsed(json.dumps(told | target))
 
 
 def test_another_picture_is_never_taken_for_it(bench: Workbench, visit: Visit, picture: Image.Image) -> None:

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from core.errors import UserError
 from core.methods.steering import MAX_LEVERS, Edit, Lever
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
@@ -42,7 +42,7 @@ def test_start_answers_everything(visit: Visit) -> None:
     assert visit.edit == Edit()
     assert not visit.comparison.flipped
     order = visit.prediction.order
-    assert visit.target == Target(int(order[0]), int(order[1]))
+    assert visit.target == ClassTarget(int(order[0]), int(order[1]))
     assert visit.parts
     for part in visit.parts:
         assert part.total == pytest.approx(part.on_cls + part.heat.sum(), abs=1e-4)
@@ -64,7 +64,8 @@ def test_measured_effects_come_after_the_predictions(bench: Workbench, visit: Vi
     measured = session.measure(bench, visit)
     for part in measured.parts:
         removed = bench.compare(visit.trace, Edit.of_suppressed([part.component]), CLASSES, SINGLE)
-        lost = removed.logit_change[visit.target.against] - removed.logit_change[visit.target.wanted]
+        wanted, against = visit.target.classes
+        lost = removed.logit_change[against] - removed.logit_change[wanted]
         assert part.measured == pytest.approx(float(lost), abs=1e-4)
     predicted, effects = zip(*((part.total, part.measured) for part in measured.parts), strict=True)
     assert measured.agreement == pytest.approx(spearmanr(predicted, effects).statistic)
@@ -73,18 +74,17 @@ def test_measured_effects_come_after_the_predictions(bench: Workbench, visit: Vi
 def test_the_target_follows_the_truth(bench: Workbench, visit: Visit) -> None:
     first, second, third = (int(k) for k in visit.prediction.order)
     said = {k: session.ask(bench, visit, CLASSES, SINGLE, CLASSES[k].upper()) for k in (first, third)}
-    assert said[first].target == Target(first, second)
+    assert said[first].target == ClassTarget(first, second)
     assert said[first].truth == first
-    assert said[third].target == Target(first, third)
+    assert said[third].target == ClassTarget(first, third)
     # What a cue speaks for is compared with where it did not win.
     right, wrong = (
         session.start(bench, visit.trace.crop, Subject("x"), CLASSES, SINGLE, CLASSES[truth], CLASSES[third])
         for truth in (first, second)
     )
-    assert (right.target, wrong.target) == (Target(first, third), Target(first, second))
+    assert (right.target, wrong.target) == (ClassTarget(first, third), ClassTarget(first, second))
     alone = session.ask(bench, visit, ("dog",), SINGLE, "dog")
-    assert alone.target == Target(0, None)
-    assert alone.against is None
+    assert alone.target == ClassTarget(0, None)
 
 
 def test_other_classes_keep_the_levers(bench: Workbench, visit: Visit) -> None:
@@ -147,17 +147,15 @@ def test_afterwards_explains_the_steered_picture(bench: Workbench, visit: Visit)
     pulled = session.change(bench, visit, Edit.of_suppressed([component]))
     trace, attribution = session.afterwards(bench, pulled)
     assert attribution.total_of(component) == 0
-    logits = pulled.comparison.after.logits
-    assert attribution.value == pytest.approx(
-        float(logits[visit.target.wanted] - logits[visit.target.against]), abs=1e-3
-    )
+    logits, (wanted, against) = pulled.comparison.after.logits, visit.target.classes
+    assert attribution.value == pytest.approx(float(logits[wanted] - logits[against]), abs=1e-3)
     assert session.contributions(trace, attribution).sum() == pytest.approx(attribution.total.sum(), abs=1e-3)
 
 
 def test_trouble_leaves_the_visit_as_it_was(bench: Workbench, visit: Visit) -> None:
     before = visit.edit, visit.revision, visit.comparison
     with pytest.raises(UserError):
-        session.set_target(bench, visit, Target(0, 0))
+        session.set_target(bench, visit, ClassTarget(0, 0))
     with pytest.raises(UserError):
         session.change(bench, visit, Edit.of_suppressed([10_000]))
     assert (visit.edit, visit.revision, visit.comparison) == before
@@ -185,3 +183,42 @@ def test_more_levers_than_256_are_refused_with_their_number(bench: Workbench, vi
     for step in steps:
         with pytest.raises(UserError, match="These are 257 levers. Keep at most 256"):
             step()
+
+
+def test_why_two_pictures_are_alike(bench: Workbench, visit: Visit, picture: Image.Image) -> None:
+    """The visit's own numbers, of a picture compared with: before, after an edit, and when it is taken away again."""
+    second = session.second_picture(bench, picture.rotate(90), Subject("Another."))
+    alike = session.compare_with(bench, visit, second)
+    assert alike.about_second
+    z, v = (bench.trace(crop).embedding.astype(float) for crop in (visit.trace.crop, second.crop))
+    cosine = 100 * z @ v / (np.linalg.norm(z) * np.linalg.norm(v))
+    assert alike.attribution.value == pytest.approx(cosine, abs=1e-3)
+    assert alike.moved == pytest.approx((cosine, cosine), abs=1e-3)
+    assert {part.unit for part in alike.parts} == {"hundredths of cosine"}
+    component = alike.parts[0].component
+    (measured,) = (p.measured for p in session.measure(bench, alike).parts if p.component == component)
+    pulled = session.change(bench, alike, Edit.of_suppressed([component]))
+    was, now = pulled.moved
+    assert was - now == pytest.approx(measured, abs=1e-3)
+    after = bench.steer(visit.trace, pulled.edit).embedding.astype(float)
+    assert now == pytest.approx(100 * after @ v / (np.linalg.norm(after) * np.linalg.norm(v)), abs=1e-3)
+    assert session.afterwards(bench, pulled)[1].value == pytest.approx(now, abs=1e-3)
+    assert session.ask(bench, pulled, ("dog", "cat"), SINGLE, None).target == second.target
+    apart = session.without_second(bench, pulled)
+    assert (apart.second, apart.edit) == (None, pulled.edit)
+    assert apart.target == pulled.class_target == session.target_for(visit.prediction, visit.truth)
+    offered = session.set_target(bench, alike, ClassTarget(0))
+    assert not offered.about_second
+    assert session.without_second(bench, offered).target == ClassTarget(0)
+
+
+def test_a_second_picture_stays_where_it_can(bench: Workbench, visit: Visit, picture: Image.Image) -> None:
+    second = session.second_picture(bench, picture.rotate(90), Subject("Another."))
+    alike = session.compare_with(bench, visit, second)
+    assert session.look_at(bench, alike, picture.rotate(180), Subject("x")).target == second.target
+    anew = session.after(alike, session.start(bench, picture, Subject("x"), CLASSES, SINGLE, None))
+    assert (anew.second, anew.about_second) == (second, False)
+    moved = session.change_setup(bench, alike, picture, picture.rotate(90))
+    assert (moved.second, moved.about_second) == (second, True)
+    moved = session.change_setup(bench, session.set_target(bench, alike, ClassTarget(0)), picture)
+    assert (moved.second, moved.about_second) == (second, False)

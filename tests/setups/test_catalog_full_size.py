@@ -50,7 +50,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from core.errors import UserError
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.pictures.photographs import crops, photographs
 from core.pictures.read import read_picture
@@ -435,7 +435,7 @@ def check_answers(setup: Setup, clip: Clip) -> None:
         trace.embedding, clip.embeddings[0], rtol=0, atol=1e-3 * np.abs(clip.embeddings[0]).max()
     )
     prediction = bench.classify(trace, classes, templates)
-    target = Target(int(prediction.order[0]), int(prediction.order[1]))
+    target = ClassTarget(int(prediction.order[0]), int(prediction.order[1]))
     found = bench.attribute(trace, classes, templates, target)
     complete = found.completeness
     parts = [complete.components, complete.error, complete.bias, complete.rest]
@@ -603,7 +603,7 @@ from core.setups.catalog import Location, read_catalog
 from core.model.prompts import TEMPLATES
 from core.setups.health_check import ProbeSet, probe_for
 from core.pictures.photographs import photographs
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.workbench import Workbench
 
 name, clip, dictionary, crops = sys.argv[1:]
@@ -622,7 +622,7 @@ loading, loaded = of_status("VmHWM"), of_status("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")
 trace = bench.open(samples[0].picture)
 bench.classify(trace, classes, templates)
-found = bench.attribute(trace, classes, templates, Target(0, 1))
+found = bench.attribute(trace, classes, templates, ClassTarget(0, 1))
 maps = [trace.activations.at_tokens(found.pair, int(component)) for component in found.ranked()[:20]]
 opening, weights = of_status("VmHWM"), bench.setup.n_bytes
 print(json.dumps(dict(libraries=libraries, weights=weights, loading=loading, loaded=loaded, opening=opening)))

@@ -11,7 +11,7 @@ from conftest import CLASSES, tiny_sae
 from PIL import Image
 
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.prompts import TEMPLATES
 from core.model.sae_clip import SaeClip
@@ -70,7 +70,7 @@ def test_the_shares_are_those_of_pictures_asked_one_by_one(
         if bundled.classify(cued, classes, templates).best != foil:
             continue
         fooled += 1
-        attribution = bundled.attribute(cued, classes, templates, Target(pair.foil, pair.truth))
+        attribution = bundled.attribute(cued, classes, templates, ClassTarget(pair.foil, pair.truth))
         edit = Edit.of_suppressed(attribution.strongest_for(LEVERS).tolist())
         said = bundled.compare(cued, edit, classes, templates).after.best
         off, back = off + (said != foil), back + (said == truth)

@@ -22,7 +22,7 @@ from huggingface_hub import HfApi, close_session, constants
 from PIL import Image
 
 from core.methods.steering import Edit
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.clip import SplitClip, text_classifier
 from core.model.places import ResidualStream
 from core.model.prediction import predict
@@ -218,7 +218,7 @@ def test_a_published_dictionary_from_its_download_to_an_edit(setup: Setup) -> No
     prediction = bench.classify(trace, classes, templates)
     assert prediction.best == "cat"
 
-    target = Target(0, 1)
+    target = ClassTarget(0, 1)
     found = bench.attribute(trace, classes, templates, target)
     completeness = found.completeness
     assert abs(completeness.gap) < 1e-3 * max(1, abs(completeness.whole))

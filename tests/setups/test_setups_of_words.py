@@ -17,7 +17,7 @@ from transformers import AutoModel, SiglipImageProcessorPil, SiglipProcessor
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.serving.command_line import app_arguments
 from core.session import component_search
@@ -159,13 +159,13 @@ def test_numbers_are_those_of_transformers(opened: Setup, folders: Mapping[str, 
     def logits(embedding: torch.Tensor) -> np.ndarray:
         return (scoring.scale * t @ (embedding / embedding.norm()) + scoring.bias).numpy()
 
-    attribution = bench.attribute(trace, CLASSES, SINGLE, Target(0, 1))
+    attribution = bench.attribute(trace, CLASSES, SINGLE, ClassTarget(0, 1))
     strongest = int(attribution.strongest_for(1)[0])
     f, c = trace.activations.of(strongest)[0], opened.dictionary.directions(np.array([strongest]))[0].double()
     after = bench.compare(trace, Edit((Lever(strongest),)), CLASSES, SINGLE).after
     np.testing.assert_allclose(after.logits, logits(z - float(f) * c), atol=1e-4)
     change = logits(z)[0] - logits(z)[1] - logits(z - float(f) * c)[0] + logits(z - float(f) * c)[1]
-    (measured,) = bench.ablation_effects(trace, CLASSES, SINGLE, Target(0, 1), [strongest])
+    (measured,) = bench.ablation_effects(trace, CLASSES, SINGLE, ClassTarget(0, 1), [strongest])
     assert measured == pytest.approx(change, abs=1e-4)
 
 

@@ -15,7 +15,7 @@ from streamed import at_a_time
 import core.pictures.collection
 from core.__main__ import COMMANDS
 from core.methods.steering import Edit, Lever
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.recipes.files import save_recipe
 from core.recipes.making import make_recipe
 from core.setups.catalog import Location, SetupSpec
@@ -36,7 +36,8 @@ def place(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("place")
     edit = Edit((Lever(3), Lever(40, "set", 2.0)))
     save_recipe(
-        make_recipe(setup, edit, CLASSES, ("a photo of a {}",), Target(0, 1), title="My recipe"), place / "my-recipe"
+        make_recipe(setup, edit, CLASSES, ("a photo of a {}",), ClassTarget(0, 1), title="My recipe"),
+        place / "my-recipe",
     )
     for number in range(30):
         if number % 7 != 3:

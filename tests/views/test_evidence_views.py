@@ -19,7 +19,7 @@ from core.methods.generalization import Generalization
 from core.methods.reference_scenes import KINDS
 from core.methods.side_effects import AttributionChanges, SideEffects
 from core.methods.steering import Edit, Lever
-from core.methods.target import Target
+from core.methods.targets import ClassTarget
 from core.model.prediction import Comparison
 from core.model.prompts import TEMPLATES
 from core.session import visit as session
@@ -90,7 +90,9 @@ def test_numbers_have_units(shown: dict[str, str]) -> None:
 
 
 def controls(effect: float, random: np.ndarray) -> Controls:
-    return Controls(effect, random.astype(np.float32), np.linspace(-1, 1, 32), 0.0, Edit.of_suppressed([3]), 0.9)
+    return Controls(
+        effect, random.astype(np.float32), np.linspace(-1, 1, 32), 0.0, Edit.of_suppressed([3]), 0.9, "logits"
+    )
 
 
 def test_the_verdict_in_words() -> None:
@@ -122,14 +124,14 @@ def test_an_answer_is_good_only_where_that_is_earned(visit: Visit, bench: Workbe
         before = replace(visit.prediction, logits=np.array([1, 0, -1], dtype=np.float32))
         return tone(proofs.effect(replace(three, comparison=Comparison(before, moved, 1.0), truth=truth)))
 
-    three = replace(visit, classes=("a", "b", "c"), target=Target(0, 1))
+    three = replace(visit, classes=("a", "b", "c"), target=ClassTarget(0, 1))
     assert effect([0, 1, -1], 1) == effect([0, 1, -1], None) == "good"
     assert effect([0, 1, 2], 1) == "doubt", "it flips to what is as wrong"
     assert effect([0.5, 0, -1], 1) == "open"
 
     def changed(target: float) -> str:
         concepts = tuple(f"word {k}" for k in range(40))
-        found = SideEffects(concepts, np.linspace(-1, 1, 40).astype(np.float32), 1.0, target)
+        found = SideEffects(concepts, np.linspace(-1, 1, 40).astype(np.float32), 1.0, target, "logits")
         none = AttributionChanges(*(np.zeros(0, dtype=np.int32) for _ in range(3)))
         return tone(proofs.side_effects(visit, found, none))
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from core.files import ASSETS
+from core.methods.targets import ClassTarget, PictureTarget
 from core.views import evidence
 from core.views.frame import foot
 from core.views.glossary import linked, sentences, term
@@ -20,6 +21,7 @@ VIEWS = "\n".join(
 def test_terms_are_explained_and_what_is_explained_is_there() -> None:
     asked = set(re.findall(r'\bterm\(\s*"([^"]+)"', VIEWS))
     asked |= set(re.findall(r'found\.\w+, "([^"]+)"\)', VIEWS))  # the bars of the waterfall have theirs in a table
+    asked |= {target.UNIT.removesuffix("s") for target in (ClassTarget, PictureTarget)}  # unit_term
     assert asked == set(sentences())
 
 
