@@ -353,16 +353,44 @@ def exact_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cards(clip_folder: Path, dictionary_folder: Path, exact_folder: Path) -> Mapping[str, SetupSpec]:
-    """What a page offers: the bundled setup, a tiny one, one that fails its check, one that is not there."""
+def siglip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny SigLIP on disk, as transformers saves one; a SigLIP 2 of fixed resolution is one, too."""
+    from transformers import SiglipImageProcessorPil, SiglipProcessor
+
+    folder = tmp_path_factory.mktemp("siglip")
+    tiny_siglip().save_pretrained(folder)
+    processor = SiglipImageProcessorPil(size={"height": 32, "width": 32})
+    SiglipProcessor(image_processor=processor, tokenizer=tiny_tokenizer()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cards(
+    clip_folder: Path, siglip_folder: Path, dictionary_folder: Path, exact_folder: Path
+) -> Mapping[str, SetupSpec]:
+    """What a page offers: the bundled setup, a tiny one, one that fails its check, one that is not there, one of words.
+
+    That last one is what is typed behind `app.py --clip FOLDER`, with few words and one mean for all pictures.
+    """
+    from core.serving.command_line import app_arguments
     from core.setups.catalog import Location, SetupSpec, read_catalog
+    from core.setups.options import own_setup
 
     def card(name: str, dictionary: Path) -> SetupSpec:
         note = f"The setup called {name}, <b>for tests</b>."
         return SetupSpec(name, f"Tiny <{name}>", Location(clip_folder), Location(dictionary), 1, "all", "MIT", note)
 
     others = (("tiny", exact_folder), ("random", dictionary_folder), ("lost", exact_folder / "nowhere"))
-    return {"bundled": read_catalog()["bundled"], **{name: card(name, folder) for name, folder in others}}
+    listed = siglip_folder / "few.txt"
+    listed.write_text("\n".join(a + b for a in "abcdef" for b in "ghijkl"), encoding="utf-8")
+    examples = Path(__file__).parents[1] / "assets" / "examples"
+    typed = ("--clip", siglip_folder, "--words", listed, "--mean-of", examples)
+    words = own_setup(app_arguments([str(one) for one in typed]))
+    return {
+        "bundled": read_catalog()["bundled"],
+        **{name: card(name, folder) for name, folder in others},
+        "words": replace(words, name="words", title="Tiny <words>"),
+    }
 
 
 @pytest.fixture(scope="session")

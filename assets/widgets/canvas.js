@@ -81,8 +81,9 @@ const showTarget = () => {
   const peak = Math.max(...[data.before, current()].flatMap((one) => (one ? one.tokens.slice(1).map(Math.abs) : [])), 0) || 1;
   paint(shown.tokens, peak, colours.attribution);
   const byPatches = shown.tokens.slice(1).reduce((total, value) => total + value, 0);
-  return `${data.target} ${base === 'after' ? 'after the edit' : 'before any edit'}: ${signed(shown.value)} ${data.unit}; by patches ` +
-    `${shaped(byPatches)}${byCls(`, by CLS ${shaped(shown.tokens[0])}`)}. Full colour at ${number(peak, 2)} ${data.unit}`;
+  const said = `${data.target} ${base === 'after' ? 'after the edit' : 'before any edit'}: ${signed(shown.value)} ${data.unit}`;
+  const byTokens = `by patches ${shaped(byPatches)}${byCls(`, by CLS ${shaped(shown.tokens[0])}`)}`;
+  return data.rows ? `${said}; ${byTokens}. Full colour at ${number(peak, 2)} ${data.unit}` : said;
 };
 const show = () => {
   const row = painting ? null : pointed ?? focused ?? pinned ?? opened();

@@ -145,9 +145,10 @@ def show_page(context: Context, v: Visit, known: KnownEffects | None) -> str:
     """The page of the component that is open; what it pushes, where `known` is about that."""
     bench, component = context.bench(v), v.search.opened
     if bench.index is None:
+        words = bool(bench.setup.dictionary.words)
         if bench.making is not None and not bench.making.over:
-            return components_view.index_to_come()
-        return components_view.no_index(bench.card.title, bench.setup.index_trouble, bool(bench.setup.dictionary.words))
+            return components_view.index_to_come(words)
+        return components_view.no_index(bench.card.title, bench.setup.index_trouble, words)
     if component is None:
         return components_view.no_page()
     effects = steering_effects.known_for(v, component, known)

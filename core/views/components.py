@@ -74,16 +74,19 @@ def no_index(title: str, trouble: str = "", words: bool = False) -> Markup:
     `words`: its components are, so that they need no guesses, and are found without one.
     """
     why = Markup("<b>{}</b> ").format(trouble) if trouble else NOTHING
+    alone = "" if words else " no-index"
     lacks = f"no reference pictures, {'' if words else 'no guesses, no search, '}no families"
-    return Markup("""<p class="empty no-index">{}{} has no {}: {}. All else works. To build one from a folder of
+    return Markup("""<p class="empty{}">{}{} has no {}: {}. All else works. To build one from a folder of
  pictures or a data set of the Hub, run <code>{}</code> where this app is installed; <code>--help</code> tells
- how.</p>""").format(why, title, term("concept index"), lacks, BUILD)
+ how.</p>""").format(alone, why, title, term("concept index"), lacks, BUILD)
 
 
-def index_to_come() -> Markup:
-    """What stands there while the concept index is made, and has nothing to show yet."""
-    return Markup("""<p class="empty no-index">The {} of this setup is being made: its first reference pictures come in
- a minute or a few. The top of the page tells how far it is.</p>""").format(term("concept index"))
+def index_to_come(words: bool = False) -> Markup:
+    """What stands there while the concept index is made, and has nothing to show yet; `words` as above."""
+    return Markup("""<p class="empty{}">The {} of this setup is being made: its first reference pictures come in
+ a minute or a few. The top of the page tells how far it is.</p>""").format(
+        "" if words else " no-index", term("concept index")
+    )
 
 
 # ---- the page of a component

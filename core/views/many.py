@@ -224,8 +224,9 @@ def _sentence(visit: Visit, found: Generalization) -> Markup:
         more.append(lead.format(term("lead"), signed(found.lead_change)))
     if c.fixed + c.broken:
         more.append(Markup("{}: p = {:.2g}").format(term("McNemar test"), c.p_value))
-    return Markup('<p class="edit">Your edit, on all tokens: {}</p><p class="told"><b>{}</b> {}.</p>').format(
-        edit_words(visit), found.said, Markup("; ").join(more)
+    where = ", on all tokens" if visit.trace.has_map else ""
+    return Markup('<p class="edit">Your edit{}: {}</p><p class="told"><b>{}</b> {}.</p>').format(
+        where, edit_words(visit), found.said, Markup("; ").join(more)
     )
 
 

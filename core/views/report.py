@@ -75,6 +75,7 @@ def report(
         target_line=attribution.target_line(visit, setup.clip.logit_scale, bool(setup.dictionary.words)),
         waterfall=attribution.waterfall_chart(visit, faces),
         rows=attribution.part_rows(visit, faces, still=True),
+        has_map=visit.trace.has_map,
         levers=_levers(visit, faces),
         evidence=_answers(visit, found, trial, cue),
         glossary=glossary.listed(),

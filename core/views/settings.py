@@ -79,6 +79,7 @@ def _some(names: tuple[str, ...], between: str, noun: str, ending: str = "s") ->
 def _place(place: Location, commit: str | None) -> str:
     if place.folder is None:
         return f"{place}, at {commit or place.revision}"
+    inside = "" if place.file == "." else f"/{place.file}"
     if place.folder.is_relative_to(ASSETS):
-        return f"{place.folder.relative_to(ASSETS.parent).as_posix()}, as CLIP Levers ships it"
-    return f"a folder, {place.folder.name}"
+        return f"{place.folder.relative_to(ASSETS.parent).as_posix()}{inside}, as CLIP Levers ships it"
+    return f"a folder, {place.folder.name}{inside}"

@@ -138,7 +138,7 @@ def test_every_answer_names_the_setup_it_came_from(ask: Ask, client: Client) -> 
             assert "torch" in said["software"]
             assert (said["index"] is None) == (name == "tiny")
     offered = client.predict(api_name="/setups")
-    assert [setup["name"] for setup in offered] == ["bundled", "tiny", "random", "lost"]
+    assert [setup["name"] for setup in offered] == ["bundled", "tiny", "random", "lost", "words"]
     assert {setup["name"] for setup in offered if setup["loaded"]} == {"bundled", "tiny"}
     assert "/" not in offered[1]["clip"], "where a folder lies is nobody's business"
 

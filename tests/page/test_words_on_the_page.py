@@ -103,9 +103,11 @@ def test_programs_are_answered_and_told_the_words(page: Context, v: Visit, tmp_p
 
 
 def test_what_there_is_not_is_said(page: Context, v: Visit) -> None:
-    told = plain(show_page(page, v, None))
+    shown = show_page(page, v, None)
+    told = plain(shown)
     assert "no reference pictures, no families" in told
     assert "no guesses" not in told
+    assert "no-index" not in shown, "beside that the search would be hidden, and words are found without an index"
     assert "map" in plain(show_canvas(page, v))
     with pytest.raises(UserError, match="A recipe is of an edit of a CLIP's residual stream"):
         make_recipe(page.pool.get("own").setup, v.edit, CLASSES, SINGLE, v.class_target, title="no")

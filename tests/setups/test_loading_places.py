@@ -12,10 +12,10 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from conftest import TEXT, WIDTH, exact_sae, tiny_siglip, tiny_tokenizer
+from conftest import TEXT, WIDTH, exact_sae, tiny_siglip
 from PIL import Image
 from sentencepiece import SentencePieceTrainer
-from transformers import SiglipImageProcessorPil, SiglipModel, SiglipProcessor, SiglipTokenizer
+from transformers import SiglipModel, SiglipTokenizer
 
 from core.errors import UserError
 from core.model.clip import SplitClip
@@ -30,16 +30,6 @@ from core.setups.options import own_setup
 from core.workbench import Workbench
 
 NAMES = ("dog", "cat", "owl")
-
-
-@pytest.fixture(scope="module")
-def siglip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SigLIP on disk, as transformers saves one."""
-    folder = tmp_path_factory.mktemp("siglip")
-    tiny_siglip().save_pretrained(folder)
-    processor = SiglipImageProcessorPil(size={"height": 32, "width": 32})
-    SiglipProcessor(image_processor=processor, tokenizer=tiny_tokenizer()).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_siglip, tiny_tokenizer
 from huggingface_hub import constants
 from PIL import Image
-from transformers import AutoModel, SiglipImageProcessorPil, SiglipProcessor
+from transformers import AutoModel
 
 from core.errors import UserError
 from core.methods.steering import Edit, Lever
@@ -52,13 +51,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folders(clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+def folders(clip_folder: Path, siglip_folder: Path) -> Mapping[str, Path]:
     """An OpenAI-layout CLIP, and a SigLIP 2 of fixed resolution, as transformers saves them."""
-    folder = tmp_path_factory.mktemp("siglip")
-    tiny_siglip().save_pretrained(folder)
-    processor = SiglipImageProcessorPil(size={"height": 32, "width": 32})
-    SiglipProcessor(image_processor=processor, tokenizer=tiny_tokenizer()).save_pretrained(folder)
-    return {"clip": clip_folder, "siglip": folder}
+    return {"clip": clip_folder, "siglip": siglip_folder}
 
 
 @pytest.fixture(scope="module", autouse=True)

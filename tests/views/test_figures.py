@@ -107,9 +107,12 @@ def test_a_caption_states_all_settings(drawn: Mapping[str, PrintFigure], bench: 
 
 
 def test_a_folder_is_told_without_where_on_this_machine_it_lies(bench: Workbench, visit: Visit) -> None:
-    shipped = ASSETS / "bundled" / "clip", "assets/bundled/clip, as CLIP Levers ships it"
-    for folder, said in (shipped, (Path("/home/somebody/mine"), "a folder, mine")):
-        card = replace(bench.setup.card, clip=Location(folder))
+    for place, said in (
+        (Location(ASSETS / "bundled" / "clip"), "assets/bundled/clip, as CLIP Levers ships it"),
+        (Location(ASSETS, file="words.txt"), "assets/words.txt, as CLIP Levers ships it"),
+        (Location(Path("/home/somebody/mine"), file="sae.pt"), "a folder, mine/sae.pt"),
+    ):
+        card = replace(bench.setup.card, clip=place)
         assert settings(replace(bench.setup, card=card), visit)["CLIP"] == said
 
 

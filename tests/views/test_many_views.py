@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,13 @@ def test_every_strip_adds_up(visit: Visit) -> None:
     assert "It acts in 44 % of the pictures; moves the lead of the right class by +0.50 logits" in plain(drawn)
     assert len(re.findall("data-picture", drawn)) == 4, "two fixed, one broken, one changed"
     check_markup({"tried": drawn, "standing": many.standing(pictures)})
+
+
+def test_the_tokens_are_told_where_there_are_any(visit: Visit) -> None:
+    pictures, found = tried(("dog", "cat"), "fr")
+    assert "Your edit, on all tokens: " in many.tried(visit, pictures, found)
+    nowhere = replace(visit, trace=replace(visit.trace, grid=(0, 0)))
+    assert "Your edit: " in many.tried(nowhere, pictures, found)
 
 
 def test_pictures_without_any_label(visit: Visit) -> None:

@@ -114,6 +114,7 @@ def test_a_report_figures_and_two_side_by_side_are_whole(seen: Seen) -> None:
     whole = report(bench.setup, v, state_of(bench, v), EditEvidence(missed), {})
     assert ("of the squared length" in whole) == (missed.cls_share is not None)
     assert ("at the image embedding" in whole) != v.trace.has_map
+    assert ("where in this picture it acts" in whole) == v.trace.has_map
     figure = picture_and_maps(v, {}, "settings")
     assert ("no map" in figure.caption) != v.trace.has_map
     assert ("CLS" in figure.caption) == v.trace.class_token
