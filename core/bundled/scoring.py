@@ -6,7 +6,8 @@
    and back to the truth? The target is the foil's logit minus the truth's. What do matched random components do, what
    does ranking by energy do, and what does the edit cost on clean pictures?
 
-Every number is a share of pictures (0 to 1) unless its name says otherwise.
+Every number is a share of pictures (0 to 1) unless its name says otherwise. Another dictionary of the same CLIP is
+scored alike, by the options that name a setup.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import UserError
 from ..files import ASSETS
 from ..methods.attribution import Attribution, ablation_effects, attribute
 from ..methods.controls import matched_controls
@@ -36,9 +38,11 @@ from ..model.trace import Trace
 from ..scenes.sampling import Case, held_out
 from ..scenes.scene import CLASSES, Painter, Scene
 from ..scenes.shortcuts import SHORTCUTS
-from ..setups.loading import load_setup
+from ..setups.health_check import is_bundled_clip
+from ..setups.loading import load
+from ..setups.options import add_setup_options, named_setup
 from ..stats import explained_variance, rank_correlation
-from ..words import in_percent
+from ..words import in_percent, markdown_table
 
 REPORT = ASSETS / "bundled" / "report.json"
 LEVERS = (1, 2, 3, 5, 10)
@@ -391,16 +395,48 @@ def levers_table(report: Mapping[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def repairs_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """Several dictionaries of the bundled CLIP beside each other, as a table in Markdown: one a row, by its name.
+
+    In each cell: off the lure, and back to the truth among the pictures that removing the cue repairs, with at most 5
+    components suppressed, chosen by attribution; and what 5 cost clean pictures.
+    """
+    rows = []
+    for name, report in reports.items():
+        cells = []
+        for kind in SHORTCUTS:
+            found = report["levers"][kind]
+            off, back = (_percent(found[f"{what}_with_at_most_5"]) for what in ("off_the_lure", "back_to_truth"))
+            cells.append(f"{off} / {back}; {100 * found['clean_accuracy_lost_to_5']:.1f} points")
+        rows.append([name, f"{report['dictionary']['explained_variance']:.2f}", *cells])
+    return markdown_table(
+        ["components", "explained variance", *(shortcut.fooled_by for shortcut in SHORTCUTS.values())], rows
+    )
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=REPORT, help="where the report goes")
+    parser.add_argument("--out", type=Path, help="where the report goes; of another dictionary, say it")
     parser.add_argument("--split", default="test", choices=("validation", "test"))
+    parser.add_argument("--beside", type=Path, help="a report.json of another dictionary, to stand beside this one")
+    add_setup_options(parser)
     arguments = parser.parse_args()
-    setup = load_setup("bundled")
+    try:
+        card = named_setup(arguments, "bundled")
+        if not is_bundled_clip(card):
+            raise UserError("Only the bundled CLIP knows these scenes. Name a dictionary of it, or words.")
+        if card.name != "bundled" and arguments.out is None:
+            raise UserError("Say where the report of another dictionary goes: --out report.json.")
+        setup = load(card, anyway=arguments.anyway)
+    except UserError as trouble:
+        raise SystemExit(str(trouble)) from trouble
     report = score(Scorer.of(setup.model), ScoringSizes(), arguments.split)
-    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    (arguments.out or REPORT).write_text(json.dumps(report, indent=1) + "\n")
     print(f"{goals_table(report)}\n\n{levers_table(report)}")
+    if arguments.beside is not None:
+        other = json.loads(arguments.beside.read_text(encoding="utf-8"))
+        print(f"\n{repairs_table({str(arguments.beside): other, card.name: report})}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.bundled.scoring import GOALS, LEVERS, REPORT, Scorer, ScoringSizes, goals_table, levers_table, score
+from core.bundled.scoring import (
+    GOALS,
+    LEVERS,
+    REPORT,
+    Scorer,
+    ScoringSizes,
+    goals_table,
+    levers_table,
+    repairs_table,
+    score,
+)
 from core.bundled.training import CELLS, as_pixels, build_model, build_tokenizer, see
 from core.faithfulness.__main__ import FaithfulnessSizes, report_bundled
 from core.faithfulness.report import compared, figure, tables
@@ -68,10 +78,12 @@ def test_readme_quotes_the_faithfulness_report():
     assert (REPORT.parent / "faithfulness.svg").read_text() == figure(report)
 
 
-def test_readme_has_words_beside_the_sae():
-    reports = [json.loads((REPORT.parent / f"faithfulness{of}.json").read_text()) for of in ("", "-words")]
-    names = ("SAE, residual after layer 4", "64 words, image embedding")
-    assert compared(dict(zip(names, reports, strict=True))) in CARD.read_text(encoding="utf-8")
+def test_readme_has_other_dictionaries_beside_the_sae():
+    names = ("SAE, residual after layer 4", "SAE, image embedding", "64 words, image embedding")
+    card = CARD.read_text(encoding="utf-8")
+    for stem, table in (("faithfulness", compared), ("report", repairs_table)):
+        reports = [json.loads((REPORT.parent / f"{stem}{of}.json").read_text()) for of in ("", "-embedding", "-words")]
+        assert table(dict(zip(names, reports, strict=True))) in card
 
 
 @pytest.mark.full
