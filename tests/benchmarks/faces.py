@@ -2,8 +2,8 @@
 
 A ViT-B/32 and a dictionary of 49,152 components with random weights are served with CLIP_LEVERS_INDEX_FROM, over seeded
 crops of the shipped photographs. A browser looks on: when the first faces are there, how far the index is meanwhile,
-and how long a press takes while it is being built and when it is whole. Prints what it saw; --shots keeps pictures of
-the page. Nothing here is a test.
+and how long a press takes while it is being built and when it is whole. Prints what it saw as it comes, and at a stop;
+--shots keeps pictures of the page. Nothing here is a test.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,6 +44,8 @@ SHAPE = Geometry(768, 12, 32, 224, 512, "gelu", "model.safetensors", torch.float
 COMPONENTS, K, LAYER = 49152, 32, 9
 FACES = "#rows .strip .shot"
 TOLD = "#growth [data-shown]"
+PRESSES = 12
+"""In each stage."""
 
 
 def made(root: Path) -> Setup:
@@ -64,13 +67,13 @@ def made(root: Path) -> Setup:
 
 
 def presses(page: Page, n: int) -> list[float]:
-    """Seconds from a press on a lever until the prediction in sight is another one."""
+    """Seconds from a press on a lever until the prediction in sight is that of another edit."""
     took = []
     for _ in range(n):
-        before = page.locator("#prediction").inner_html()
+        before = page.locator("#prediction .prediction").get_attribute("data-digest")
         began = time.perf_counter()
         page.locator('#rows [data-action="suppress"]').first.click()
-        changed = "was => document.querySelector('#prediction').innerHTML !== was"
+        changed = "was => document.querySelector('#prediction .prediction').dataset.digest !== was"
         page.wait_for_function(changed, arg=before, timeout=120_000)
         took.append(time.perf_counter() - began)
     return took
@@ -82,43 +85,53 @@ def seen(page: Page) -> tuple[int, str]:
     return page.locator(FACES).count(), told.inner_text().replace("\n", " ") if told.count() else ""
 
 
-def look(page: Page, shots: Path | None, limit: int) -> None:
-    """Watch the page, and print what is there."""
+def look(page: Page, shots: Path | None, seconds: float) -> None:
+    """Watch the page for so long at most, and print what is there; what was seen is told after a stop, too."""
     began = time.perf_counter()
-    first = None
-    during: list[float] = []
-    told = ""
-    while page.locator(f"{TOLD}[data-over]").count() == 0:
-        faces, now = seen(page)
-        if now != told:
-            told = now
-            print(f"{time.perf_counter() - began:6.1f} s: {faces:3} faces. {told}", flush=True)
-        if faces and first is None:
-            first = time.perf_counter() - began
-            print(f"first faces after {first:.1f} s", flush=True)
-            if shots:
-                page.screenshot(path=shots / "first-faces.png")
-        if first is None or len(during) < 12:
-            during += presses(page, 2)
-        page.wait_for_timeout(1500)
-    page.wait_for_timeout(6000)
-    print(f"{time.perf_counter() - began:6.1f} s: whole, {limit} pictures; {seen(page)[0]} faces", flush=True)
-    after = presses(page, 8)
-    for name, took in (("while it was built", during), ("when it was whole", after)):
-        few = f"median {statistics.median(took):.2f} s, at most {max(took):.2f} s, of {len(took)}"
-        print(f"a press {name}: {few}", flush=True)
-    if shots:
-        page.screenshot(path=shots / "whole.png")
+    first, told = None, ""
+    took: dict[str, list[float]] = {}
+    try:
+        while page.locator(f"{TOLD}[data-over]").count() == 0:
+            faces, now = seen(page)
+            passed = time.perf_counter() - began
+            if now != told:
+                told = now
+                print(f"{passed:6.1f} s: {faces:3} faces. {told}", flush=True)
+            if faces and first is None:
+                first = passed
+                print(f"{passed:6.1f} s: the first faces", flush=True)
+                if shots:
+                    page.screenshot(path=shots / "first-faces.png")
+            if passed > seconds:
+                print(f"{passed:6.1f} s: not whole by then", flush=True)
+                return
+            stage = "while labels and families were found" if "are being found" in told else "while pictures were read"
+            if len(took.setdefault(stage, [])) < PRESSES:
+                took[stage] += presses(page, 2)
+            page.wait_for_timeout(1500)
+        page.wait_for_timeout(6000)
+        faces, told = seen(page)
+        print(f"{time.perf_counter() - began:6.1f} s: over; {faces} faces. {told}", flush=True)
+        took["when nothing was made"] = presses(page, PRESSES)
+        if shots:
+            page.screenshot(path=shots / "whole.png")
+    finally:
+        for name, times in filter(itemgetter(1), took.items()):
+            few = f"median {statistics.median(times):.2f} s, at most {max(times):.2f} s, of {len(times)}"
+            print(f"a press {name}: {few}", flush=True)
 
 
 def main() -> None:
     """Serve, look, and tell."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=10, help="stop after so many, and tell what was seen")
     parser.add_argument("--port", type=int, default=8231)
     parser.add_argument("--shots", type=Path)
     options = parser.parse_args()
-    with TemporaryDirectory() as name:
+    if options.shots:
+        options.shots.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as name:
         root = Path(name)
         constants.HF_ASSETS_CACHE = str(root / "assets")
         pictures = root / "pictures"
@@ -126,6 +139,7 @@ def main() -> None:
         for number, picture in enumerate(crops(options.pictures)):
             picture.save(pictures / f"{number:05}.jpg", quality=85)
         setup = made(root)
+        print(f"{options.pictures} pictures, {COMPONENTS:,} components", flush=True)
         serving.load = lambda card, **_: setup if card.name == "rehearsed" else load(card)  # type: ignore[attr-defined]
         given = replace(
             Settings.from_environment({}),
@@ -145,7 +159,7 @@ def main() -> None:
             tab.goto(f"http://127.0.0.1:{options.port}")
             tab.get_by_role("tab", name="Attribution").click(timeout=120_000)
             tab.locator("#rows .rows li").first.wait_for(timeout=120_000)
-            look(tab, options.shots, options.pictures)
+            look(tab, options.shots, 60 * options.minutes)
             browser.close()
         page.close()
 

@@ -28,6 +28,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -167,12 +168,21 @@ def listening(environment: Mapping[str, str] = AT_HOME) -> Iterator[tuple[str, f
 
 
 def measure(steps: Sequence[Callable[[], Figures]], repeats: int) -> dict[str, list[tuple[float, float]]]:
-    """Each step `repeats` times, in turns, every other turn backwards. The first turn warms up."""
+    """Each step `repeats` times, in turns, every other turn backwards; after Ctrl-C those whole so far.
+
+    The first turn warms up.
+    """
     found: dict[str, list[tuple[float, float]]] = {}
     for turn in range(repeats + 1):
-        for step in steps[:: -1 if turn % 2 else 1]:
-            for name, figures in step().items():
-                found.setdefault(name, []).extend([figures] if turn else [])
+        began = time.time()
+        try:
+            taken = [step() for step in steps[:: -1 if turn % 2 else 1]]
+        except KeyboardInterrupt:
+            print(f"stopped after {max(0, turn - 1)} of {repeats} turns", file=sys.stderr)
+            break
+        print(f"turn {turn} of {repeats} took {time.time() - began:.0f} s", file=sys.stderr)
+        for name, figures in chain.from_iterable(one.items() for one in taken if turn):
+            found.setdefault(name, []).append(figures)
     return found
 
 
@@ -200,9 +210,11 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             steps += [partial(painted, browser, *one) for one in meant]
         found = measure(steps, options.repeats)
-        bases = found.pop("bare imports")
+        bases = found.pop("bare imports", [])
+        if not bases:
+            return
         report(found, bases)
-        if hub is not None:
+        if hub is not None and len(bases) == options.repeats:
             report({name: [figures] for name, figures in opened(hub).items()}, bases)
 
 
