@@ -7,3 +7,7 @@ element.addEventListener('click', (event) => {
   const use = event.target.closest('button[data-use]');
   if (use) trigger('use', { components: use.dataset.use.split(',').map(Number) });
 });
+// A search that broke off can be begun again.
+document.addEventListener('refused', ({ detail }) => {
+  if (detail === 'finder') element.querySelector('[data-find]')?.setAttribute('aria-disabled', 'false');
+});

@@ -16,3 +16,6 @@ const look = () => {
   trigger('growing', {});
 };
 setInterval(look, 1000);
+document.addEventListener('refused', ({ detail }) => {
+  if (detail === 'growth') setTimeout(() => { drawn.shown = null; }, 1000 * SECONDS);
+});

@@ -14,6 +14,8 @@ const stored = () => {
 };
 const tabOpen = () => find('#tabs [role=tab][aria-selected=true]')?.dataset.tabId ?? null;
 let bringing = null;
+let missed = null;  // what was asked for and never came, until the visitor goes on with what is in sight
+let opened = null;  // what the server opened with, while the page is already about something else
 
 // Classes that are long to write stand beside the state, which has a mark in their place.
 const whole = (state) => {
@@ -25,23 +27,66 @@ const present = () => {
   return { state: JSON.stringify({ ...whole(JSON.parse(props.value)), tab: tabOpen() }), crop: crop(), second: second(), typed };
 };
 const save = () => {
-  if (bringing) return;
+  if (bringing || missed) return;
   const here = { ...present(), search: location.search };
   try { sessionStorage.setItem(PLACE, JSON.stringify(here)); } catch { /* a reload loses it then */ }
 };
-const bring = (from, pressed, link = '') => {
-  bringing = { ...from, link, tab: link ? new URLSearchParams(link).get('tab') ?? FIRST : JSON.parse(from.state).tab };
-  find('#desk').inert = true;  // what is in sight is not what will be there
-  element.closest('#keeper').bringing = { state: from.state, crop: from.crop, second: from.second ?? '', pressed, link };
+// An answer may be refused, or get lost: it is asked for again, and after some tries the page is usable without it, and
+// says so. Two answers to one `moment` count once (keeper.py).
+const TRIES = 4;
+const SILENT = 10000;  // milliseconds
+let tries = 0, timer = null;
+const later = (milliseconds, what) => {
+  clearTimeout(timer);
+  timer = setTimeout(what, milliseconds);
+};
+const overdue = () => (find('#said-kept progress') ? later(SILENT, overdue) : again());  // a setup that loads is told of
+const ask = () => {
+  tries += 1;
+  later(SILENT, overdue);
   trigger('restore', element.closest('#keeper').bringing);
+};
+const again = () => (tries < TRIES ? ask() : giveUp());
+document.addEventListener('refused', ({ detail }) => {
+  if (bringing && detail === 'visit') later(tries < TRIES ? 1000 * 2 ** tries : 0, again);
+});
+const settle = () => {
+  clearTimeout(timer);
+  [bringing, missed] = [null, null];
+  find('#missed [role=status]').replaceChildren();
+  find('#desk').inert = false;
+};
+const giveUp = () => {
+  const asked = bringing;
+  settle();
+  missed = asked;
+  if (opened) [props.value, opened] = [opened, null];
+  missed.beside = props.value;
+  next = null;
+  if (entry) follow();  // the address is that of what is in sight
+  else stay(tabOpen());
+  find('#missed [role=status]').append(find('#missed template').content.cloneNode(true));
+};
+document.addEventListener('click', ({ target }) => {
+  if (missed && target.closest('#missed button')) bring(missed, missed.pressed, missed.link);
+});
+const bring = (from, pressed, link = '') => {
+  settle();
+  bringing = { ...from, pressed, link, tab: link ? new URLSearchParams(link).get('tab') ?? FIRST : JSON.parse(from.state).tab };
+  find('#desk').inert = true;  // what is in sight is not what will be there
+  const { state, crop, second = '' } = from;
+  element.closest('#keeper').bringing = { state, crop, second, pressed, link, moment: performance.now() };
+  tries = 0;
+  ask();
 };
 const open = (tab) => {
   [...document.querySelectorAll('#tabs [role=tab]')].find((one) => one.dataset.tabId === tab)?.click();
 };
 document.addEventListener('brought', () => {
-  const { typed, tab, link } = bringing;
-  bringing = null;
-  find('#desk').inert = false;
+  if (!bringing && !missed) return;  // a second answer
+  const { typed, tab, link } = bringing ?? missed;
+  settle();
+  opened = null;
   FIELDS.forEach((field, k) => {
     const place = find(field);
     if (!place || typeof typed[k] !== 'string') return;
@@ -51,7 +96,7 @@ document.addEventListener('brought', () => {
   open(embedded ? MAPPED : tab);
   if (link || !entry) stay(tab);
   else follow();
-  if (later) go(later);
+  if (next) go(next);
   find('#said-kept .notice')?.scrollIntoView({ block: 'nearest' });
 });
 // The log reads what is in sight, and brings back what was (log.js).
@@ -61,7 +106,11 @@ document.addEventListener('bring', ({ detail }) => {
 });
 addEventListener('pagehide', save);
 document.addEventListener('visibilitychange', save);
-watch('value', save);
+watch('value', () => {
+  // Another visit than what was in sight: the visitor's, or the late answer, which says so in a moment.
+  if (missed && props.value !== missed.beside) setTimeout(() => { if (missed) settle(); save(); }, 1000);
+  save();
+});
 // Not the name itself in quotes: Gradio would take it for an event that this script triggers.
 watch(Object.keys({ lost: 0 }), () => { if (!bringing) bring(present(), true); });
 
@@ -79,7 +128,7 @@ const addressed = (query, tab, more = []) => {
 };
 const views = new Map();  // by query: what a link cannot carry
 let entry = null;
-let later = null;
+let next = null;
 const remember = () => requestAnimationFrame(() => {  // once the crop is drawn, too
   views.delete(props.query);
   views.set(props.query, present());
@@ -102,7 +151,7 @@ const follow = () => {
   entry = { ...place, moment };
 };
 const go = (to) => {
-  later = bringing ? to : null;
+  next = bringing ? to : null;
   if (bringing) return;
   const here = present();
   entry = { ...to, moment: -Infinity };
@@ -128,12 +177,10 @@ element.closest('#keeper').address = () => location.origin + addressed(props.que
 // over what the tab's storage holds; a reload does not.
 requestAnimationFrame(() => {
   const before = stored();
-  if (before) {
-    props.value = before.state;  // from now on no answer is about what the server opened with
-  } else {
-    const key = [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, '0')).join('');
-    props.value = JSON.stringify({ ...JSON.parse(props.value), key });
-  }
+  const key = [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, '0')).join('');
+  props.value = JSON.stringify({ ...JSON.parse(props.value), key });
+  // From now on no answer is about what the server opened with.
+  if (before) [opened, props.value] = [props.value, before.state];
   const linked = document.documentElement.classList.contains('linked');
   if (linked && before?.search !== location.search) bring({ ...(before ?? present()), typed: [] }, false, location.search);
   else if (before) bring(before, false);

@@ -2,4 +2,6 @@
 element.addEventListener('click', (event) => {
   if (event.target.closest('button[data-take-ready]')) trigger('take');
 });
-requestAnimationFrame(() => { if (element.querySelector('[data-loading]')) trigger('follow'); });
+const follow = () => { if (element.querySelector('[data-loading]')) trigger('follow'); };
+requestAnimationFrame(follow);
+document.addEventListener('refused', ({ detail }) => { if (detail === 'opening') setTimeout(follow, 4000); });

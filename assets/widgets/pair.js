@@ -105,6 +105,9 @@ dress();
 fresh();
 watch(Object.keys({ html: 0 }), dress);  // in quotes, Gradio would take it for an event
 document.addEventListener('edit', fresh);
+document.addEventListener('refused', ({ detail }) => {  // what was chosen can be chosen again
+  if (detail === 'pair') [asked, element.querySelector('select').value] = [null, ''];
+});
 document.addEventListener('log', () => { if (inSight() && !element.contains(document.activeElement)) dress(); });
 let open = true;
 new MutationObserver(() => {

@@ -4,6 +4,7 @@ const begin = () => {
   if (asked) trigger('read', {});
 };
 watch('value', begin);
+document.addEventListener('refused', ({ detail }) => { if (detail === 'reading') setTimeout(begin, 4000); });
 element.addEventListener('click', (event) => {
   if (event.target.closest('[data-halt]')) trigger('halt', {});
 });

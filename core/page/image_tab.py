@@ -161,6 +161,7 @@ def listen(tab: ImageTab, replies: Replies, another: Lane) -> Changes:
     tab.reading.halt(*replies.step(halt, None, tab.readings), **EVERY)
     asking = [tab.classify.click, tab.truth.input, tab.wording.input]
     was_read = tab.reading.read(*read, **(LONG | AS_SENT | {"trigger_mode": "multiple"}))
+    widgets.tells_of_refusal(was_read, "reading")
     return [
         (Change.CLASSES, was_read.then(*then, **(another | AS_SENT))),
         (Change.PICTURE, tab.gallery.choose(*chosen, **another)),

@@ -50,6 +50,7 @@ def listen(
         "found_sheet": components.found_sheet, "page_sheet": components.page_sheet, "setup": bar.page,
     }  # fmt: skip
     grown: Dependency = part.told.grown(*replies.answer(show_more, shows), **EVERY)
+    widgets.tells_of_refusal(grown, "growth")
     return grown
 
 

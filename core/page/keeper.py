@@ -17,6 +17,7 @@ from ..session import visit as session
 from ..session.links import Link, from_query
 from ..session.view_state import EditState, PictureState, ViewState, content_hash, is_of, restored, state_of
 from ..session.visit import Visit, subject_of
+from ..views import frame
 from ..views import image as image_view
 from ..workbench import Workbench
 from . import widgets
@@ -43,8 +44,8 @@ NO_SECOND = (
 )
 BRINGING = "(...told) => [...told.slice(0, -1), JSON.stringify(document.querySelector('#keeper').bringing)]"
 """A listener's `js`: its last input becomes a `BringBack`."""
-TOLD = "() => document.dispatchEvent(new Event('brought'))"
-"""A listener's `js`: the keeper hears that the visit is back, or is not."""
+BROUGHT = "bring"
+"""Among the latest messages of a visit: the moment of the `BringBack` that it came by."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Keeper:
 def build(context: Context, first: Visit) -> Keeper:
     """Its layout."""
     said = widgets.notice_place("said-kept")
+    widgets.html(frame.missed(), elem_id="missed", elem_classes="said")
     crop = widgets.html(show_crop(first), elem_id="crop-sheet")
     query = query_of(state_of(context.bench(first), first))
     carried = widgets.message_widget("keeper", "", serialised(context, first), lost=0, query=query, names="")
@@ -81,7 +83,7 @@ def listen(
     """Its listeners. `asked_again`: what a visitor chose and typed, as it follows from the visit; `tabs`: by name."""
 
     def bring(context: Context, held: Visit, asked: BringBack) -> Outcome:
-        return bring_back(context, held, asked, tabs)
+        return once(context, held, asked, tabs)
 
     def load(event: gr.EventData) -> Iterator[Updates]:
         """Load the setup first, in a lane in which nobody else waits for it."""
@@ -94,8 +96,11 @@ def listen(
         bring, Change.SETUP, hears=BringBack, written_in=keeper.message, notices=[keeper.said],
         besides=asked_again, brings_back=True,
     )  # fmt: skip
-    event = keeper.carried.restore(load, None, keeper.said, **LOADING).then(*brought, **slow, js=BRINGING)
-    event.then(None, js=TOLD)
+    loaded = keeper.carried.restore(load, None, keeper.said, **LOADING)
+    event = loaded.then(*brought, **slow, js=BRINGING)
+    event.then(None, js=widgets.tells("brought", "visit"))
+    for asked in (loaded, event):
+        widgets.tells_of_refusal(asked, "visit")
     return [(Change.SETUP, event)]
 
 
@@ -109,6 +114,15 @@ def setup_named(context: Context, asked: BringBack) -> str:
     if asked.link:
         return from_query(asked.link)[0].setup or context.opening.meant
     return ViewState.parsed(asked.state).setup
+
+
+def once(context: Context, held: Visit, asked: BringBack, tabs: Collection[str] = ()) -> Outcome:
+    """As `bring_back`, but nothing where that was done: a page that waits long asks again, and may go on meanwhile."""
+    if held.latest_message.get(BROUGHT) == asked.moment:
+        return Outcome(held, None)
+    outcome = bring_back(context, held, asked, tabs)
+    v = outcome.visit
+    return replace(outcome, visit=replace(v, latest_message=v.latest_message | {BROUGHT: asked.moment}))
 
 
 def bring_back(context: Context, held: Visit, asked: BringBack, tabs: Collection[str] = ()) -> Outcome:

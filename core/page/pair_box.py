@@ -34,7 +34,8 @@ def redraws(pair: gr.HTML) -> list[Redraw]:
 def listen(pair: gr.HTML, replies: Replies) -> None:
     """Its listener, which does not change the visit."""
     shown = Shown(pair, widgets.redrawn)
-    pair.pair(*replies.answer(show_two, shown, hears=ShowTwo, written_in=pair), **LATEST)
+    asked = pair.pair(*replies.answer(show_two, shown, hears=ShowTwo, written_in=pair), **LATEST)
+    widgets.tells_of_refusal(asked, "pair")
 
 
 def show_choices(context: Context, v: Visit) -> str:

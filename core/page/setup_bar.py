@@ -131,7 +131,9 @@ def listen(bar: SetupBar, replies: Replies, upload: gr.File, said: gr.HTML, anot
         yield {bar.opening: gr.skip()}  # in place of the last step, which would be sent again
 
     over = bar.opening.follow(follow, None, bar.opening, **LOADING)
-    over.then(*replies.answer(show_opening, bar.opening), **EVERY)
+    told_at_last = over.then(*replies.answer(show_opening, bar.opening), **EVERY)
+    for asked in (over, told_at_last):
+        widgets.tells_of_refusal(asked, "opening")
     taken = replies.step(take, Change.SETUP, upload, notices=[bar.said], notes=said, besides=[back, told])
     return [(Change.SETUP, brought.then(*moved, **another)), (Change.SETUP, bar.opening.take(*taken, **another))]
 

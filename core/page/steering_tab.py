@@ -79,6 +79,7 @@ def listen(tab: SteeringTab, replies: Replies) -> Changes:
 def searching(tab: SteeringTab, replies: Replies) -> Dependency:
     """The search for an edit, which other listeners cancel."""
     search: Dependency = tab.finder.find(*replies.stream(find, {"finder": tab.finder}), **long(tab.finder))
+    widgets.tells_of_refusal(search, "finder")
     return search
 
 

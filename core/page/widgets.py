@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from ..errors import UserError
 from ..files import ASSETS
@@ -49,6 +50,16 @@ def redrawn(drawn: str, message: str | None = None) -> dict[str, Any]:
 def event_data(event: gr.EventData) -> object:
     """What a script gave to `trigger`. Gradio hands it out by attribute alone, which fails for what is not there."""
     return event._data
+
+
+def tells(event: str, detail: str) -> str:
+    """A listener's `js`: the scripts of the page hear that something happened, and to what."""
+    return f"() => document.dispatchEvent(new CustomEvent('{event}', {{ detail: '{detail}' }}))"
+
+
+def tells_of_refusal(asked: Dependency, name: str) -> None:
+    """What waits for an answer hears that none will come: too much was asked, or the way to the server broke."""
+    asked.failure(None, js=tells("refused", name))
 
 
 @contextmanager

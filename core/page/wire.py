@@ -248,6 +248,8 @@ class BringBack(Message):
     """Whether something was pressed, and not answered."""
     link: Annotated[str, Field(max_length=MAX_STATE)] = ""
     """The query of an address that is to be opened instead; empty for none."""
+    moment: Number = 0.0
+    """When it was asked first, in ms by the page's clock."""
 
     def picture(self) -> bytes | None:
         """The crop as a file; None where there is none."""

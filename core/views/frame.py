@@ -40,6 +40,13 @@ def notice(*sentences: str, tone: str = "quiet") -> Markup:
     return Markup('<div role="status">{}</div>').format(joined(sentence.format(tone, s) for s in sentences if s))
 
 
+def missed() -> Markup:
+    """What keeper.js says where a visit was not brought back: what is in sight is not to be taken for it."""
+    return Markup("""<div role="status"></div><template><p class="notice bad">The server is too busy, or cannot be
+reached: what you were to see here did not come. In sight is what was here before. You can go on with that, or
+<button type="button" class="act">Try again</button></p></template>""")
+
+
 def heading(title: str) -> Markup:
     """The title of a part."""
     return Markup("<h3>{}</h3>").format(title)

@@ -1,5 +1,6 @@
 """A page keeps its visit whatever becomes of the server: never another picture, and nothing typed is lost."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 
@@ -244,3 +245,87 @@ def test_another_server_takes_over_and_hands_back(opened: Opened, answers: Answe
             assert picture(page) == seen
     finally:
         other.stop()
+
+
+QUICKER = """const wait = setTimeout;
+window.setTimeout = (does, ms, ...told) => wait(does, ms < 2000 || ms > 8000 ? ms : ms / 20, ...told);"""
+"""A script, for a test that is not to wait for a page that does."""
+
+
+class Refusals:
+    """Questions of a page that are not answered as they should: the next ones of a kind."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        fns = server.page.fns
+        (load,) = (k for k, fn in fns.items() if any(event == "restore" for _, event in fn.targets))
+        self._kinds = {load: "load"} | {k: "step" for k, fn in fns.items() if fn.trigger_after == load and fn.fn}
+        self.due: list[str] = []
+        """Of which kind those are that are refused next."""
+        self.breaks = False
+        """Whether they never reach the server."""
+        page.route("**/gradio_api/queue/join*", self._answer)
+
+    def _answer(self, route: Route) -> None:
+        kind = self._kinds.get(json.loads(route.request.post_data or "")["fn_index"])
+        if kind is None or kind not in self.due:
+            route.continue_()
+            return
+        self.due.remove(kind)
+        if self.breaks:
+            route.abort()
+        else:
+            route.fulfill(status=429, json={"detail": "The server is busy."})
+
+
+def example(page: Page, k: int) -> None:
+    page.locator("#gallery .example").nth(k).click()
+    expect(page.locator("#gallery .example").nth(k)).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_page_whose_question_is_refused_asks_again(opened: Opened, server: Server, answers: Answers) -> None:
+    """Or whose connection breaks: Gradio loads it anew then, and it has what it was about still."""
+    page = opened()
+    page.add_init_script(QUICKER)
+    example(page, 3)
+    seen = picture(page)
+    refusals = Refusals(page, server)
+    for due, breaks in ((["load", "step"], False), (["step"], True)):
+        answers.all_here(page)
+        refusals.due, refusals.breaks = due, breaks
+        page.reload()
+        expect(page.locator("#gallery .example").nth(3)).to_have_attribute("aria-pressed", "true")
+        settled(page)
+        assert (picture(page), refusals.due) == (seen, [])
+    example(page, 2)
+
+
+def test_a_page_that_is_refused_for_good_can_be_used_and_says_so(
+    opened: Opened, server: Server, answers: Answers
+) -> None:
+    """What is in sight is not taken for what was there: presses are about what is in sight."""
+    page = opened()
+    example(page, 3)
+    page.locator("#classes textarea").fill("typed")
+    seen, said = picture(page), page.locator("#missed .notice")
+    answers.all_here(page)
+    refusals = Refusals(page, server)
+    page.add_init_script(QUICKER)
+    for _ in range(2):  # it is kept, still
+        refusals.due = ["load"] * 4
+        page.reload()
+        expect(said).to_contain_text("did not come")
+        assert refusals.due == []
+        settled(page)
+        expect(page.locator("#gallery .example").first).to_have_attribute("aria-pressed", "true")
+    said.get_by_role("button", name="Try again").click()
+    expect(page.locator("#gallery .example").nth(3)).to_have_attribute("aria-pressed", "true")
+    settled(page)
+    expect(said).to_have_count(0)
+    assert picture(page) == seen
+    expect(page.locator("#classes textarea")).to_have_value("typed")
+    refusals.due = ["load"] * 4
+    page.go_back()
+    expect(said).to_contain_text("did not come")
+    assert picture(page) == seen
+    example(page, 2)
+    expect(said).to_have_count(0)

@@ -15,7 +15,7 @@ from core.methods.targets import ClassTarget
 from core.model.prompts import TEMPLATES
 from core.page import image_tab, press
 from core.page.context import Context
-from core.page.keeper import BRING_IT_AGAIN, FORGOTTEN, bring_back, show_crop
+from core.page.keeper import BRING_IT_AGAIN, FORGOTTEN, bring_back, once, show_crop
 from core.page.replies import Outcome
 from core.page.setup_bar import LEFT_BEHIND
 from core.page.visit_state import VisitState, keep, serialised
@@ -211,3 +211,14 @@ def test_a_visit_that_is_kept_is_not_written_out(first: Visit, monkeypatch: pyte
     assert state[kept._id].step == 5
     assert SessionState(page)[kept._id] == first
     assert not page.fns, "nothing is asked for it"
+
+
+def test_an_answer_that_was_asked_for_twice_takes_nothing_back(context: Context, first: Visit) -> None:
+    """A page that waited long asked again for what a link says: what was done since the first answer stays."""
+    asked = page_of(context, first).model_copy(update={"link": "suppress=7", "moment": 12.5})
+    opened = once(context, first, asked).visit
+    assert [lever.component for lever in opened.edit.levers] == [7]
+    later = session.changed(opened, session.change(context.bench(first), opened, Edit((Lever(3),))))
+    assert once(context, later, asked) == Outcome(later, None)
+    anew = once(context, later, asked.model_copy(update={"moment": 99.0}))
+    assert anew.visit.edit == opened.edit
