@@ -119,10 +119,10 @@ def listen(tab: ComponentsTab, replies: Replies, slow: Lane) -> list[Dependency]
     return [tab.found.ask(*by_words, **slow), picture]
 
 
-def following(tab: ComponentsTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
+def following(tab: ComponentsTab, replies: Replies) -> Listener:
     """What follows every search and every change, where the tab is in sight."""
     shows = {"found": tab.found, "page": tab.page, "drawn": tab.drawn, "effects": tab.effects}
-    return replies.stream(follow, shows, tab.drawn, tab.effects, tab.latest, hears=OpenTab, written_in=open_tab)
+    return replies.stream(follow, shows, tab.drawn, tab.effects, tab.latest, hears=OpenTab)
 
 
 def show_found(context: Context, v: Visit) -> str:

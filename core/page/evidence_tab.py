@@ -153,11 +153,11 @@ def _message(v: Visit) -> str:
     return EditMessage.of(v).model_copy(update={"moment": sent}).to_json()
 
 
-def following(tab: EvidenceTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
+def following(tab: EvidenceTab, replies: Replies) -> Listener:
     """What follows every change, where the tab is in sight."""
     shows = {name: getattr(tab, name) for name in EvidenceParts.__annotations__}
     reads = tab.told_about, tab.doses_about, tab.latest
-    return replies.stream(follow, shows, *reads, hears=OpenTab, written_in=open_tab)
+    return replies.stream(follow, shows, *reads, hears=OpenTab)
 
 
 def follow(

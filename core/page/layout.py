@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gradio as gr
 from gradio.events import Dependency
@@ -20,6 +20,7 @@ from . import (
     condition_box,
     endpoints,
     evidence_tab,
+    following,
     image_tab,
     index_growth,
     keeper,
@@ -59,6 +60,8 @@ class Parts(NamedTuple):
     take_along: take_along_tab.TakeAlongTab
     log: log_tab.LogTab
     keeper: keeper.Keeper
+    following: gr.HTML
+    """Asks the tabs whose answers take long."""
 
     def redraws(self) -> tuple[Redraw, ...]:
         """What is drawn anew, and since when."""
@@ -90,9 +93,8 @@ def build(pool: SetupPool[Workbench], opens_with: str, local: bool = False) -> T
     with TypedBlocks(title=frame.TITLE, fill_width=True, delete_cache=(900, 3600)) as demo:
         parts = _lay_out(context, first)
         state = VisitState(keep(first), parts.keeper.carried)
-        open_tab = gr.Textbox(visible=False)
         replies = Replies(context, state, parts.redraws(), parts.notices())
-        _follow_up(_listen(parts, replies), parts, replies, open_tab)
+        _follow_up(_listen(parts, replies), parts, replies)
         log_tab.listen(parts.log, replies)
         compare_tab.listen(parts.compare, replies)
         pair_box.listen(parts.compare.pair, replies)
@@ -141,7 +143,7 @@ def _lay_out(context: Context, first: Visit) -> Parts:
             beside = side_panel.build(context, first)
         with gr.Column(scale=1, min_width=320, elem_id="main"):
             widgets.widget("tour", tour.tour())
-            kept = keeper.build(context, first)
+            kept, followed = keeper.build(context, first), following.build()
             about = side_panel.build_about(context, first)
             with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
                 parts = Parts(
@@ -159,6 +161,7 @@ def _lay_out(context: Context, first: Visit) -> Parts:
                     take_along_tab.build(),
                     log_tab.build(),
                     kept,
+                    followed,
                 )
             log_tab.build_asking()
             widgets.html(frame.foot(), elem_id="foot")  # beside the picture, which stays in sight down to the end
@@ -196,33 +199,26 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     ]
 
 
-def _follow_up(changes: Changes, parts: Parts, replies: Replies, open_tab: gr.Textbox) -> None:
-    """What follows a change, and the opening of a tab: another one ends what nobody looks at any more."""
+def _follow_up(changes: Changes, parts: Parts, replies: Replies) -> None:
+    """What follows a change: measured effects, and the tabs whose answers take long, where one of them is in sight."""
     measuring = attribution_tab.measuring(parts.attribution, replies)
-    evidence = evidence_tab.following(parts.evidence, replies, open_tab)
-    many = many_tab.following(parts.many, replies, open_tab)
-    other_pictures = many_tab.asking(parts.many, replies)
-    components = components_tab.following(parts.components, replies, open_tab)
-    grown = index_growth.listen(parts.growth, replies, parts.bar, parts.attribution, parts.components)
-    searches = components_tab.listen(parts.components, replies, lanes.slow(parts.side.prediction))
-    in_sight = (
-        (evidence, parts.evidence.summary, _since(Change.LEVER, changes)),
-        (many, parts.many.tried, [*_since(Change.LEVER, changes), *other_pictures]),
-        # No lever changes what stands there, but a press may open a page.
-        (components, parts.components.found, [*_since(Change.EDIT, changes), *searches, grown]),
-    )
     for event in _since(Change.TARGET, changes):
         event.then(*measuring, **lanes.EVERY)
+    other_pictures = many_tab.asking(parts.many, replies)
+    grown = index_growth.listen(parts.growth, replies, parts.bar, parts.attribution, parts.components)
+    searches = components_tab.listen(parts.components, replies, lanes.slow(parts.side.prediction))
+    of_levers, of_presses = _since(Change.LEVER, changes), _since(Change.EDIT, changes)
+    evidence, many, components = parts.evidence, parts.many, parts.components
     tabs = (
-        parts.image, parts.attribution, parts.components, parts.steering, parts.compare, parts.many, parts.evidence,
-        parts.take_along,
-        parts.log,
+        (str(evidence.tab.id), evidence_tab.following(evidence, replies), evidence.summary, of_levers),
+        (str(many.tab.id), many_tab.following(many, replies), many.tried, [*of_levers, *other_pictures]),
+        # No lever changes what stands there, but a press may open a page.
+        (
+            str(components.tab.id), components_tab.following(components, replies), components.found,
+            [*of_presses, *searches, grown],
+        ),
     )  # fmt: skip
-    options: dict[str, Any] = {"js": widgets.TELL_THE_TAB, "trigger_mode": "multiple"}
-    for listener, place, events in in_sight:
-        befores: list[Callable[..., Dependency]] = [*(one.tab.select for one in tabs), *(one.then for one in events)]
-        for before in befores:
-            before(*listener, **(options | lanes.long(place)))
+    following.listen(parts.following, [following.Followed(*tab) for tab in tabs])
 
 
 def _since(change: Change, changes: Changes) -> list[Dependency]:

@@ -247,11 +247,11 @@ def asking(tab: ManyTab, replies: Replies) -> list[Dependency]:
     ]
 
 
-def following(tab: ManyTab, replies: Replies, open_tab: gr.Textbox) -> Listener:
+def following(tab: ManyTab, replies: Replies) -> Listener:
     """What follows every change, and every question about other pictures, where the tab is in sight."""
     shows = {name: getattr(tab, name) for name in ManyParts.__annotations__}
     reads = tab.drawn, tab.own, tab.latest, tab.stops, tab.begun
-    return replies.stream(follow, shows, *reads, hears=OpenTab, written_in=open_tab)
+    return replies.stream(follow, shows, *reads, hears=OpenTab)
 
 
 # ---- which pictures

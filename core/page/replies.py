@@ -228,13 +228,12 @@ class Replies:
         shows: Shows,
         *reads: Component,
         hears: type[Message] | None = None,
-        written_in: Component | None = None,
     ) -> Listener:
         """An answer part by part, each a mapping by the parts' names. What a step does not name stays."""
         as_typed = typed(ask, reads, 2 + (hears is not None))
 
-        def replies(*values: Any) -> Iterator[Updates | dict[str, Any]]:
-            visit, read, told = self._given(values, None, hears, written_in)
+        def reply(values: Sequence[Any], event: gr.EventData | None) -> Iterator[Updates | dict[str, Any]]:
+            visit, read, told = self._given(values, event, hears, None)
             with sentences():
                 v = visit()
                 if v is None:
@@ -245,7 +244,14 @@ class Replies:
             # What it sends last is sent again at its end, when another stream may have drawn something newer.
             yield gr.skip()
 
-        return Listener(replies, self._inputs(reads, written_in), [*self.state.parts, *_parts(shows)])
+        def on_event(event: gr.EventData, *values: Any) -> Iterator[Updates | dict[str, Any]]:
+            yield from reply(values, event)
+
+        def on_values(*values: Any) -> Iterator[Updates | dict[str, Any]]:
+            yield from reply(values, None)
+
+        fn = on_values if hears is None else on_event
+        return Listener(fn, self._inputs(reads, None), [*self.state.parts, *_parts(shows)])
 
     def _given(
         self,
@@ -285,7 +291,7 @@ class Replies:
         return Listener(fn, self._inputs(reads, written_in), list(dict.fromkeys(outputs)))
 
     def _inputs(self, reads: Sequence[Component], written_in: Component | None) -> list[Component]:
-        """A message in a widget's value comes last, since `TELL_THE_TAB` writes the last one."""
+        """A message in a widget's value comes last: there a listener's `js` may write one."""
         return [*self.state.parts, *reads, *([] if written_in is None else [written_in])]
 
 

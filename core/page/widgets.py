@@ -11,12 +11,6 @@ from ..errors import UserError
 from ..files import ASSETS
 from ..views import frame
 
-TELL_THE_TAB = """(...told) => {
-  const tab = document.querySelector("#tabs [role=tab][aria-selected=true]").textContent.trim();
-  return [...told.slice(0, -1), JSON.stringify({ tab, moment: performance.now() })];
-}"""
-"""A listener's `js`: its last input becomes an `OpenTab`."""
-
 _BARE: dict[str, Any] = {"padding": False, "apply_default_css": False}
 
 

@@ -216,7 +216,7 @@ class ChoosePatches(Message):
 
 
 class OpenTab(Message):
-    """Which tab is open (`TELL_THE_TAB` in widgets.py)."""
+    """Which tab is open (following.js)."""
 
     tab: Annotated[str, Field(max_length=100)]
     """Its name on the page."""

@@ -259,6 +259,9 @@ class Refusals:
         fns = server.page.fns
         (load,) = (k for k, fn in fns.items() if any(event == "restore" for _, event in fn.targets))
         self._kinds = {load: "load"} | {k: "step" for k, fn in fns.items() if fn.trigger_after == load and fn.fn}
+        self._kinds |= {k: "evidence" for k, fn in fns.items() if any(event == "evidence" for _, event in fn.targets)}
+        self.asked = 0
+        """All questions so far."""
         self.due: list[str] = []
         """Of which kind those are that are refused next."""
         self.breaks = False
@@ -266,6 +269,7 @@ class Refusals:
         page.route("**/gradio_api/queue/join*", self._answer)
 
     def _answer(self, route: Route) -> None:
+        self.asked += 1
         kind = self._kinds.get(json.loads(route.request.post_data or "")["fn_index"])
         if kind is None or kind not in self.due:
             route.continue_()
@@ -329,3 +333,22 @@ def test_a_page_that_is_refused_for_good_can_be_used_and_says_so(
     assert picture(page) == seen
     example(page, 2)
     expect(said).to_have_count(0)
+
+
+def test_only_the_tab_in_sight_is_asked_and_again_where_it_was_refused(
+    opened: Opened, server: Server, answers: Answers
+) -> None:
+    page = opened()
+    answers.all_here(page)
+    refusals = Refusals(page, server)
+    press_strongest(page)
+    for name in ("Steering", "Image"):
+        tab(page, name)
+    answers.all_here(page)
+    assert refusals.asked == 1, "the press"
+    refusals.due = ["evidence"]
+    tab(page, "Evidence")
+    expect(page.locator("#summary")).to_contain_text("Your edit: suppress")
+    expect(page.locator("#elsewhere")).to_contain_text("95 % interval")
+    answers.all_here(page)
+    assert (refusals.asked, refusals.due) == (3, [])

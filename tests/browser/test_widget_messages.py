@@ -60,9 +60,8 @@ def test_what_the_scripts_write_is_what_is_held(open_page: Open, address: str) -
         body = json.loads(request.post_data or "")
         one = dependencies[body["fn_index"]]
         for event in {event for _, event in one["targets"]}:
-            sent[event].append(body["data"][-1] if event in ("pull", "pick") else body.get("event_data"))
-        if "#tabs [role=tab]" in str(one["js"]):
-            sent["tab"].append(body["data"][-1])
+            name = "tab" if event in ("evidence", "many", "components") else event
+            sent[name].append(body["data"][-1] if event in ("pull", "pick") else body.get("event_data"))
 
     page = open_page()
     page.on("request", hear)

@@ -10,6 +10,7 @@ from gradio.blocks import Block
 
 from core.page import layout
 from core.page.context import Context
+from core.page.widgets import tells
 from core.page.wire import EditMessage
 from core.session.visit import Visit
 
@@ -25,6 +26,12 @@ def page(context: Context) -> gr.Blocks:
 
 def by_id(page: gr.Blocks) -> dict[str, Any]:
     return {str(block.elem_id): block for block in page.blocks.values() if block.elem_id}
+
+
+def followed(page: gr.Blocks, tab: str) -> set[int]:
+    """The listeners after which a tab is asked again, where it is in sight."""
+    js = tells("changed", tab)
+    return {fn.trigger_after for fn in page.fns.values() if fn.js == js and fn.trigger_after is not None}
 
 
 def test_there_are_tabs_among_the_tabs_and_nothing_else(page: gr.Blocks) -> None:
@@ -81,14 +88,22 @@ def test_no_function_of_the_page_is_long() -> None:
 def test_a_slider_asks_nothing_of_the_components_in_sight(page: gr.Blocks) -> None:
     """Evidence follows it; a press on a component's button is followed by both, since it may open a page."""
     parts = by_id(page)
-    drawn_after: dict[str, set[int]] = {}
-    for name, event in (("levers", "pull"), ("rows", "act")):
-        heard = next(k for k, fn in page.fns.items() if (parts[name]._id, event) in fn.targets)
-        drawn_after[name] = {one._id for fn in page.fns.values() if fn.trigger_after == heard for one in fn.outputs}
-    evidence, components = parts["summary"]._id, parts["component"]._id
-    assert evidence in drawn_after["levers"]
-    assert components not in drawn_after["levers"]
-    assert {evidence, components} <= drawn_after["rows"]
+    pulled, pressed = (
+        next(k for k, fn in page.fns.items() if (parts[name]._id, event) in fn.targets)
+        for name, event in (("levers", "pull"), ("rows", "act"))
+    )
+    assert {pulled, pressed} <= followed(page, "evidence")
+    assert pressed in followed(page, "components")
+    assert pulled not in followed(page, "components")
+
+
+def test_a_tab_out_of_sight_is_asked_nothing(page: gr.Blocks) -> None:
+    """To open one, and to change the visit, calls a script alone, which asks the tab in sight."""
+    asking = {(by_id(page)["following"]._id, tab) for tab in ("evidence", "many", "components")}
+    streams = [fn for fn in page.fns.values() if fn.types_generator and asking & set(fn.targets)]
+    assert sorted(target for fn in streams for target in fn.targets) == sorted(asking)
+    opened = [page.blocks[part] for fn in page.fns.values() for part, event in fn.targets if part and event == "select"]
+    assert [tab.id for tab in opened if isinstance(tab, gr.Tab)] == ["take-along"], "it draws its figure"
 
 
 def test_nothing_that_leaves_the_page_is_drawn_at_a_press(page: gr.Blocks) -> None:
@@ -103,21 +118,22 @@ def test_nothing_that_leaves_the_page_is_drawn_at_a_press(page: gr.Blocks) -> No
         assert not own & set(drawn)
 
 
-@pytest.mark.parametrize("name", ["found", "component", "summary", "tried"])
-def test_what_is_drawn_in_sight_is_up_to_date_in_the_end(page: gr.Blocks, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "tab"),
+    [("found", "components"), ("component", "components"), ("summary", "evidence"), ("tried", "many")],
+)
+def test_what_is_drawn_in_sight_is_up_to_date_in_the_end(page: gr.Blocks, name: str, tab: str) -> None:
     """A stream that began before a step may draw after it: what such a step draws is drawn again after it."""
     part = by_id(page)[name]
     drawing = {k: fn for k, fn in page.fns.items() if part in fn.outputs}
-    followed = {fn.trigger_after for fn in drawing.values() if fn.types_generator}
-    assert len(followed) > 1
-    assert {k for k, fn in drawing.items() if not fn.types_generator} <= followed
+    assert [fn.targets for fn in drawing.values() if fn.types_generator] == [[(by_id(page)["following"]._id, tab)]]
+    assert {k for k, fn in drawing.items() if not fn.types_generator} <= followed(page, tab)
 
 
 @pytest.mark.parametrize(("name", "event"), [("found", "ask"), ("picture-for", "upload"), ("picture-for", "clear")])
 def test_a_search_is_followed_by_its_answer(page: gr.Blocks, name: str, event: str) -> None:
-    parts = by_id(page)
-    (asked,) = (k for k, fn in page.fns.items() if (parts[name]._id, event) in fn.targets)
-    assert [fn for fn in page.fns.values() if fn.trigger_after == asked and parts["found"] in fn.outputs]
+    (asked,) = (k for k, fn in page.fns.items() if (by_id(page)[name]._id, event) in fn.targets)
+    assert asked in followed(page, "components")
 
 
 def test_a_promise_leaves_with_its_setup(page: gr.Blocks) -> None:

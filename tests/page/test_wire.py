@@ -34,7 +34,7 @@ from core.session.visit import Visit
 
 WRITTEN = json.loads((Path(__file__).parent / "widget_messages.json").read_text(encoding="utf-8"))
 """By event, as the scripts in assets/widgets write them (tests/browser/test_widget_messages.py has them do so); `tab`:
-what `TELL_THE_TAB` writes."""
+what following.js says."""
 
 
 def test_what_the_scripts_write_is_read() -> None:
