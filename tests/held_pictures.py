@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import constants
 from streamed import Drawn
 
-from core.indexing import growing
+from core.indexing import build_in_steps
 from core.pictures.collection import Collection
 
 
@@ -43,7 +43,7 @@ class HeldPictures:
 def held_pictures(monkeypatch: pytest.MonkeyPatch, kept: Path, *holds: int) -> Iterator[HeldPictures]:
     """Held before these; let go at the end. There is something to show after four, and what is made is `kept` there."""
     monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(kept))
-    monkeypatch.setattr(growing, "FIRST", 4)
+    monkeypatch.setattr(build_in_steps, "FIRST", 4)
     held = HeldPictures(*holds)
     yield held
     for go in held.go.values():

@@ -1,8 +1,8 @@
 """Builder of concept indexes in the background, for setups that come without one.
 
 1. When such a setup has been loaded, a thread of low priority streams pictures of the data set that
-   CLIP_LEVERS_INDEX_FROM names through it, a few at a time (`core.indexing.growing`); between two batches it waits
-   while visitors compute. Setups take turns.
+   CLIP_LEVERS_INDEX_FROM names through it, a few at a time (`core.indexing.build_in_steps`); between two batches it
+   waits while visitors compute. Setups take turns.
 2. What it has so far is handed to the setup's workbench, which answers from it from then on, and tells how far it is.
 3. It lies in huggingface_hub's folder for assets, by the fingerprint of the setup's weights, and by the pictures and
    their revision: a server that starts again goes on from there, or has the whole at once.
@@ -35,7 +35,7 @@ from ..setups.loading import Setup
 from ..workbench import Workbench
 
 if TYPE_CHECKING:
-    from ..indexing.growing import GrowingStep
+    from ..indexing.build_in_steps import BuildStep
 
 BATCH = 4
 """Pictures at a time: what a visitor may have to share the processor with."""
@@ -104,9 +104,9 @@ class IndexBuilder:
                 del step  # the workbench may be given a larger index next
                 self._rest()
 
-    def _steps(self, setup: Setup) -> Generator[GrowingStep]:
+    def _steps(self, setup: Setup) -> Generator[BuildStep]:
         """The building, step by step."""
-        from ..indexing.growing import growing  # a second, which a page without this saves
+        from ..indexing.build_in_steps import build_in_steps  # a second, which a page without this saves
         from ..indexing.recipe import IndexRecipe
 
         try:
@@ -121,7 +121,7 @@ class IndexBuilder:
         about = json.dumps([dict(collection.manifest), asdict(recipe)], sort_keys=True)
         out = _folder(setup) / hashlib.sha256(about.encode()).hexdigest()[:16]
         with _alone(out):
-            yield from growing(setup, collection, out, recipe, workers=self._pictures.workers)
+            yield from build_in_steps(setup, collection, out, recipe, workers=self._pictures.workers)
 
 
 def _folder(setup: Setup) -> Path:
@@ -135,9 +135,9 @@ def _folder(setup: Setup) -> Path:
         ) from error
 
 
-def _kept_of(setup: Setup, pictures: str) -> GrowingStep | None:
+def _kept_of(setup: Setup, pictures: str) -> BuildStep | None:
     """The newest whole index over pictures of that name that was made here, for when these cannot be asked for."""
-    from ..indexing.growing import GrowingStep
+    from ..indexing.build_in_steps import BuildStep
 
     found = []
     for path in _folder(setup).glob(f"*/{index_file.MANIFEST}"):
@@ -148,7 +148,7 @@ def _kept_of(setup: Setup, pictures: str) -> GrowingStep | None:
     if not found:
         return None
     _, index = max(found, key=lambda one: one[0])
-    return GrowingStep.whole(index)
+    return BuildStep.whole(index)
 
 
 @contextmanager

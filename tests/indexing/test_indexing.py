@@ -24,7 +24,7 @@ from core.concepts.index_file import INDEX_FILES, MANIFEST, load
 from core.errors import UserError
 from core.indexing import __main__ as command
 from core.indexing import build as indexing
-from core.indexing import growing
+from core.indexing import build_in_steps
 from core.indexing.__main__ import main
 from core.indexing.accumulator import EDGES, Accumulator, TopK
 from core.indexing.build import build
@@ -327,8 +327,8 @@ def test_a_run_killed_at_any_moment_goes_on(
     setup: Setup, tmp_path: Path, undisturbed: ConceptIndex, step_by_step: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL between any two steps that touch the disk, and before and after every batch; the run then goes on."""
-    monkeypatch.setattr(growing, "FIRST", 4)
-    monkeypatch.setattr(growing, "SAVED_EVERY", 8)
+    monkeypatch.setattr(build_in_steps, "FIRST", 4)
+    monkeypatch.setattr(build_in_steps, "SAVED_EVERY", 8)
     moments = [
         (os, "replace"),
         (os, "fsync"),
@@ -339,7 +339,7 @@ def test_a_run_killed_at_any_moment_goes_on(
 
     def run() -> None:
         if step_by_step:
-            list(growing.growing(setup, Drawn(), tmp_path, RECIPE))
+            list(build_in_steps.build_in_steps(setup, Drawn(), tmp_path, RECIPE))
         else:
             build(setup, Drawn(), tmp_path, RECIPE, every=2, quiet=True)
 

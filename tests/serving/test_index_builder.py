@@ -18,7 +18,7 @@ from core.concepts.growth import Growth
 from core.concepts.index import ConceptIndex
 from core.concepts.index_file import INDEX_FILES
 from core.errors import UserError
-from core.indexing import growing
+from core.indexing import build_in_steps
 from core.methods.side_effects import ProbeConcept
 from core.model.clip import SplitClip
 from core.pictures.collection import Collection
@@ -43,7 +43,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     words = [ProbeConcept(word, "") for word in WORDS]
     monkeypatch.setattr(module, "read_vocabulary", lambda: words)
     monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "assets"))
-    monkeypatch.setattr(growing, "FIRST", 4)
+    monkeypatch.setattr(build_in_steps, "FIRST", 4)
     return tmp_path / "assets"
 
 

@@ -1,4 +1,4 @@
-"""An index that grows in small steps: right on the way, the same in the end, whatever stops it."""
+"""An index that is built in small steps: right on the way, the same in the end, whatever stops it."""
 
 import json
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from tiny_setups import RECIPE, setup_of
 
 from core.concepts.index_file import INDEX_FILES, load
 from core.errors import UserError
-from core.indexing import growing as module
+from core.indexing import build_in_steps as module
 from core.indexing.build import build
-from core.indexing.growing import growing
+from core.indexing.build_in_steps import build_in_steps
 from core.indexing.thumbnails import ThumbnailStore
 from core.model.clip import SplitClip
 from core.setups.loading import Setup
@@ -54,7 +54,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.usefixtures("early")
 def test_on_the_way_it_is_the_index_of_the_pictures_so_far(setup: Setup, tmp_path: Path, whole: Path) -> None:
     pictures = (37,)  # in one part, so that those so far are a collection themselves
-    steps = list(growing(setup, Drawn(pictures), tmp_path / "grown", RECIPE))
+    steps = list(build_in_steps(setup, Drawn(pictures), tmp_path / "grown", RECIPE))
     assert [step.done for step in steps] == [*range(4, 37, 4), 37, 37]
     shown = [step for step in steps if step.index is not None]
     assert [step.index.manifest.pictures for step in shown if step.index] == [7, 14, 32], "twice as many each time"
@@ -76,12 +76,12 @@ def test_on_the_way_it_is_the_index_of_the_pictures_so_far(setup: Setup, tmp_pat
 def test_stopped_gently_it_goes_on_from_the_last_batch(setup: Setup, tmp_path: Path, whole: Path, stop: int) -> None:
     read: list[int] = []
     out = tmp_path / "index"
-    steps = growing(setup, Drawn(look=read.append), out, RECIPE)
+    steps = build_in_steps(setup, Drawn(look=read.append), out, RECIPE)
     for _ in range(stop):
         done = next(steps).done
     steps.close()
     read.clear()
-    after = list(growing(setup, Drawn(look=read.append), out, RECIPE))
+    after = list(build_in_steps(setup, Drawn(look=read.append), out, RECIPE))
     assert after[0].index is not None, "what there was is shown again at once"
     assert after[0].done == done
     assert read == list(range(done, 37)), "nothing that was counted is read again"
@@ -93,7 +93,7 @@ def test_a_whole_one_comes_at_once(setup: Setup, whole: Path) -> None:
     def look(place: int) -> None:
         raise AssertionError("a picture was read")
 
-    (step,) = growing(setup, Drawn(look=look), whole, RECIPE)
+    (step,) = build_in_steps(setup, Drawn(look=look), whole, RECIPE)
     assert step.done == 37
     assert step.index is not None
     assert step.index == load(whole, step.index.manifest.setup)
@@ -112,8 +112,8 @@ def test_a_data_set_that_breaks_off_leaves_what_was_read(setup: Setup, tmp_path:
     """What a batch left half counted is not saved."""
     out = tmp_path / "index"
     with pytest.raises(ConnectionError):
-        list(growing(setup, Drawn(look=failing_at(25, ConnectionError())), out, RECIPE))
-    assert list(growing(setup, Drawn(), out, RECIPE))[0].done == 22, "to the end of the last batch"
+        list(build_in_steps(setup, Drawn(look=failing_at(25, ConnectionError())), out, RECIPE))
+    assert list(build_in_steps(setup, Drawn(), out, RECIPE))[0].done == 22, "to the end of the last batch"
     assert contents(out) == contents(whole)
 
 
@@ -131,8 +131,8 @@ def test_a_batch_that_fails_half_way_is_not_counted(
 
     monkeypatch.setattr(ThumbnailStore, "add", fails)
     with pytest.raises(MemoryError):
-        list(growing(setup, Drawn(), out, RECIPE))
-    list(growing(setup, Drawn(), out, RECIPE))
+        list(build_in_steps(setup, Drawn(), out, RECIPE))
+    list(build_in_steps(setup, Drawn(), out, RECIPE))
     assert contents(out) == contents(whole)
 
 
@@ -142,11 +142,11 @@ def test_without_a_picture_that_can_be_read_there_is_a_sentence(setup: Setup, tm
             raise UserError("It cannot be read.")
 
     with pytest.raises(UserError, match="None of the 37 pictures"):
-        list(growing(setup, Broken(), tmp_path / "index", RECIPE))
+        list(build_in_steps(setup, Broken(), tmp_path / "index", RECIPE))
 
 
 def test_the_licence_stands_in_the_manifest(setup: Setup, tmp_path: Path) -> None:
-    *_, last = growing(setup, Drawn((3,)), tmp_path / "index", RECIPE, licence="cc-by-4.0")
+    *_, last = build_in_steps(setup, Drawn((3,)), tmp_path / "index", RECIPE, licence="cc-by-4.0")
     assert json.loads((tmp_path / "index" / "manifest.json").read_text())["source"]["licence"] == "cc-by-4.0"
     assert last.index is not None
     assert last.index.manifest.source["licence"] == "cc-by-4.0"

@@ -1,4 +1,4 @@
-"""Growing of a concept index in small steps, for a server: what it has so far can be shown on the way.
+"""Build of a concept index in small steps, for a server: what it has so far can be shown on the way.
 
 1. One process reads the pictures a few at a time, so that whoever runs this can let others go first between batches.
 2. What it has is saved when the pictures have doubled, and after every 256. It goes on from there, or from the last
@@ -30,7 +30,7 @@ SAVED_EVERY = 256
 
 
 @dataclass(frozen=True, eq=False)
-class GrowingStep:
+class BuildStep:
     """A step of the way."""
 
     done: int
@@ -45,22 +45,22 @@ class GrowingStep:
     """What is held in memory to go on with."""
 
     @classmethod
-    def whole(cls, index: ConceptIndex) -> GrowingStep:
+    def whole(cls, index: ConceptIndex) -> BuildStep:
         """The last one."""
         done = index.manifest.pictures + index.manifest.skipped
         return cls(done, done, index.manifest.source, index)
 
 
-def growing(
+def build_in_steps(
     setup: Setup, collection: Collection, out: Path, recipe: IndexRecipe, *, workers: int = 0, licence: str = ""
-) -> Generator[GrowingStep]:
+) -> Generator[BuildStep]:
     """Make the index of a setup over a collection, in the folder `out`, step by step; the whole comes last.
 
     Goes on with one that was begun there; a finished one comes at once. Closing it saves what there is. Raises
     UserError as `core.indexing.build` does.
     """
     if is_whole(out, MANIFEST):
-        yield GrowingStep.whole(load(out, setup.identity, setup.clip))
+        yield BuildStep.whole(load(out, setup.identity, setup.clip))
         return
     run = IndexRun(setup, collection, out, recipe, Alone(), licence)
     if not run.accumulator.done:
@@ -70,12 +70,12 @@ def growing(
             for index in reading:
                 yield _step(run, collection, index)
     run.finish(run.index([run.store], quiet=True))
-    yield GrowingStep.whole(load(out, run.made_for, setup.clip))
+    yield BuildStep.whole(load(out, run.made_for, setup.clip))
 
 
-def _step(run: IndexRun, collection: Collection, index: ConceptIndex | None) -> GrowingStep:
+def _step(run: IndexRun, collection: Collection, index: ConceptIndex | None) -> BuildStep:
     """How far a run is."""
-    return GrowingStep(run.seen, collection.size or 0, run.source, index, run.accumulator.n_bytes)
+    return BuildStep(run.seen, collection.size or 0, run.source, index, run.accumulator.n_bytes)
 
 
 def _reading(
