@@ -30,6 +30,7 @@ def build(context: Context) -> None:
     """
     parts: dict[str, Component] = {
         "picture": gr.File(visible=False, label="picture"),
+        "like": gr.File(visible=False, label="like"),
         "pictures": gr.File(visible=False, label="pictures", file_count="multiple"),
         "unseen": gr.Checkbox(False, visible=False, label="unseen"),
         "component": gr.Number(visible=False, label="component", precision=0),

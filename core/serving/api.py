@@ -10,13 +10,14 @@ from ..errors import UserError
 from ..methods.controls import ask_for_a_lever
 from ..methods.dose_response import Response
 from ..methods.steering import Edit, acts
-from ..methods.targets import ClassTarget
+from ..methods.targets import ClassTarget, PictureTarget, Target
 from ..model.prompts import ClassList, parse_classes
+from ..model.trace import Trace
 from ..recipes import Recipe, claim_of, make_recipe
 from ..session.typed import class_named, named_target
 from ..setups.catalog import find
 from ..setups.pool import SetupPool
-from ..workbench import Workbench
+from ..workbench import Names, Workbench
 from . import api_json as plain
 from .api_inputs import (
     Against,
@@ -27,6 +28,7 @@ from .api_inputs import (
     EditCondition,
     For,
     Levers,
+    Like,
     Picture,
     Pictures,
     PicturesShown,
@@ -79,16 +81,16 @@ class Programs:
 
     def attribute(
         self, picture: Picture = None, classes: Classes = "", wanted: Wanted = "", against: Against = "",
-        shown: Shown = SHOWN, setup: SetupName = "",
+        shown: Shown = SHOWN, setup: SetupName = "", like: Like = None,
     ) -> Plain:  # fmt: skip
-        """Which components carry a prediction: the strongest for `wanted` against `against`, in logits, and a map.
+        """Which components carry a prediction, or make two pictures alike: the strongest for and against, and a map.
 
-        By default the predicted class is explained, against the next. Follow with `component` to see what a component
-        fires for, and with `steer` to see what the model says without it.
+        By default the predicted class is explained, against the next; with `like`, the similarity to it. Follow with
+        `component` to see what a component fires for, and with `steer` to see what the model says without it.
         """
         bench, asked = self._bench(setup), parse_classes(classes)
         trace = bench.open(picture)
-        target = named_target(bench.classify(trace, asked.names, SINGLE), wanted, against)
+        target = _target(bench, trace, asked.names, wanted, against, like)
         found = bench.attribute(trace, asked.names, SINGLE, target)
         told = plain.attribution(found, trace, asked.names, max(1, shown or SHOWN), bench.word) | plain.picture(trace)
         return _told(bench, "attribute", told, asked)
@@ -107,15 +109,17 @@ class Programs:
     def evidence(
         self, picture: Picture = None, classes: Classes = "", wanted: Wanted = "", against: Against = "",
         levers: Levers = None, tokens: Tokens = None, condition: EditCondition = None, setup: SetupName = "",
+        like: Like = None,
     ) -> Steps:  # fmt: skip
         """Whether an edit's effect on one picture is more than chance, at which doses, and what else it changes.
 
-        The effect is on the target: `wanted` against `against`, by default the predicted class against the next.
+        The effect is on the target: `wanted` against `against`, by default the predicted class against the next; with
+        `like`, the similarity to that picture.
         """
         bench, asked, edit = self._bench(setup), parse_classes(classes), edit_of(levers, tokens, condition)
         ask_for_a_lever(edit)
         trace = bench.open(picture)
-        target = named_target(bench.classify(trace, asked.names, SINGLE), wanted, against)
+        target = _target(bench, trace, asked.names, wanted, against, like)
         question = trace, asked.names, SINGLE, target, edit
         chance = yield from _last(bench.controls(*question))
         doses: list[Response] = []
@@ -242,6 +246,18 @@ def _last(steps: Iterator[T]) -> Generator[None, None, T]:
 
 def _maybe(classes: str) -> ClassList | None:
     return parse_classes(classes) if classes.strip() else None
+
+
+def _target(bench: Workbench, trace: Trace, classes: Names, wanted: str, against: str, like: str | None) -> Target:
+    """The similarity to a second picture where there is one, else a target of classes.
+
+    Raises UserError where both are named.
+    """
+    if like is None:
+        return named_target(bench.classify(trace, classes, SINGLE), wanted, against)
+    if wanted or against:
+        raise UserError("The similarity to a picture is no class’s. Leave out `wanted` and `against`, or `like`.")
+    return PictureTarget.like(bench.open(like).embedding, "The second picture.")
 
 
 def _told(bench: Workbench, name: str, answer: Plain, asked: ClassList | None = None) -> Plain:

@@ -86,6 +86,10 @@ _FILE = (
     "/gradio_api/upload answered"
 )
 Picture = Annotated[str | None, Field(description=f"A picture: {_FILE}.")]
+Like = Annotated[
+    str | None,
+    Field(description=f"A second picture, {_FILE}. With it, what is explained is why the two are alike, and no class."),
+]
 Pictures = Annotated[
     list[str] | None,
     Field(

@@ -39,6 +39,9 @@ NAMED = 100
 
 _LOGITS = "logit scale x cosine of picture and class"
 _SHARE = "0 to 1"
+_TARGET = (
+    "in `unit`: logits of `wanted`, less that of `against`; with `like`, hundredths of cosine of the image embeddings"
+)
 ALL_DOSED, MOST_DOSED = 40, 20
 """Classes up to which doses have the logits of all, and of more, how many that move most."""
 _PREDICTION = {
@@ -49,18 +52,18 @@ _PREDICTION = {
 UNITS: dict[str, Plain] = {
     "predict": _PREDICTION,
     "attribute": {
-        "value": "logits: of `wanted`, less that of `against`",
-        "contribution": "logits: activation x gradient, summed over the tokens",
+        "value": _TARGET,
+        "contribution": "in `unit`: activation x gradient, summed over the tokens",
         "activation": "units of the dictionary's activations: the largest over the tokens",
         "error_share": "0 to 1: of the value, what flows through what the dictionary misses",
         "map": "`picture`: teal patches speak for the target, orange ones against it, all components together",
     },
     "steer": _PREDICTION | {"cosine": "between the image embeddings before and after, -1 to 1"},
     "evidence": {
-        "effect": "logits: the target after the edit, less before",
-        "chance": "effects in logits; p by rank, two-sided; percentile 0 to 100; energy as a share of the edit's",
-        "doses": "factors on the activations, 0 suppresses and 1 changes nothing; target and logits in logits",
-        "side_effects": "logits of everyday concepts, after less before, beyond what all have in common",
+        "effect": f"the target after the edit, less before; the target {_TARGET}",
+        "chance": "effects in `unit`; p by rank, two-sided; percentile 0 to 100; energy as a share of the edit's",
+        "doses": "factors on the activations, 0 suppresses and 1 changes nothing; target in `unit`, logits in logits",
+        "side_effects": "everyday concepts in `unit`, after less before, beyond what all have in common",
         "reconstruction_error": "explained variance at most 1; share of CLS missed 0 to 1",
     },
     "component": {
@@ -146,9 +149,9 @@ def comparison(c: Comparison) -> Plain:
 
 
 def target(of: Target, classes: Sequence[str]) -> Plain:
-    """The classes of a target; none where it is the similarity to a picture."""
+    """The classes of a target, none where it is the similarity to a picture, and its unit."""
     wanted, against = (*(classes[index] for index in of.classes), None, None)[:2]
-    return {"wanted": wanted, "against": against}
+    return {"wanted": wanted, "against": against, "unit": of.UNIT}
 
 
 def named(component: int, word: str | None) -> Plain:

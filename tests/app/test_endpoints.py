@@ -14,7 +14,7 @@ from gradio_client.exceptions import AppError
 from test_app import CLASSES, DOG, EXAMPLES, SINGLE
 
 from core.methods.steering import Condition, Edit, Lever, Term
-from core.methods.targets import ClassTarget
+from core.methods.targets import ClassTarget, PictureTarget
 from core.recipes import load_recipe
 from core.serving import api_trial
 from core.serving.api import Programs
@@ -23,11 +23,13 @@ from core.workbench import Workbench
 ENDPOINTS: dict[str, dict[str, Any]] = {
     "/setups": {},
     "/predict": {"picture": None, "classes": "", "setup": ""},
-    "/attribute": {"picture": None, "classes": "", "wanted": "", "against": "", "shown": 10, "setup": ""},
+    "/attribute": {
+        "picture": None, "classes": "", "wanted": "", "against": "", "shown": 10, "setup": "", "like": None,
+    },
     "/steer": {"picture": None, "classes": "", "levers": None, "tokens": None, "condition": None, "setup": ""},
     "/evidence": {
         "picture": None, "classes": "", "wanted": "", "against": "", "levers": None, "tokens": None, "condition": None,
-        "setup": "",
+        "setup": "", "like": None,
     },
     "/component": {"component": None, "classes": "", "pictures_shown": 4, "setup": ""},
     "/search": {"words": "", "picture": None, "shown": 10, "setup": ""},
@@ -40,13 +42,15 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Each with its parameters, in their order, and what they are where they are left out."""
 ASKED = {"picture": DOG, "classes": "dog, cat, fox"}
+LIKE = DOG.with_name("car-note-car.webp")
+"""Another picture with a note."""
 NOTE = [{"component": 99}]
 """The component that reads the note is suppressed."""
 
 
 def ask(client: Client, name: str, **given: Any) -> Any:
     """Pictures are named by their paths."""
-    for key in {"picture", "pictures"} & given.keys():
+    for key in {"picture", "pictures", "like"} & given.keys():
         files = given[key]
         given[key] = [handle_file(file) for file in files] if isinstance(files, list) else handle_file(files)
     return client.predict(**given, api_name=f"/{name}")
@@ -59,6 +63,24 @@ def test_names_and_signatures_are_kept(client: Client) -> None:
         for name, endpoint in named.items()
     } == ENDPOINTS
     assert all(one["parameter_has_default"] for endpoint in named.values() for one in endpoint["parameters"])
+
+
+def test_why_two_pictures_are_alike(client: Client, bundled: Workbench) -> None:
+    trace, other = bundled.open(DOG), bundled.open(LIKE)
+    target = PictureTarget.like(other.embedding, "")
+    found = bundled.attribute(trace, CLASSES, SINGLE, target)
+    said = ask(client, "attribute", **ASKED, like=LIKE)
+    assert said["value"] == pytest.approx(found.value, abs=1e-3)
+    assert (said["wanted"], said["against"], said["unit"]) == (None, None, "hundredths of cosine")
+    assert said["for"][0]["component"] == found.strongest_for(1)[0]
+    told = ask(client, "evidence", **ASKED, levers=NOTE, like=LIKE)
+    after = bundled.steer(trace, Edit((Lever(99),))).embedding.astype(float)
+    v = other.embedding / np.linalg.norm(other.embedding)
+    effect = 100 * float(after @ v) / np.linalg.norm(after) - found.value
+    assert told["effect"] == pytest.approx(effect, abs=1e-2)
+    assert told["unit"] == "hundredths of cosine"
+    with pytest.raises(AppError, match="is no class’s"):
+        ask(client, "attribute", **ASKED, like=LIKE, wanted="cat")
 
 
 @pytest.mark.parametrize("at_least", [0.0, 10.0, 1000.0])

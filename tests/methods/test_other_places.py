@@ -89,8 +89,8 @@ def test_the_value_is_that_of_the_unsplit_model(twin: Twin) -> None:
     assert attribute(twin.question).value == pytest.approx(twin.value(), abs=1e-3)
 
 
-def test_the_trace_says_what_it_holds(twin: Twin) -> None:
-    trace, clip = twin.question.trace, twin.clip
+def test_the_trace_says_what_it_holds(of_classes: Twin) -> None:
+    trace, clip = of_classes.question.trace, of_classes.clip
     assert trace.has_map == (clip.place.NAME != "embedding")
     assert trace.class_token == (clip.family.CLASS_TOKEN and trace.has_map)
     assert len(trace.residual) == trace.activations.n_tokens == 1 + trace.grid[0] * trace.grid[1]
@@ -162,27 +162,27 @@ def test_what_is_measured_is_the_unsplit_model_without_the_component(twin: Twin)
         assert effect == pytest.approx(twin.value() - twin.value(without), abs=1e-4)
 
 
-def test_what_is_missed_is_of_what_is_read(twin: Twin) -> None:
-    model, trace = twin.question.model, twin.question.trace
-    found = reconstruction_error(model, trace, twin.question.classifier, CLASSES)
+def test_what_is_missed_is_of_what_is_read(of_classes: Twin) -> None:
+    model, trace = of_classes.question.model, of_classes.question.trace
+    found = reconstruction_error(model, trace, of_classes.question.classifier, CLASSES)
     inside = list(model.dictionary.tokens(len(trace.residual)))
     seen = torch.as_tensor(trace.seen)
     again = seen.clone()
     again[inside] = model.dictionary.reconstruct_seen(seen[inside])
-    target = twin.question.target
+    target = of_classes.question.target
     through, before = (target.of(one.logits, one.unit_embedding) for one in (found.through, found.before))
     difference = through - before
-    assert difference == pytest.approx(twin.value(again - seen) - twin.value(), abs=1e-4)
+    assert difference == pytest.approx(of_classes.value(again - seen) - of_classes.value(), abs=1e-4)
     assert (found.explained_variance is None) == (len(inside) == 1)
     if 0 in inside:
         share = ((seen - again)[0].square().sum() / seen[0].square().sum()).item()
         assert found.cls_share == pytest.approx(share, rel=1e-4)
 
 
-def test_a_picture_as_an_edit_leaves_it_has_the_difference_in_both_parts(twin: Twin) -> None:
-    model, trace = twin.question.model, twin.question.trace
+def test_a_picture_as_an_edit_leaves_it_has_the_difference_in_both_parts(of_classes: Twin) -> None:
+    model, trace = of_classes.question.model, of_classes.question.trace
     edit = Edit((Lever(int(trace.activations.components()[0]), "scale", 3.0),))
-    (x,) = twin.question.steered([edit])
+    (x,) = of_classes.question.steered([edit])
     left = model.moved(trace, x, edited(trace.activations, edit, model.dictionary))
     np.testing.assert_allclose(left.seen - trace.seen, left.residual - trace.residual, atol=1e-5)
     np.testing.assert_allclose(model.dictionary.decode(left.activations) - model.dictionary.decode(trace.activations),

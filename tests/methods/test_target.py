@@ -7,8 +7,16 @@ import pytest
 import torch
 
 from core.errors import UserError
+from core.methods.dose_response import responses
+from core.methods.question import Question
+from core.methods.side_effects import side_effects
+from core.methods.steering import Edit
 from core.methods.targets import ClassTarget, PictureTarget, Target, default_target
+from core.model.clip import SplitClip
+from core.model.dictionary import Dictionary
 from core.model.prediction import Prediction
+from core.model.sae_clip import SaeClip
+from core.model.trace import Trace
 
 
 def prediction(*logits: float) -> Prediction:
@@ -72,3 +80,21 @@ def test_targets_in_words() -> None:
     assert against.sides(names) == ("For “cat”, against “dog”", "Against “cat”, for “dog”")
     assert alike.sides(names) == ("Makes them alike", "Tells them apart")
     assert pickle.loads(pickle.dumps(alike)) == alike != against
+
+
+def test_what_stands_beside_a_similarity_is_in_its_unit(
+    clip: SplitClip, dictionary: Dictionary, trace: Trace, classifier: torch.Tensor
+) -> None:
+    """Classes along the doses, and concepts, here the same ones: 100 times the change of their cosines."""
+    question = Question(SaeClip(clip, dictionary), trace, classifier, PictureTarget.like(trace.embedding[::-1], "x"))
+    edit = Edit.of_suppressed(trace.activations.components()[:3].tolist())
+    t = classifier.double().numpy()
+    before, after = (z.double().numpy() for z in (question.embedding, question.embeddings_under([edit])[0]))
+    moved = 100 * (t @ after / np.linalg.norm(after) - t @ before / np.linalg.norm(before))
+    (ripple,) = side_effects(question, [edit], list("abcde")[: len(t)], classifier)
+    np.testing.assert_allclose(ripple.change, moved, atol=1e-4)
+    (response, *_) = responses(question, edit)
+    np.testing.assert_allclose(response.classes_moved[response.doses.tolist().index(0.0)], moved, atol=1e-3)
+    assert response.moved[response.doses.tolist().index(0.0)] == pytest.approx(ripple.effect, abs=1e-3)
+    assert {ripple.unit, response.unit} == {"hundredths of cosine"}
+    assert len(response.most_affected(len(t))) == len(t), "no class is part of the target"
