@@ -88,7 +88,12 @@ class TypedBlocks(gr.Blocks):
         return config
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *more: Any, **named: Any) -> list[Any]:
-        """What Gradio's components make of an event's inputs; raises gr.Error for what they cannot read."""
+        """What Gradio's components make of an event's inputs; raises gr.Error for what they cannot read.
+
+        A program may be older than an input of an endpoint: what it does not send is as it is where it is left out.
+        """
+        if block_fn.api_visibility == "public":
+            inputs = [*inputs, *(getattr(part, "value", None) for part in block_fn.inputs[len(inputs) :])]
         for component, value in zip(block_fn.inputs, inputs, strict=False):
             if isinstance(component, gr.Textbox) and not isinstance(value, str | None):  # it would write out anything
                 raise gr.Error(REFUSAL, print_exception=False)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -63,6 +64,13 @@ def test_names_and_signatures_are_kept(client: Client) -> None:
         for name, endpoint in named.items()
     } == ENDPOINTS
     assert all(one["parameter_has_default"] for endpoint in named.values() for one in endpoint["parameters"])
+
+
+def test_a_program_that_is_older_than_an_input_is_answered(client: Client) -> None:
+    """It sends the values in their order, and none for what it does not know."""
+    call = f"{client.src.rstrip('/')}/gradio_api/call/attribute"
+    event = httpx.post(call, json={"data": [None, "dog, cat", "", "", 3, ""]}).json()["event_id"]
+    assert "There is no picture" in httpx.get(f"{call}/{event}").text
 
 
 def test_why_two_pictures_are_alike(client: Client, bundled: Workbench) -> None:

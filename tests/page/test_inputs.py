@@ -71,7 +71,9 @@ def blocks() -> TypedBlocks:
     with TypedBlocks() as blocks:
         text, chosen, number, file = gr.Textbox(), gr.Dropdown(["a", "b"]), gr.Number(precision=0), gr.File()
         said = gr.HTML()
-        gr.on([], lambda *given: " ".join(map(str, given)), [text, chosen, number, file], said)
+        gr.on(
+            [], lambda *given: " ".join(map(str, given)), [text, chosen, number, file], said, api_visibility="private"
+        )  # as the page's own listeners are
     return blocks
 
 
