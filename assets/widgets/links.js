@@ -17,7 +17,11 @@ const NOT = {
   link: 'Copy the link from here.',
   embed: 'Copy the code from here.',
 };
-const OWN = ' Your picture is in no link: it has to be brought again. The report (Take along) holds it.';
+const OWN = {
+  first: ' Your picture is in no link: it has to be brought again. The report (Take along) holds it.',
+  second: ' Your second picture is in no link: it has to be brought again. The report (Take along) holds it.',
+  both: ' Your pictures are in no link: they have to be brought again. The report (Take along) holds them.',
+};
 const written = (what) => {
   if (what === 'link') return address();
   const source = address().replaceAll('&', '&amp;');
@@ -45,8 +49,8 @@ element.addEventListener('click', async (event) => {
     return;
   }
   const words = await copied(written(copy)) ? TOLD[copy] : NOT[copy];
-  const own = document.querySelector('#crop-sheet img') !== null;
-  say(words + (own ? OWN : ''));
+  const [first, second] = ['#crop-sheet img', '#second img[data-own]'].map((own) => document.querySelector(own) !== null);
+  say(words + (first && second ? OWN.both : first ? OWN.first : second ? OWN.second : ''));
 });
 
 const full = find('a');

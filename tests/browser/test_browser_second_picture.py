@@ -25,6 +25,8 @@ def test_two_pictures_with_a_note_are_alike_by_the_note(open_page: Open) -> None
     tab(page, "Image")
     page.locator("#second-upload input[type=file]").set_input_files(EXAMPLES / "owl-note-nonsense.webp")
     expect(page.locator("#second img[data-own]")).to_be_visible()
+    page.locator("[data-copy=link]").click()
+    expect(page.locator(".links p")).to_contain_text("Your second picture is in no link")
     said = similarity.inner_text()
     assert "→" in said
     open_page.answers.all_here(page)
