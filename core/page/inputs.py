@@ -55,13 +55,14 @@ def _refused() -> Iterator[None]:
 class TypedBlocks(gr.Blocks):
     """Blocks that answer with a sentence whatever comes in, and never with the words of an exception.
 
-    What stands in the parts of a page that is opened may change while it is served (`open_with`), and `jobs` begin when
-    it is (launch.py).
+    What stands in the parts of a page that is opened may change while it is served (`open_with`), `jobs` begin when it
+    is, and `unsaved` says which others have something to save when it ends (launch.py).
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
         """As `gr.Blocks`."""
         self.jobs: list[Job[Any, Any]] = []
+        self.unsaved: Callable[[], Sequence[Job[Any, Any]]] = tuple
         self._anew: dict[int, dict[str, Any]] = {}
         super().__init__(*given, **named)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -17,6 +17,7 @@ import httpx
 import pytest
 from open_page import OpenPage
 
+from core.background import Job
 from core.errors import UserError
 from core.page.fair_queue import FairQueue
 from core.page.inputs import TypedBlocks
@@ -106,8 +107,25 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_answer_that_is_being_worked_out_is_given_before_the_app_ends(capfd: pytest.CaptureFixture[str]) -> None:
-    """SIGTERM comes while a press is under way: it is answered, nothing new is taken, and the server is gone."""
-    begun, port = threading.Event(), free_port()
+    """SIGTERM comes while a press is under way: it is answered, nothing new is taken, and the server is gone.
+
+    What is made in the background saves how far it is.
+    """
+    begun, port, saved = threading.Event(), free_port(), list[int]()
+
+    def made(tell: Callable[[int], None]) -> None:
+        n = 0
+        try:
+            while True:
+                n += 1
+                tell(n)
+                threading.Event().wait(0.01)
+        finally:
+            threading.Event().wait(1.3)  # longer than the answer
+            saved.append(n)
+
+    making: Job[int, None] = Job("making it", made)
+    making.start()
 
     def slow() -> int:
         begun.set()
@@ -119,6 +137,7 @@ def test_an_answer_that_is_being_worked_out_is_given_before_the_app_ends(capfd: 
         gr.Button(elem_id="slow").click(slow, None, shown, **EVERY)
     page.queue(api_open=False)
     page._queue = FairQueue(page, Turns(), hosted=False)
+    page.unsaved = lambda: [making]
     found: list[object] = []
 
     async def visit() -> None:
@@ -148,5 +167,6 @@ def test_an_answer_that_is_being_worked_out_is_given_before_the_app_ends(capfd: 
     serve(page, port)
     visitor.join()
     assert found == ["The server is about to stop. Reload the page in a minute.", 7]
+    assert len(saved) == 1
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/")
