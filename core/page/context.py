@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import UserError
 from ..pictures.examples import PHOTOGRAPHS, Example, check_pictures, read_examples
 from ..pictures.read import Source, read_picture
@@ -72,22 +74,27 @@ class Context:
         example = self.example(visit)
         return None if example is None else example.cue
 
-    def second(self, visit: Visit) -> Source | None:
-        """The second picture of a visit: the example, or what the model saw of the visitor's own; None without one."""
+    def second(self, visit: Visit, file: str | None = None) -> Source | None:
+        """The second picture of a visit, found as the first one is; None without one."""
         if visit.second is None:
             return None
         example = self.example_named(visit.second.subject.example)
-        return visit.second.crop if example is None else example.file()
+        return _brought(file, visit.second.crop) if example is None else example.file()
 
     def picture(self, visit: Visit, file: str | None) -> Source:
         """The picture of a visit: the example, the visitor's file, or, where that is gone, what the model saw of it."""
         example = self.example(visit)
         if example is not None:
             return example.file(visit.subject.counterfactual)
-        if file is not None:
-            try:
-                read_picture(file)
-                return file
-            except UserError:  # it was refused when it came: the visit is still about the picture before
-                pass
-        return visit.trace.crop
+        return _brought(file, visit.trace.crop)
+
+
+def _brought(file: str | None, crop: np.ndarray) -> Source:
+    """A visitor's file, or what the model saw of it."""
+    if file is not None:
+        try:
+            read_picture(file)
+            return file
+        except UserError:  # it was refused when it came: the visit is still about the picture before
+            pass
+    return crop

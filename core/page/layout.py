@@ -180,11 +180,12 @@ def _listen(parts: Parts, replies: Replies) -> Changes:
     said = parts.attribution.said, parts.components.said, parts.many.said
     of_picture = [*image_tab.asked_again(parts.image), *second_picture.asked_again(parts.image.second)]
     targets = attribution_tab.lists(parts.attribution)
+    uploads = parts.image.upload, parts.image.second.upload
     asked_again = [*setup_bar.asked_again(parts.bar), *of_picture, *many_tab.asked_again(parts.many)]
     tabs = [str(tab.id) for tab in parts.tabs.children if isinstance(tab, gr.Tab)]
     return [
         *keeper.listen(parts.keeper, replies, asked_again, slow, tabs),
-        *setup_bar.listen(parts.bar, replies, parts.image.upload, parts.keeper.said, another),
+        *setup_bar.listen(parts.bar, replies, uploads, parts.keeper.said, another),
         *side_panel.listen(parts.side, replies, parts.keeper.said, another),
         *image_tab.listen(parts.image, replies, another),
         *second_picture.listen(parts.side.second, parts.image.second, replies, targets, slow),

@@ -107,8 +107,8 @@ def asked_again(bar: SetupBar) -> list[Besides]:
     ]
 
 
-def listen(bar: SetupBar, replies: Replies, upload: gr.File, said: gr.HTML, another: Lane) -> Changes:
-    """Its listeners. What there is to say of a setup that came is told in `said`.
+def listen(bar: SetupBar, replies: Replies, uploads: tuple[gr.File, gr.File], said: gr.HTML, another: Lane) -> Changes:
+    """Its listeners. `uploads`: of the picture, and of the second one. What there is to say is told in `said`.
 
     The last step of a stream may be drawn after the reply to what follows it, which would then be wiped away.
     """
@@ -116,7 +116,7 @@ def listen(bar: SetupBar, replies: Replies, upload: gr.File, said: gr.HTML, anot
     # The list itself is no part of the stream: between its steps it would be emptied.
     brought = bar.chosen.input(*replies.stream(load, shows, bar.chosen, bar.loading), **LOADING)
     back, told = asked_again(bar)[0], Besides(bar.opening, _still_told)
-    asked_for = (bar.chosen, bar.failed, upload)
+    asked_for = (bar.chosen, bar.failed, *uploads)
     moved = replies.step(
         use, Change.SETUP, *asked_for, notices=[bar.said], notes=said, on_trouble=[back], besides=[told]
     )  # fmt: skip
@@ -134,7 +134,7 @@ def listen(bar: SetupBar, replies: Replies, upload: gr.File, said: gr.HTML, anot
     told_at_last = over.then(*replies.answer(show_opening, bar.opening), **EVERY)
     for asked in (over, told_at_last):
         widgets.tells_of_refusal(asked, "opening")
-    taken = replies.step(take, Change.SETUP, upload, notices=[bar.said], notes=said, besides=[back, told])
+    taken = replies.step(take, Change.SETUP, *uploads, notices=[bar.said], notes=said, besides=[back, told])
     return [(Change.SETUP, brought.then(*moved, **another)), (Change.SETUP, bar.opening.take(*taken, **another))]
 
 
@@ -175,9 +175,9 @@ def loading_first(context: Context, name: str, said: gr.HTML) -> Iterator[Update
             yield {said: setup_view.loading_for_view(context.pool.cards[name].title, step)}
 
 
-def take(context: Context, v: Visit, file: str | None) -> Visit | Outcome:
+def take(context: Context, v: Visit, file: str | None, second: str | None = None) -> Visit | Outcome:
     """Ask the setup that the page is meant to open with, now that it is there."""
-    return v if v.setup == context.opening.wanted else _moved(context, v, context.opening.wanted, file)
+    return v if v.setup == context.opening.wanted else _moved(context, v, context.opening.wanted, file, second)
 
 
 def load(context: Context, v: Visit, name: Text, loading: LatestOnly[Progress]) -> Iterator[Progress]:
@@ -207,13 +207,15 @@ def load(context: Context, v: Visit, name: Text, loading: LatestOnly[Progress]) 
         yield loading.reply
 
 
-def use(context: Context, v: Visit, name: Text, failed: Failure | None, file: str | None) -> Visit | Outcome:
+def use(
+    context: Context, v: Visit, name: Text, failed: Failure | None, file: str | None, second: str | None = None
+) -> Visit | Outcome:
     """Ask the setup that was loaded, unless another was chosen meanwhile, which is on its way."""
     if failed is not None and name == failed.setup:
         raise UserError(failed.sentence)
     if name == v.setup or name not in context.pool.loaded():
         return v
-    return _moved(context, v, name, file)
+    return _moved(context, v, name, file, second)
 
 
 def stop_loading(context: Context, v: Visit, loading: LatestOnly[Progress]) -> Stopped:
@@ -224,8 +226,8 @@ def stop_loading(context: Context, v: Visit, loading: LatestOnly[Progress]) -> S
     return {**loading.reply, "chosen": v.setup}
 
 
-def _moved(context: Context, v: Visit, name: str, file: str | None) -> Outcome:
-    moved = session.change_setup(context.pool.get(name), v, context.picture(v, file), context.second(v))
+def _moved(context: Context, v: Visit, name: str, file: str | None, second: str | None) -> Outcome:
+    moved = session.change_setup(context.pool.get(name), v, context.picture(v, file), context.second(v, second))
     notes = [LEFT_BEHIND] if v.edit.levers else []
     if moved.templates != v.templates:
         notes.append(ONE_WORDING)

@@ -8,14 +8,16 @@ import pytest
 
 from core.errors import UserError
 from core.methods.steering import Edit
-from core.methods.targets import ClassTarget
+from core.methods.targets import ClassTarget, PictureTarget
 from core.page import image_tab
 from core.page.attribution_tab import ALIKE, NOTHING, set_target, show_rows, show_target
 from core.page.context import Context
 from core.page.keeper import NO_SECOND, bring_back
 from core.page.open_link import NO_SECOND_IN_A_LINK
 from core.page.pair_box import show_two
+from core.page.replies import Outcome
 from core.page.second_picture import bring, choose, show_second, step
+from core.page.setup_bar import use
 from core.page.side_panel import show_prediction
 from core.page.take_along_tab import pack, take_up
 from core.page.visit_state import VisitState, serialised
@@ -148,6 +150,20 @@ def test_a_link_carries_an_example_and_says_that_it_cannot_carry_more(
 def test_another_first_picture_leaves_it_there(context: Context, alike: Visit) -> None:
     v = image_tab.choose(context, alike, ChooseExample(example="fox-blank-note"))
     assert (v.second, v.about_second) == (alike.second, False)
+
+
+def test_another_setup_sees_it_anew(context: Context, first: Visit, tiny: Visit, alike: Visit, own: Visit) -> None:
+    """From the file, where that is there still; else from what the setup before saw of it."""
+    bench = context.pool.get(tiny.setup)
+    for v, file, source in ((alike, None, OWN.with_name(f"{OTHER}.webp")), (own, str(OWN), OWN), (own, None, None)):
+        moved = use(context, v, tiny.setup, None, None, file)
+        assert isinstance(moved, Outcome)
+        assert v.second is not None
+        expected = bench.open(v.second.crop if source is None else source)
+        assert moved.visit.second is not None
+        assert np.array_equal(moved.visit.second.crop, expected.crop)
+        assert moved.visit.about_second
+        assert moved.visit.target == PictureTarget.like(expected.embedding, v.second.subject.caption)
 
 
 def test_a_report_brings_it_back(context: Context, first: Visit, own: Visit, tmp_path: Path) -> None:
