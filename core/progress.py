@@ -6,7 +6,9 @@ from tqdm import tqdm
 
 
 def show_stage(bar: "tqdm[Any]", stage: str, done: int, total: int | None) -> None:
-    """Show how far a stage is; `total` is None where nobody knows."""
+    """Show how far a stage is; `total` is None where nobody knows. Nothing, where there is no terminal to show it on."""
+    if bar.disable:  # then it has no description either
+        return
     if bar.desc != f"{stage}: ":  # as tqdm keeps a description
         bar.set_description(stage, refresh=False)
         bar.reset(total)

@@ -19,3 +19,8 @@ def test_a_stage_has_an_estimate_of_its_own() -> None:
         show_stage(bar, "judging", 3, 8)
         assert bar.n == 3
         assert "judging:  38%" in str(bar)
+
+
+def test_without_a_terminal_nothing_is_shown() -> None:
+    with tqdm(file=io.StringIO(), disable=None) as bar:
+        show_stage(bar, "reading", 1, 16)
