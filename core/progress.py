@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 
 def show_stage(bar: "tqdm[Any]", stage: str, done: int, total: int | None) -> None:
-    """Show how far a stage is; `total` is None where nobody knows. Nothing, where there is no terminal to show it on."""
+    """Show how far a stage is; `total` is None where nobody knows. Without a terminal it shows nothing."""
     if bar.disable:  # then it has no description either
         return
     if bar.desc != f"{stage}: ":  # as tqdm keeps a description

@@ -142,9 +142,15 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def through_layers(
-    x: Tensor, w: Mapping[str, Tensor], prefix: str, heads: int, quick: bool, mask: bool
+    x: Tensor,
+    w: Mapping[str, Tensor],
+    prefix: str,
+    heads: int,
+    quick: bool,
+    mask: bool,
+    added: list[Tensor] | None = None,
 ) -> list[Tensor]:
-    """x [n, T, d] after every layer."""
+    """x [n, T, d] after every layer; `added` receives what the MLP of each adds."""
     after, number = [], 0
     while f"{prefix}transformer.resblocks.{number}.ln_1.weight" in w:
         at = f"{prefix}transformer.resblocks.{number}."
@@ -168,21 +174,26 @@ def through_layers(
         x = x + read * w.get(f"{at}ls_1.gamma", torch.ones(()))
         hidden = linear(norm(x, "ln_2"), "mlp.c_fc.")
         hidden = hidden * torch.sigmoid(1.702 * hidden) if quick else F.gelu(hidden)
-        x = x + linear(hidden, "mlp.c_proj.") * w.get(f"{at}ls_2.gamma", torch.ones(()))
+        adds = linear(hidden, "mlp.c_proj.") * w.get(f"{at}ls_2.gamma", torch.ones(()))
+        if added is not None:
+            added.append(adds)
+        x = x + adds
         after.append(x)
         number += 1
     return after
 
 
-def see(w: Mapping[str, Tensor], model_cfg: Mapping[str, Any], pixels: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Of pixels [n, 3, S, S], the residual after every layer [n, T, d], and the embeddings [n, p]."""
+def see(
+    w: Mapping[str, Tensor], model_cfg: Mapping[str, Any], pixels: Tensor, added: list[Tensor] | None = None
+) -> tuple[list[Tensor], Tensor]:
+    """Of pixels [n, 3, S, S], the residual after every layer [n, T, d], and the embeddings [n, p]; `added` as above."""
     vision = model_cfg["vision_cfg"]
     heads = vision["width"] // vision.get("head_width", 64)
     patches = F.conv2d(pixels, w["visual.conv1.weight"], stride=vision["patch_size"]).flatten(2).permute(0, 2, 1)
     first = w["visual.class_embedding"].expand(len(pixels), 1, -1)
     x = torch.cat([first, patches], dim=1) + w["visual.positional_embedding"]
     x = F.layer_norm(x, x.shape[-1:], w["visual.ln_pre.weight"], w["visual.ln_pre.bias"], 1e-5)
-    after = through_layers(x, w, "visual.", heads, bool(model_cfg.get("quick_gelu")), mask=False)
+    after = through_layers(x, w, "visual.", heads, bool(model_cfg.get("quick_gelu")), False, added)
     cls = after[-1][:, 0]
     cls = F.layer_norm(cls, cls.shape[-1:], w["visual.ln_post.weight"], w["visual.ln_post.bias"], 1e-5)
     return after, cls @ w["visual.proj"]

@@ -394,8 +394,12 @@ VLM = "openai/clip-vit-large-patch14-336"
 
 
 def vlm_file(kind: str, layer: int) -> str:
-    """Where sae-for-vlm's checkpoint of a kind lies (scripts/monosemanticity_score.sh and sae_train.py at 69e211d)."""
-    run = f"imagenet_train_activations_clip-vit-large-patch14-336_{layer}_post_mlp_residual_{kind}_20_x8"
+    """Where sae-for-vlm's checkpoint of a kind lies (scripts/monosemanticity_score.sh and sae_train.py at 69e211d).
+
+    Its layer -1 is what comes after the projection, z as it is (models/clip.py, `CLIPProjectionLayer`).
+    """
+    point = "post_projection" if layer == -1 else "post_mlp_residual"
+    run = f"imagenet_train_activations_clip-vit-large-patch14-336_{layer}_{point}_{kind}_20_x8"
     return f"{kind}_20_x8/{run}/trainer_0/checkpoints/ae_100000.pt"
 
 
@@ -436,7 +440,7 @@ def write_batch_topk(root: Path, d: int, m: int, threshold: float = 0.7, layer: 
     def decode(f: Tensor) -> Tensor:
         return decoder(f) + b_dec
 
-    claims = {"layer": layer, "point": "residual", "model": VLM}
+    claims = {"layer": layer, "point": "embedding" if layer == -1 else "residual", "model": VLM}
     return Release(root, "dictionary_learning", file, encode, decode, d, m, claims)
 
 
@@ -555,8 +559,44 @@ def write_matryoshka(root: Path, d: int, m: int, threshold: float = 0.7, layer: 
     def decode(f: Tensor) -> Tensor:
         return f @ w["W_dec"] + w["b_dec"]
 
-    claims = {"layer": layer, "point": "residual", "model": VLM}
+    claims = {"layer": layer, "point": "embedding" if layer == -1 else "residual", "model": VLM}
     return Release(root, "dictionary_learning", file, encode, decode, d, m, claims)
+
+
+def write_clip_topk(root: Path, d: int, m: int, k: int = K) -> Release:
+    """clip-topk-sae: `TopKSAE` as PyTorchModelHubMixin saves it (patrikwolf/ttt_theory, sae/sae_topk.py at 271e591).
+
+    It was trained with k 16 and 512 x 8 components (sae/config.json at 4515994) on embeddings of OpenAI's ViT-B/16 made
+    unit (scaling/data/imagenet/data_generator.py there).
+    """
+    w = four(d, m)
+    settings = {"input_dim": d, "hidden_dim": m, "k": k, "normalize_decoder": True, "decoder_bias": True}
+    (root / "config.json").write_text(json.dumps(settings | {"use_ghost_grads": True, "ghost_threshold": 0.0}))
+    counts = {"feature_counts": torch.ones(m), "total_samples": torch.tensor(9)}
+    save_file({name: one.contiguous() for name, one in (w | counts).items()}, root / "model.safetensors")
+    seen = {}
+
+    def encode(x: Tensor) -> Tensor:
+        seen["length"] = x.norm(dim=1, keepdim=True)
+        before = x / seen["length"] @ w["W_enc"] + w["b_enc"]
+        top = before.topk(k, dim=-1)
+        return torch.zeros_like(before).scatter_(dim=-1, index=top.indices, src=top.values)
+
+    def decode(f: Tensor) -> Tensor:
+        rows = w["W_dec"] / w["W_dec"].norm(dim=1, keepdim=True)
+        return seen["length"] * (f @ rows + w["b_dec"])
+
+    return Release(
+        root,
+        "clip_topk_sae",
+        ".",
+        encode,
+        decode,
+        d,
+        m,
+        {"point": "embedding"},
+        spread=lambda x: x.norm(dim=1, keepdim=True),
+    )
 
 
 def write_sae_lens(root: Path, d: int, m: int) -> Release:

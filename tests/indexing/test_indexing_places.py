@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from streamed import Drawn
-from unsplit_places import model_at
+from unsplit_places import model_at, words_at
 
 from core.concepts.component import activating_examples
 from core.indexing.build import build
@@ -28,10 +28,16 @@ def crops_of(setup: Setup, collection: Collection) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("family", "place"), [("siglip", ResidualStream(1)), ("clip", MlpOutput(2)), ("siglip", ImageEmbedding())]
+    ("family", "place", "words"),
+    [
+        ("siglip", ResidualStream(1), False),
+        ("clip", MlpOutput(2), False),
+        ("siglip", ImageEmbedding(), False),
+        ("siglip", ImageEmbedding(), True),
+    ],
 )
-def test_it_is_of_what_is_read_there(family: str, place: Place, tmp_path: Path) -> None:
-    model = model_at(family, place)
+def test_it_is_of_what_is_read_there(family: str, place: Place, words: bool, tmp_path: Path) -> None:
+    model = words_at(family) if words else model_at(family, place)
     card = SetupSpec("t", "T", Location(tmp_path), Location(tmp_path), place.layer, model.dictionary.scope, "", "")
     setup = Setup(card, model)
     index = build(setup, Drawn(), tmp_path / "new", RECIPE, quiet=True)

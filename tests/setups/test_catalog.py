@@ -185,7 +185,10 @@ def test_the_shipped_catalog_offers_what_was_promised(shipped: Mapping[str, Setu
     assert {card.scope for card in shipped.values() if card.layout == "saev"} == {"patches"}
     of_vlm = [card for card in shipped.values() if card.layout == "dictionary_learning"]
     for kind in ("matroyshka_batch_top_k", "batch_top_k"):
-        assert {card.layer for card in of_vlm if card.dictionary.file.startswith(kind)} == {11, 17, 22, 23}
+        of_kind = [card for card in of_vlm if card.dictionary.file.startswith(kind)]
+        assert {card.layer for card in of_kind if card.place == "residual"} == {11, 17, 22, 23}
+        assert len([card for card in of_kind if card.place == "embedding"]) == 1
+    assert {card.place for card in shipped.values()} == {"residual", "mlp", "embedding"}
     assert "openai/clip-vit-large-patch14" in {card.clip.repo for card in shipped.values()}
 
 

@@ -30,6 +30,7 @@ import open_clip_files
 import published_saes
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import tokenizer_of
 from fake_hub import serve
 from open_clip_files import PUBLISHED_CONFIG, PUBLISHED_FILES, make_weights, see
@@ -37,6 +38,7 @@ from published_saes import (
     PRISMA_TOP_K,
     Release,
     write_batch_topk,
+    write_clip_topk,
     write_clipscope,
     write_matryoshka,
     write_patchsae,
@@ -70,14 +72,19 @@ SIZES: dict[Layout, tuple[int, int]] = {
     "saev": (768, 24576),
     "patchsae": (768, 49152),
     "dictionary_learning": (1024, 8192),  # x8
+    "clip_topk_sae": (512, 4096),
 }
 """Width and components of the catalog's dictionaries, by layout."""
+VLM_PROJECTION = (768, 6144)
+"""Of sae-for-vlm's after the projection, x8 too."""
 CONCEPT_SCOPE = (1024, 32768)
 """Of ConceptScope's, which is laid out as PatchSAE's."""
 
 
 def sizes(card: SetupSpec) -> tuple[int, int]:
     """Width and components of a card's dictionary."""
+    if card.layout == "dictionary_learning" and card.place == "embedding":
+        return VLM_PROJECTION
     return CONCEPT_SCOPE if card.name == "concept-scope" else SIZES[card.layout]
 
 
@@ -160,8 +167,9 @@ SETTINGS = (
     "special_tokens_map.json"
 ).split()
 
-Run = Callable[[Tensor], tuple[Sequence[Tensor], Tensor]]
-"""Of pixels [1, 3, S, S], the residual after every layer and the embedding, by the whole, unsplit model."""
+Run = Callable[[Tensor], tuple[Sequence[Tensor], Sequence[Tensor], Tensor]]
+"""Of pixels [1, 3, S, S], the residual after every layer, what their MLPs add (where a card reads that), and the
+embedding, by the whole, unsplit model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,12 +190,16 @@ class Clip:
     """After every layer, of the crops that statistics are taken of, float32 [layers, CROPS, T, d]."""
     residuals: np.ndarray
     """After every layer, float32 [layers, pictures, T, d]."""
+    added: np.ndarray
+    """What the MLP of every layer adds, float32 [layers, pictures, T, d]; of no layer where no card reads it."""
     embeddings: np.ndarray
     """Not normalised, float32 [pictures, p]."""
 
     def seen(self, card: SetupSpec, layer: int | None = None) -> Tensor:
-        """The tokens in scope after a layer (the card's), of all pictures, [n, d]."""
-        return self.in_scope(self.residuals, card, layer)
+        """The tokens in scope after a layer (the card's), of all pictures, [n, d]; or what else the card reads."""
+        if card.place == "embedding":
+            return torch.from_numpy(self.embeddings)
+        return self.in_scope(self.added if card.place == "mlp" else self.residuals, card, layer)
 
     def statistics(self, card: SetupSpec, layer: int | None = None) -> tuple[Tensor, Tensor]:
         """Mean and deviation [d] of the same tokens of the crops."""
@@ -280,9 +292,9 @@ def write_transformers(folder: Path, shape: Geometry) -> tuple[tuple[str, ...], 
         (folder / name).write_bytes(b"not asked for")
     model = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
 
-    def run(pixels: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+    def run(pixels: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor], Tensor]:
         out = model.vision_model(pixels, output_hidden_states=True)
-        return out.hidden_states[1:], model.visual_projection(out.pooler_output)
+        return out.hidden_states[1:], (), model.visual_projection(out.pooler_output)
 
     return (*SETTINGS, shape.weights), CLIPImageProcessorPil.from_pretrained(folder), run
 
@@ -299,7 +311,13 @@ def write_open_clip(folder: Path) -> tuple[tuple[str, ...], CLIPImageProcessorPi
         (folder / name).write_bytes(b"not asked for")
     assert sorted(files_in(folder)) == sorted(PUBLISHED_FILES)
     wanted = tuple(name for name in PUBLISHED_FILES if name not in others)
-    return wanted, CLIPImageProcessorPil(), lambda pixels: see(weights, config, pixels)
+
+    def run(pixels: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor], Tensor]:
+        added: list[Tensor] = []
+        after, embedding = see(weights, config, pixels, added)
+        return after, added, embedding
+
+    return wanted, CLIPImageProcessorPil(), run
 
 
 @torch.no_grad()
@@ -311,13 +329,15 @@ def published_clip(repo: str, root: Path) -> Clip:
     n = 8 if repo == DATACOMP else CLIPS[repo].pictures
     samples = tuple(Sample(read_picture(one.path), one.classes, one.label) for one in photographs()[:n])
     pictures = [*(sample.picture for sample in samples), *crops(CROPS)]
-    states, embeddings = [], []
+    states, adds, embeddings = [], [], []
     for one in processor(pictures, return_tensors="pt")["pixel_values"]:
-        after, embedding = run(one[None])
+        after, added, embedding = run(one[None])
         states.append(torch.cat(tuple(after)).numpy())
+        adds.append(torch.cat(tuple(added)).numpy() if added else np.zeros((0,)))
         embeddings.append(embedding[0].numpy())
     residuals, of_crops = np.stack(states[:n], axis=1), np.stack(states[n:], axis=1)
-    return Clip(repo, folder, root / "cache", wanted, samples, of_crops, residuals, np.stack(embeddings[:n]))
+    of_mlps = np.stack(adds[:n], axis=1)
+    return Clip(repo, folder, root / "cache", wanted, samples, of_crops, residuals, of_mlps, np.stack(embeddings[:n]))
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +385,11 @@ def write_dictionary(
         mean, _ = clip.statistics(card, layer)
         distances = torch.linalg.norm(clip.in_scope(clip.crops, card, layer) - mean, dim=1)
         scale = (distances.mean() / d**0.5).expand(d)
-    weights = fitting((clip.seen(card, layer) - mean) / scale, m, minus=minus)
+    seen = clip.seen(card, layer)
+    if card.layout == "clip_topk_sae":  # it is of unit embeddings, and takes no bias off them
+        weights = fitting(F.normalize(seen, dim=1), m, minus=False)
+    else:
+        weights = fitting((seen - mean) / scale, m, minus=minus)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published_saes, "numbers", lambda *shape, seed=0: weights[shape])
         release = WRITERS[card.layout](card, root, d, m, k)
@@ -386,7 +410,7 @@ def clipscope(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
 
 
 def prisma(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
-    at = {"hook_point_layer": card.layer}
+    at = {"hook_point_layer": card.layer, "layer_subtype": "hook_mlp_out" if card.place == "mlp" else "hook_resid_post"}
     if card.scope == "cls":
         return write_prisma(root, d, m, {**PRISMA_TOP_K, "activation_fn_kwargs": {"k": k}, **at})
     return write_prisma(root, d, m, at, name="n_images_2600058.pt")
@@ -399,7 +423,7 @@ def patchsae(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
 
 def dictionary_learning(card: SetupSpec, root: Path, d: int, m: int, k: int) -> Release:
     write = write_matryoshka if card.dictionary.file.startswith("matroyshka") else write_batch_topk
-    release = write(root, d, m, layer=card.layer)
+    release = write(root, d, m, layer=-1 if card.place == "embedding" else card.layer)
     assert release.file == card.dictionary.file
     return release
 
@@ -410,6 +434,7 @@ WRITERS: dict[Layout, Callable[[SetupSpec, Path, int, int, int], Release]] = {
     "saev": lambda card, root, d, m, k: write_saev(root, d, m),
     "patchsae": patchsae,
     "dictionary_learning": dictionary_learning,
+    "clip_topk_sae": lambda card, root, d, m, k: write_clip_topk(root, d, m, k),
 }
 """How the file of a card is written, with `published_saes.numbers` for its numbers."""
 
@@ -462,7 +487,7 @@ def check_setup(setup: Setup, card: SetupSpec, clip: Clip, release: Release) -> 
     assert dictionary.scope == card.scope
     assert setup.clip.layer == card.layer
     assert setup.clip.n_layers == len(clip.residuals)
-    assert setup.clip.width == clip.residuals.shape[-1]
+    assert setup.clip.width == sizes(card)[0]
     assert health is not None
     assert not health.not_finite
     assert health.pictures == len(clip.samples)
