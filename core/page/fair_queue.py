@@ -26,7 +26,7 @@ import gradio as gr
 from gradio.context import LocalContext
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
-from gradio.server_messages import EstimationMessage
+from gradio.server_messages import EstimationMessage, ProcessCompletedMessage
 
 from ..background import AWAITED, Job, NotYetError
 from ..serving.turns import NobodyWaitsError, Turns, Visitor
@@ -201,10 +201,28 @@ class FairQueue(Queue):
     def _of(self, event: Event) -> Visitor:
         return Visitor(event.session_hash, address_of(event.request.scope, self.hosted))
 
+    def _end_idle_streams(self, idle_before: set[str]) -> set[str]:
+        """The sessions whose streams have nothing to tell; those of them that had nothing before, either, end.
+
+        A page that hears of an answer before it knows that it asked opens another stream for it, which Gradio ends only
+        after an answer.
+        """
+        idle = {
+            session
+            for session in self.readers
+            if session in self.pending_messages_per_session and self.pending_event_ids_session.get(session) == set()
+        }
+        for session in idle & idle_before:
+            nothing = ProcessCompletedMessage(event_id="none", output={}, success=True)
+            self.pending_messages_per_session[session].put_nowait(nothing)
+        return idle - idle_before
+
     async def _forget_the_gone(self) -> None:
-        """End events whose answers nobody reads, and forget answers that nobody read."""
+        """End events whose answers nobody reads and streams without an answer to come; forget what nobody read."""
+        idle: set[str] = set()
         while not self.stopped:
             await asyncio.sleep(1)
+            idle = self._end_idle_streams(idle)
             now = time.monotonic()
             waiting = [event for event in self.event_ids_to_events.values() if now - event.enqueue_time > GRACE]
             for session in {event.session_hash for event in waiting if not self.readers[event.session_hash]}:

@@ -154,3 +154,13 @@ def test_answers_are_compressed_as_they_come(http: httpx.Client) -> None:
     page = http.get("/")
     assert page.headers["content-encoding"] == "gzip"
     assert int(page.headers["content-length"]) < len(page.content) / 2
+
+
+def test_a_stream_that_comes_too_late_for_its_answer_ends(http: httpx.Client) -> None:
+    """A page whose answer came with an earlier stream, before it knew what it had asked, opens another for it."""
+    late = {"session_hash": "late"}
+    assert http.post("/gradio_api/queue/join", json={"fn_index": 0, "data": [], **late}).status_code == 200
+    for _ in ("in time", "too late"):
+        with http.stream("GET", "/gradio_api/queue/data", params=late) as answers:
+            messages = [json.loads(line.removeprefix("data: "))["msg"] for line in answers.iter_lines() if line]
+        assert messages[-2:] == ["process_completed", "close_stream"]
