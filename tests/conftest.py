@@ -429,6 +429,14 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ports(worker_id: str) -> None:
+    """Ports of this process alone: of two that find the same one free, one waits for ever for its server."""
+    from gradio import http_server
+
+    http_server.INITIAL_PORT_VALUE += 200 * int(worker_id.removeprefix("gw") if worker_id != "master" else 0)
+
+
 @pytest.fixture(scope="session")
 def address(cards: Mapping[str, SetupSpec]) -> Iterator[str]:
     """The page, served; its address."""
