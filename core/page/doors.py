@@ -62,6 +62,10 @@ EMBEDDED = HEADERS | {
 }
 """Of the page that shows one result, which may stand in anybody's."""
 
+NAMED_BY_CONTENT = re.compile(r".*/assets/[^/]+-[\w-]{8}\d*\.\w+")
+"""Gradio's scripts and styles, which have other names when they are others: a browser need not ask for one again."""
+KEPT = {"cache-control": "public, max-age=31536000, immutable"}
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -99,7 +103,8 @@ class Doors:
             nonlocal began
             if message["type"] == "http.response.start":
                 began = True
-                ours = [(name.encode(), value.encode()) for name, value in headers.items()]
+                kept = KEPT if message["status"] == 200 and NAMED_BY_CONTENT.fullmatch(path) else {}
+                ours = [(name.encode(), value.encode()) for name, value in {**headers, **kept}.items()]
                 message["headers"] = [*message.get("headers", ()), *ours]
             await send(message)
 

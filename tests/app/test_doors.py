@@ -1,6 +1,7 @@
 """The doors of the server: what is closed, how much may come in, and what every answer says to the browser."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -142,6 +143,18 @@ def test_a_local_page_is_asked_by_no_page_from_elsewhere(http: httpx.Client, tol
 def test_and_by_its_own_names_it_is(http: httpx.Client) -> None:
     own = {"host": "localhost:1"}, {"host": "[::1]:7860"}, {"host": "127.0.0.1", "origin": "http://localhost:3000"}
     assert [http.get("/theme.css", headers=told).status_code for told in own] == [200] * 3
+
+
+def test_what_is_named_after_its_content_is_kept_and_nothing_else(http: httpx.Client) -> None:
+    """A browser asked for each of some eighty scripts again, whenever the page was opened."""
+    page = http.get("/")
+    scripts = set(re.findall(r"/assets/[\w.-]+\.(?:js|css)", page.text))
+    assert scripts
+    for script in scripts:
+        assert "immutable" in http.get(script).headers["cache-control"], script
+    for other in ("/assets/index-nothing1.js", "/favicon.ico", "/config"):
+        assert "immutable" not in http.get(other).headers.get("cache-control", ""), other
+    assert "immutable" not in page.headers.get("cache-control", "")
 
 
 def test_answers_are_compressed_as_they_come(http: httpx.Client) -> None:
