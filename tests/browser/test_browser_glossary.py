@@ -27,7 +27,7 @@ def test_a_term_is_explained_where_it_is_pointed_at_or_focused(open_page: Open) 
     expect(term).to_have_accessible_description(page.locator("#term-attribution").text_content() or "")
     expect(box).to_be_visible()
     expect(box).to_contain_text(FIRST_ORDER)
-    assert not serious(page, "light")
+    assert not serious(page)
     page.keyboard.press("Escape")
     expect(box).to_be_hidden()
     assert [url for url in open_page.requests if "/gradio_api/" in url and "heartbeat" not in url] == []

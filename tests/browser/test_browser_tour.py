@@ -27,7 +27,7 @@ def test_the_tour_leads_to_the_flip_and_to_the_evidence_by_keyboard(open_page: O
     press(page, "Start the tour")
     expect(shown(card)).to_contain_text("1 of 6 Look. Of this picture CLIP says “cat”")
     expect(card).to_be_focused()
-    assert not serious(page, "light")
+    assert not serious(page)
     press(page, "Next")
     press(page, "The writing")
     expect(shown(card)).to_contain_text("You guessed the writing.")
