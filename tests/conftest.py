@@ -201,6 +201,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="module")
+def few_references() -> Iterator[None]:
+    """A fifth of the reference scenes, in files that have them read often."""
+    from core.methods.reference_scenes import KINDS
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.methods.reference_scenes.KINDS", {kind: n // 5 for kind, n in KINDS.items()})
+        yield
+
+
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP on disk: weights, image processor, tokenizer."""

@@ -137,6 +137,7 @@ def test_attribution_beats_every_rival(committed):
         assert all(found["off_the_lure"][str(k)] >= found["controls_off_the_lure"] for k in LEVERS)
 
 
+@pytest.mark.full
 def test_a_scorer_of_nonsense_finds_nothing(scorer):
     """The measure itself: with shuffled class vectors the same weights score about chance."""
     order = np.random.default_rng(0).permutation(len(CLASSES))

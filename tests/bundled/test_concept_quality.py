@@ -463,6 +463,7 @@ def figures(part, path=()):
         yield path, part
 
 
+@pytest.mark.full
 def test_the_committed_report_is_of_the_shipped_weights_and_index(setup, committed, looked):
     """Its part of few pictures again; what looks at thousands is left to the command, which takes minutes."""
     assert committed["fingerprint"] == setup.index.manifest.setup.fingerprint
@@ -477,6 +478,7 @@ def test_the_committed_report_is_of_the_shipped_weights_and_index(setup, committ
             assert now[place] == pytest.approx(value, abs=max(0.05, 0.03 * abs(value))), place
 
 
+@pytest.mark.full
 def test_the_committed_best_components_are_as_precise_on_the_pictures_of_the_part(setup, committed, looked):
     """The whole report's choice, tried on the first of its pictures."""
     firing = strong(looked[1].largest, STRONG * setup.index.peak)
@@ -492,6 +494,7 @@ def test_the_committed_best_components_are_as_precise_on_the_pictures_of_the_par
     assert low - 0.02 < said_right / said_fires < high + 0.02
 
 
+@pytest.mark.full
 def test_the_index_saw_the_scenes_that_factors_are_chosen_on(setup, looked):
     seen, peak = looked[0].largest.max(0), setup.index.peak
     assert (seen <= peak * 1.001 + 1e-4).all()

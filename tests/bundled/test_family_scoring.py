@@ -63,6 +63,7 @@ def test_random_edits_are_of_that_size_and_of_components_that_fire(setup):
         assert all(setup.index.active_pictures[lever.component] > 0 for lever in edit.levers)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", SHORTCUTS)
 def test_the_committed_family_is_of_the_shipped_index_and_does_what_is_said(setup, scorer, committed, name):
     said = committed[name]

@@ -120,6 +120,7 @@ def test_the_model_card_has_the_table(committed):
     assert table(committed) in CARD.read_text(encoding="utf-8")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_shipped_setup_does_to_the_first_scenes_what_the_report_says_of_all(setup, committed, name, tmp_path):
     outcomes = read(setup, name, 160, tmp_path, lambda said: None).outcomes

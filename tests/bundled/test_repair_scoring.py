@@ -135,6 +135,7 @@ def test_written_text_is_no_class(judge: repair.Judge) -> None:
     assert (words[k] + shown[k]) @ one > 0.7
 
 
+@pytest.mark.full
 def test_a_small_run_makes_the_same_report(setup: Setup, committed: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repair, "SIZES", (1, 8))
     monkeypatch.setattr(repair, "SHARES", (0.3, 0.2, 0.1, 0.4))
@@ -152,6 +153,7 @@ def test_a_small_run_makes_the_same_report(setup: Setup, committed: dict, monkey
     assert [len({line.count("|") for line in table.splitlines()}) for table in tables] == [1, 1]
 
 
+@pytest.mark.full
 def test_the_committed_edit_does_what_is_said(judge: repair.Judge, setup: Setup, committed: dict) -> None:
     """On 240 of the judging scenes, within three standard errors."""
     stream = repair.stream(repair.PICTURES)

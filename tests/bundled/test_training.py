@@ -22,6 +22,7 @@ from core.scenes.scene import CLASSES
 from core.setups.clips import read_clip
 
 
+@pytest.mark.full
 def test_a_setup_is_made_that_loads(tmp_path, monkeypatch, picture):
     out, work = tmp_path / "out", tmp_path / "work"
     monkeypatch.setattr(training, "CollectionOptions", partial(CollectionOptions, limit=40))

@@ -31,7 +31,7 @@ from core.setups.loading import Setup
 from core.workbench import Workbench
 
 CLASSES, TRUTH = ("dog", "cat", "owl"), 0
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "few_references")
 
 SINGLE = TEMPLATES["single"]
 FORK = multiprocessing.get_context("fork")

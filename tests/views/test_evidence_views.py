@@ -31,6 +31,12 @@ from core.workbench import Step, Workbench
 
 
 @pytest.fixture(scope="module")
+def bench(bench: Workbench, few_references: None) -> Workbench:
+    """The tiny setup, which keeps the reference scenes that it reads here to itself."""
+    return Workbench(bench.setup)
+
+
+@pytest.fixture(scope="module")
 def visit(bench: Workbench, picture: Image.Image) -> Visit:
     start = session.start(bench, picture, Subject(EVIL[0]), EVIL, TEMPLATES["single"], EVIL[1])
     shown = [part.component for part in start.parts]
@@ -280,12 +286,12 @@ def test_a_reading_that_failed_begins_anew(bench: Workbench) -> None:
 
     def broken() -> Iterator[tuple[int, int]]:
         fresh._references._begin = begin
-        yield 0, 300
+        yield 0, 60
         raise MemoryError
 
     fresh._references._begin = broken
     asking = fresh.generalize(Edit())
-    assert progress(next(asking)) == (0, 300)
+    assert progress(next(asking)) == (0, 60)
     with pytest.raises(MemoryError):
         next(asking)
     *_, found = fresh.generalize(Edit())
