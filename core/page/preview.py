@@ -1,6 +1,7 @@
-"""Preview of the page: what a message with a link to it shows, as OpenGraph and Twitter read it from the page's head.
+"""Head of the page as it is sent: its preview, which is what a message with a link to it shows, and its first script.
 
-Gradio's own page has such tags that name Gradio; ours stand in their place.
+OpenGraph and Twitter read the preview there. Gradio's own page has such tags that name Gradio; ours stand in their
+place. What Gradio is given as `head=` it puts there too late: once its own scripts have begun.
 """
 
 import os
@@ -46,9 +47,10 @@ class LinkPreview:
     def __init__(self, app: ASGIApp) -> None:
         """Around `app`."""
         self._app = app
+        self._first = f"<script>{(ASSETS / 'widgets' / 'loader.js').read_text(encoding='utf-8')}</script>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; the page itself is read whole, and sent on with our tags."""
+        """Answer a request; the page itself is read whole, and sent on with our tags and script."""
         if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
             await self._app(scope, receive, send)
             return
@@ -65,7 +67,7 @@ class LinkPreview:
             body.extend(message.get("body", b""))
             if message.get("more_body"):
                 return
-            page = _with_tags(bytes(body), tags(address)) if _is_html(start) else bytes(body)
+            page = _with_ours(bytes(body), f"{tags(address)}{self._first}") if _is_html(start) else bytes(body)
             headers = [one for one in start["headers"] if one[0].lower() != b"content-length"]
             start["headers"] = [*headers, (b"content-length", str(len(page)).encode())]
             await send(start)
@@ -78,5 +80,5 @@ def _is_html(start: MutableMapping[str, Any]) -> bool:
     return dict(start["headers"]).get(b"content-type", b"").startswith(b"text/html")
 
 
-def _with_tags(page: bytes, ours: Markup) -> bytes:
+def _with_ours(page: bytes, ours: str) -> bytes:
     return _THEIRS.sub("", page.decode()).replace("<head>", f"<head>{ours}", 1).encode()

@@ -22,7 +22,7 @@ from chromium import (
     step,
     tab,
 )
-from playwright.sync_api import Browser, FloatRect, Locator, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from core.model.prompts import MAX_CLASSES
 from core.serving.settings import Settings
@@ -79,6 +79,30 @@ def test_by_keyboard(open_page: Open) -> None:
     page.keyboard.press("Enter")
     expect(button).to_have_text("Suppressed ✓")
     expect(button).to_be_focused()
+
+
+COUNTS = """{
+  const frame = requestAnimationFrame;
+  window.asked = 0;
+  window.requestAnimationFrame = (draws) => { window.asked += 1; return frame(draws); };
+}"""
+FRAMES = "() => new Promise((done) => { const before = asked; setTimeout(() => done(asked - before), 500); })"
+"""How many are asked for in half a second."""
+
+
+def comes_to_rest(page: Page) -> bool:
+    return any(page.evaluate(FRAMES) == 0 for _ in range(30))
+
+
+def test_a_page_that_is_left_alone_rests(open_page: Open) -> None:
+    """The clock of Gradio's loader asked for every frame as long as the page was open: a tenth of a processor."""
+    page = open_page()
+    page.add_init_script(COUNTS)
+    page.reload()
+    page.locator("#panel .bar.best").wait_for()
+    assert comes_to_rest(page)
+    press_strongest(page)
+    assert comes_to_rest(page)
 
 
 def test_quick_presses_all_count(open_page: Open) -> None:
