@@ -1,6 +1,7 @@
 """The promise of a conditional edit: the simulation on made-up pictures, what is read, and what the table says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,13 +67,18 @@ def test_too_small_sets_promise_nothing():
 @pytest.mark.parametrize("name", PICTURES)
 def test_what_is_kept_of_a_scene_is_what_the_model_says_of_it_alone(setup, name):
     scorer, edit = Scorer.of(setup.model), Edit.of_suppressed(range(0, 400, 7))
-    found = read_part(scorer, name, edit, range(3, 9))
+    strong = Edit(tuple(replace(lever, at_least=2.0) for lever in edit.levers))
+    found = read_part(scorer, name, [edit, strong], range(3, 9))
+    assert found.after_from is not None
+    assert read_part(scorer, name, [edit], range(3, 4)).outcomes_from is None
     for k, i in enumerate(range(3, 9)):
         (crop,) = scorer.crops([drawn_case(name, i).scene])
         trace = setup.model.trace(crop)
         np.testing.assert_allclose(found.pooled[k], pooled(trace.activations, setup.dictionary), atol=1e-4)
-        x = steer(setup.model.residual(trace), trace.activations, [Edit(), edit], setup.dictionary)
-        assert scorer.predict(x).tolist() == [found.before[k].argmax(), found.after[k].argmax()]
+        x = steer(setup.model.residual(trace), trace.activations, [Edit(), edit, strong], setup.dictionary)
+        assert scorer.predict(x).tolist() == [
+            logits[k].argmax() for logits in (found.before, found.after, found.after_from)
+        ]
 
 
 def test_scenes_are_read_once(setup, tmp_path):
@@ -80,8 +86,9 @@ def test_scenes_are_read_once(setup, tmp_path):
     first = read(setup, "words", 5, tmp_path, said.append)
     again = read(setup, "words", 5, tmp_path, said.append)
     assert len(said) == 1
+    assert first.after_from is None
     for a, b in zip(vars(first).values(), vars(again).values(), strict=True):
-        assert np.array_equal(a, b)
+        assert a is b is None or np.array_equal(a, b)
     assert first.pooled.shape == (5, setup.dictionary.n_components)
 
 
@@ -114,6 +121,12 @@ def test_the_committed_hard_case_is_the_hard_one_and_is_repaired_more_than_befor
     assert by["up to 2 components"] > 0.027
     assert by["up to 40 components"] > by["up to 5 components"] + 0.01 > 0.042
     assert by["up to 40 components"] > 0.043
+    strong = [fixed for name, fixed in by.items() if name.startswith("levers")]
+    one, two, five, forty = strong
+    assert one > 0.01
+    assert two > 0.028, "where levers have a threshold, too"
+    assert five > two
+    assert forty > 0.043
 
 
 def test_the_model_card_has_the_table(committed):
