@@ -62,7 +62,7 @@ EMBEDDED = HEADERS | {
 }
 """Of the page that shows one result, which may stand in anybody's."""
 
-NAMED_BY_CONTENT = re.compile(r".*/assets/[^/]+-[\w-]{8}\d*\.\w+")
+NAMED_BY_CONTENT = re.compile(r"/assets/[^/]+-[\w-]{8}\d*\.\w+")
 """Gradio's scripts and styles, which have other names when they are others: a browser need not ask for one again."""
 KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 

@@ -1,7 +1,5 @@
 """Every tab at both widths and in both themes: no serious violation of axe-core in what is ours, nothing sticks out."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, get_args
 
 import pytest
@@ -19,13 +17,13 @@ PARTS = ("#top", "#side", "#tabs [role=tabpanel]:not([style*='display: none'])",
 """Of the page: each stands as it is whatever the others show."""
 
 
-def serious(page: Page, context: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> list[str]:
-    """What axe-core holds to be serious or critical, each with where it is; on the whole page where nothing is said."""
+def serious(page: Page, *seen: str, **options: Any) -> list[str]:
+    """What axe-core holds to be serious or critical, each with where it is: on the whole page but for parts `seen`."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(Axe().axe_script)
-    where = {**context, "exclude": [[part] for part in GRADIO_S]}
+    context = {"exclude": [[part] for part in (*GRADIO_S, *seen)]}
     how = {**options, "resultTypes": ["violations"]}
-    found = page.evaluate("([context, options]) => axe.run(context, options)", [where, how])
+    found = page.evaluate("([context, options]) => axe.run(context, options)", [context, how])
     return [
         f"{one['id']}: {node['target']} {node['html'][:160]}"
         for one in found["violations"]
@@ -44,9 +42,9 @@ class Looking:
     def __call__(self, theme: Theme) -> list[str]:
         """What is serious: by the rules of colours, and in one theme by all others, which know of no colours."""
         parts = {part: self._page.locator(part).evaluate("(part) => part.outerHTML") for part in PARTS}
-        new = [[part] for part, html in parts.items() if (theme, html) not in self._seen]
+        seen = [part for part, html in parts.items() if (theme, html) in self._seen]
         self._seen |= {(theme, html) for html in parts.values()}
-        found = serious(self._page, {"include": new}, runOnly=OF_COLOURS) if new else []
+        found = serious(self._page, *seen, runOnly=OF_COLOURS)
         if theme == "light":
             found += serious(self._page, rules={rule: {"enabled": False} for rule in OF_COLOURS})
         return found
